@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A snapshot layer: what a disk's base held at one moment, kept while the base moves on (R11, R15).
+ * DATA/layers/<id>: a sparse file with the kept blocks, <id>.map: a bitfile of which blocks are
+ * kept, <id>.info: what it is. A block not kept is still in the base. Format: docs/layer.md.
+ */
+#ifndef JOURNAL_LAYER_H
+#define JOURNAL_LAYER_H
+
+#include "base/blockset.h"
+#include "io/file.h"
+
+struct layer;
+
+struct layer_description {
+    char id[40];         /* file name: l-... */
+    char disk[40];       /* d-... */
+    char label[64];      /* the part behind '@' of the export's name: the generation's short text */
+    char reason[64];     /* "reprotect of pg-..." */
+    uint64_t size_bytes; /* of the disk */
+    uint64_t created_wall_ns;
+    uint64_t expires_wall_ns; /* 0: never */
+    uint64_t bytes_max; /* cap on kept bytes; 0: none. Beyond it the layer is dropped, said so */
+};
+
+/* Makes a layer durably: empty, so showing the base as it is. Blocks. */
+int layer_create(struct loop *loop, const char *folder, const struct layer_description *description,
+                 struct layer **ret_layer, struct err *err);
+int layer_open(struct loop *loop, const char *folder, const char *id, struct layer **ret_layer,
+               struct err *err);
+void layer_close(struct layer *layer); /* nothing in flight; NULL is fine */
+/* Removes its files. Closes it. */
+int layer_remove(struct layer *layer, struct err *err);
+/* Calls back with the id of each layer in `folder`. */
+int layer_list(struct loop *loop, const char *folder, void (*layer_cb)(void *arg, const char *id),
+               void *arg);
+
+const struct layer_description *layer_describe(const struct layer *layer);
+uint64_t layer_kept_bytes(const struct layer *layer);
+
+/* How many blocks from `block` on are all kept (true) or all not kept (false), of `count`. */
+bool layer_lookup(const struct layer *layer, uint64_t block, uint64_t count, uint64_t *ret_count);
+
+struct layer_op {
+    void (*done_cb)(struct layer_op *op, int error);
+    struct list node;
+    uint64_t private[40];
+};
+
+/* Keeps those of the blocks that are not yet kept, durably (data synced, then the map saved; ops
+ * that wait together share the syncs), then done_cb. `bytes` stays until then. */
+void layer_keep(struct layer *layer, struct layer_op *op, uint64_t block, uint64_t count,
+                const uint8_t *bytes, void (*done_cb)(struct layer_op *op, int error));
+/* Reads kept blocks. */
+void layer_read(struct layer *layer, struct layer_op *op, uint64_t block, uint64_t count,
+                uint8_t *bytes, void (*done_cb)(struct layer_op *op, int error));
+
+#endif

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The NBD server of a site: fixed newstyle over unix sockets and TCP
+ * (https://github.com/NetworkBlockDevice/nbd/blob/master/doc/proto.md). Exports come and go while
+ * it runs. One receive takes many requests, one send many replies.
+ */
+#ifndef NBD_SERVER_H
+#define NBD_SERVER_H
+
+#include "io/socket.h"
+#include "volume/volume.h"
+
+struct nbd_server;
+struct nbd_export;
+
+struct nbd_server_options {
+    const char *addresses[4];  /* as io_listen(); NULL ends */
+    unsigned connections_max;  /* 0: 1024 */
+    uint64_t buffer_bytes_max; /* of requests under way on all connections; 0: 512 MiB */
+};
+
+/* Listens at once; with no export yet every name is refused as unknown. */
+int nbd_server_new(struct loop *loop, const struct nbd_server_options *options,
+                   struct nbd_server **ret_server, struct err *err);
+/* Ends every connection and listener, then stopped_cb; after that nbd_server_free(). */
+void nbd_server_stop(struct nbd_server *server, void (*stopped_cb)(void *arg), void *arg);
+void nbd_server_free(struct nbd_server *server);
+
+/* What an export does; a volume's is made by nbd_export_volume(). */
+struct nbd_export_ops {
+    void (*submit)(void *arg, struct volume_request *request); /* as volume_submit() */
+    void (*extents)(void *arg, struct store_op *op, uint64_t offset, uint64_t length,
+                    struct io_extent *extents, unsigned extent_max, store_done_fn done_cb);
+};
+
+struct nbd_export_options {
+    const char *name; /* at most 255 bytes, unique among the exports */
+    const char *description;
+    uint64_t size_bytes;
+    bool is_read_only;
+    const struct nbd_export_ops *ops;
+    void *arg;
+};
+
+/* -EEXIST: the name is taken. */
+int nbd_export_add(struct nbd_server *server, const struct nbd_export_options *options,
+                   struct nbd_export **ret_export);
+int nbd_export_add_volume(struct nbd_server *server, const char *name, struct volume *volume,
+                          struct nbd_export **ret_export);
+/* New clients are refused from now on, connections to it end; removed_cb once no request of theirs
+ * is under way any more. The export is freed then. */
+void nbd_export_remove(struct nbd_export *export, void (*removed_cb)(void *arg), void *arg);
+unsigned nbd_export_connections(const struct nbd_export *export);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A durable bitmap: the file behind intent bits (R3), superseded journal blocks (R10) and the
+ * blocks a layer holds (R11). Format: docs/bitfile.md.
+ *
+ * Each page of bits stands twice, in two slots with a sequence number and a CRC32C; a save writes
+ * the older slot, so a torn write costs at most the newest save, and both slots damaged is an error
+ * that names file and offset. Bits live in memory too; setting and clearing there is immediate, and
+ * a save makes all that changed before it durable. Saves that wait together share one sync.
+ */
+#ifndef STORE_BITFILE_H
+#define STORE_BITFILE_H
+
+#include "io/file.h"
+
+struct bitfile;
+
+struct bitfile_save {
+    void (*done_cb)(struct bitfile_save *save, int error);
+    struct list node; /* the bitfile's */
+};
+
+/* Opens `path`, or makes it for `bit_count` bits, all 0, durably. `kind` is 4 letters that stand in
+ * the header ("INTN", "SUPR", "LAYR"); another kind or bit count found is -EINVAL. Blocks. */
+int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
+                 struct bitfile **ret_file, struct err *err);
+/* Frees it; no save may be in flight. NULL is fine. */
+void bitfile_close(struct bitfile *file);
+
+bool bitfile_has(const struct bitfile *file, uint64_t bit);
+/* Is the bit set both in memory and durably (in a finished save)? */
+bool bitfile_has_durable(const struct bitfile *file, uint64_t bit);
+void bitfile_set(struct bitfile *file, uint64_t bit, uint64_t count);
+void bitfile_clear(struct bitfile *file, uint64_t bit, uint64_t count);
+/* First set bit at or after `from`; false: none. */
+bool bitfile_next(const struct bitfile *file, uint64_t from, uint64_t *ret_bit);
+uint64_t bitfile_bit_count(const struct bitfile *file);
+
+/* Makes the present bits durable, then done_cb (never from inside this call). After an error the
+ * file is fenced: every later save fails too. */
+void bitfile_save(struct bitfile *file, struct bitfile_save *save,
+                  void (*done_cb)(struct bitfile_save *save, int error));
+
+#endif

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What replication needs of a volume at the target: an overlay (the journal's newest view, over
+ * which the base shows through), writes to the base behind the hosts' back (apply, drain, first
+ * copy), and layers that must keep what they show before the base is overwritten (R11).
+ */
+#ifndef VOLUME_BASE_WRITE_H
+#define VOLUME_BASE_WRITE_H
+
+#include "volume/volume.h"
+
+struct overlay_read {
+    void (*done_cb)(struct overlay_read *read, int error);
+    struct list node;
+    uint64_t private[64]; /* the overlay's */
+};
+
+/* Blocks that lie in the journal rather than in the base. All slots required. */
+struct overlay_ops {
+    /* Of [block, block + count): how many blocks from `block` on are all in the overlay (true) or
+     * all not (false). *ret_count >= 1. */
+    bool (*lookup)(void *arg, uint64_t block, uint64_t count, uint64_t *ret_count);
+    /* Are they known to read as zeros, without reading? Only asked for ranges in the overlay. */
+    bool (*is_hole)(void *arg, uint64_t block, uint64_t count);
+    /* Reads whole blocks that are all in the overlay. */
+    void (*read)(void *arg, struct overlay_read *read, uint64_t block, uint64_t count,
+                 uint8_t *bytes, void (*done_cb)(struct overlay_read *read, int error));
+    /* A host's write to these blocks is in the base now; called under the range lock before the
+     * reply. From here on the overlay must not show them, and must not after the end of the process
+     * either (kill-safe memory); after a power loss it may until the next flushed(). */
+    void (*replaced)(void *arg, uint64_t block, uint64_t count);
+    /* A host flushed and the base is synced: record what was replaced before the sync began durably
+     * (R10), then done_cb. */
+    void (*flushed)(void *arg, struct overlay_read *op,
+                    void (*done_cb)(struct overlay_read *op, int error));
+};
+
+/* NULL ops take it away. Host requests must not be under way. */
+void volume_set_overlay(struct volume *volume, const struct overlay_ops *ops, void *arg);
+
+struct preserve_op {
+    void (*done_cb)(struct preserve_op *op, int error);
+    struct list node;
+    uint64_t private[48]; /* the preserver's */
+};
+
+/* Layers over this volume, as one. */
+struct preserve_ops {
+    /* Does some live layer lack one of these blocks? */
+    bool (*needs)(void *arg, uint64_t block, uint64_t count);
+    /* Makes `bytes` (what the base holds there now) durable in each layer that lacks them, then
+     * done_cb. An error fails the base write: nothing a layer shows is ever overwritten. */
+    void (*preserve)(void *arg, struct preserve_op *op, uint64_t block, uint64_t count,
+                     const uint8_t *bytes, void (*done_cb)(struct preserve_op *op, int error));
+};
+
+void volume_set_preserve(struct volume *volume, const struct preserve_ops *ops, void *arg);
+
+enum base_write_kind { BASE_WRITE_DATA, BASE_WRITE_HOLE };
+
+/* A write to the base by replication: exclusive range lock, preserve, store. No tracking, no reply
+ * to a host. Embedded in the requester. */
+struct base_write {
+    enum base_write_kind kind;
+    uint64_t block, count;
+    const uint8_t *bytes; /* DATA */
+    /* Called once the range lock is held, before anything else; returns false to skip the write
+     * (done_cb gets -ECANCELED): a drain asks here whether the block still lies in the journal.
+     * NULL: go on. */
+    bool (*locked_cb)(struct base_write *write);
+    void (*done_cb)(struct base_write *write, int error);
+    /* The volume's: */
+    struct volume_request request;
+    uint64_t private[16];
+};
+
+void volume_base_write(struct volume *volume, struct base_write *write);
+/* Syncs the store; shares a sync with flushes that wait. */
+void volume_base_sync(struct volume *volume, struct base_write *write,
+                      void (*done_cb)(struct base_write *write, int error));
+
+/* Reads whole blocks of the base alone (no overlay) under the shared range lock: a layer shows what
+ * the base still has. */
+struct base_read {
+    void (*done_cb)(struct base_read *read, int error);
+    struct volume_request request;
+    struct iovec iov;
+    /* Called under the lock; false skips the read with -ECANCELED (the block went into the layer in
+     * the meantime: look again). NULL: go on. */
+    bool (*locked_cb)(struct base_read *read);
+};
+
+void volume_base_read(struct volume *volume, struct base_read *read, uint64_t block, uint64_t count,
+                      uint8_t *bytes, void (*done_cb)(struct base_read *read, int error));
+
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A volume: one disk as hosts and replication see it. It owns the range lock and carries a host
+ * write through lock (R2), preserve (R11), stash (R4), intent (R3), store, dirty (R5), reply; see
+ * README.md for the life of a write. Flushes that wait together share one store sync.
+ *
+ * Everything is called on the volume's loop. Without tracking, overlay or layers a request costs
+ * the range lock and one store operation.
+ */
+#ifndef VOLUME_VOLUME_H
+#define VOLUME_VOLUME_H
+
+#include "base/blockset.h"
+#include "store/store.h"
+
+struct volume;
+struct volume_request;
+
+enum volume_op {
+    VOLUME_READ,
+    VOLUME_WRITE,
+    VOLUME_FLUSH, /* covers every write replied to before it was submitted */
+    VOLUME_TRIM,  /* a hint: whole blocks inside become holes */
+    VOLUME_WRITE_ZEROES,
+    VOLUME_CACHE, /* a hint; ends with 0 */
+};
+
+enum volume_flags {
+    VOLUME_FUA = 1,       /* durable before the reply (writes, trims, zeroes) */
+    VOLUME_NO_HOLE = 2,   /* zeroes: keep the space */
+    VOLUME_FAST_ZERO = 4, /* zeroes: -ENOTSUP rather than slow */
+};
+
+enum { VOLUME_SECTOR = 512, VOLUME_REQUEST_BYTES_MAX = 32 << 20 };
+
+/* Embedded in the requester; iov and its bytes stay until done_cb, which is never called from
+ * inside volume_submit(). Offsets and lengths: bytes, multiples of 512, inside the volume (the
+ * caller checked). For whole-block requests no bytes are copied. */
+struct volume_request {
+    enum volume_op op;
+    unsigned flags;
+    uint64_t offset, length;
+    const struct iovec *iov;
+    unsigned iov_count;
+    void (*done_cb)(struct volume_request *request, int error); /* 0 or negative errno */
+    /* The volume's: */
+    struct volume *volume;
+    struct store_op store_op;
+    struct list node;
+    uint64_t private[24];
+};
+
+/* Takes over `store` (closes it at the end). */
+int volume_new(struct loop *loop, struct store *store, const char *name,
+               struct volume **ret_volume);
+/* Frees the volume and closes its store. Nothing may be in flight. */
+void volume_free(struct volume *volume);
+
+void volume_submit(struct volume *volume, struct volume_request *request);
+/* Extents as hosts see them (overlay included); done as store_extents(). */
+void volume_extents(struct volume *volume, struct store_op *op, uint64_t offset, uint64_t length,
+                    struct io_extent *extents, unsigned extent_max, store_done_fn done_cb);
+
+uint64_t volume_size_bytes(const struct volume *volume);
+uint64_t volume_block_count(const struct volume *volume);
+const char *volume_name(const struct volume *volume);
+struct store *volume_store(struct volume *volume);
+bool volume_is_idle(const struct volume *volume); /* no request holds or awaits anything */
+
+/* While held, new requests of hosts queue up; `quiet_cb` is called once those under way are done.
+ */
+void volume_hold(struct volume *volume, void (*quiet_cb)(void *arg), void *arg);
+void volume_release(struct volume *volume);
+
+#endif
