@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The durable truth of one stream at one site: DATA/streams/<id>/state. Two slots of 8 KiB with a
+ * sequence number and a CRC32C; a save writes the older slot and syncs. Format:
+ * docs/stream-state.md. Owner: the stream; the replica changes only `applying`, `applied` and
+ * `is_drained`.
+ */
+#ifndef REPLICATION_STREAM_STATE_H
+#define REPLICATION_STREAM_STATE_H
+
+#include "io/file.h"
+#include "replication/generation.h"
+
+enum { STREAM_DISKS_MAX = 128 };
+
+struct stream_state {
+    char peer[64];
+    enum stream_role role;
+    struct generation_line line;
+    bool is_started, is_one_shot;
+    bool has_started_ever;
+    bool is_reprotect_open; /* a reprotect's exchange is not confirmed by the peer yet */
+    bool is_reprotect_reverse;
+    bool has_point; /* target: the base (with the journal) shows some complete epoch */
+    bool is_clean;  /* dirty sets were saved exactly at a clean stop (file `dirty`) */
+    uint64_t epoch; /* newest number used by the source, or committed straight to the base */
+    uint64_t point_wall_ns;        /* cut time of the newest epoch that is in the base alone */
+    uint64_t applying, applied;    /* R12: apply has begun with / has ended */
+    uint64_t point;                /* promoted: the epoch it was promoted at (R13) */
+    bool is_drained;               /* promoted: the journal is all in the base */
+    struct generation peer_newest; /* newest generation and epoch ever seen of the peer */
+    uint64_t peer_epoch;
+    unsigned disk_count;
+    struct {
+        char disk[40];
+        uint64_t size_bytes;
+        bool is_initial; /* its first complete copy is not done: data goes straight to the base */
+        bool is_seeded;  /* all blocks were suspect at the beginning */
+    } disks[STREAM_DISKS_MAX];
+};
+
+struct state_file;
+
+struct state_save {
+    void (*done_cb)(struct state_save *save, int error);
+    struct list node;
+};
+
+/* Opens `folder`/state. `create`: makes it with the content of *state, durably; else fills *state.
+ * A missing or damaged file is an error that names it. Blocks. `state` stays the caller's and is
+ * what saves write. */
+int state_file_open(struct loop *loop, const char *folder, bool create, struct stream_state *state,
+                    struct state_file **ret_file, struct err *err);
+/* No save in flight. NULL is fine. */
+void state_file_close(struct state_file *file);
+struct stream_state *state_file_state(struct state_file *file);
+
+/* Makes the present content of *state durable, then done_cb (never from inside). Saves that wait
+ * together share a write. After an error the file is fenced: later saves fail. */
+void state_file_save(struct state_file *file, struct state_save *save,
+                     void (*done_cb)(struct state_save *save, int error));
+
+#endif
