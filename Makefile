@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+# The door. Two commands do everything on a fresh Debian 12: `make demo` and `make check`.
+BUILD ?= build
+SEEDS ?= 500
+FIRST ?= 1
+SECONDS ?= 3
+PREFIX ?= /usr/local
+
+.PHONY: demo check build lint bench sim install deps clean
+
+demo: ## installs what it needs, builds, runs two sites through loss, failover, reprotect, failback
+	tools/deps demo
+	@$(MAKE) --no-print-directory build
+	tools/demo --build $(BUILD)
+
+check: ## lint, all tests under ASan+UBSan, what has threads under TSan, a slice of simulation and bench
+	tools/deps check
+	tools/check
+
+build:
+	tools/deps build
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) --werror
+	ninja -C $(BUILD)
+	@ln -sf src/daemon/versod $(BUILD)/versod
+	@ln -sf src/cli/verso $(BUILD)/verso
+
+lint: build ## formatting, layers, circles, style, file-level state, clang-tidy
+	tools/lint --build $(BUILD)
+
+bench: build ## prints our figures beside the peers', measured in the same run
+	tools/deps check
+	bench/run --build $(BUILD) --seconds $(SECONDS)
+
+sim: ## make sim SEEDS=n [FIRST=k], make sim SEED=k TRACE=1
+	@$(MAKE) --no-print-directory build
+ifdef SEED
+	$(BUILD)/tests/sim/sim --seed $(SEED) $(if $(TRACE),--trace)
+else
+	$(BUILD)/tests/sim/sim --seeds $(SEEDS) --first $(FIRST)
+endif
+
+install: build
+	meson install -C $(BUILD) --no-rebuild
+
+clean:
+	rm -rf $(BUILD) build-asan build-tsan
