@@ -91,6 +91,24 @@ static inline uint64_t bytes_le64(struct bytes_reader *reader)
     return at ? get_le64(at) : 0;
 }
 
+static inline uint16_t bytes_be16(struct bytes_reader *reader)
+{
+    const uint8_t *at = bytes_take(reader, 2);
+    return at ? get_be16(at) : 0;
+}
+
+static inline uint32_t bytes_be32(struct bytes_reader *reader)
+{
+    const uint8_t *at = bytes_take(reader, 4);
+    return at ? get_be32(at) : 0;
+}
+
+static inline uint64_t bytes_be64(struct bytes_reader *reader)
+{
+    const uint8_t *at = bytes_take(reader, 8);
+    return at ? get_be64(at) : 0;
+}
+
 static inline uint8_t *bytes_room(struct bytes_writer *writer, size_t length)
 {
     uint8_t *at = writer->at;
@@ -135,6 +153,27 @@ static inline void bytes_put_le64(struct bytes_writer *writer, uint64_t value)
     uint8_t *at = bytes_room(writer, 8);
     if (at)
         put_le64(at, value);
+}
+
+static inline void bytes_put_be16(struct bytes_writer *writer, uint16_t value)
+{
+    uint8_t *at = bytes_room(writer, 2);
+    if (at)
+        put_be16(at, value);
+}
+
+static inline void bytes_put_be32(struct bytes_writer *writer, uint32_t value)
+{
+    uint8_t *at = bytes_room(writer, 4);
+    if (at)
+        put_be32(at, value);
+}
+
+static inline void bytes_put_be64(struct bytes_writer *writer, uint64_t value)
+{
+    uint8_t *at = bytes_room(writer, 8);
+    if (at)
+        put_be64(at, value);
 }
 
 #endif
