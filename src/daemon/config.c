@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The configuration: a table of keys (section, name, type, where it goes, range), read by inih.
+ * What is allowed stands in the table and nowhere else.
+ */
+#include "daemon/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ini.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+enum key_type { KEY_NAME, KEY_TEXT, KEY_BYTES, KEY_DURATION, KEY_COUNT, KEY_IO, KEY_SILENT };
+
+struct key {
+    const char *section, *name; /* section "peer": [peer.NAME], offset inside struct config_peer */
+    enum key_type type;
+    size_t offset, size; /* size: of a text field */
+    uint64_t min, max;   /* of a number */
+};
+
+#define CONFIG_AT(member) offsetof(struct config, member), sizeof(((struct config *)0)->member)
+#define PEER_AT(member)                                                                            \
+    offsetof(struct config_peer, member), sizeof(((struct config_peer *)0)->member)
+
+#define MIB (1024ULL * 1024)
+#define TIB (1024 * 1024 * MIB)
+#define SECOND 1000000000ULL
+
+static const struct key keys[] = {
+    {"site", "name", KEY_NAME, CONFIG_AT(site.name), 0, 0},
+    {"site", "region", KEY_NAME, CONFIG_AT(site.region), 0, 0},
+    {"site", "zone", KEY_NAME, CONFIG_AT(site.zone), 0, 0},
+    {"site", "data", KEY_TEXT, CONFIG_AT(site.data), 0, 0},
+    {"site", "io", KEY_IO, CONFIG_AT(site.io), 0, 0},
+    {"api", "socket", KEY_TEXT, CONFIG_AT(api.socket), 0, 0},
+    {"nbd", "socket", KEY_TEXT, CONFIG_AT(nbd.socket), 0, 0},
+    {"nbd", "listen", KEY_TEXT, CONFIG_AT(nbd.listen), 0, 0},
+    {"link", "listen", KEY_TEXT, CONFIG_AT(link.listen), 0, 0},
+    {"link", "psk-file", KEY_TEXT, CONFIG_AT(link.psk_file), 0, 0},
+    {"peer", "region", KEY_NAME, PEER_AT(region), 0, 0},
+    {"peer", "zone", KEY_NAME, PEER_AT(zone), 0, 0},
+    {"peer", "address", KEY_TEXT, PEER_AT(address), 0, 0},
+    {"replication", "interval", KEY_DURATION, CONFIG_AT(replication.interval_ns), SECOND / 100,
+     86400 * SECOND},
+    {"replication", "stash-memory", KEY_BYTES, CONFIG_AT(replication.stash_memory_bytes), MIB, TIB},
+    {"replication", "stash-disk", KEY_BYTES, CONFIG_AT(replication.stash_disk_bytes), 0, 64 * TIB},
+    {"replication", "journal-max", KEY_BYTES, CONFIG_AT(replication.journal_bytes_max), MIB,
+     64 * TIB},
+    {"replication", "retain-time", KEY_DURATION, CONFIG_AT(replication.retain_ns), 0,
+     366 * 86400 * SECOND},
+    {"replication", "retain-bytes", KEY_BYTES, CONFIG_AT(replication.retain_bytes), 0, 64 * TIB},
+    {"replication", "bandwidth", KEY_BYTES, CONFIG_AT(replication.bandwidth_bytes), 0, TIB},
+    {"replication", "on-peer-silent", KEY_SILENT, CONFIG_AT(replication.open_when_peer_silent), 0,
+     0},
+    {"replication", "peer-wait", KEY_DURATION, CONFIG_AT(replication.peer_wait_ns), 0,
+     86400 * SECOND},
+    {"replication", "snapshot-expiry", KEY_DURATION, CONFIG_AT(replication.snapshot_expiry_ns), 0,
+     3660 * 86400 * SECOND},
+    {"replication", "snapshot-bytes-max", KEY_BYTES, CONFIG_AT(replication.snapshot_bytes_max), 0,
+     64 * TIB},
+    {"replication", "group-pairs-max", KEY_COUNT, CONFIG_AT(replication.group_pairs_max), 1, 128},
+};
+
+struct reading {
+    const char *path;
+    struct config *config;
+    struct err *err;
+};
+
+static int parse_scaled(const char *text, const char *const *units, const uint64_t *factors,
+                        uint64_t *ret_value)
+{
+    char *end;
+    unsigned long long value;
+
+    if (*text < '0' || *text > '9')
+        return -EINVAL;
+    errno = 0;
+    value = strtoull(text, &end, 10);
+    if (errno != 0)
+        return -EINVAL;
+    for (unsigned i = 0; units[i] != NULL; i++) {
+        if (strcmp(end, units[i]) != 0)
+            continue;
+        if (value > UINT64_MAX / factors[i])
+            return -EINVAL;
+        *ret_value = value * factors[i];
+        return 0;
+    }
+    return -EINVAL;
+}
+
+int config_parse_bytes(const char *text, uint64_t *ret_bytes)
+{
+    static const char *const units[] = {"",  "B",   "K", "KiB", "M", "MiB",
+                                        "G", "GiB", "T", "TiB", NULL};
+    static const uint64_t factors[] = {1,       1,        1 << 10,    1 << 10,    1 << 20,
+                                       1 << 20, 1U << 30, 1ULL << 30, 1ULL << 40, 1ULL << 40};
+    return parse_scaled(text, units, factors, ret_bytes);
+}
+
+int config_parse_duration(const char *text, uint64_t *ret_ns)
+{
+    static const char *const units[] = {"", "s", "ms", "m", "h", "d", NULL};
+    static const uint64_t factors[] = {SECOND,      SECOND,        SECOND / 1000,
+                                       60 * SECOND, 3600 * SECOND, 86400 * SECOND};
+    return parse_scaled(text, units, factors, ret_ns);
+}
+
+static bool name_is_valid(const char *text)
+{
+    size_t length =
+        strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.");
+    return length > 0 && text[length] == '\0';
+}
+
+static int store_text(struct reading *reading, const struct key *key, const char *value, char *at)
+{
+    if (key->type == KEY_NAME && !name_is_valid(value))
+        return err_set(reading->err, -EINVAL,
+                       "%s: %s: \"%.60s\" is no name: use letters, digits, '-', '_' and '.'",
+                       reading->path, key->name, value);
+    if (strlen(value) >= key->size)
+        return err_set(reading->err, -EINVAL, "%s: %s: longer than %zu characters", reading->path,
+                       key->name, key->size - 1);
+    memcpy(at, value, strlen(value) + 1);
+    return 0;
+}
+
+static int store_number(struct reading *reading, const struct key *key, const char *value, char *at)
+{
+    uint64_t number;
+    int failed = key->type == KEY_DURATION ? config_parse_duration(value, &number)
+                                           : config_parse_bytes(value, &number);
+
+    if (failed)
+        return err_set(
+            reading->err, -EINVAL, "%s: %s: \"%.60s\" is not %s", reading->path, key->name, value,
+            key->type == KEY_DURATION ? "a time such as 500ms, 1s, 10m" : "a size such as 64M, 1G");
+    if (number < key->min || number > key->max)
+        return err_set(reading->err, -ERANGE, "%s: %s: %.60s is out of range", reading->path,
+                       key->name, value);
+    if (key->type == KEY_COUNT)
+        *(unsigned *)(void *)at = (unsigned)number;
+    else
+        *(uint64_t *)(void *)at = number;
+    return 0;
+}
+
+static int store_value(struct reading *reading, const struct key *key, const char *value,
+                       char *base)
+{
+    static const char *const kinds[] = {"auto", "uring", "threads"};
+    char *at = base + key->offset;
+
+    switch (key->type) {
+    case KEY_NAME:
+    case KEY_TEXT:
+        return store_text(reading, key, value, at);
+    case KEY_BYTES:
+    case KEY_DURATION:
+    case KEY_COUNT:
+        return store_number(reading, key, value, at);
+    case KEY_IO:
+        for (unsigned i = 0; i < ARRAY_COUNT(kinds); i++) {
+            if (strcmp(value, kinds[i]) == 0) {
+                *(enum loop_kind *)(void *)at = (enum loop_kind)i;
+                return 0;
+            }
+        }
+        return err_set(reading->err, -EINVAL, "%s: io: \"%.60s\" is not auto, uring or threads",
+                       reading->path, value);
+    case KEY_SILENT:
+        if (strcmp(value, "hold") != 0 && strcmp(value, "open") != 0)
+            return err_set(reading->err, -EINVAL,
+                           "%s: on-peer-silent: \"%.60s\" is not hold or open", reading->path,
+                           value);
+        *(bool *)at = value[0] == 'o';
+        return 0;
+    }
+    return err_set(reading->err, -EINVAL, "%s: %s: unknown type", reading->path, key->name);
+}
+
+/* The peer of section [peer.NAME], made when it is new. */
+static struct config_peer *peer_of_section(struct reading *reading, const char *name)
+{
+    struct config *config = reading->config;
+
+    for (unsigned i = 0; i < config->peer_count; i++) {
+        if (strcmp(config->peers[i].name, name) == 0)
+            return &config->peers[i];
+    }
+    if (!name_is_valid(name) || strlen(name) >= CONFIG_NAME_MAX ||
+        config->peer_count == CONFIG_PEERS_MAX) {
+        err_set(reading->err, -EINVAL, "%s: [peer.%.60s]: no valid name, or more than %d peers",
+                reading->path, name, CONFIG_PEERS_MAX);
+        return NULL;
+    }
+    memcpy(config->peers[config->peer_count].name, name, strlen(name) + 1);
+    return &config->peers[config->peer_count++];
+}
+
+/* inih's callback: 1 goes on, 0 stops; then `err` tells why. */
+static int take_line(void *arg, const char *section, const char *name, const char *value)
+{
+    struct reading *reading = arg;
+    char *base = (char *)reading->config;
+    const char *group = section;
+
+    if (reading->err->code < 0)
+        return 0; /* the first error is the one to tell */
+    if (strncmp(section, "peer.", 5) == 0) {
+        group = "peer";
+        base = (char *)peer_of_section(reading, section + 5);
+        if (base == NULL)
+            return 0;
+    }
+    for (unsigned i = 0; i < ARRAY_COUNT(keys); i++) {
+        if (strcmp(keys[i].section, group) == 0 && strcmp(keys[i].name, name) == 0)
+            return store_value(reading, &keys[i], value, base) == 0;
+    }
+    err_set(reading->err, -EINVAL, "%s: unknown key %.60s in [%.60s]", reading->path, name,
+            section);
+    return 0;
+}
+
+static void set_defaults(struct config *config)
+{
+    memset(config, 0, sizeof(*config));
+    snprintf(config->site.data, sizeof(config->site.data), "/var/lib/verso");
+    snprintf(config->api.socket, sizeof(config->api.socket), "/run/verso/api.sock");
+    config->replication.interval_ns = SECOND;
+    config->replication.stash_memory_bytes = 64 * MIB;
+    config->replication.stash_disk_bytes = 4096 * MIB;
+    config->replication.journal_bytes_max = 16 * 1024 * MIB;
+    config->replication.retain_ns = 600 * SECOND;
+    config->replication.retain_bytes = 1024 * MIB;
+    config->replication.peer_wait_ns = 30 * SECOND;
+    config->replication.group_pairs_max = 17;
+}
+
+static int load_psk(struct config *config, struct err *err)
+{
+    struct stat facts;
+    ssize_t length;
+    int fd = open(config->link.psk_file, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0 || fstat(fd, &facts) != 0) {
+        int code = errno ? -errno : -EIO;
+        if (fd >= 0)
+            close(fd);
+        return err_set(err, code, "psk-file %s: %s", config->link.psk_file, err_name(code));
+    }
+    length = read(fd, config->link.psk, sizeof(config->link.psk));
+    close(fd);
+    if (facts.st_mode & 077)
+        return err_set(err, -EPERM, "psk-file %s: others may read it: chmod 600",
+                       config->link.psk_file);
+    while (length > 0 &&
+           (config->link.psk[length - 1] == '\n' || config->link.psk[length - 1] == '\r'))
+        length--;
+    if (length < 32 || length == CONFIG_PSK_MAX)
+        return err_set(err, -EINVAL,
+                       "psk-file %s: the key must have 32 to 511 bytes; make one with: "
+                       "openssl rand -hex 32",
+                       config->link.psk_file);
+    config->link.psk_length = (size_t)length;
+    return 0;
+}
+
+static int check_whole(struct config *config, const char *path, struct err *err)
+{
+    if (config->site.name[0] == '\0' || config->site.region[0] == '\0' ||
+        config->site.zone[0] == '\0')
+        return err_set(err, -EINVAL, "%s: [site] needs name, region and zone", path);
+    if (config->site.data[0] != '/' || config->api.socket[0] != '/')
+        return err_set(err, -EINVAL, "%s: [site] data and [api] socket must be absolute paths",
+                       path);
+    if (config->nbd.socket[0] == '\0' && config->nbd.listen[0] == '\0')
+        return err_set(err, -EINVAL, "%s: [nbd] needs socket or listen", path);
+    if (config->peer_count > 0 && config->link.psk_file[0] == '\0')
+        return err_set(err, -EINVAL, "%s: a peer needs [link] psk-file", path);
+    for (unsigned i = 0; i < config->peer_count; i++) {
+        const struct config_peer *peer = &config->peers[i];
+        if (peer->region[0] == '\0' || peer->zone[0] == '\0')
+            return err_set(err, -EINVAL, "%s: [peer.%s] needs region and zone", path, peer->name);
+        if (strcmp(peer->name, config->site.name) == 0)
+            return err_set(err, -EINVAL, "%s: [peer.%s] has the name of this site", path,
+                           peer->name);
+        if (strcmp(peer->zone, config->site.zone) == 0 &&
+            strcmp(peer->region, config->site.region) == 0)
+            return err_set(err, -EINVAL, "%s: [peer.%s] has the region and zone of this site", path,
+                           peer->name);
+        if (peer->address[0] == '\0' && config->link.listen[0] == '\0')
+            return err_set(
+                err, -EINVAL,
+                "%s: [peer.%s] has no address and [link] no listen: neither side could dial", path,
+                peer->name);
+    }
+    return 0;
+}
+
+int config_load(const char *path, struct config *ret_config, struct err *err)
+{
+    struct reading reading = {.path = path, .config = ret_config, .err = err};
+    int line;
+
+    set_defaults(ret_config);
+    err->code = 0;
+    line = ini_parse(path, take_line, &reading);
+    if (line == -1)
+        return err_set(err, -ENOENT, "%s: cannot be opened: %s", path,
+                       err_name(errno ? errno : ENOENT));
+    if (err->code < 0)
+        return err_wrap(err, "line %d", line);
+    if (line != 0)
+        return err_set(err, -EINVAL, "%s: line %d is neither a [section] nor key=value", path,
+                       line);
+    if (check_whole(ret_config, path, err) < 0)
+        return err->code;
+    return ret_config->link.psk_file[0] ? load_psk(ret_config, err) : 0;
+}
