@@ -185,4 +185,14 @@ void engine_call(struct engine *engine, const char *peer, const void *bytes, uin
 void engine_call_reply(struct engine *engine, uint64_t call, const void *bytes, uint32_t length);
 bool engine_peer_is_up(struct engine *engine, const char *peer);
 
+struct engine_peer_status {
+    char name[64];
+    bool is_up;
+    char why[160]; /* why it is down */
+    uint64_t round_trip_ns, bytes_out, bytes_in;
+};
+
+bool engine_peer_status(struct engine *engine, const char *peer,
+                        struct engine_peer_status *ret_status);
+
 #endif
