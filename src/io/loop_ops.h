@@ -76,4 +76,10 @@ struct loop {
 
 enum { LOOP_MAGIC = 0x6c6f6f70 };
 
+/* Each implementation's struct io_file and struct io_socket begin with this, so that the calls
+ * which take no loop find theirs. */
+struct io_handle {
+    struct loop *loop;
+};
+
 #endif
