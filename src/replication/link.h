@@ -8,6 +8,10 @@
  * Credit: a channel may have at most its window of payload bytes sent and not yet consumed by the
  * receiver (link_consumed()); so neither side buffers without bound. Control frames are not
  * counted.
+ *
+ * Order: data frames of a stream arrive in the order of sending, and so do its control frames; but
+ * control frames overtake data frames that wait. What must stay behind data (a cut) is sent as a
+ * data frame, be it empty.
  */
 #ifndef REPLICATION_LINK_H
 #define REPLICATION_LINK_H
@@ -41,7 +45,7 @@ struct link_frame_in {
 struct link_callbacks {
     void (*up_cb)(void *arg);                    /* handshake done; send may be called */
     void (*down_cb)(void *arg, const char *why); /* all that was queued or under way is lost */
-    /* A frame came, checked (CRC), in order for its stream. Returns false to end the connection
+    /* A frame came, checked (CRC), in order (see above). Returns false to end the connection
      * (the content is malformed; `why` goes to the log). Data frames count against the window until
      * link_consumed(). */
     bool (*frame_cb)(void *arg, const struct link_frame_in *frame, struct err *why);
@@ -56,6 +60,7 @@ struct link_status {
     uint64_t heard_ns; /* the last frame of the peer */
     uint64_t round_trip_ns;
     uint64_t bytes_out, bytes_in; /* on the wire, over all connections */
+    uint64_t queued_bytes;        /* waiting to be sent, all channels */
     uint64_t peer_site_id;
     char last_error[160]; /* why it is down */
 };
@@ -70,23 +75,17 @@ const struct link_status *link_status(struct link *link);
 /* Drops the connection (a protocol violation seen by the owner); reconnects by itself. */
 void link_drop(struct link *link, const char *why);
 
-/* Queues a frame; `bytes` is copied. Control frames (small, not counted): -ENOTCONN, or 0.
- * Data frames: -EAGAIN when the stream's window or queue is full (room_cb follows), nothing queued.
+/* Queues a frame; the bytes are copied; at most LINK_FRAME_PAYLOAD_MAX (1 MiB + 64 KiB) with the
+ * head. Nothing is queued on an error. Control frames: 0, -ENOTCONN (also when the peer takes so
+ * little that more than 16 MiB wait: the connection ends), -ENOMEM, -ENOSPC (more than 1023
+ * streams). Data frames: also -EAGAIN when the stream's window or queue is full; room_cb follows.
  */
 int link_send_control(struct link *link, const char *stream, uint16_t type, const void *bytes,
                       uint32_t length);
 int link_send_data(struct link *link, const char *stream, uint16_t type, const void *head,
                    uint32_t head_length, const void *payload, uint32_t payload_length);
-/* The receiver is done with so many bytes of data frames: credit goes back. */
+/* The receiver is done with so many bytes of data frames: credit goes back. Unknown streams and
+ * more than is owed are ignored: a frame of an earlier connection may be done with late. */
 void link_consumed(struct link *link, const char *stream, uint32_t length);
-
-/* Accepts the peers' connections on one address and hands each, once its handshake named a known
- * peer and proved the key, to that peer's link. A wrong key or unknown name gets nothing but a
- * closed connection. */
-struct link_listener;
-int link_listener_new(struct loop *loop, const char *address, struct link **links,
-                      unsigned link_count, struct link_listener **ret_listener, struct err *err);
-void link_listener_stop(struct link_listener *listener, void (*stopped_cb)(void *arg), void *arg);
-void link_listener_free(struct link_listener *listener);
 
 #endif
