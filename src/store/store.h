@@ -11,58 +11,7 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
-#include <limits.h>
-
-#include "io/file.h"
-
-struct store;
-struct store_op;
-
-typedef void (*store_done_fn)(struct store_op *op, int error);
-
-/* Embedded in the requester. One operation at a time. */
-struct store_op {
-    struct io_op io; /* the driver's */
-    struct store *store;
-    store_done_fn done_cb;
-    uint64_t private[4]; /* the driver's */
-};
-
-/* A driver's functions; every slot is required. Offsets and lengths are bytes, inside the store. */
-struct store_ops {
-    const char *name;
-    void (*close)(struct store *store);
-    void (*read)(struct store *store, struct store_op *op, const struct iovec *iov,
-                 unsigned iov_count, uint64_t offset);
-    void (*write)(struct store *store, struct store_op *op, const struct iovec *iov,
-                  unsigned iov_count, uint64_t offset);
-    void (*sync)(struct store *store, struct store_op *op);
-    void (*discard)(struct store *store, struct store_op *op, uint64_t offset, uint64_t length,
-                    enum io_discard_mode mode);
-    void (*extents)(struct store *store, struct store_op *op, uint64_t offset, uint64_t length,
-                    struct io_extent *extents, unsigned extent_max);
-};
-
-struct store {
-    uint32_t magic;
-    const struct store_ops *ops;
-    struct loop *loop;
-    uint64_t size_bytes;
-    bool is_fenced;
-    bool is_read_only;
-    char name[64]; /* for messages: the disk's id */
-    char path[PATH_MAX];
-};
-
-struct store_options {
-    const char *driver; /* "file" or "block" */
-    const char *path;
-    const char *name;    /* for messages */
-    uint64_t size_bytes; /* file: make it this long when `create`; else what it must hold at least,
-                            0 for whatever it has */
-    bool create;         /* file: it must not exist yet */
-    bool read_only;
-};
+#include "store/store_driver.h"
 
 /* Opens and locks. Errors name the path: -ENOENT missing, -EBUSY in use, -ENOSPC too small,
  * -EINVAL a size that is no multiple of 4096, -EEXIST. Blocks: not for the path of a request. */

@@ -7,7 +7,7 @@
 #ifndef VOLUME_BASE_WRITE_H
 #define VOLUME_BASE_WRITE_H
 
-#include "volume/volume.h"
+#include "volume/request.h"
 
 struct overlay_read {
     void (*done_cb)(struct overlay_read *read, int error);
@@ -29,8 +29,10 @@ struct overlay_ops {
      * reply. From here on the overlay must not show them, and must not after the end of the process
      * either (kill-safe memory); after a power loss it may until the next flushed(). */
     void (*replaced)(void *arg, uint64_t block, uint64_t count);
+    /* A sync of the base begins: what was replaced until now is what the next flushed() records. */
+    void (*flushing)(void *arg);
     /* A host flushed and the base is synced: record what was replaced before the sync began durably
-     * (R10), then done_cb. */
+     * (R10), then done_cb. One at a time. */
     void (*flushed)(void *arg, struct overlay_read *op,
                     void (*done_cb)(struct overlay_read *op, int error));
 };

@@ -31,8 +31,8 @@ void stash_free(struct stash *stash); /* nothing in flight; removes the spill fi
 
 /* Is there room for `count` blocks more? A full disk under the spill file counts as no room. */
 bool stash_has_room(const struct stash *stash, uint64_t count);
-/* Copies one block in; done_cb 0 or -ENOSPC (spill could not grow: then the epoch must be aborted).
- */
+/* Copies one block in; `bytes` must stay until done_cb, whose error is 0 or -ENOSPC (spill could
+ * not grow: then the epoch must be aborted) or that of the spill file. */
 void stash_put(struct stash *stash, struct stash_op *op, unsigned volume, uint64_t block,
                const uint8_t *bytes, void (*done_cb)(struct stash_op *op, int error));
 /* Takes the next stashed block of any volume out into `bytes` (BLOCK_SIZE). False: empty, no
@@ -42,7 +42,8 @@ bool stash_take(struct stash *stash, struct stash_op *op, unsigned *ret_volume, 
 /* The blocks of one volume still in the stash, one call each. */
 void stash_each(const struct stash *stash, unsigned volume,
                 void (*block_cb)(void *arg, uint64_t block), void *arg);
-/* Drops everything. */
+/* Drops one volume's blocks, or everything. What is under way ends without harm. */
+void stash_drop_volume(struct stash *stash, unsigned volume);
 void stash_clear(struct stash *stash);
 uint64_t stash_count(const struct stash *stash); /* blocks held */
 

@@ -17,8 +17,8 @@
 #define VOLUME_TRACKING_H
 
 #include "store/bitfile.h"
+#include "volume/request.h"
 #include "volume/stash.h"
-#include "volume/volume.h"
 
 enum { REGION_SHIFT = 10, REGION_BLOCKS = 1024 }; /* blocks in a region of the intent log: 4 MiB */
 
