@@ -182,7 +182,7 @@ int file_store_wrap(struct loop *loop, struct io_file *file, const struct store_
                     bool is_block, struct store **ret_store, struct err *err)
 {
     struct file_store *store;
-    uint64_t size_bytes;
+    uint64_t size_bytes = 0;
     int error = check_size(loop, file, options, &size_bytes, err);
 
     if (error < 0)
