@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The durable truth of one stream at one site: DATA/streams/<id>/state. Two slots of 8 KiB with a
- * sequence number and a CRC32C; a save writes the older slot and syncs. Format:
+ * The durable truth of one stream at one site: DATA/streams/<id>/state. Two slots of 16 KiB with a
+ * sequence number and a CRC32C; a save writes one, syncs, then writes its twin. Format:
  * docs/stream-state.md. Owner: the stream; the replica changes only `applying`, `applied` and
  * `is_drained`.
  */

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The file `state` of a stream: two slots (state_codec.c), of which one is always whole and
+ * durable.
+ *
+ * A save writes the slot that is not the durable one, syncs, and then writes the same content into
+ * the other slot without a sync of its own (the next save's sync covers it). So
+ *
+ *   S1  at every instant one slot is durable, and it is the newest save that ended, or a later one;
+ *   S2  a slot that rots is repaired from its twin: one bad sector does not turn a role back;
+ *   S3  saves that wait together share one round, and a round encodes the state as it stands when
+ *       the round begins: at or after each of their calls.
+ *
+ * The first I/O error is final (fence): what a failed sync covered is unknown.
+ */
+#include "replication/stream_state.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "replication/state_codec.h"
+
+enum { STATE_FILE_MAGIC = 0x73746174 };
+
+struct state_file {
+    uint32_t magic;
+    struct loop *loop;
+    struct io_file *file;
+    struct stream_state *state;
+    uint64_t sequence;     /* of the durable slot */
+    unsigned slot_durable; /* 0 or 1 */
+    bool is_busy;
+    int fence;             /* the error that ended it, or 0 */
+    struct list waiting;   /* struct state_save: for the next round */
+    struct list shared;    /* of the round under way */
+    struct loop_task task; /* begins a round, or fails what waits: never from inside a call */
+    struct io_op op;
+    struct iovec iov;
+    uint8_t slot[STATE_SLOT_BYTES];
+};
+
+static void run_round(struct loop_task *task);
+
+static void finish_list(struct list *saves, int error)
+{
+    struct list done, *node;
+
+    list_init(&done);
+    while ((node = list_pop(saves)) != NULL)
+        list_append(&done, node);
+    while ((node = list_pop(&done)) != NULL) {
+        struct state_save *save = list_entry(node, struct state_save, node);
+        save->done_cb(save, error);
+    }
+}
+
+static void end_round(struct state_file *file, int64_t result)
+{
+    check(file->is_busy);
+    file->is_busy = false;
+    if (result < 0)
+        file->fence = (int)result;
+    if (!list_is_empty(&file->waiting))
+        loop_defer(file->loop, &file->task);
+    finish_list(&file->shared, file->fence); /* last: a callee may close the file */
+}
+
+static void twin_written(struct io_op *op, int64_t result)
+{
+    struct state_file *file = container_of(op, struct state_file, op);
+
+    check_magic(file, STATE_FILE_MAGIC);
+    end_round(file, result);
+}
+
+static void slot_synced(struct io_op *op, int64_t result)
+{
+    struct state_file *file = container_of(op, struct state_file, op);
+
+    check_magic(file, STATE_FILE_MAGIC);
+    if (result < 0) {
+        end_round(file, result);
+        return;
+    }
+    file->slot_durable = 1 - file->slot_durable;
+    file->sequence++;
+    io_file_write(file->loop, &file->op, file->file, &file->iov, 1,
+                  (uint64_t)(1 - file->slot_durable) * STATE_SLOT_BYTES, twin_written);
+}
+
+static void slot_written(struct io_op *op, int64_t result)
+{
+    struct state_file *file = container_of(op, struct state_file, op);
+
+    check_magic(file, STATE_FILE_MAGIC);
+    if (result < 0)
+        end_round(file, result);
+    else
+        io_file_sync(file->loop, &file->op, file->file, slot_synced);
+}
+
+static void run_round(struct loop_task *task)
+{
+    struct state_file *file = container_of(task, struct state_file, task);
+    struct list *node;
+
+    check_magic(file, STATE_FILE_MAGIC);
+    if (file->is_busy || list_is_empty(&file->waiting))
+        return;
+    if (file->fence != 0) {
+        finish_list(&file->waiting, file->fence);
+        return;
+    }
+    check(list_is_empty(&file->shared));
+    while ((node = list_pop(&file->waiting)) != NULL)
+        list_append(&file->shared, node);
+    file->is_busy = true;
+    state_encode(file->state, file->sequence + 1, file->slot);
+    file->iov = (struct iovec){.iov_base = file->slot, .iov_len = STATE_SLOT_BYTES};
+    io_file_write(file->loop, &file->op, file->file, &file->iov, 1,
+                  (uint64_t)(1 - file->slot_durable) * STATE_SLOT_BYTES, slot_written);
+}
+
+void state_file_save(struct state_file *file, struct state_save *save,
+                     void (*done_cb)(struct state_save *save, int error))
+{
+    check_magic(file, STATE_FILE_MAGIC);
+    check(done_cb != NULL);
+    save->done_cb = done_cb;
+    list_append(&file->waiting, &save->node);
+    if (!file->is_busy)
+        loop_defer(file->loop, &file->task);
+}
+
+/* Both slots get the content of *state, durably, one after the other. */
+static int write_both_now(struct state_file *file)
+{
+    int error = 0;
+
+    state_encode(file->state, file->sequence, file->slot);
+    for (unsigned i = 0; i < STATE_SLOT_COUNT && error == 0; i++) {
+        unsigned slot = i == 0 ? 1 - file->slot_durable : file->slot_durable;
+
+        error = io_file_write_now(file->loop, file->file, file->slot, STATE_SLOT_BYTES,
+                                  (uint64_t)slot * STATE_SLOT_BYTES);
+        if (error == 0)
+            error = io_file_sync_now(file->loop, file->file);
+    }
+    return error;
+}
+
+/* Takes the whole slot with the highest sequence and repairs the other from it. */
+static int load(struct state_file *file, const char *path, struct err *err)
+{
+    uint64_t sequence[STATE_SLOT_COUNT] = {0};
+    int found[STATE_SLOT_COUNT], error;
+    unsigned best;
+
+    for (unsigned i = 0; i < STATE_SLOT_COUNT; i++) {
+        error = io_file_read_now(file->loop, file->file, file->slot, STATE_SLOT_BYTES,
+                                 (uint64_t)i * STATE_SLOT_BYTES);
+        if (error != 0 && error != -ENODATA)
+            return err_set(err, error, "%s: cannot read: %s", path, err_name(error));
+        found[i] = error == 0 ? state_slot_check(file->slot, &sequence[i]) : -EBADMSG;
+        if (found[i] == -EPROTONOSUPPORT)
+            return err_set(err, -EPROTONOSUPPORT,
+                           "%s was written by a newer version of Verso: install that version",
+                           path);
+    }
+    if (found[0] != 0 && found[1] != 0)
+        return err_set(err, -EBADMSG, "%s is damaged: neither of its two slots is whole", path);
+    best = found[0] != 0 || (found[1] == 0 && sequence[1] > sequence[0]) ? 1 : 0;
+    error = io_file_read_now(file->loop, file->file, file->slot, STATE_SLOT_BYTES,
+                             (uint64_t)best * STATE_SLOT_BYTES);
+    if (error == 0)
+        error = state_decode(file->slot, file->state);
+    if (error != 0)
+        return err_set(err, error, "%s: slot %u cannot be used: %s", path, best, err_name(error));
+    file->slot_durable = best;
+    file->sequence = sequence[best];
+    error = write_both_now(file);
+    return error == 0 ? 0 : err_set(err, error, "%s: cannot write: %s", path, err_name(error));
+}
+
+static int make(struct state_file *file, const char *folder, const char *path, struct err *err)
+{
+    int error;
+
+    file->sequence = 1;
+    error = write_both_now(file);
+    if (error == 0)
+        error = io_dir_sync(file->loop, folder);
+    return error == 0 ? 0 : err_set(err, error, "%s: cannot make it: %s", path, err_name(error));
+}
+
+int state_file_open(struct loop *loop, const char *folder, bool create, struct stream_state *state,
+                    struct state_file **ret_file, struct err *err)
+{
+    struct state_file *file = calloc(1, sizeof(*file));
+    char path[PATH_MAX];
+    int error;
+
+    if (file == NULL)
+        return err_set(err, -ENOMEM, "no memory");
+    *file = (struct state_file){.magic = STATE_FILE_MAGIC, .loop = loop, .state = state};
+    file->task.run_cb = run_round;
+    list_init(&file->task.node);
+    list_init(&file->waiting);
+    list_init(&file->shared);
+    if (snprintf(path, sizeof(path), "%s/state", folder) >= (int)sizeof(path)) {
+        state_file_close(file);
+        return err_set(err, -ENAMETOOLONG, "%s is too long", folder);
+    }
+    /* A file left by a crash while it was made is overwritten: its stream never existed. */
+    error = io_file_open(loop, path, create ? IO_CREATE : 0, &file->file, err);
+    if (error == 0)
+        error = create ? make(file, folder, path, err) : load(file, path, err);
+    if (error != 0) {
+        state_file_close(file);
+        return error;
+    }
+    *ret_file = file;
+    return 0;
+}
+
+void state_file_close(struct state_file *file)
+{
+    if (file == NULL)
+        return;
+    check_magic(file, STATE_FILE_MAGIC);
+    check(!file->is_busy && list_is_empty(&file->waiting) && list_is_empty(&file->shared));
+    if (file->file != NULL)
+        io_file_close(file->loop, file->file);
+    file->magic = 0;
+    free(file);
+}
+
+struct stream_state *state_file_state(struct state_file *file)
+{
+    check_magic(file, STATE_FILE_MAGIC);
+    return file->state;
+}
