@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: one table is compared with the contract, line by line, instead of strings spread over the
+ * operations. Spellings (two spaces, "DiskStillAttached ... to the disk") are the contract's.
+ */
+#include "model/api_error.h"
+
+#include <string.h>
+
+#include "base/check.h"
+
+#define DENIED "OperationDenied"
+
+static const struct api_error_entry entries[API_ERROR_COUNT] = {
+    [API_NOT_FOUND] = {"InvalidApi.NotFound", 404,
+                       "Specified api is not found, please check your url and method."},
+    [API_UNSUPPORTED_METHOD] = {"UnsupportedHTTPMethod", 400, "This http method is not supported."},
+    [API_REQUEST_TOO_LARGE] = {"RequestTooLarge", 413, "The request is too large."},
+    [API_MISSING_NAME] = {"Missing%s", 400, "%s is mandatory for this action."},
+    [API_INVALID_NAME] = {"Invalid%s", 400, "Specified parameter %s is not valid."},
+    [API_SERVICE_UNAVAILABLE] = {"ServiceUnavailable", 503,
+                                 "The request has failed due to a temporary failure of the "
+                                 "server."},
+    [API_INTERNAL_ERROR] = {"InternalError", 500,
+                            "The request processing has failed due to some unknown error, "
+                            "exception or failure."},
+    [API_INTERNAL_ERROR_ECS] = {"InternalError", 500,
+                                "The request processing has failed due to some unknown error."},
+    [API_REQUEST_TIMEOUT] = {"RequestTimeout", 504,
+                             "The request is timeout, please try again later."},
+    [API_FORBIDDEN] = {"Forbidden", 403, "User is not authorized to operate."},
+    [API_FORBIDDEN_ACTION] = {"Forbidden.Action", 403,
+                              "User is not authorized to operate this action."},
+    [API_REGION_NOT_FOUND] = {"InvalidRegionId.NotFound", 404,
+                              "The specified RegionId does not exist."},
+    [API_ZONE_NOT_FOUND] = {"InvalidZoneId.NotFound", 404, "The specified ZoneId does not exist."},
+    [API_IDEMPOTENT_MISMATCH] = {"IdempotentParameterMismatch", 400,
+                                 "The specified parameter has changed while using an already used "
+                                 "clientToken."},
+    [API_LAST_TOKEN_PROCESSING] = {"LastTokenProcessing", 403,
+                                   "The last token request is processing."},
+    [API_INVALID_PARAMETER] = {"InvalidParameter", 400, "The parameter %s is invalid."},
+    [API_INVALID_PARAMETER_FORMAT] = {"InvalidParameter.Format", 400,
+                                      "Specified parameter format is not valid."},
+    [API_MISSING_PARAMETER] = {"MissingParameter", 400,
+                               "The input parameter %s that is mandatory for processing this "
+                               "request is not supplied."},
+
+    [API_NO_SUCH_RESOURCE] = {"NoSuchResource", 404, "The specified resource does not exist."},
+    [API_DENIED] = {DENIED, 403, "The operation is not allowed."},
+    [API_INVALID_STATUS] = {DENIED ".InvalidStatus", 403,
+                            "The operation is not allowed in current status."},
+    [API_QUOTA_EXCEED] = {DENIED ".QuotaExceed", 403,
+                          "The operation is not allowed due to quota exceed."},
+    [API_TOO_MUCH_EMPTY_GROUP] = {DENIED ".TooMuchEmptyGroup", 403,
+                                  "Operation failed because of too many empty groups."},
+    [API_STANDBY_ATTACHED] = {DENIED ".StandbyDeviceAttached", 400,
+                              "The secondary disk is attached."},
+    [API_GROUP_HAS_PAIR] = {DENIED ".GroupHasPair", 403,
+                            "The group cannot be deleted due to not empty."},
+    [API_NO_PAIR_IN_GROUP] = {DENIED ".NoPairInGroup", 403,
+                              "The operation is not allowed because no pair in the group."},
+    [API_PAIR_NOT_IN_GROUP] = {DENIED ".PairNotInGroup", 403,
+                               "The operation is not allowed because pair is not in any group."},
+    [API_PAIR_IN_ANOTHER_GROUP] = {DENIED ".PairInAnotherGroup", 403,
+                                   "The operation is not allowed because pair is already in "
+                                   "another group."},
+    [API_PAIR_GROUP_ZONE_CONFLICT] = {DENIED ".PairGroupAZoneConflict", 403,
+                                      "The operation is not allowed due to pair and group having "
+                                      "different RegionId or ZoneId."},
+    [API_PAIR_GROUP_STATUS_CONFLICT] = {DENIED ".PairGroupStatusConflict", 403,
+                                        "The operation is not allowed due to pair and group "
+                                        "status are not consistent."},
+    [API_PAIR_INITIALIZING] = {DENIED ".PairInitializing", 403,
+                               "The operation is not allowed due to pair initializing,  please "
+                               "try again later."},
+    [API_PAIR_STATUS_CANNOT_ADD] = {DENIED ".PairStatusCannotAddToGroup", 403,
+                                    "The pair cannot be added in pair current status."},
+    [API_GROUP_STATUS_CANNOT_ADD] = {DENIED ".GroupStatusCannotAddPair", 403,
+                                     "The pair cannot be added in group current status."},
+    [API_PAIR_STATUS_CANNOT_REMOVE] = {DENIED ".PairStatusCannotRemoveFromGroup", 403,
+                                       "The pair cannot be removed in pair  current status."},
+    [API_GROUP_STATUS_CANNOT_REMOVE] = {DENIED ".GroupStatusCannotRemovePair", 403,
+                                        "The pair cannot be removed in group current status."},
+    [API_PAIRS_EXCEED] = {DENIED ".PairsExceedInGroup", 403,
+                          "The operation is not allowed due to too much pair in the group."},
+    [API_GROUP_CAPACITY_LIMIT] = {DENIED ".GroupTotalDiskCapacityLimit", 403,
+                                  "The disk space in the replication pair-consistent group exceeds "
+                                  "the upper limit."},
+    [API_MANUAL_SYNC_LIMIT] = {DENIED ".ManualSyncLimit", 403,
+                               "One shot start manual syncing too frequently, please try again "
+                               "later."},
+    [API_NOT_FOR_PRIMARY] = {DENIED ".OperateNotAllowedForPrimary", 403,
+                             "Operation is not allowed on the primary site."},
+    [API_NOT_FOR_STANDBY] = {DENIED ".OperateNotAllowedForStandby", 403,
+                             "Operation is not allowed on the secondary site."},
+    [API_RECOVER_POINT_NOT_FOUND] = {DENIED ".RecoverPointNotFound", 403,
+                                     "Recover point is not found."},
+
+    [API_DISK_NOT_FOUND] = {"InvalidDiskId.NotFound", 404, "The specified disk does not exist."},
+    [API_DISK_STATUS] = {"IncorrectDiskStatus", 403,
+                         "The current disk status does not support this operation."},
+    [API_DISK_INITIALIZING] = {"IncorrectDiskStatus.Initializing", 403,
+                               "The current disk status does not support this operation."},
+    [API_DISK_STILL_ATTACHED] = {"DiskStillAttached", 403,
+                                 "The disk is still attached to the disk."},
+    [API_DISK_IN_USE] = {"InvalidDisk.InUse", 404, "The specified disk has been occupied."},
+    [API_DISK_ALREADY_DETACHED] = {"InvalidDisk.AlreadyDetached", 404,
+                                   "The specified disk has been detached."},
+    [API_DISK_DETACHING] = {"InvalidOperation.DiskDetachingFromThisEcs", 403,
+                            "The specified disk is detaching from this ecs."},
+    [API_DISK_NOT_ON_INSTANCE] = {"DependencyViolation", 403,
+                                  "The specified disk has not been attached on the specified "
+                                  "instance."},
+    [API_DISK_IN_REPLICATION] = {"IncorrectDiskStatus.InReplication", 400,
+                                 "Disk already in replication."},
+    [API_DISK_NAME_MALFORMED] = {"InvalidDiskName.Malformed", 400,
+                                 "The specified disk name is wrongly formed."},
+    [API_DISK_DESCRIPTION_MALFORMED] = {"InvalidDescription.Malformed", 400,
+                                        "The specified description is wrongly formed."},
+    [API_DISK_SIZE] = {"InvalidSize.ValueNotSupported", 400,
+                       "The specified parameter Size is not valid."},
+    [API_DISK_SIZE_OR_SNAPSHOT] = {"MissingParameter", 400,
+                                   "The input parameter either \"SnapshotId\" or \"Size\" should "
+                                   "be specified."},
+    [API_DISK_ZONE_MISSING] = {"MissingParameter", 400,
+                               "The input parameter ZoneId that is mandatory for processing this "
+                               "request is not supplied."},
+    [API_DISK_CATEGORY] = {"InvalidDiskCategory.ValueNotSupported", 400,
+                           "The specified parameter \"DiskCategory\" is not valid."},
+    [API_DISK_SIZE_OR_CATEGORY] = {"InvalidDiskSizeOrCategory", 400,
+                                   "The specified disk category or size is invalid."},
+    [API_DISK_PERFORMANCE_LEVEL] = {"InvalidPerformanceLevel.Malformed", 400,
+                                    "The specified parameter PerformanceLevel is not valid."},
+    [API_DISK_PERFORMANCE_MATCH] = {DENIED ".PerformanceLevelNotMatch", 403,
+                                    "The specified PerformanceLevel and Size do not match."},
+    [API_DISK_MULTI_ATTACH] = {"InvalidParameter.MultiAttach", 403,
+                               "The specified param MultiAttach is not valid."},
+    [API_DISK_IDS] = {"InvalidParameter.DiskIds", 400,
+                      "The specified parameter diskIds is not valid."},
+    [API_DISK_IDS_TOO_MANY] = {"InvalidDiskIds.Malformed", 403,
+                               "The amount of specified disk Ids exceeds the limit."},
+    [API_DISK_FILTER_STATUS] = {"InvalidStatus.ValueNotSupported", 400,
+                                "The specified disk status is not supported."},
+    [API_DISK_FILTER_CATEGORY] = {"InvalidCategory.ValueNotSupported", 400,
+                                  "The specified disk category is not supported."},
+    [API_DISK_FILTER_TYPE] = {"InvalidDiskType.ValueNotSupported", 400,
+                              "The specified disk type is not supported."},
+    [API_DISK_DEVICE] = {"InvalidDevice.Malformed", 400, "The specified device is not valid."},
+    [API_DISK_DRY_RUN] = {"DryRunOperation", 400,
+                          "Request validation has been passed with DryRun flag set."},
+};
+
+const struct api_error_entry *api_error_entry(enum api_error error)
+{
+    check(error > API_OK && error < API_ERROR_COUNT);
+    check(entries[error].code);
+    return &entries[error];
+}
+
+enum api_error api_error_find(const char *code)
+{
+    for (unsigned error = API_OK + 1; error < API_ERROR_COUNT; error++)
+        if (strcmp(entries[error].code, code) == 0)
+            return (enum api_error)error;
+    return API_INTERNAL_ERROR;
+}
