@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A simulated world: virtual time, one seed, sites with disks that have volatile caches, and a
+ * network that delays and cuts. Whole engines run in it unchanged, behind struct loop. What can go
+ * wrong, and how, stands in README.md.
+ *
+ * The same seed and the same calls give the same events in the same order, always: sim_hash()
+ * proves it. One thread; worlds do not share anything but the allocator's table.
+ */
+#ifndef SIM_H
+#define SIM_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "io/loop.h"
+
+struct sim_world;
+struct sim_site;
+struct sim_event;
+
+enum { SIM_SITES_MAX = 4, SIM_PAGE_BYTES = 4096 };
+
+#define SIM_US 1000ull
+#define SIM_MS 1000000ull
+#define SIM_SECOND 1000000000ull
+
+/* --- the world ------------------------------------------------------------------------------- */
+
+struct sim_world *sim_world_new(uint64_t seed);
+/* Sites still alive die with it. */
+void sim_world_free(struct sim_world *world);
+uint64_t sim_now_ns(const struct sim_world *world);
+/* Runs the next event; false: none is left. */
+bool sim_world_step(struct sim_world *world);
+/* Runs all events up to that time; then it is that time. */
+void sim_world_run_until(struct sim_world *world, uint64_t time_ns);
+/* Runs events until is_done(arg), looked at after each event; false: the deadline came first, or
+ * nothing is left. */
+bool sim_world_run_for(struct sim_world *world, bool (*is_done)(void *arg), void *arg,
+                       uint64_t deadline_ns);
+/* Runs run_cb(arg) at that delay, outside of every site. */
+struct sim_event *sim_after(struct sim_world *world, uint64_t delay_ns, void (*run_cb)(void *arg),
+                            void *arg);
+void sim_after_cancel(struct sim_event *event); /* before it ran */
+
+/* Over every event so far: time, site, kind, result. */
+uint64_t sim_hash(const struct sim_world *world);
+uint64_t sim_random(struct sim_world *world);                       /* 64 bits */
+uint64_t sim_random_below(struct sim_world *world, uint64_t limit); /* 0 .. limit - 1 */
+bool sim_chance(struct sim_world *world, unsigned percent);
+
+/* Story lines on standard output: "[seconds] site: text". `site` NULL: the world's. */
+void sim_trace_on(struct sim_world *world);
+void sim_trace(struct sim_world *world, const struct sim_site *site, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* --- sites ----------------------------------------------------------------------------------- */
+
+/* A machine whose process has just begun: sim_site_loop() is its loop, its disk is empty. */
+struct sim_site *sim_site_new(struct sim_world *world, const char *name);
+const char *sim_site_name(const struct sim_site *site);
+struct loop *sim_site_loop(struct sim_site *site); /* NULL while it is dead */
+bool sim_site_is_alive(const struct sim_site *site);
+unsigned sim_site_life(const struct sim_site *site); /* counts restarts, from 1 */
+/* Runs fn(arg) as the site: what it allocates is the site's. Everything that calls into code of the
+ * site must go through here, except callbacks, which already run so. False: the site is dead, or
+ * died inside (an armed crash): fn did not return. */
+bool sim_site_call(struct sim_site *site, void (*fn)(void *arg), void *arg);
+/* For harness code in a callback of a site: what it allocates between these is not the site's. */
+const void *sim_outside_begin(void);
+void sim_outside_end(const void *before);
+
+/* The process ends here: no callback runs, its memory is gone, its sockets close; files keep every
+ * byte. Never from inside the site. */
+void sim_site_kill(struct sim_site *site);
+/* The machine loses power: as a kill, and what was not synced survives or not, at random. */
+void sim_site_power_loss(struct sim_site *site);
+/* The next process of a dead site. */
+void sim_site_restart(struct sim_site *site);
+/* Arms a death at the `calls`-th call into the simulated kernel from now (1 is the next), so that
+ * it falls between any two steps of the code. died_cb runs outside, just after. 0 disarms. */
+void sim_site_crash_after(struct sim_site *site, unsigned calls, bool power,
+                          void (*died_cb)(void *arg), void *arg);
+
+/* --- disks (one file system a site) ---------------------------------------------------------- */
+
+enum sim_disk_call { SIM_DISK_READ, SIM_DISK_WRITE, SIM_DISK_SYNC, SIM_DISK_CALL_COUNT };
+
+/* The nth call (1 is the next) of that kind on a path that contains `part` fails with `error`
+ * (negative), also blocking ones. nth 0 takes it away. One at a time for each kind. */
+void sim_disk_fail(struct sim_site *site, enum sim_disk_call call, const char *part, unsigned nth,
+                   int error);
+/* Room of the file system; 0: endless. What is already written stays. */
+void sim_disk_limit(struct sim_site *site, uint64_t bytes_max);
+uint64_t sim_disk_used(const struct sim_site *site);
+/* How unlucky power losses are: torn writes keep any 512-byte sectors, not whole 4 KiB. */
+void sim_disk_tear(struct sim_site *site, bool tears);
+/* Latency of one operation: up to this (default 2 ms; syncs take ten times that). */
+void sim_disk_latency(struct sim_site *site, uint64_t latency_ns_max);
+
+/* --- network --------------------------------------------------------------------------------- */
+
+enum sim_net { SIM_NET_OK, SIM_NET_CUT, SIM_NET_BLACKHOLE };
+
+/* CUT: both ends of every connection get an error, what was under way is lost, connecting fails.
+ * BLACKHOLE: nothing arrives and nobody is told, until it is OK again. */
+void sim_net_set(struct sim_world *world, struct sim_site *a, struct sim_site *b,
+                 enum sim_net state);
+enum sim_net sim_net_get(struct sim_world *world, struct sim_site *a, struct sim_site *b);
+void sim_net_latency(struct sim_world *world, uint64_t latency_ns_max);
+void sim_net_bandwidth(struct sim_world *world, uint64_t bytes_per_second); /* 0: endless */
+
+#endif
