@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: the metadata of a site in one SQLite file (DATA/site.db), write-ahead log, synchronous=FULL.
+ *
+ * Promises
+ *  1. A committed transaction survives a power loss; one that was not committed leaves nothing.
+ *  2. One process at a time: the file is locked exclusively from open to close.
+ *  3. A file that is not ours, newer than we know, or damaged is refused before anything is
+ *     written to it.
+ *  4. The columns are those of records.c: at opening each table's statements are prepared once, so
+ *     a mismatch is found then and not in the middle of an operation.
+ */
+#include <errno.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "meta/meta.h"
+#include "meta/schema.h"
+
+enum { META_MAGIC = 0x6d657461, SQL_SIZE = 4096 };
+
+struct meta_sqlite {
+    struct meta meta;
+    uint32_t magic;
+    sqlite3 *database;
+    sqlite3_stmt *get[RECORD_KIND_COUNT];
+    sqlite3_stmt *put[RECORD_KIND_COUNT];
+    sqlite3_stmt *remove[RECORD_KIND_COUNT];
+};
+
+static struct meta_sqlite *sqlite_of(struct meta *meta)
+{
+    struct meta_sqlite *self = container_of(meta, struct meta_sqlite, meta);
+
+    check_magic(self, META_MAGIC);
+    return self;
+}
+
+static int error_code(int sqlite_code)
+{
+    switch (sqlite_code & 0xff) {
+    case SQLITE_CONSTRAINT:
+        return -EEXIST;
+    case SQLITE_FULL:
+        return -ENOSPC;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return -EBUSY;
+    case SQLITE_NOMEM:
+        return -ENOMEM;
+    case SQLITE_CORRUPT:
+        return -EUCLEAN;
+    case SQLITE_NOTADB:
+        return -EINVAL;
+    default:
+        return -EIO;
+    }
+}
+
+static int fail(struct meta_sqlite *self, struct err *err, const char *what)
+{
+    int code = error_code(sqlite3_extended_errcode(self->database));
+
+    return err_set(err, code, "%s: %s", what, sqlite3_errmsg(self->database));
+}
+
+static int execute(struct meta_sqlite *self, const char *sql, struct err *err)
+{
+    if (sqlite3_exec(self->database, sql, NULL, NULL, NULL) != SQLITE_OK)
+        return fail(self, err, "metadata");
+    return 0;
+}
+
+/* The first column of the first row of a pragma, or -1. */
+static int64_t pragma_number(struct meta_sqlite *self, const char *sql)
+{
+    sqlite3_stmt *statement = NULL;
+    int64_t value = -1;
+
+    if (sqlite3_prepare_v2(self->database, sql, -1, &statement, NULL) == SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW)
+        value = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return value;
+}
+
+static int meta_sqlite_begin(struct meta *meta, struct err *err)
+{
+    return execute(sqlite_of(meta), "BEGIN IMMEDIATE", err);
+}
+
+static int meta_sqlite_commit(struct meta *meta, struct err *err)
+{
+    return execute(sqlite_of(meta), "COMMIT", err);
+}
+
+static void meta_sqlite_rollback(struct meta *meta)
+{
+    struct meta_sqlite *self = sqlite_of(meta);
+
+    /* A failed statement may have rolled back already. */
+    if (!sqlite3_get_autocommit(self->database))
+        sqlite3_exec(self->database, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static bool field_is_text(const struct record_field *field)
+{
+    return field->kind != FIELD_INT && field->kind != FIELD_BOOL;
+}
+
+/* Fills `record` from a row whose columns are the type's fields in order. */
+static int row_load(sqlite3_stmt *row, const struct record_type *type, void *record)
+{
+    memset(record, 0, type->size);
+    for (unsigned i = 0; i < type->field_count; i++) {
+        const struct record_field *field = &type->fields[i];
+        bool is_good;
+
+        if (field_is_text(field)) {
+            const char *text = (const char *)sqlite3_column_text(row, (int)i);
+            is_good = record_set_text(field, record, text ? text : "");
+        } else {
+            is_good = record_set_int(field, record, sqlite3_column_int64(row, (int)i));
+        }
+        if (!is_good)
+            return -EUCLEAN;
+    }
+    return 0;
+}
+
+static int meta_sqlite_get(struct meta *meta, enum record_kind kind, const char *key,
+                           void *ret_record)
+{
+    struct meta_sqlite *self = sqlite_of(meta);
+    sqlite3_stmt *statement = self->get[kind];
+    int result;
+
+    sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+    result = sqlite3_step(statement);
+    if (result == SQLITE_ROW)
+        result = row_load(statement, record_type(kind), ret_record);
+    else
+        result = result == SQLITE_DONE ? -ENOENT : error_code(result);
+    sqlite3_reset(statement);
+    return result;
+}
+
+static int meta_sqlite_put(struct meta *meta, enum record_kind kind, const void *record,
+                           struct err *err)
+{
+    struct meta_sqlite *self = sqlite_of(meta);
+    const struct record_type *type = record_type(kind);
+    sqlite3_stmt *statement = self->put[kind];
+    int result = 0;
+
+    for (unsigned i = 0; i < type->field_count; i++) {
+        const struct record_field *field = &type->fields[i];
+        int at = (int)i + 1;
+
+        if (!field_is_text(field))
+            sqlite3_bind_int64(statement, at, record_int(field, record));
+        else if (field->is_reference && !record_text(field, record)[0])
+            sqlite3_bind_null(statement, at);
+        else
+            sqlite3_bind_text(statement, at, record_text(field, record), -1, SQLITE_STATIC);
+    }
+    if (sqlite3_step(statement) != SQLITE_DONE)
+        result = fail(self, err, type->table);
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    return result;
+}
+
+static int meta_sqlite_remove(struct meta *meta, enum record_kind kind, const char *key,
+                              struct err *err)
+{
+    struct meta_sqlite *self = sqlite_of(meta);
+    sqlite3_stmt *statement = self->remove[kind];
+    int result = 0;
+
+    sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+    if (sqlite3_step(statement) != SQLITE_DONE)
+        result = fail(self, err, record_type(kind)->table);
+    else if (sqlite3_changes(self->database) == 0)
+        result = err_set(err, -ENOENT, "%s: no %s", record_type(kind)->table, key);
+    sqlite3_reset(statement);
+    return result;
+}
+
+/* "id, name, ..." */
+static void append_columns(char *sql, const struct record_type *type)
+{
+    for (unsigned i = 0; i < type->field_count; i++) {
+        if (i > 0)
+            strcat(sql, ", ");
+        strcat(sql, type->fields[i].name);
+    }
+    check(strlen(sql) < SQL_SIZE / 2);
+}
+
+static int list_step(sqlite3_stmt *statement, const struct record_type *type, char **records,
+                     unsigned *count)
+{
+    unsigned count_max = 0;
+    int result;
+
+    while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
+        if (*count == count_max) {
+            count_max = count_max ? count_max * 2 : 16;
+            char *larger = realloc(*records, (size_t)count_max * type->size);
+            if (!larger)
+                return -ENOMEM;
+            *records = larger;
+        }
+        result = row_load(statement, type, *records + (size_t)*count * type->size);
+        if (result < 0)
+            return result;
+        (*count)++;
+    }
+    return result == SQLITE_DONE ? 0 : error_code(result);
+}
+
+static int meta_sqlite_list(struct meta *meta, enum record_kind kind, const char *field,
+                            const char *value, void **ret_records, unsigned *ret_count)
+{
+    struct meta_sqlite *self = sqlite_of(meta);
+    const struct record_type *type = record_type(kind);
+    sqlite3_stmt *statement = NULL;
+    char sql[SQL_SIZE] = "SELECT ";
+    char *records = NULL;
+    unsigned count = 0;
+    int result;
+
+    append_columns(sql, type);
+    snprintf(sql + strlen(sql), SQL_SIZE - strlen(sql), " FROM %s", type->table);
+    if (field)
+        snprintf(sql + strlen(sql), SQL_SIZE - strlen(sql), " WHERE ifnull(%s, '') = ?1", field);
+    strcat(sql, " ORDER BY rowid");
+    result = sqlite3_prepare_v2(self->database, sql, -1, &statement, NULL);
+    if (result != SQLITE_OK)
+        return error_code(result);
+    if (field)
+        sqlite3_bind_text(statement, 1, value, -1, SQLITE_STATIC);
+    result = list_step(statement, type, &records, &count);
+    sqlite3_finalize(statement);
+    if (result < 0) {
+        free(records);
+        return result;
+    }
+    *ret_records = records;
+    *ret_count = count;
+    return 0;
+}
+
+static int prepare(struct meta_sqlite *self, const char *sql, sqlite3_stmt **ret, struct err *err)
+{
+    if (sqlite3_prepare_v3(self->database, sql, -1, SQLITE_PREPARE_PERSISTENT, ret, NULL) !=
+        SQLITE_OK)
+        return fail(self, err, "metadata: the schema does not fit this program");
+    return 0;
+}
+
+static int prepare_kind(struct meta_sqlite *self, enum record_kind kind, struct err *err)
+{
+    const struct record_type *type = record_type(kind);
+    const char *key = type->fields[0].name;
+    char sql[SQL_SIZE] = "SELECT ";
+    int result;
+
+    append_columns(sql, type);
+    snprintf(sql + strlen(sql), SQL_SIZE - strlen(sql), " FROM %s WHERE %s = ?1", type->table, key);
+    result = prepare(self, sql, &self->get[kind], err);
+    if (result < 0)
+        return result;
+
+    snprintf(sql, SQL_SIZE, "DELETE FROM %s WHERE %s = ?1", type->table, key);
+    result = prepare(self, sql, &self->remove[kind], err);
+    if (result < 0)
+        return result;
+
+    snprintf(sql, SQL_SIZE, "INSERT INTO %s (", type->table);
+    append_columns(sql, type);
+    strcat(sql, ") VALUES (?1");
+    for (unsigned i = 1; i < type->field_count; i++)
+        snprintf(sql + strlen(sql), SQL_SIZE - strlen(sql), ", ?%u", i + 1);
+    snprintf(sql + strlen(sql), SQL_SIZE - strlen(sql), ") ON CONFLICT(%s) DO UPDATE SET ", key);
+    for (unsigned i = 1; i < type->field_count; i++)
+        snprintf(sql + strlen(sql), SQL_SIZE - strlen(sql), "%s%s = ?%u", i > 1 ? ", " : "",
+                 type->fields[i].name, i + 1);
+    return prepare(self, sql, &self->put[kind], err);
+}
+
+static int migrate(struct meta_sqlite *self, struct err *err)
+{
+    int64_t version = pragma_number(self, "PRAGMA user_version");
+    char sql[80];
+
+    for (; version < (int64_t)schema_version(); version++) {
+        int result = execute(self, "BEGIN IMMEDIATE", err);
+        if (result == 0)
+            result = execute(self, schema_migration((unsigned)version), err);
+        snprintf(sql, sizeof(sql), "PRAGMA user_version = %d", (int)version + 1);
+        if (result == 0)
+            result = execute(self, sql, err);
+        snprintf(sql, sizeof(sql), "PRAGMA application_id = %d", SCHEMA_APPLICATION_ID);
+        if (result == 0)
+            result = execute(self, sql, err);
+        if (result == 0)
+            result = execute(self, "COMMIT", err);
+        if (result < 0) {
+            meta_sqlite_rollback(&self->meta);
+            return err_wrap(err, "schema %d", (int)version + 1);
+        }
+    }
+    return 0;
+}
+
+static bool is_sound(struct meta_sqlite *self, char *ret_finding, size_t size)
+{
+    sqlite3_stmt *statement = NULL;
+    bool sound = false;
+
+    snprintf(ret_finding, size, "the check could not run");
+    if (sqlite3_prepare_v2(self->database, "PRAGMA quick_check(1)", -1, &statement, NULL) ==
+            SQLITE_OK &&
+        sqlite3_step(statement) == SQLITE_ROW) {
+        const char *text = (const char *)sqlite3_column_text(statement, 0);
+        snprintf(ret_finding, size, "%s", text ? text : "");
+        sound = strcmp(ret_finding, "ok") == 0;
+    }
+    sqlite3_finalize(statement);
+    return sound;
+}
+
+/* Refuses what we must not touch (promise 3). */
+static int inspect(struct meta_sqlite *self, const char *path, struct err *err)
+{
+    int64_t version = pragma_number(self, "PRAGMA user_version");
+    int64_t application = pragma_number(self, "PRAGMA application_id");
+    int64_t table_count = pragma_number(self, "SELECT count(*) FROM sqlite_master");
+    char finding[200];
+
+    if (version < 0 || application < 0 || table_count < 0) {
+        int code = error_code(sqlite3_extended_errcode(self->database));
+        if (code == -EBUSY)
+            return err_set(err, code, "%s: another process has it open", path);
+        return err_set(err, code == -EINVAL ? -EINVAL : -EUCLEAN,
+                       "%s: cannot be read (%s): damaged, or no database of Verso; restore it from "
+                       "a backup",
+                       path, sqlite3_errmsg(self->database));
+    }
+    if (table_count > 0 && application != SCHEMA_APPLICATION_ID)
+        return err_set(err, -EINVAL,
+                       "%s: a database, but not one of Verso: give another data "
+                       "folder",
+                       path);
+    if (version > (int64_t)schema_version())
+        return err_set(err, -EPROTONOSUPPORT,
+                       "%s: written by a newer Verso (schema %d, this one knows %u): install that "
+                       "version again, or restore the backup made before the upgrade",
+                       path, (int)version, schema_version());
+    if (!is_sound(self, finding, sizeof(finding)))
+        return err_set(err, -EUCLEAN, "%s: damaged (%s): restore it from a backup", path, finding);
+    return 0;
+}
+
+static void meta_sqlite_close(struct meta *meta)
+{
+    struct meta_sqlite *self = sqlite_of(meta);
+
+    for (unsigned kind = 0; kind < RECORD_KIND_COUNT; kind++) {
+        sqlite3_finalize(self->get[kind]);
+        sqlite3_finalize(self->put[kind]);
+        sqlite3_finalize(self->remove[kind]);
+    }
+    check(sqlite3_close(self->database) == SQLITE_OK);
+    free(self);
+}
+
+static const struct meta_ops sqlite_ops = {
+    .close = meta_sqlite_close,
+    .begin = meta_sqlite_begin,
+    .commit = meta_sqlite_commit,
+    .rollback = meta_sqlite_rollback,
+    .get = meta_sqlite_get,
+    .put = meta_sqlite_put,
+    .remove = meta_sqlite_remove,
+    .list = meta_sqlite_list,
+};
+
+static int prepare_all(struct meta_sqlite *self, const char *path, struct err *err)
+{
+    int result = inspect(self, path, err);
+
+    if (result == 0)
+        result = execute(self,
+                         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
+                         "PRAGMA foreign_keys = ON; PRAGMA trusted_schema = OFF",
+                         err);
+    if (result == 0)
+        result = migrate(self, err);
+    for (unsigned kind = 0; result == 0 && kind < RECORD_KIND_COUNT; kind++)
+        result = prepare_kind(self, kind, err);
+    return result;
+}
+
+int meta_sqlite_open(const char *path, struct meta **ret_meta, struct err *err)
+{
+    struct meta_sqlite *self = calloc(1, sizeof(*self));
+    int result;
+
+    if (!self)
+        return err_set(err, -ENOMEM, "%s: out of memory", path);
+    self->magic = META_MAGIC;
+    self->meta.ops = &sqlite_ops;
+    if (sqlite3_open_v2(path, &self->database,
+                        SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                        NULL) != SQLITE_OK) {
+        result = err_set(err, -EIO, "%s: %s", path,
+                         self->database ? sqlite3_errmsg(self->database) : "out of memory");
+    } else {
+        result = execute(self, "PRAGMA locking_mode = EXCLUSIVE", err);
+        if (result == 0)
+            result = prepare_all(self, path, err);
+        if (result == -EBUSY)
+            err_set(err, -EBUSY, "%s: another process has it open", path);
+    }
+    if (result < 0) {
+        meta_sqlite_close(&self->meta);
+        return result;
+    }
+    *ret_meta = &self->meta;
+    return 0;
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: one description of every record's fields, from which the database's statements and the
+ * link's JSON are made; no hand-written copying of columns anywhere. States are stored as their
+ * API names, so that a person with the sqlite3 shell reads them.
+ */
+#include "meta/records.h"
+
+#include <string.h>
+
+#include "base/check.h"
+
+#define FIELD(type, member, field_kind)                                                            \
+    {                                                                                              \
+        .name = #member, .kind = field_kind, .offset = offsetof(struct type, member),              \
+        .size = sizeof(((struct type *)0)->member)                                                 \
+    }
+
+static const struct record_field disk_fields[] = {
+    FIELD(disk_record, id, FIELD_TEXT),
+    FIELD(disk_record, name, FIELD_TEXT),
+    FIELD(disk_record, description, FIELD_TEXT),
+    FIELD(disk_record, status, FIELD_DISK_STATE),
+    FIELD(disk_record, size_bytes, FIELD_INT),
+    FIELD(disk_record, category, FIELD_TEXT),
+    FIELD(disk_record, performance_level, FIELD_TEXT),
+    FIELD(disk_record, driver, FIELD_TEXT),
+    FIELD(disk_record, path, FIELD_TEXT),
+    FIELD(disk_record, resource_group_id, FIELD_TEXT),
+    FIELD(disk_record, is_encrypted, FIELD_BOOL),
+    FIELD(disk_record, is_multi_attach, FIELD_BOOL),
+    FIELD(disk_record, created_s, FIELD_INT),
+    FIELD(disk_record, detached_s, FIELD_INT),
+};
+
+static const struct record_field attachment_fields[] = {
+    FIELD(attachment_record, disk_id, FIELD_TEXT),
+    FIELD(attachment_record, instance_id, FIELD_TEXT),
+    FIELD(attachment_record, device, FIELD_TEXT),
+    FIELD(attachment_record, is_deleted_with_instance, FIELD_BOOL),
+    FIELD(attachment_record, attached_s, FIELD_INT),
+};
+
+#define COMMON(member, field_kind)                                                                 \
+    {                                                                                              \
+        .name = #member, .kind = field_kind, .offset = offsetof(struct replica_record, member),    \
+        .size = sizeof(((struct replica_record *)0)->member)                                       \
+    }
+#define LOCAL(member)                                                                              \
+    {                                                                                              \
+        .name = #member, .kind = FIELD_INT, .offset = offsetof(struct replica_record, member),     \
+        .size = sizeof(((struct replica_record *)0)->member), .is_local = true                     \
+    }
+#define COMMON_FIELDS                                                                              \
+    COMMON(id, FIELD_TEXT), COMMON(name, FIELD_TEXT), COMMON(description, FIELD_TEXT),             \
+        COMMON(resource_group_id, FIELD_TEXT), COMMON(production_site, FIELD_TEXT),                \
+        COMMON(production_region, FIELD_TEXT), COMMON(production_zone, FIELD_TEXT),                \
+        COMMON(backup_site, FIELD_TEXT), COMMON(backup_region, FIELD_TEXT),                        \
+        COMMON(backup_zone, FIELD_TEXT), COMMON(is_reversed, FIELD_BOOL),                          \
+        COMMON(rpo_s, FIELD_INT), COMMON(is_rtc, FIELD_BOOL), COMMON(bandwidth_kbit, FIELD_INT),   \
+        COMMON(status, FIELD_REPLICA_STATE), COMMON(status_message, FIELD_TEXT),                   \
+        COMMON(term, FIELD_INT), COMMON(version, FIELD_INT), COMMON(stream_serial, FIELD_INT),     \
+        COMMON(one_shot_s, FIELD_INT), COMMON(created_s, FIELD_INT), LOCAL(opened_serial),         \
+        LOCAL(last_point_s)
+
+static const struct record_field group_fields[] = {COMMON_FIELDS};
+
+static const struct record_field pair_fields[] = {
+    COMMON_FIELDS,
+    {.name = "group_id",
+     .kind = FIELD_TEXT,
+     .offset = offsetof(struct pair_record, group_id),
+     .size = sizeof(((struct pair_record *)0)->group_id),
+     .is_reference = true},
+    FIELD(pair_record, production_disk, FIELD_TEXT),
+    FIELD(pair_record, backup_disk, FIELD_TEXT),
+    FIELD(pair_record, size_bytes, FIELD_INT),
+    FIELD(pair_record, charge_type, FIELD_TEXT),
+    FIELD(pair_record, is_seeded, FIELD_BOOL),
+};
+
+static const struct record_field job_fields[] = {
+    FIELD(job_record, id, FIELD_TEXT),           FIELD(job_record, kind, FIELD_TEXT),
+    FIELD(job_record, object, FIELD_TEXT),       FIELD(job_record, step, FIELD_INT),
+    FIELD(job_record, attempt_count, FIELD_INT), FIELD(job_record, argument, FIELD_TEXT),
+    FIELD(job_record, trouble, FIELD_TEXT),      FIELD(job_record, created_s, FIELD_INT),
+};
+
+static const struct record_field token_fields[] = {
+    FIELD(token_record, id, FIELD_TEXT),
+    FIELD(token_record, digest, FIELD_TEXT),
+    FIELD(token_record, reply, FIELD_TEXT),
+    FIELD(token_record, created_s, FIELD_INT),
+};
+
+static const struct record_field tombstone_fields[] = {
+    FIELD(tombstone_record, id, FIELD_TEXT),       FIELD(tombstone_record, peer, FIELD_TEXT),
+    FIELD(tombstone_record, term, FIELD_INT),      FIELD(tombstone_record, is_acked, FIELD_BOOL),
+    FIELD(tombstone_record, created_s, FIELD_INT),
+};
+
+#define TYPE(table_name, type, list)                                                               \
+    {                                                                                              \
+        .table = table_name, .size = sizeof(struct type), .fields = list,                          \
+        .field_count = ARRAY_COUNT(list)                                                           \
+    }
+
+static const struct record_type types[RECORD_KIND_COUNT] = {
+    [RECORD_DISK] = TYPE("disks", disk_record, disk_fields),
+    [RECORD_ATTACHMENT] = TYPE("attachments", attachment_record, attachment_fields),
+    [RECORD_GROUP] = TYPE("groups_", group_record, group_fields),
+    [RECORD_PAIR] = TYPE("pairs", pair_record, pair_fields),
+    [RECORD_JOB] = TYPE("jobs", job_record, job_fields),
+    [RECORD_TOKEN] = TYPE("tokens", token_record, token_fields),
+    [RECORD_TOMBSTONE] = TYPE("tombstones", tombstone_record, tombstone_fields),
+};
+
+const struct record_type *record_type(enum record_kind kind)
+{
+    check((unsigned)kind < RECORD_KIND_COUNT);
+    check(types[kind].field_count <= RECORD_FIELDS_MAX);
+    return &types[kind];
+}
+
+int64_t record_int(const struct record_field *field, const void *record)
+{
+    const char *at = (const char *)record + field->offset;
+    int64_t value;
+
+    switch (field->kind) {
+    case FIELD_BOOL:
+        return *(const bool *)at;
+    case FIELD_INT:
+        memcpy(&value, at, sizeof(value));
+        return value;
+    case FIELD_TEXT:
+    case FIELD_DISK_STATE:
+    case FIELD_REPLICA_STATE:
+        break;
+    }
+    check(!"a text field has no integer");
+    return 0;
+}
+
+const char *record_text(const struct record_field *field, const void *record)
+{
+    const char *at = (const char *)record + field->offset;
+
+    switch (field->kind) {
+    case FIELD_TEXT:
+        return at;
+    case FIELD_DISK_STATE:
+        return disk_state_name(*(const enum disk_state *)(const void *)at);
+    case FIELD_REPLICA_STATE:
+        return replica_state_name(*(const enum replica_state *)(const void *)at);
+    case FIELD_INT:
+    case FIELD_BOOL:
+        break;
+    }
+    check(!"an integer field has no text");
+    return NULL;
+}
+
+bool record_set_int(const struct record_field *field, void *record, int64_t value)
+{
+    char *at = (char *)record + field->offset;
+
+    if (field->kind == FIELD_INT) {
+        check(field->size == sizeof(value));
+        memcpy(at, &value, sizeof(value));
+        return true;
+    }
+    if (field->kind != FIELD_BOOL || (value != 0 && value != 1))
+        return false;
+    *(bool *)at = value != 0;
+    return true;
+}
+
+bool record_set_text(const struct record_field *field, void *record, const char *value)
+{
+    char *at = (char *)record + field->offset;
+
+    if (field->kind == FIELD_DISK_STATE)
+        return disk_state_parse(value, (enum disk_state *)(void *)at);
+    if (field->kind == FIELD_REPLICA_STATE)
+        return replica_state_parse(value, (enum replica_state *)(void *)at);
+    if (field->kind != FIELD_TEXT || strlen(value) >= field->size)
+        return false;
+    memset(at, 0, field->size);
+    memcpy(at, value, strlen(value));
+    return true;
+}

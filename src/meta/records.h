@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The records of a site and the tables that describe their fields. The same description serves the
+ * database (a column a field) and the link (a JSON member a field), so a field is added in two
+ * places: the struct here, the row in records.c (and a migration in schema.c).
+ *
+ * Fields marked local are this site's own: they never travel and are kept when a peer's version of
+ * the record is taken over.
+ */
+#ifndef META_RECORDS_H
+#define META_RECORDS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/disk_state.h"
+#include "model/replica_state.h"
+
+/* Names: 128 characters of up to 4 bytes; descriptions: 256. */
+enum {
+    RECORD_ID_SIZE = 40,
+    RECORD_NAME_SIZE = 516,
+    RECORD_TEXT_SIZE = 1028,
+    RECORD_WORD_SIZE = 64
+};
+
+struct disk_record {
+    char id[RECORD_ID_SIZE];
+    char name[RECORD_NAME_SIZE];
+    char description[RECORD_TEXT_SIZE];
+    enum disk_state status;
+    int64_t size_bytes;
+    char category[RECORD_WORD_SIZE];
+    char performance_level[RECORD_WORD_SIZE];
+    char driver[RECORD_WORD_SIZE]; /* "file", "block" */
+    char path[RECORD_TEXT_SIZE];   /* "": the default store */
+    char resource_group_id[RECORD_WORD_SIZE];
+    bool is_encrypted;
+    bool is_multi_attach;
+    int64_t created_s;
+    int64_t detached_s; /* 0: never */
+};
+
+struct attachment_record {
+    char disk_id[RECORD_ID_SIZE]; /* key: one attachment a disk */
+    char instance_id[RECORD_WORD_SIZE];
+    char device[RECORD_WORD_SIZE];
+    bool is_deleted_with_instance;
+    int64_t attached_s;
+};
+
+/* What a pair and a group have in common; both sites keep their own. */
+struct replica_record {
+    char id[RECORD_ID_SIZE];
+    char name[RECORD_NAME_SIZE];
+    char description[RECORD_TEXT_SIZE];
+    char resource_group_id[RECORD_WORD_SIZE];
+    /* The fixed roles: production is where the primary disks lay at first. */
+    char production_site[RECORD_WORD_SIZE], production_region[RECORD_WORD_SIZE];
+    char production_zone[RECORD_WORD_SIZE];
+    char backup_site[RECORD_WORD_SIZE], backup_region[RECORD_WORD_SIZE];
+    char backup_zone[RECORD_WORD_SIZE];
+    bool is_reversed; /* the data flows from backup to production */
+    int64_t rpo_s;
+    bool is_rtc;
+    int64_t bandwidth_kbit;
+    enum replica_state status; /* as stored: replica_state_shown() is what is shown */
+    char status_message[RECORD_WORD_SIZE];
+    /* Who is right when the sites differ: the higher term (it rises with each failover), then the
+     * higher version (it rises with each change). */
+    int64_t term, version;
+    /* Rises whenever the stream must be made anew (membership). */
+    int64_t stream_serial;
+    int64_t one_shot_s; /* last one-shot start; 0: never */
+    int64_t created_s;
+    /* Local. */
+    int64_t opened_serial; /* the stream of this serial is open here; 0: none */
+    int64_t last_point_s;  /* newest recovery point seen, survives the stream */
+};
+
+struct pair_record {
+    struct replica_record common;
+    char group_id[RECORD_ID_SIZE]; /* "": none */
+    char production_disk[RECORD_ID_SIZE], backup_disk[RECORD_ID_SIZE];
+    int64_t size_bytes;
+    char charge_type[RECORD_WORD_SIZE];
+    bool is_seeded; /* both disks held the same bytes in an earlier stream: compare, not copy */
+};
+
+struct group_record {
+    struct replica_record common;
+};
+
+/* Long work. Key: "<kind>/<object>"; so an object has one job of a kind. */
+struct job_record {
+    char id[RECORD_ID_SIZE + RECORD_WORD_SIZE];
+    char kind[RECORD_WORD_SIZE];
+    char object[RECORD_ID_SIZE];
+    int64_t step;
+    int64_t attempt_count;
+    char argument[RECORD_WORD_SIZE];
+    char trouble[RECORD_NAME_SIZE]; /* why the last attempt failed */
+    int64_t created_s;
+};
+
+/* A remembered reply. Key: "<action>/<token>". */
+struct token_record {
+    char id[160];
+    char digest[RECORD_WORD_SIZE]; /* of the parameters */
+    char reply[RECORD_TEXT_SIZE];  /* JSON */
+    int64_t created_s;
+};
+
+/* A record that was deleted: the peer must not bring it back. */
+struct tombstone_record {
+    char id[RECORD_ID_SIZE];
+    char peer[RECORD_WORD_SIZE];
+    int64_t term;
+    bool is_acked; /* the peer knows */
+    int64_t created_s;
+};
+
+enum record_field_kind { FIELD_TEXT, FIELD_INT, FIELD_BOOL, FIELD_DISK_STATE, FIELD_REPLICA_STATE };
+
+struct record_field {
+    const char *name;
+    enum record_field_kind kind;
+    unsigned offset, size;
+    bool is_local;
+    bool is_reference; /* "" is stored as NULL (a foreign key) */
+};
+
+struct record_type {
+    const char *table;
+    unsigned size;
+    const struct record_field *fields; /* the first is the key, always text */
+    unsigned field_count;
+};
+
+enum { RECORD_FIELDS_MAX = 40 };
+
+enum record_kind {
+    RECORD_DISK,
+    RECORD_ATTACHMENT,
+    RECORD_GROUP,
+    RECORD_PAIR,
+    RECORD_JOB,
+    RECORD_TOKEN,
+    RECORD_TOMBSTONE,
+    RECORD_KIND_COUNT
+};
+
+const struct record_type *record_type(enum record_kind kind);
+
+/* The value of a field as an integer (INT, BOOL, states) or as text (TEXT). */
+int64_t record_int(const struct record_field *field, const void *record);
+const char *record_text(const struct record_field *field, const void *record);
+/* False: the value does not fit the field (too long, no such state); the record is unchanged. */
+bool record_set_int(const struct record_field *field, void *record, int64_t value);
+bool record_set_text(const struct record_field *field, void *record, const char *value);
+
+#endif
