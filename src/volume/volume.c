@@ -45,6 +45,7 @@ void volume_free(struct volume *volume)
     check_magic(volume, VOLUME_MAGIC);
     check(volume_is_idle(volume));
     check(!volume->tracking && !volume->quiet_cb);
+    list_remove(&volume->quiet_task.node);
     store_close(volume->store);
     volume->magic = 0;
     free(volume);
