@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The data wing of a site as the daemon builds it: the data loop with its thread, the engine and
+ * the NBD server on it, and the bridge by which the control loop reaches them (control/data_ops.h).
+ * Requests and events hop between the two threads as loop messages; no object is touched by both.
+ */
+#ifndef DAEMON_DATA_WING_H
+#define DAEMON_DATA_WING_H
+
+#include "control/data_ops.h"
+#include "daemon/config.h"
+
+struct data_wing;
+
+/* Makes the loop, the engine and the NBD server (listening, no export yet). Call data_wing_run()
+ * next. `control_loop` runs elsewhere; events_cb is called on it. */
+int data_wing_new(const struct config *config, struct loop *control_loop, data_events_fn events_cb,
+                  void *arg, struct data_wing **ret_wing, struct err *err);
+/* Starts the thread of the data loop. */
+int data_wing_run(struct data_wing *wing, struct err *err);
+/* Ends exports, engine and thread, cleanly; waits. Requests still under way are answered before. */
+void data_wing_stop(struct data_wing *wing);
+void data_wing_free(struct data_wing *wing); /* stopped, or never run */
+
+const struct data_ops *data_wing_ops(void);
+
+#endif
