@@ -176,13 +176,14 @@ void client_call(struct client *client, const char *action, const char *version,
     *ret_reply = (struct reply){0};
     if (code == CURLE_OK) {
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &ret_reply->status);
-        ret_reply->body = json_loadb(received.bytes ? received.bytes : "", received.length, 0, NULL);
+        ret_reply->body =
+            json_loadb(received.bytes ? received.bytes : "", received.length, 0, NULL);
     }
     if (!json_is_object(ret_reply->body)) {
         json_decref(ret_reply->body);
-        ret_reply->body = json_pack("{s:s, s:s++}", "Code", "Unreachable", "Message",
-                                    "no daemon answers at ", client->socket,
-                                    code == CURLE_OK ? " (not a JSON reply)" : "");
+        ret_reply->body =
+            json_pack("{s:s, s:s++}", "Code", "Unreachable", "Message", "no daemon answers at ",
+                      client->socket, code == CURLE_OK ? " (not a JSON reply)" : "");
         ret_reply->status = 0;
         check(ret_reply->body != NULL);
     }

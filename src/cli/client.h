@@ -12,7 +12,7 @@ struct client;
 struct params {
     struct param {
         char *name, *value;
-    } *items;
+    } * items;
     unsigned count;
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One table of options for all verbs: a name means the same everywhere. "--name VALUE" or "--name=VALUE". */
+/* One table of options for all verbs: a name means the same everywhere. "--name VALUE" or
+ * "--name=VALUE". */
 #include "cli/options.h"
 
 #include <stddef.h>

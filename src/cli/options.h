@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Options of a command line: the global ones and what a verb declares, parsed by one table-driven parser. */
+/* Options of a command line: the global ones and what a verb declares, parsed by one table-driven
+ * parser. */
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
@@ -12,7 +13,8 @@ enum { OPTIONS_WORDS_MAX = 64 };
 struct options {
     const char *socket, *columns, *name, *size, *path, *instance, *peer, *disk, *peer_disk, *pair,
         *for_what, *timeout, *point, *rpo, *description, *zone, *reason, *driver, *version;
-    bool json, bytes, utc, quiet, yes, no_wait, one_shot, no_headings, raw, keep_direction, tcp, help;
+    bool json, bytes, utc, quiet, yes, no_wait, one_shot, no_headings, raw, keep_direction, tcp,
+        help;
     const char *words[OPTIONS_WORDS_MAX]; /* what is not an option */
     unsigned word_count;
     bool stderr_is_terminal;

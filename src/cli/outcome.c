@@ -13,9 +13,12 @@ static const struct {
     enum outcome outcome;
     const char *hint;
 } outcomes[] = {
-    {"Unreachable", OUTCOME_UNREACHABLE, "Is versod running? Give its socket with --socket PATH or VERSO_SOCKET."},
-    {"RequestTimeout", OUTCOME_UNREACHABLE, "The other site is needed and did not answer: see verso status."},
-    {"NoSuchResource", OUTCOME_NOT_FOUND, "See verso disk list, verso pair list, verso group list."},
+    {"Unreachable", OUTCOME_UNREACHABLE,
+     "Is versod running? Give its socket with --socket PATH or VERSO_SOCKET."},
+    {"RequestTimeout", OUTCOME_UNREACHABLE,
+     "The other site is needed and did not answer: see verso status."},
+    {"NoSuchResource", OUTCOME_NOT_FOUND,
+     "See verso disk list, verso pair list, verso group list."},
     {"InvalidDiskId.NotFound", OUTCOME_NOT_FOUND, "See verso disk list."},
     {"InvalidApi.NotFound", OUTCOME_USAGE, NULL},
     {"OperationDenied.InvalidStatus", OUTCOME_REFUSED, "See verso status for the present state."},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Exit codes of verso, and how a failure is told: what failed, why, what to do, with the request id. */
+/* Exit codes of verso, and how a failure is told: what failed, why, what to do, with the request
+ * id. */
 #ifndef CLI_OUTCOME_H
 #define CLI_OUTCOME_H
 
@@ -20,7 +21,8 @@ enum outcome {
 
 /* The exit code for a failed reply. */
 enum outcome outcome_of_reply(const struct reply *reply);
-/* Prints "verso: WHAT: message" with code, hint and request id to standard error; returns the code. */
+/* Prints "verso: WHAT: message" with code, hint and request id to standard error; returns the code.
+ */
 enum outcome outcome_tell(const struct reply *reply, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Prints "verso: ..." and a hint at --help to standard error; returns OUTCOME_USAGE. */

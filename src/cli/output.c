@@ -106,7 +106,8 @@ static bool is_shown(const struct options *options, const struct output_column *
         list++;
     }
     for (; list != NULL; list = strchr(list, ',') ? strchr(list, ',') + 1 : NULL) {
-        if (strncasecmp(list, column->title, length) == 0 && (list[length] == ',' || list[length] == '\0'))
+        if (strncasecmp(list, column->title, length) == 0 &&
+            (list[length] == ',' || list[length] == '\0'))
             return true;
     }
     return false;

@@ -24,7 +24,8 @@ struct output_column {
     bool is_right, is_hidden; /* hidden: only with -o */
 };
 
-/* Prints `rows` (a JSON array of objects) as a table, or as {"api":"verso/v1","<name>":rows} with --json. */
+/* Prints `rows` (a JSON array of objects) as a table, or as {"api":"verso/v1","<name>":rows} with
+ * --json. */
 int output_rows(const struct options *options, const char *name, json_t *rows,
                 const struct output_column *columns, unsigned column_count);
 /* Prints an object as one document, keys in order. */

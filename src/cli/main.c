@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* verso: the command line of Verso. A table of nouns; each verb is in its noun's file. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "cli/commands.h"
+#include "cli/outcome.h"
+
+static const char usage[] =
+    "usage: verso [--socket PATH] COMMAND\n"
+    "\n"
+    "  status [OBJECT]                                     what runs, how old the copies are\n"
+    "  wait OBJECT --for STATE|recovery-point [--timeout S]\n"
+    "  disk   create --size S [--name N] | import --path P [--name N] | list | show D\n"
+    "         attach D --instance I | detach D | url D [--tcp] | delete D\n"
+    "  pair   create --disk D --peer SITE --peer-disk D2 [--name N] [--rpo S] | list | show P\n"
+    "         start P [--one-shot] | stop P | failover P | reprotect P | cancel-failover P | "
+    "delete P\n"
+    "  group  create --peer SITE [--name N] [--rpo S] | list | show G | add G P | remove G P\n"
+    "         start G [--one-shot] | stop G | failover G | reprotect G | cancel-failover G | "
+    "delete G\n"
+    "  api    ACTION [Key=Value ...] [--version-of-api V]  any call, the reply as it is\n"
+    "\n"
+    "options: --json, -o COL,... or +COL, --noheadings, --raw, --bytes, --utc, -q, -y, --no-wait,\n"
+    "         --timeout S. The socket is --socket, else VERSO_SOCKET, else /run/verso/api.sock.\n"
+    "exit:    0 done, 1 failed, 2 usage, 3 not found, 4 refused by state, 5 not allowed, 6 timed "
+    "out\n"
+    "         (the work goes on), 8 daemon or peer unreachable, 9 cancelled. See verso(1).\n";
+
+static int run(struct command *command)
+{
+    const char *noun = command->options.word_count > 0 ? command->options.words[0] : "status";
+
+    for (unsigned i = 0; i < ARRAY_COUNT(replica_kinds); i++) {
+        if (strcmp(replica_kinds[i].noun, noun) == 0)
+            return replica_command(command, &replica_kinds[i]);
+    }
+    if (strcmp(noun, "disk") == 0)
+        return disk_command(command);
+    if (strcmp(noun, "status") == 0)
+        return status_command(command);
+    if (strcmp(noun, "wait") == 0)
+        return wait_command(command);
+    if (strcmp(noun, "api") == 0)
+        return api_command(command);
+    return outcome_usage("unknown command %s", noun);
+}
+
+int main(int argc, char **argv)
+{
+    struct command command;
+    const char *socket;
+    int outcome;
+
+    if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "version") == 0)) {
+        puts("verso " VERSO_VERSION);
+        return 0;
+    }
+    outcome = options_parse(argc, argv, &command.options);
+    if (outcome)
+        return outcome;
+    if (command.options.help ||
+        (command.options.word_count > 0 && strcmp(command.options.words[0], "help") == 0)) {
+        fputs(usage, stdout);
+        return 0;
+    }
+    socket = command.options.socket ? command.options.socket : getenv("VERSO_SOCKET");
+    command.client = client_new(socket && *socket ? socket : "/run/verso/api.sock");
+    outcome = run(&command);
+    client_free(command.client);
+    return outcome;
+}
