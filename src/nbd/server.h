@@ -7,11 +7,11 @@
 #ifndef NBD_SERVER_H
 #define NBD_SERVER_H
 
-#include "io/socket.h"
-#include "volume/volume.h"
+#include "nbd/export_ops.h"
 
 struct nbd_server;
 struct nbd_export;
+struct volume;
 
 struct nbd_server_options {
     const char *addresses[4];  /* as io_listen(); NULL ends */
@@ -25,22 +25,8 @@ int nbd_server_new(struct loop *loop, const struct nbd_server_options *options,
 /* Ends every connection and listener, then stopped_cb; after that nbd_server_free(). */
 void nbd_server_stop(struct nbd_server *server, void (*stopped_cb)(void *arg), void *arg);
 void nbd_server_free(struct nbd_server *server);
-
-/* What an export does; a volume's is made by nbd_export_volume(). */
-struct nbd_export_ops {
-    void (*submit)(void *arg, struct volume_request *request); /* as volume_submit() */
-    void (*extents)(void *arg, struct store_op *op, uint64_t offset, uint64_t length,
-                    struct io_extent *extents, unsigned extent_max, store_done_fn done_cb);
-};
-
-struct nbd_export_options {
-    const char *name; /* at most 255 bytes, unique among the exports */
-    const char *description;
-    uint64_t size_bytes;
-    bool is_read_only;
-    const struct nbd_export_ops *ops;
-    void *arg;
-};
+/* The port that the TCP address number `index` of the options got. */
+uint16_t nbd_server_port(const struct nbd_server *server, unsigned index);
 
 /* -EEXIST: the name is taken. */
 int nbd_export_add(struct nbd_server *server, const struct nbd_export_options *options,

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One client: its socket, its receive buffer, and its life from greeting to close. */
+#ifndef NBD_CONNECTION_H
+#define NBD_CONNECTION_H
+
+#include "nbd/buffer_pool.h"
+#include "nbd/export.h"
+
+struct connection;
+
+struct connection_options {
+    struct loop *loop;
+    struct io_socket *socket; /* the connection's from now on, if it could be made */
+    const struct list *exports;
+    struct buffer_pool *pool;
+    /* The connection is gone; called on a later turn. `node` is what connection_new() returned. */
+    void (*closed_cb)(void *arg, struct list *node);
+    void *arg;
+};
+
+/* 0 or -ENOMEM. `ret_node`: for the owner's list; connection_of() leads back. */
+int connection_new(const struct connection_options *options, struct list **ret_node);
+struct connection *connection_of(struct list *node);
+
+bool connection_is_negotiating(const struct connection *connection);
+uint64_t connection_start_ns(const struct connection *connection);
+
+/* Ends it: in the handshake at once, later after the requests under way got their replies (a client
+ * that does not read them is given a few seconds). Idempotent. */
+void connection_end(struct connection *connection);
+
+#endif
