@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening files, and the calls on them that block.
+ *
+ *   1. IO_LOCK is flock(2), which belongs to the open file: a second open of this process meets it
+ *      too, and the end of the process lets it go. A block device is also opened O_EXCL, which
+ *      meets mounts and other users in the kernel.
+ *   2. A file system that refuses O_DIRECT gets an ordinary open.
+ *   3. Nothing is truncated by opening.
+ */
+#include "io/posix_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+static int open_flags(const char *path, unsigned flags)
+{
+    int how = O_CLOEXEC | (flags & IO_READ_ONLY ? O_RDONLY : O_RDWR);
+    struct stat stat_of;
+
+    if (flags & IO_CREATE)
+        how |= O_CREAT;
+    if (flags & IO_EXCLUSIVE)
+        how |= O_EXCL;
+    if (flags & IO_DIRECT)
+        how |= O_DIRECT;
+    if ((flags & IO_LOCK) && stat(path, &stat_of) == 0 && S_ISBLK(stat_of.st_mode))
+        how = (how & ~O_CREAT) | O_EXCL;
+    return how;
+}
+
+static int open_path(const char *path, unsigned flags, int *ret_fd, bool *ret_is_direct)
+{
+    int how = open_flags(path, flags);
+    int fd = open(path, how, 0600);
+
+    if (fd < 0 && errno == EINVAL && (how & O_DIRECT)) {
+        how &= ~O_DIRECT;
+        fd = open(path, how, 0600);
+    }
+    if (fd < 0)
+        return -errno;
+    *ret_fd = fd;
+    *ret_is_direct = how & O_DIRECT;
+    return 0;
+}
+
+/* Finds out what was opened; refuses what is neither file nor block device. */
+static int look(struct io_file *file, const char *path, struct err *err)
+{
+    struct stat stat_of;
+    struct statfs system_of;
+
+    if (fstat(file->fd, &stat_of) < 0 || fstatfs(file->fd, &system_of) < 0)
+        return err_set(err, -errno, "stat %s: %s", path, err_name(errno));
+    if (!S_ISREG(stat_of.st_mode) && !S_ISBLK(stat_of.st_mode))
+        return err_set(err, S_ISDIR(stat_of.st_mode) ? -EISDIR : -EINVAL,
+                       "%s is neither a file nor a block device", path);
+    file->is_block = S_ISBLK(stat_of.st_mode);
+    file->is_memory =
+        !file->is_block && (system_of.f_type == TMPFS_MAGIC || system_of.f_type == RAMFS_MAGIC);
+    return 0;
+}
+
+static int lock_file(struct io_file *file, const char *path, struct err *err)
+{
+    if (flock(file->fd, LOCK_EX | LOCK_NB) == 0)
+        return 0;
+    if (errno == EWOULDBLOCK)
+        return err_set(err, -EBUSY, "%s is in use by another holder of its lock", path);
+    return err_set(err, -errno, "lock %s: %s", path, err_name(errno));
+}
+
+int posix_file_open(struct loop *loop, const char *path, unsigned flags, struct io_file **ret_file,
+                    struct err *err)
+{
+    struct io_file *file = calloc(1, sizeof(*file));
+    int result;
+
+    if (file == NULL)
+        return err_set(err, -ENOMEM, "open %s: no memory", path);
+    file->handle.loop = loop;
+    file->magic = POSIX_FILE_MAGIC;
+    result = open_path(path, flags, &file->fd, &file->is_direct);
+    if (result < 0) {
+        free(file);
+        return err_set(err, result, "open %s: %s", path, err_name(result));
+    }
+    result = look(file, path, err);
+    if (result == 0 && (flags & IO_LOCK))
+        result = lock_file(file, path, err);
+    if (result < 0) {
+        close(file->fd);
+        free(file);
+        return result;
+    }
+    posix_loop_of(loop)->open_count++;
+    *ret_file = file;
+    return 0;
+}
+
+void posix_file_close(struct loop *loop, struct io_file *file)
+{
+    struct posix_loop *posix = posix_loop_of(loop);
+
+    posix_file_check(file);
+    check(file->handle.loop == loop && posix->open_count > 0);
+    posix->open_count--;
+    close(file->fd);
+    file->magic = 0;
+    free(file);
+}
+
+bool posix_file_is_block_device(struct io_file *file)
+{
+    return posix_file_check(file)->is_block;
+}
+
+int posix_file_size(struct loop *loop, struct io_file *file, uint64_t *ret_bytes)
+{
+    struct stat stat_of;
+
+    posix_file_check(file);
+    if (file->is_block)
+        return ioctl(file->fd, BLKGETSIZE64, ret_bytes) < 0 ? -errno : 0;
+    if (fstat(file->fd, &stat_of) < 0)
+        return -errno;
+    *ret_bytes = (uint64_t)stat_of.st_size;
+    return 0;
+}
+
+int posix_file_resize_now(struct loop *loop, struct io_file *file, uint64_t bytes)
+{
+    if (posix_file_check(file)->is_block)
+        return -ENOTSUP;
+    return ftruncate(file->fd, (off_t)bytes) < 0 ? -errno : 0;
+}
+
+int posix_file_read_now(struct loop *loop, struct io_file *file, void *bytes, size_t length,
+                        uint64_t offset)
+{
+    posix_file_check(file);
+    while (length > 0) {
+        ssize_t count = pread(file->fd, bytes, length, (off_t)offset);
+
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0)
+            return -errno;
+        if (count == 0)
+            return -ENODATA;
+        bytes = (char *)bytes + count;
+        length -= (size_t)count;
+        offset += (uint64_t)count;
+    }
+    return 0;
+}
+
+int posix_file_write_now(struct loop *loop, struct io_file *file, const void *bytes, size_t length,
+                         uint64_t offset)
+{
+    posix_file_check(file);
+    while (length > 0) {
+        ssize_t count = pwrite(file->fd, bytes, length, (off_t)offset);
+
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count <= 0)
+            return count < 0 ? -errno : -EIO;
+        bytes = (const char *)bytes + count;
+        length -= (size_t)count;
+        offset += (uint64_t)count;
+    }
+    return 0;
+}
+
+int posix_file_sync_now(struct loop *loop, struct io_file *file)
+{
+    return fdatasync(posix_file_check(file)->fd) < 0 ? -errno : 0;
+}
