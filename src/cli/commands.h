@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "cli/replica.h"
+#include "cli/objects.h"
 
 int disk_command(struct command *command); /* words[1]: the verb */
 int replica_command(struct command *command,

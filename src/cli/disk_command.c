@@ -71,7 +71,7 @@ bool commands_parse_size(const char *text, uint64_t *ret_bytes)
 static int add_place(struct command *command, struct params *params, bool with_zone)
 {
     int outcome;
-    json_t *status = replica_site(command, &outcome);
+    json_t *status = objects_site(command, &outcome);
     json_t *site = json_object_get(status, "Site");
 
     if (status == NULL)
@@ -149,7 +149,7 @@ static int disk_import(struct command *command)
 static int disk_list(struct command *command)
 {
     int outcome;
-    json_t *list = replica_list_disks(command, &outcome);
+    json_t *list = objects_list_disks(command, &outcome);
 
     if (list == NULL)
         return outcome;
@@ -169,7 +169,7 @@ static json_t *read_access(struct command *command, int *ret_outcome)
         *ret_outcome = outcome_usage("disk %s needs a disk", command->options.words[1]);
         return NULL;
     }
-    disk = replica_find_disk(command, command->options.words[2], ret_outcome);
+    disk = objects_find_disk(command, command->options.words[2], ret_outcome);
     if (disk == NULL)
         return NULL;
     params_add(&params, "DiskId", reply_text(disk, "DiskId"));
@@ -254,7 +254,7 @@ static int act_on_disk(struct command *command, const char *action, const char *
 
     if (command->options.word_count < 3)
         return outcome_usage("disk %s needs a disk", command->options.words[1]);
-    disk = replica_find_disk(command, command->options.words[2], &outcome);
+    disk = objects_find_disk(command, command->options.words[2], &outcome);
     if (disk == NULL)
         return outcome;
     outcome = add_place(command, &params, false);
@@ -290,7 +290,7 @@ static int disk_detach(struct command *command)
     int outcome;
 
     if (instance == NULL && command->options.word_count >= 3) {
-        disk = replica_find_disk(command, command->options.words[2], &outcome);
+        disk = objects_find_disk(command, command->options.words[2], &outcome);
         if (disk == NULL)
             return outcome;
         snprintf(held, sizeof(held), "%s", reply_text(disk, "InstanceId"));

@@ -113,7 +113,7 @@ static int replica_create(struct command *command, const struct replica_kind *ki
     if (options->peer == NULL || (is_pair && (options->disk == NULL || options->peer_disk == NULL)))
         return outcome_usage("%s create needs --peer SITE%s", kind->noun,
                              is_pair ? " --disk D --peer-disk D2" : "");
-    status = replica_site(command, &outcome);
+    status = objects_site(command, &outcome);
     if (status == NULL)
         return outcome;
     site = json_object_get(status, "Site");
@@ -131,7 +131,7 @@ static int replica_create(struct command *command, const struct replica_kind *ki
     params_add(&params, "DestinationZoneId", reply_text(peer, "Zone"));
     json_decref(status);
     if (is_pair) {
-        disk = replica_find_disk(command, options->disk, &outcome);
+        disk = objects_find_disk(command, options->disk, &outcome);
         if (disk == NULL) {
             params_fini(&params);
             return outcome;
@@ -153,7 +153,7 @@ static int replica_show_list(struct command *command, const struct replica_kind 
 {
     bool is_pair = kind == &replica_kinds[0];
     int outcome;
-    json_t *record, *list = replica_list(command, kind, &outcome);
+    json_t *record, *list = objects_list(command, kind, &outcome);
     size_t index;
 
     if (list == NULL)
@@ -176,7 +176,7 @@ static int replica_show(struct command *command, const struct replica_kind *kind
 
     if (command->options.word_count < 3)
         return outcome_usage("%s show needs a %s", kind->noun, kind->noun);
-    record = replica_find(command, kind, command->options.words[2], &outcome);
+    record = objects_find(command, kind, command->options.words[2], &outcome);
     if (record == NULL)
         return outcome;
     json_object_set_new(
@@ -238,10 +238,10 @@ static int run_act(struct command *command, const struct replica_kind *kind, con
 
     if (options->word_count < 3)
         return outcome_usage("%s %s needs a %s", kind->noun, act->verb, kind->noun);
-    record = replica_find(command, kind, options->words[2], &outcome);
+    record = objects_find(command, kind, options->words[2], &outcome);
     if (record == NULL)
         return outcome;
-    status = replica_site(command, &outcome);
+    status = objects_site(command, &outcome);
     if (status == NULL || !is_confirmed(command, act, options->words[2])) {
         outcome = status ? OUTCOME_CANCELLED : outcome;
         json_decref(status);
@@ -285,10 +285,10 @@ static int change_members(struct command *command, const char *action)
 
     if (options->word_count < 3 || pair_word == NULL)
         return outcome_usage("group %s needs a group and a pair", options->words[1]);
-    group = replica_find(command, &replica_kinds[1], options->words[2], &outcome);
+    group = objects_find(command, &replica_kinds[1], options->words[2], &outcome);
     if (group == NULL)
         return outcome;
-    pair = replica_find(command, &replica_kinds[0], pair_word, &outcome);
+    pair = objects_find(command, &replica_kinds[0], pair_word, &outcome);
     if (pair == NULL) {
         json_decref(group);
         return outcome;

@@ -106,7 +106,7 @@ int status_command(struct command *command)
 {
     const char *word = command->options.word_count > 1 ? command->options.words[1] : NULL;
     int outcome;
-    json_t *stream, *status = replica_site(command, &outcome);
+    json_t *stream, *status = objects_site(command, &outcome);
     json_t *shown = json_array();
     uint64_t wall_ns;
     size_t index;
@@ -152,7 +152,7 @@ int wait_command(struct command *command)
 
     if (options->word_count < 2 || options->for_what == NULL)
         return outcome_usage("wait needs an object and --for STATE or --for recovery-point");
-    status = replica_site(command, &outcome);
+    status = objects_site(command, &outcome);
     if (status == NULL)
         return outcome;
     struct watch watch = {
@@ -166,7 +166,7 @@ int wait_command(struct command *command)
     kind = strncmp(options->words[1], "pg-", 3) == 0 ? &replica_kinds[1] : &replica_kinds[0];
     if (strncmp(options->words[1], "pair-", 5) != 0 && kind == &replica_kinds[0]) {
         /* A name: groups first, then pairs. */
-        json_t *list = replica_list(command, &replica_kinds[1], &outcome);
+        json_t *list = objects_list(command, &replica_kinds[1], &outcome);
         json_t *group;
         size_t index;
         if (list == NULL)
@@ -178,7 +178,7 @@ int wait_command(struct command *command)
         }
         json_decref(list);
     }
-    record = replica_find(command, kind, options->words[1], &outcome);
+    record = objects_find(command, kind, options->words[1], &outcome);
     if (record == NULL)
         return outcome;
     snprintf(id, sizeof(id), "%s", reply_text(record, kind->id_parameter));

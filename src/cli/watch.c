@@ -80,7 +80,7 @@ static void show_progress(struct command *command, const struct watch *watch, co
 static int look(struct command *command, const struct watch *watch)
 {
     int outcome, verdict = 0;
-    json_t *record = replica_read(command, watch->kind, watch->id, &outcome);
+    json_t *record = objects_read(command, watch->kind, watch->id, &outcome);
     json_t *status;
 
     if (outcome)
@@ -91,7 +91,7 @@ static int look(struct command *command, const struct watch *watch)
         fprintf(stderr, "verso: %s %s is gone\n", watch->kind->noun, watch->id);
         return -OUTCOME_NOT_FOUND;
     }
-    status = replica_site(command, &outcome);
+    status = objects_site(command, &outcome);
     if (status == NULL) {
         json_decref(record);
         return -outcome;

@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-#include "cli/replica.h"
+#include "cli/objects.h"
 
 struct watch {
     const struct replica_kind *kind;

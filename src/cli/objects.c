@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Look-ups that all verbs share: lists over all pages, and the object a word names. */
-#include "cli/replica.h"
+#include "cli/objects.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -15,7 +15,7 @@ const struct replica_kind replica_kinds[2] = {
      "SourceRegionId", "DestinationRegionId"},
 };
 
-json_t *replica_site(struct command *command, int *ret_outcome)
+json_t *objects_site(struct command *command, int *ret_outcome)
 {
     struct reply reply;
 
@@ -33,7 +33,7 @@ json_t *replica_site(struct command *command, int *ret_outcome)
 static int own_region(struct command *command, char *region, size_t size)
 {
     int outcome;
-    json_t *status = replica_site(command, &outcome);
+    json_t *status = objects_site(command, &outcome);
 
     if (status == NULL)
         return outcome;
@@ -99,12 +99,12 @@ static json_t *list_replicas(struct command *command, const struct replica_kind 
     return list;
 }
 
-json_t *replica_list(struct command *command, const struct replica_kind *kind, int *ret_outcome)
+json_t *objects_list(struct command *command, const struct replica_kind *kind, int *ret_outcome)
 {
     return list_replicas(command, kind, NULL, ret_outcome);
 }
 
-json_t *replica_read(struct command *command, const struct replica_kind *kind, const char *id,
+json_t *objects_read(struct command *command, const struct replica_kind *kind, const char *id,
                      int *ret_outcome)
 {
     json_t *list = list_replicas(command, kind, id, ret_outcome);
@@ -115,7 +115,7 @@ json_t *replica_read(struct command *command, const struct replica_kind *kind, c
     return one;
 }
 
-json_t *replica_list_disks(struct command *command, int *ret_outcome)
+json_t *objects_list_disks(struct command *command, int *ret_outcome)
 {
     struct params params = {0};
     char region[64];
@@ -167,19 +167,19 @@ static json_t *pick(json_t *list, const char *noun, const char *id_member, const
     return found;
 }
 
-json_t *replica_find(struct command *command, const struct replica_kind *kind, const char *word,
+json_t *objects_find(struct command *command, const struct replica_kind *kind, const char *word,
                      int *ret_outcome)
 {
-    json_t *list = replica_list(command, kind, ret_outcome);
+    json_t *list = objects_list(command, kind, ret_outcome);
 
     if (list == NULL)
         return NULL;
     return pick(list, kind->noun, kind->id_parameter, kind->name_member, word, ret_outcome);
 }
 
-json_t *replica_find_disk(struct command *command, const char *word, int *ret_outcome)
+json_t *objects_find_disk(struct command *command, const char *word, int *ret_outcome)
 {
-    json_t *list = replica_list_disks(command, ret_outcome);
+    json_t *list = objects_list_disks(command, ret_outcome);
 
     if (list == NULL)
         return NULL;
