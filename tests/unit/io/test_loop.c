@@ -40,11 +40,31 @@ static int run(const char *name, enum loop_kind kind, const char *where)
     return failed;
 }
 
+static bool has_uring(void)
+{
+    struct loop *loop;
+
+    if (loop_new(LOOP_URING, &loop, NULL) < 0)
+        return false;
+    check(strcmp(loop_name(loop), "uring") == 0);
+    loop_free(loop);
+    check(loop_new(LOOP_AUTO, &loop, NULL) == 0);
+    check(strcmp(loop_name(loop), "uring") == 0); /* it is taken where it is there */
+    loop_free(loop);
+    return true;
+}
+
 int main(void)
 {
     const char *disk = getenv("TMPDIR") ? getenv("TMPDIR") : "/var/tmp";
     int failed = 0;
 
+    if (has_uring()) {
+        failed += run("uring, disk", LOOP_URING, disk);
+        failed += run("uring, memory", LOOP_URING, "/dev/shm");
+    } else {
+        fprintf(stderr, "io_uring cannot be used here: only the threads loop is tested\n");
+    }
     failed += run("threads, disk", LOOP_THREADS, disk);
     failed += run("threads, memory", LOOP_THREADS, "/dev/shm");
     return failed != 0;
