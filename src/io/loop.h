@@ -4,7 +4,7 @@
  *
  * Three implementations stand behind it: io_uring (io/uring), epoll with worker threads
  * (io/threads), and the simulated one (tests/sim) with virtual time, disks with volatile caches and
- * a network that cuts and delays. All pass tests/unit/test_loop.c.
+ * a network that cuts and delays. All pass tests/lib/loop_cases.h.
  *
  * A loop belongs to one thread. Everything here but loop_post() and loop_stop() is called on it,
  * and all callbacks run on it, never from inside the call that submitted the operation. An

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The public calls of loop.h, file.h and socket.h: each goes to the loop's implementation through
- * struct loop_ops. What holds for every implementation is checked here, once:
+ * struct loop_ops. (Not named loop.c, because loop_ops.h stands on loop.h and this file on it.)
+ * What holds for every implementation is checked here, once:
  *
  *   1. The loop is one.
  *   2. An operation has a callback before its implementation sees it.
  *   3. A range does not run past the end of the number line.
  */
-#include "io/loop.h"
-
 #include "base/check.h"
 #include "io/loop_ops.h"
 
