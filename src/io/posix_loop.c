@@ -25,7 +25,6 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "io/posix_work.h"
 
 enum { ROUNDS_MAX = 8 };
 
@@ -80,7 +79,7 @@ static void finish_work(void *arg, struct io_op *op)
 }
 
 int posix_loop_init(struct posix_loop *posix, const struct loop_ops *ops, unsigned worker_count,
-                    struct err *err)
+                    void (*work_cb)(struct io_op *op), struct err *err)
 {
     posix->loop.magic = LOOP_MAGIC;
     posix->loop.ops = ops;
@@ -89,7 +88,7 @@ int posix_loop_init(struct posix_loop *posix, const struct loop_ops *ops, unsign
         return err_set(err, -errno, "make an eventfd: %s", err_name(errno));
     timer_heap_init(&posix->timers);
     list_init(&posix->deferred);
-    worker_pool_init(&posix->workers, worker_count, posix_work_run, finish_work, posix);
+    worker_pool_init(&posix->workers, worker_count, work_cb, finish_work, posix);
     posix->now_ns = clock_ns(CLOCK_MONOTONIC);
     read_boot_id(posix);
     return 0;

@@ -35,9 +35,10 @@ struct posix_loop {
     int wake_fd; /* an eventfd: readable when one of the above may have changed */
 };
 
-/* 0 or a negative errno with nothing to undo. */
+/* `work_cb` does a file operation on a worker and leaves its result in the posix_op. 0 or a
+ * negative errno with nothing to undo. */
 int posix_loop_init(struct posix_loop *posix, const struct loop_ops *ops, unsigned worker_count,
-                    struct err *err);
+                    void (*work_cb)(struct io_op *op), struct err *err);
 void posix_loop_fini(struct posix_loop *posix);
 struct posix_loop *posix_loop_of(struct loop *loop);
 

@@ -180,7 +180,7 @@ int threads_loop_new(struct loop **ret_loop, struct err *err)
 
     if (threads == NULL)
         return err_set(err, -ENOMEM, "make a loop: no memory");
-    result = posix_loop_init(&threads->posix, &threads_ops, WORKERS, err);
+    result = posix_loop_init(&threads->posix, &threads_ops, WORKERS, posix_work_run, err);
     if (result < 0) {
         free(threads);
         return result;

@@ -397,7 +397,7 @@ int uring_loop_new(struct loop **ret_loop, struct err *err)
         free(uring);
         return result;
     }
-    result = posix_loop_init(&uring->posix, &uring_ops, WORKERS, err);
+    result = posix_loop_init(&uring->posix, &uring_ops, WORKERS, posix_work_run, err);
     if (result < 0) {
         uring_ring_fini(&uring->ring);
         free(uring);
