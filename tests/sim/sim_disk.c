@@ -385,6 +385,8 @@ static void op_submit(struct file_op *op, enum sim_disk_call call)
     struct sim_site *site = op->file->site;
 
     op->result = sim_disk_fault(site, call, op->file->path);
+    if (call == SIM_DISK_WRITE && op->file->flags & IO_READ_ONLY)
+        op->result = -EBADF;
     if (sim_draw_chance(&site->world->random_disk, 50))
         take_effect(op);
     sim_event_add(site->world, site, draw_delay(site, op->call), kinds[op->call], run_file_op)
@@ -407,7 +409,6 @@ void sim_file_write(struct loop *loop, struct io_op *user, struct io_file *file,
 {
     struct file_op *op = op_new(loop, user, file, FILE_WRITE, offset, iov_length(iov, iov_count));
 
-    check(!(file->flags & IO_READ_ONLY));
     op->iov = iov;
     op->iov_count = iov_count;
     op_submit(op, SIM_DISK_WRITE);

@@ -2,7 +2,8 @@
 /*
  * The simulated loop of one site: struct loop_ops over virtual time.
  *
- * A turn is one event: its callback, then what was deferred. The wall clock of a site stands a
+ * A turn is the callbacks of all events of the site that stand at one time in a row, then what was
+ * deferred. The wall clock of a site stands a
  * random offset away from the others', as clocks do.
  */
 #include "sim_kernel.h"
@@ -36,11 +37,11 @@ static void loop_op_run(struct loop *loop)
     bool is_inside = world->running == site;
     const void *before;
 
-    sim->is_stopped = false;
     before = sim_alloc_owner_set(NULL);
     world->running = NULL;
     while (!sim->is_stopped)
         check(sim_world_step(world)); /* else: would sleep for ever */
+    sim->is_stopped = false;
     if (is_inside)
         world->running = site;
     sim_alloc_owner_set(before);

@@ -13,6 +13,7 @@
  */
 #include "sim_kernel.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -93,7 +94,7 @@ static void run_recv_done(struct sim_event *event)
         segment = list_entry(socket->arrived.next, struct segment, node);
         part = segment->length - segment->used;
         part = part < socket->recv_length ? part : socket->recv_length;
-        if (part > 1 && sim_draw_chance(&event->world->random_net, 10))
+        if (part > 512 && sim_draw_chance(&event->world->random_net, 10))
             part = 1 + sim_draw_below(&event->world->random_net, part);
         if (part > 0)
             memcpy(socket->recv_bytes, segment->bytes + segment->used, part);
@@ -397,16 +398,27 @@ static struct io_socket *find_listener(struct sim_world *world, const char *addr
 static bool address_is_valid(const char *address, unsigned *ret_port)
 {
     const char *colon = strrchr(address, ':');
-    char after;
+    char host[ADDRESS_SIZE];
+    struct in6_addr parsed;
+    size_t length, digits;
 
     *ret_port = 0;
     if (strlen(address) >= ADDRESS_SIZE - 8 || !colon)
         return false;
     if (strncmp(address, "unix:", 5) == 0)
         return address[5] == '/';
-    return colon > address && sscanf(colon + 1, "%u%c", ret_port, &after) == 1 &&
-           *ret_port <= UINT16_MAX &&
-           strspn(address, "0123456789.:[]abcdefABCDEF") == strlen(address);
+    digits = strspn(colon + 1, "0123456789");
+    if (digits == 0 || digits > 5 || colon[1 + digits] != '\0')
+        return false;
+    *ret_port = (unsigned)atoi(colon + 1);
+    length = (size_t)(colon - address);
+    memcpy(host, address, length);
+    host[length] = '\0';
+    if (host[0] == '[' && length > 2 && host[length - 1] == ']') {
+        host[length - 1] = '\0';
+        return *ret_port <= UINT16_MAX && inet_pton(AF_INET6, host + 1, &parsed) == 1;
+    }
+    return *ret_port <= UINT16_MAX && inet_pton(AF_INET, host, &parsed) == 1;
 }
 
 int sim_listen(struct loop *loop, const char *address, struct io_socket **ret_listener,

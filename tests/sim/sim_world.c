@@ -260,6 +260,15 @@ static void run_event(void *arg)
     event->run_cb(event);
 }
 
+/* Does the site's turn go on with another event of the same moment? */
+static bool turn_goes_on(const struct sim_site *site)
+{
+    const struct sim_world *world = site->world;
+
+    return world->event_count > 0 && world->heap[0]->site == site &&
+           world->heap[0]->time_ns == world->now_ns;
+}
+
 /* Runs fn(arg) as the site, then what it deferred. False: it died inside. */
 static bool run_site(struct sim_site *site, void (*fn)(void *arg), void *arg)
 {
@@ -271,7 +280,8 @@ static bool run_site(struct sim_site *site, void (*fn)(void *arg), void *arg)
     before = sim_alloc_owner_set(site);
     if (setjmp(world->death) == 0) {
         fn(arg);
-        run_deferred(site);
+        if (!turn_goes_on(site))
+            run_deferred(site);
         world->running = NULL;
         sim_alloc_owner_set(before);
         return true;
