@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Groups and lone pairs over real daemons: first copy, failover, both reprotects, stop, restart, delete; every
+image compared by the bytes that clients read."""
+import os
+import pathlib
+import random
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+from lab import run, wait_until  # noqa: E402
+from lab_case import LabCase, main  # noqa: E402
+
+MIB = 1 << 20
+
+
+class FailoverTest(LabCase):
+    def write(self, site, disk, seed, size=2 * MIB, offset=0):
+        """Random bytes at an offset of an export, flushed."""
+        source = self.lab.folder / "bytes"
+        source.write_bytes(random.Random(seed).randbytes(size))
+        run("qemu-io", "-f", "raw", "-c", f"write -s {source} {offset} {size}", "-c", "flush", site.uri(disk))
+
+    def started_group(self, count=2, size=16 * MIB):
+        group, sources, targets = self.lab.group(count, size)
+        for number, disk in enumerate(sources):
+            self.write(self.paris, disk, number)
+        self.paris.verso("group", "start", group, "-q")
+        return group, sources, targets
+
+    def test_group_round_trip(self):
+        """Loss, failover, reprotect, failback: nothing differs anywhere."""
+        group, sources, targets = self.started_group(3)
+        for number, disk in enumerate(sources):
+            self.write(self.paris, disk, 10 + number, offset=5 * MIB)
+        self.wait_point(self.paris, group)
+        expected = self.images(self.paris, sources)
+        self.paris.kill()
+        self.lyon.verso("group", "failover", group, "-q")
+        for disk in targets:
+            self.lyon.attach(disk)
+        self.assertEqual(self.images(self.lyon, targets), expected)
+        self.write(self.lyon, targets[0], 20, offset=3 * MIB)
+        self.paris.start()
+        self.wait_role(self.paris, group, "fenced")
+        for disk in sources:
+            self.paris.verso("disk", "detach", disk)
+        self.lyon.verso("group", "reprotect", group, "-q", "--timeout", "60")
+        record = self.lyon.api_call("DescribeDiskReplicaGroups", RegionId=self.lyon.region)["ReplicaGroups"][0]
+        self.assertEqual((record["SourceRegionId"], record["DestinationRegionId"], record["Status"]),
+                         (self.lyon.region, self.paris.region, "stopped"))
+        self.assertEqual((record["PrimaryRegion"], record["StandbyRegion"]), (self.paris.region, self.lyon.region))
+        self.lyon.verso("group", "start", group, "-q")
+        self.wait_point(self.lyon, group)
+        expected = self.images(self.lyon, targets)
+        self.move(self.lyon, self.paris, group, targets, sources)
+        self.assertEqual(self.images(self.paris, sources), expected)
+
+    def test_cancel_failover(self):
+        """ReverseReplicate=false: the old direction goes on, what the target wrote is discarded but kept."""
+        group, sources, targets = self.started_group()
+        self.wait_point(self.paris, group)
+        for disk in sources:
+            self.paris.verso("disk", "detach", disk)
+        self.lyon.verso("group", "failover", group, "-q")
+        self.lyon.attach(targets[0])
+        self.write(self.lyon, targets[0], 30, offset=MIB)
+        kept = self.lyon.image_digest(targets[0])
+        self.lyon.verso("disk", "detach", targets[0])
+        self.lyon.verso("group", "cancel-failover", group, "-q", "--timeout", "60")
+        self.wait_role(self.paris, group, "source")
+        for disk in sources:
+            self.paris.attach(disk)
+        self.write(self.paris, sources[1], 31, offset=MIB)
+        self.paris.verso("group", "start", group, "-q")
+        self.wait_point(self.paris, group)
+        shown = self.lyon.api_call("DescribeDiskAccess", DiskId=targets[0])["Disk"]["Snapshots"]
+        self.assertEqual(self.lyon.image_digest(shown[0]["ExportName"]), kept)
+        expected = self.images(self.paris, sources)
+        self.move(self.paris, self.lyon, group, sources, targets)
+        self.assertEqual(self.images(self.lyon, targets), expected)
+
+    def test_lone_pair_one_shot_and_stop(self):
+        source, target = self.paris.disk("one", 8 * MIB), self.lyon.disk("one", 8 * MIB)
+        pair = self.paris.verso("pair", "create", "--disk", source, "--peer", "lyon", "--peer-disk", target)
+        self.paris.attach(source)
+        self.write(self.paris, source, 1)
+        self.paris.verso("pair", "start", pair, "--one-shot", "-q", "--timeout", "60")
+        record = self.paris.api_call("DescribeDiskReplicaPairs", RegionId=self.paris.region)["ReplicaPairs"][0]
+        self.assertEqual(record["Status"], "stopped")
+        self.assertGreater(record["LastRecoverPoint"], 0)
+        first = self.paris.image_digest(source)
+        self.write(self.paris, source, 2)  # after the one shot: must not be at the target
+        self.paris.kill()
+        self.lyon.verso("pair", "failover", pair, "-q")
+        self.lyon.attach(target)
+        self.assertEqual(self.lyon.image_digest(target), first)
+
+    def test_restart_of_both_goes_on(self):
+        """Clean restart: no full copy, the source waits for its peer before it exports."""
+        group, sources, _ = self.started_group()
+        self.wait_point(self.paris, group)
+        self.paris.stop()
+        self.lyon.stop()
+        self.paris.start()
+        self.assertFalse(self.paris.is_exported(sources[0]), "a restarted source must wait for its peer")
+        self.lyon.start()
+        self.paris.wait_export(sources[0])
+        self.write(self.paris, sources[0], 5, size=MIB)
+        self.wait_point(self.paris, group)
+        stream = self.paris.status(group)
+        self.assertLess(stream["ShippedBytes"], 4 * MIB, "only the delta may travel after a clean restart")
+
+    def test_both_promoted_then_healed(self):
+        """Split brain by operators: each side's writes are kept, the chosen one wins."""
+        group, sources, targets = self.started_group(1)
+        self.wait_point(self.paris, group)
+        self.paris.kill()
+        self.lyon.verso("group", "failover", group, "-q")
+        self.lyon.attach(targets[0])
+        self.write(self.lyon, targets[0], 40, offset=MIB)
+        self.lyon.kill()
+        self.paris.start()  # alone: holds, until an operator forces it open
+        self.assertFalse(self.paris.is_exported(sources[0]))
+        self.paris.api_call("ForceOpenDiskReplica", ReplicaId=group, Reason="test of a split")
+        self.paris.wait_export(sources[0])
+        self.write(self.paris, sources[0], 41, offset=2 * MIB)
+        lost = self.paris.image_digest(sources[0])
+        self.lyon.start()
+        self.wait_role(self.paris, group, "fenced")
+        wait_until(lambda: not self.paris.is_exported(sources[0]), "the stale source closed its export")
+        self.paris.verso("disk", "detach", sources[0])
+        self.lyon.verso("group", "reprotect", group, "-q", "--timeout", "60")
+        shown = self.paris.api_call("DescribeDiskAccess", DiskId=sources[0])["Disk"]["Snapshots"]
+        self.assertEqual(self.paris.image_digest(shown[0]["ExportName"]), lost)
+        self.lyon.verso("group", "start", group, "-q")
+        self.wait_point(self.lyon, group)
+        expected = self.lyon.image_digest(targets[0])
+        self.move(self.lyon, self.paris, group, targets, sources)
+        self.assertEqual(self.paris.image_digest(sources[0]), expected)
+
+    def test_delete_leaves_ordinary_disks(self):
+        group, sources, targets = self.started_group(1)
+        self.wait_point(self.paris, group)
+        expected = self.paris.image_digest(sources[0])
+        pair = self.paris.api_call("DescribeDiskReplicaPairs", RegionId=self.paris.region)["ReplicaPairs"][0]
+        self.paris.verso("group", "stop", group, "-q")
+        self.paris.verso("group", "remove", group, pair["ReplicaPairId"])
+        self.paris.verso("group", "delete", group, "-q")
+        self.paris.verso("pair", "delete", pair["ReplicaPairId"], "-q", "--timeout", "60")
+        wait_until(lambda: not self.lyon.api_call("DescribeDiskReplicaPairs",
+                                                  RegionId=self.lyon.region)["ReplicaPairs"], "gone at lyon")
+        self.lyon.attach(targets[0])
+        self.assertEqual(self.lyon.image_digest(targets[0]), expected)
+        raw = self.lyon.data / "disks" / f"{targets[0]}.raw"
+        self.assertEqual(os.stat(raw).st_size, 16 * MIB)
+
+
+if __name__ == "__main__":
+    main()
