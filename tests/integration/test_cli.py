@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The interface that others script against: what verso prints, its exit codes, imports, bad input, the errors of
+the seed operation; and the configuration file."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+from lab import Skip, need, run, wait_until  # noqa: E402
+from lab_case import LabCase, main, skip_guard  # noqa: E402
+
+MIB = 1 << 20
+
+
+class CliTest(LabCase):
+    def refused(self, site, action, status, code, message=None, **parameters):
+        words = [f"{key}={value}" for key, value in parameters.items()]
+        seen, text = site.verso_fails("api", action, *words)
+        reply = json.loads(text)
+        self.assertEqual((seen, reply["Code"]), (status, code), reply)
+        self.assertRegex(reply["RequestId"], r"^[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$")
+        if message:
+            self.assertIn(message, reply["Message"])
+
+    def test_ids_alone_and_uris(self):
+        disk = self.paris.verso("disk", "create", "--name", "one", "--size", "1G")
+        self.assertRegex(disk, r"^d-[0-9a-z]{20}$")
+        uri = self.paris.verso("disk", "attach", disk, "--instance", "i-x", "-q")
+        self.assertRegex(uri, rf"^nbd\+unix:///{disk}\?socket=/")
+        self.assertEqual(run("nbdinfo", "--size", uri).strip(), str(1 << 30))
+        self.assertEqual(self.paris.verso("disk", "url", "one", "-q"), uri)
+        listed = json.loads(self.paris.verso("disk", "list", "--json"))
+        self.assertEqual((listed["api"], listed["disks"][0]["DiskId"]), ("verso/v1", disk))
+        self.paris.verso("disk", "detach", disk)
+        self.paris.verso("disk", "delete", disk)
+        wait_until(lambda: json.loads(self.paris.verso("disk", "list", "--json"))["disks"] == [], "the disk is gone")
+        self.assertEqual(list((self.paris.data / "disks").iterdir()), [])
+
+    def test_import_in_place(self):
+        path = self.lab.folder / "mine.raw"
+        path.write_bytes(os.urandom(2 * MIB))
+        disk = self.paris.verso("disk", "import", "--name", "mine", "--path", path)
+        self.paris.attach(disk)
+        self.assertEqual(self.paris.image_digest(disk), run("sha256sum", path).split()[0])
+        status, text = self.paris.verso_fails("disk", "import", "--name", "again", "--path", path)
+        self.assertIn("in use", text)
+        for name, size in (("odd", 4097), ("empty", 0)):
+            (self.lab.folder / name).write_bytes(bytes(size))
+            status, text = self.paris.verso_fails("disk", "import", "--name", "odd", "--path", self.lab.folder / name)
+            self.assertIn(name, text)
+        status, text = self.paris.verso_fails("disk", "import", "--name", "no", "--path", "/nowhere/disk")
+        self.assertIn("/nowhere/disk", text)
+        self.paris.verso("disk", "detach", disk)
+        self.paris.verso("disk", "delete", disk)
+        self.assertTrue(path.exists(), "an imported file is never deleted")
+
+    @skip_guard
+    def test_block_device(self):
+        need("losetup")
+        if os.geteuid() != 0 or not os.path.exists("/dev/loop-control"):
+            raise Skip("loop devices need root")
+        backing = self.lab.folder / "backing"
+        backing.write_bytes(os.urandom(4 * MIB))
+        loop = run("losetup", "--find", "--show", backing).strip()
+        self.addCleanup(subprocess.run, ["losetup", "--detach", loop])
+        disk = self.paris.verso("disk", "import", "--name", "dev", "--path", loop)
+        self.paris.attach(disk)
+        run("qemu-io", "-f", "raw", "-c", "write -P 7 1M 1M", "-c", "write -z 2M 1M", "-c", "flush", self.paris.uri(disk))
+        run("qemu-io", "-f", "raw", "-c", "read -P 7 1M 1M", "-c", "read -P 0 2M 1M", self.paris.uri(disk))
+        self.paris.verso("disk", "detach", disk)
+        self.paris.stop()
+        with open(backing, "rb") as image:
+            image.seek(MIB)
+            self.assertEqual(image.read(2 * MIB), bytes([7]) * MIB + bytes(MIB))
+
+    def test_exit_codes(self):
+        self.assertEqual(self.paris.verso_fails("disk", "show", "nothing")[0], 3)
+        self.assertEqual(self.paris.verso_fails("disk", "create")[0], 2)
+        self.assertEqual(self.paris.verso_fails("frobnicate")[0], 2)
+        self.assertEqual(self.paris.verso_fails("disk", "list", "--socket", "/nowhere.sock")[0], 8)
+        group = self.paris.verso("group", "create", "--peer", "lyon", "--name", "g")
+        self.assertRegex(group, r"^pg-[0-9A-Za-z]+$")
+        self.assertEqual(self.paris.verso_fails("group", "start", group)[0], 4)
+        self.assertEqual(self.paris.verso_fails("wait", group, "--for", "normal", "--timeout", "0.2")[0], 6)
+        self.lyon.kill()
+        wait_until(lambda: not json.loads(self.paris.verso("status", "--json"))["peers"][0]["IsUp"], "the link is down")
+        self.assertEqual(self.paris.verso_fails("group", "failover", group, "-y")[0], 8)
+
+    def test_errors_of_the_seed_operation(self):
+        ask = {"RegionId": self.lyon.region, "ReverseReplicate": "true"}
+        self.refused(self.lyon, "ReprotectDiskReplicaGroup", 3, "NoSuchResource", "does not exist",
+                     ReplicaGroupId="pg-none", **ask)
+        group = self.paris.verso("group", "create", "--peer", "lyon", "--name", "empty")
+        self.refused(self.lyon, "ReprotectDiskReplicaGroup", 4, "OperationDenied.NoPairInGroup",
+                     ReplicaGroupId=group, **ask)
+        group, sources, targets = self.lab.group(1, 4 * MIB)
+        self.refused(self.lyon, "ReprotectDiskReplicaGroup", 4, "OperationDenied.InvalidStatus",
+                     "not allowed in current status", ReplicaGroupId=group, **ask)
+        self.refused(self.paris, "ReprotectDiskReplicaGroup", 4, "OperationDenied.OperateNotAllowedForPrimary",
+                     "not allowed on the primary site", ReplicaGroupId=group, RegionId=self.paris.region)
+        self.paris.verso("group", "start", group, "-q")
+        self.lyon.verso("group", "failover", group, "-q")
+        self.refused(self.lyon, "ReprotectDiskReplicaGroup", 4, "OperationDenied", sources[0],
+                     ReplicaGroupId=group, **ask)
+        # RegionId names the executing site: asked at paris' socket, carried out by lyon.
+        self.refused(self.paris, "ReprotectDiskReplicaGroup", 4, "OperationDenied", sources[0],
+                     ReplicaGroupId=group, **ask)
+        self.paris.kill()
+        wait_until(lambda: not json.loads(self.lyon.verso("status", "--json"))["peers"][0]["IsUp"], "the link is down")
+        self.refused(self.lyon, "ReprotectDiskReplicaGroup", 8, "RequestTimeout", ReplicaGroupId=group, **ask)
+
+    def test_bad_input(self):
+        place = {"RegionId": self.paris.region, "ZoneId": self.paris.zone}
+        self.refused(self.paris, "NoSuchAction", 2, "InvalidApi.NotFound")
+        self.refused(self.paris, "CreateDisk", 2, "MissingZoneId", RegionId=self.paris.region, Size=1)
+        a, b = self.paris.disk("a", 4 * MIB), self.lyon.disk("b", 8 * MIB)
+        pair = {"RegionId": self.paris.region, "SourceZoneId": self.paris.zone, "DestinationRegionId": self.lyon.region,
+                "DestinationZoneId": self.lyon.zone, "DiskId": a, "DestinationDiskId": b}
+        self.refused(self.paris, "CreateDiskReplicaPair", 4, "OperationDenied", **pair)  # sizes differ
+        self.refused(self.paris, "CreateDiskReplicaPair", 3, "NoSuchResource", **{**pair, "DestinationDiskId": "d-none"})
+        same = self.lyon.disk("same", 4 * MIB)
+        self.paris.api_call("CreateDiskReplicaPair", **{**pair, "DestinationDiskId": same})
+        self.refused(self.paris, "CreateDiskReplicaPair", 4, "OperationDenied.QuotaExceed",
+                     **{**pair, "DestinationDiskId": same})
+        status, text = self.paris.verso_fails("api", "CreateDisk", *[f"{k}={v}" for k, v in place.items()], "SizeBytes=4097")
+        self.assertIn("SizeBytes", text)
+        done = subprocess.run(["curl", "-s", "--unix-socket", str(self.paris.api), "http://x/nowhere", "-X", "PUT"],
+                              capture_output=True, text=True)
+        reply = json.loads(done.stdout)
+        self.assertTrue(reply["Code"] and reply["Message"] and reply["RequestId"])
+
+
+class ConfigTest(LabCase):
+    start_lab = False
+
+    def refused(self, change):
+        text = self.paris.config.read_text()
+        self.paris.config.write_text(change(text))
+        done = subprocess.run([str(self.lab.build / "versod"), "--config", str(self.paris.config)],
+                              capture_output=True, text=True, timeout=60)
+        self.paris.config.write_text(text)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        return done.stderr
+
+    def test_messages_name_the_thing(self):
+        self.assertIn("unknown key colour", self.refused(lambda text: text.replace("[api]", "[api]\ncolour=red")))
+        self.assertIn("interval", self.refused(lambda text: re.sub("interval=.*", "interval=soon", text)))
+        self.assertIn("region", self.refused(lambda text: text.replace("region=cn-paris\n", "", 1)))
+        self.lab.psk.chmod(0o644)
+        self.assertIn("chmod 600", self.refused(lambda text: text))
+        self.lab.psk.chmod(0o600)
+        self.lab.psk.write_text("short")
+        self.assertIn("32", self.refused(lambda text: text))
+
+
+if __name__ == "__main__":
+    main()
