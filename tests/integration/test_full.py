@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""No space: in the data store, the journal (its limit, and the file system under it), the spill. Hosts of the source
+get errors only for their own store; the rest is told by name, keeps the last recovery point, and heals."""
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+from lab import Lab, Skip, run, wait_until  # noqa: E402
+from lab_case import LabCase, main, skip_guard  # noqa: E402
+
+MIB = 1 << 20
+
+
+class FullTest(LabCase):
+    start_lab = False
+
+    def small_tmpfs(self, path, size):
+        if os.geteuid() != 0:
+            raise Skip("mounting a tmpfs needs root")
+        path.mkdir(parents=True, exist_ok=True)
+        run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", path)
+        self.lab.defer(lambda: subprocess.run(["umount", "-l", str(path)], capture_output=True))
+
+    def restart(self, site, **replication):
+        site.replication = {key.replace("_", "-"): value for key, value in replication.items()}
+        site.write_config(self.lyon if site is self.paris else self.paris)
+        if site.process:
+            site.stop()
+        site.start()
+
+    def write(self, site, disk, pattern, offset, size, check=True):
+        return run("qemu-io", "-f", "raw", "-c", f"write -P {pattern} {offset} {size}", "-c", "flush", site.uri(disk),
+                   check=check)
+
+    @skip_guard
+    def test_data_full(self):
+        self.small_tmpfs(self.paris.data / "disks", "16m")
+        self.lab.start()
+        full, other = self.paris.disk("full", 64 * MIB), self.paris.disk("other", MIB)
+        self.paris.attach(full), self.paris.attach(other)
+        seen = self.write(self.paris, full, 1, 0, 32 * MIB, check=False)
+        self.assertNotIn("wrote", seen)
+        run("qemu-io", "-f", "raw", "-c", "discard 0 32M", "-c", "flush", self.paris.uri(full))
+        self.write(self.paris, full, 2, 0, 4 * MIB)  # freed space is used again, without a restart
+        self.write(self.paris, other, 3, 0, MIB)
+
+    def check_blocked_then_healed(self, group, sources, targets, heal):
+        """A delta larger than the journal may hold: named, the last point kept, hosts undisturbed, healed by space."""
+        first = self.images(self.paris, sources)
+        self.write(self.paris, sources[0], 9, 0, 12 * MIB)
+        wait_until(lambda: "needs" in self.paris.status(group)["Trouble"], "the source tells what the journal needs")
+        self.write(self.paris, sources[0], 8, 0, MIB)
+        self.assertTrue(self.lyon.status(group)["HasPoint"])
+        heal()
+        self.wait_point(self.paris, group)
+        self.assertEqual(self.paris.status(group)["Trouble"], "")
+        expected = self.images(self.paris, sources)
+        self.assertNotEqual(first, expected)
+        self.move(self.paris, self.lyon, group, sources, targets)
+        self.assertEqual(self.images(self.lyon, targets), expected)
+
+    def test_journal_limit(self):
+        self.lyon.replication = {"journal-max": "4M", "retain-bytes": "1M", "retain-time": "0"}
+        self.lab.configure()
+        self.lab.start()
+        group, sources, targets = self.lab.group(1, 16 * MIB)
+        self.paris.verso("group", "start", group, "-q")
+        self.check_blocked_then_healed(group, sources, targets,
+                                       lambda: self.restart(self.lyon, journal_max="64M"))
+
+    @skip_guard
+    def test_journal_disk_full(self):
+        self.small_tmpfs(self.lyon.data / "streams", "6m")
+        self.lab.start()
+        group, sources, targets = self.lab.group(1, 16 * MIB)
+        self.paris.verso("group", "start", group, "-q")
+        self.check_blocked_then_healed(
+            group, sources, targets,
+            lambda: run("mount", "-o", "remount,size=128m", self.lyon.data / "streams"))
+
+    def test_spill_full(self):
+        """The stash overflows: the epoch is aborted and merged, no write fails, the sites converge."""
+        self.paris.replication = {"stash-memory": "1M", "stash-disk": "1M", "bandwidth": "4M"}
+        self.lab.configure()
+        self.lab.start()
+        group, sources, targets = self.lab.group(1, 16 * MIB)
+        self.paris.verso("group", "start", group, "-q")
+        for turn in range(6):
+            self.write(self.paris, sources[0], 20 + turn, 0, 8 * MIB)
+        self.restart_bandwidth()
+        self.wait_point(self.paris, group)
+        expected = self.images(self.paris, sources)
+        self.move(self.paris, self.lyon, group, sources, targets)
+        self.assertEqual(self.images(self.lyon, targets), expected)
+
+    def restart_bandwidth(self):
+        self.restart(self.paris, stash_memory="1M", stash_disk="1M")
+        self.lab.wait_link()
+        for disk in [one["DiskId"] for one in self.paris.api_call(
+                "DescribeDisks", RegionId=self.paris.region)["Disks"]["Disk"]]:
+            self.paris.wait_export(disk)
+
+    def make_lab(self):
+        return Lab(replication={"interval": "100ms"})
+
+
+if __name__ == "__main__":
+    main()
