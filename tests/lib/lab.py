@@ -249,11 +249,11 @@ class Mount:
 class Lab(contextlib.AbstractContextManager):
     """Sites paris and lyon, configured against each other, not started."""
 
-    def __init__(self, build=None, io=None, replication=None, proxy=False):
+    def __init__(self, build=None, io=None, replication=None, base=None):
         self.build = pathlib.Path(build or os.environ.get("VERSO_BUILD", ROOT / "build")).resolve()
         self.io = io or os.environ.get("VERSO_IO", "auto")
         self.replication = {"interval": "200ms", "retain-time": "2s", "retain-bytes": "64M", **(replication or {})}
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="verso-lab-"))
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="verso-lab-", dir=base))
         self.undo = []
         self.psk = self.folder / "link.psk"
         self.psk.write_text(os.urandom(32).hex() + "\n")
