@@ -277,9 +277,30 @@ void case_post_from_threads(void **state)
     free(posters);
 }
 
+enum { SET_UP = 600 }; /* more than one ring of submissions */
+
+struct set_up_ops {
+    struct wait_op writes[SET_UP];
+    struct noted_timer timer;
+    struct loop *loop;
+    char notes[8];
+};
+
+static bool all_done(const struct set_up_ops *ops)
+{
+    for (int i = 0; i < SET_UP; i++) {
+        if (!ops->writes[i].is_done)
+            return false;
+    }
+    return ops->notes[0] == 't';
+}
+
 static void *run_loop(void *arg)
 {
-    loop_run(arg);
+    struct set_up_ops *ops = arg;
+
+    while (!all_done(ops)) /* each callback stops the loop */
+        loop_run(ops->loop);
     return NULL;
 }
 
@@ -287,40 +308,32 @@ static void *run_loop(void *arg)
 void case_made_here_run_there(void **state)
 {
     struct loop_case *c = *state;
-    enum { COUNT = 600 }; /* more than one ring of submissions */
-    static const char byte[4096] = "x";
-    struct iovec iov = {(void *)byte, sizeof(byte)};
-    struct wait_op *writes;
-    struct noted_timer timer;
+    static const char block[4096] = "x";
+    struct iovec iov = {(void *)block, sizeof(block)};
+    struct set_up_ops *ops = calloc(1, sizeof(*ops));
     struct io_file *file;
-    char notes[8] = "";
     pthread_t thread;
 
-    if (!c->cases->has_threads)
+    if (!c->cases->has_threads) {
+        free(ops);
         skip();
-    writes = calloc(COUNT, sizeof(*writes));
+    }
+    ops->loop = c->loop;
     assert_int_equal(io_file_open(c->loop, c->path[0], IO_CREATE, &file, NULL), 0);
-    for (int i = 0; i < COUNT; i++) {
-        writes[i].loop = c->loop;
-        io_file_write(c->loop, &writes[i].op, file, &iov, 1, (uint64_t)i * sizeof(byte),
+    for (int i = 0; i < SET_UP; i++) {
+        ops->writes[i].loop = c->loop;
+        io_file_write(c->loop, &ops->writes[i].op, file, &iov, 1, (uint64_t)i * sizeof(block),
                       wait_op_done);
     }
-    timer = (struct noted_timer){{.fired_cb = note}, c->loop, 't', notes, true, 0};
-    loop_timer_set(c->loop, &timer.timer, loop_now_ns(c->loop) + 1000000);
-    for (;;) { /* each callback stops the loop once: run until all have come */
-        int done = 0;
-
-        assert_int_equal(pthread_create(&thread, NULL, run_loop, c->loop), 0);
-        pthread_join(thread, NULL);
-        for (int i = 0; i < COUNT; i++)
-            done += writes[i].is_done;
-        if (done == COUNT && notes[0] == 't')
-            break;
-    }
-    for (int i = 0; i < COUNT; i++)
-        assert_int_equal(writes[i].result, sizeof(byte));
+    ops->timer = (struct noted_timer){{.fired_cb = note}, c->loop, 't', ops->notes, true, 0};
+    loop_timer_set(c->loop, &ops->timer.timer, loop_now_ns(c->loop) + 1000000);
+    assert_false(ops->writes[0].is_done);
+    assert_int_equal(pthread_create(&thread, NULL, run_loop, ops), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    for (int i = 0; i < SET_UP; i++)
+        assert_int_equal(ops->writes[i].result, sizeof(block));
     io_file_close(c->loop, file);
-    free(writes);
+    free(ops);
 }
 
 void case_stop_and_run_again(void **state)
