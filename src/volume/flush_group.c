@@ -11,9 +11,10 @@
 
 #include "base/check.h"
 
-void flush_group_init(struct flush_group *group, struct store *store)
+void flush_group_init(struct flush_group *group, struct store *store,
+                      void (*idle_cb)(struct flush_group *group))
 {
-    *group = (struct flush_group){.store = store};
+    *group = (struct flush_group){.store = store, .idle_cb = idle_cb};
     list_init(&group->waiting);
     list_init(&group->running);
 }
@@ -36,6 +37,8 @@ static void sync_end(struct flush_group *group, int error)
     group->is_running = false;
     if (!list_is_empty(&group->waiting))
         sync_begin(group);
+    else
+        group->idle_cb(group);
     while ((node = list_pop(&done)) != NULL) {
         struct flush_waiter *waiter = list_entry(node, struct flush_waiter, node);
 

@@ -23,11 +23,14 @@ struct flush_group {
     struct store_op op;
     struct overlay_read flushed;
     bool is_running;
+    void (*idle_cb)(struct flush_group *group);
     uint64_t started_count; /* syncs begun: the number of the newest */
     uint64_t synced_number; /* of the newest sync that ended well; all earlier writes are durable */
 };
 
-void flush_group_init(struct flush_group *group, struct store *store);
+/* `idle_cb`: called whenever a sync has ended and none follows, before its waiters are told. */
+void flush_group_init(struct flush_group *group, struct store *store,
+                      void (*idle_cb)(struct flush_group *group));
 bool flush_group_is_idle(const struct flush_group *group);
 /* Calls waiter->done_cb after a sync that begins after this call (never from inside it), and after
  * the overlay recorded what that sync covers (R10). */

@@ -37,7 +37,8 @@ struct tracking_options {
 /* Begins tracking; all sets empty but `suspect`, which gets every block of the regions whose intent
  * bit is set. Requests of hosts must not be under way (hold them). -ENOMEM. */
 int tracking_start(struct volume *volume, const struct tracking_options *options);
-/* Forgets the sets (the intent file stays as it is). Nothing under way. */
+/* Forgets the sets (the intent file stays as it is). Nothing may be under way: the volume is held
+ * and quiet, or volume_is_idle(). */
 void tracking_stop(struct volume *volume);
 bool tracking_is_on(const struct volume *volume);
 
@@ -83,9 +84,7 @@ struct ship {
     /* The volume's: */
     struct volume *volume;
     struct store_op store_op;
-    struct list node;
-    struct iovec iov;
-    uint64_t private[16];
+    uint64_t private[136];
 };
 
 /* Finds the first run at or after `from` (at most count_max blocks; a run of holes may be longer;

@@ -14,8 +14,18 @@
 
 #include "base/check.h"
 #include "store/store.h"
+#include "volume/read_path.h"
+#include "volume/scratch.h"
 #include "volume/volume_state.h"
 #include "volume/write_path.h"
+
+static void flush_idle(struct flush_group *group)
+{
+    struct volume *volume = container_of(group, struct volume, flush);
+
+    if (volume->is_held)
+        volume_quiet_soon(volume);
+}
 
 int volume_new(struct loop *loop, struct store *store, const char *name, struct volume **ret_volume)
 {
@@ -30,7 +40,7 @@ int volume_new(struct loop *loop, struct store *store, const char *name, struct 
     snprintf(volume->name, sizeof(volume->name), "%s", name);
     range_lock_init(&volume->lock);
     list_init(&volume->granted);
-    flush_group_init(&volume->flush, store);
+    flush_group_init(&volume->flush, store, flush_idle);
     list_init(&volume->held);
     list_init(&volume->quiet_task.node);
     list_init(&volume->scratch_free);
@@ -46,6 +56,7 @@ void volume_free(struct volume *volume)
     check(volume_is_idle(volume));
     check(!volume->tracking && !volume->quiet_cb);
     list_remove(&volume->quiet_task.node);
+    scratch_fini(volume);
     store_close(volume->store);
     volume->magic = 0;
     free(volume);
@@ -58,11 +69,6 @@ static void flush_done(struct flush_waiter *waiter, int error)
     request_end(request_of_state(state), error);
 }
 
-static void read_done(struct store_op *op, int error)
-{
-    request_end(container_of(op, struct volume_request, store_op), error);
-}
-
 static void begin(struct volume *volume, struct volume_request *request)
 {
     request_init(volume, request, REQUEST_HOST);
@@ -72,8 +78,7 @@ static void begin(struct volume *volume, struct volume_request *request)
     }
     switch (request->op) {
     case VOLUME_READ:
-        store_read(volume->store, &request->store_op, request->iov, request->iov_count,
-                   request->offset, read_done);
+        read_path_start(request);
         return;
     case VOLUME_WRITE:
     case VOLUME_TRIM:
@@ -108,6 +113,23 @@ void volume_extents(struct volume *volume, struct store_op *op, uint64_t offset,
                     struct io_extent *extents, unsigned extent_max, store_done_fn done_cb)
 {
     check_magic(volume, VOLUME_MAGIC);
+    if (volume->overlay) {
+        uint64_t block = offset >> BLOCK_SHIFT, run = 0;
+        uint64_t count = ((offset + length + BLOCK_SIZE - 1) >> BLOCK_SHIFT) - block;
+        bool is_above = volume->overlay->lookup(volume->overlay_arg, block, count, &run);
+
+        if (run < count) /* the answer may be short: it ends with the run */
+            length = ((block + run) << BLOCK_SHIFT) - offset;
+        if (is_above) {
+            *extents = (struct io_extent){offset, length, false};
+            extents->is_hole =
+                volume->overlay->is_hole(volume->overlay_arg, block, run < count ? run : count);
+            op->store = volume->store;
+            op->done_cb = done_cb;
+            store_op_done_soon(op, 1);
+            return;
+        }
+    }
     store_extents(volume->store, op, offset, length, extents, extent_max, done_cb);
 }
 
@@ -137,8 +159,9 @@ struct store *volume_store(struct volume *volume)
 bool volume_is_idle(const struct volume *volume)
 {
     check_magic(volume, VOLUME_MAGIC);
-    return volume->host_count == 0 && volume->inner_count == 0 && list_is_empty(&volume->held) &&
-           range_lock_is_idle(&volume->lock) && flush_group_is_idle(&volume->flush);
+    return volume->host_count == 0 && volume->inner_count == 0 && volume->sweep_count == 0 &&
+           list_is_empty(&volume->held) && range_lock_is_idle(&volume->lock) &&
+           flush_group_is_idle(&volume->flush);
 }
 
 void volume_hold(struct volume *volume, void (*quiet_cb)(void *arg), void *arg)

@@ -29,8 +29,8 @@ const char *volume_name(const struct volume *volume);
 struct store *volume_store(struct volume *volume);
 bool volume_is_idle(const struct volume *volume); /* no request holds or awaits anything */
 
-/* While held, new requests of hosts queue up; `quiet_cb` is called once those under way are done.
- */
+/* While held, new requests of hosts queue up; `quiet_cb` (or NULL) is called, never from inside,
+ * once those under way and every sync are done. */
 void volume_hold(struct volume *volume, void (*quiet_cb)(void *arg), void *arg);
 void volume_release(struct volume *volume);
 

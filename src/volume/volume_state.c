@@ -72,7 +72,8 @@ static void quiet_run(struct loop_task *task)
     void (*quiet_cb)(void *arg) = volume->quiet_cb;
 
     check_magic(volume, VOLUME_MAGIC);
-    if (!volume->is_held || volume->host_count > 0 || !quiet_cb)
+    if (!volume->is_held || volume->host_count > 0 || volume->sweep_count > 0 ||
+        !flush_group_is_idle(&volume->flush) || !quiet_cb)
         return;
     volume->quiet_cb = NULL;
     quiet_cb(volume->quiet_arg);

@@ -21,11 +21,14 @@ struct volume {
     struct list granted; /* lock entries granted by a release, not yet told */
     bool is_granting;
     struct flush_group flush;
+    const struct overlay_ops *overlay; /* or NULL; the flush group has it too */
+    void *overlay_arg;
     const struct preserve_ops *preserve; /* or NULL */
     void *preserve_arg;
     struct tracking *tracking; /* or NULL */
     unsigned host_count;       /* requests of hosts under way */
-    unsigned inner_count;      /* of replication */
+    unsigned inner_count;      /* of replication, ships included */
+    unsigned sweep_count;      /* saves of swept intent bits under way (intent_log.c) */
     bool is_held;
     struct list held; /* requests of hosts that came while held */
     void (*quiet_cb)(void *arg);
@@ -41,6 +44,12 @@ struct volume_lock {
     void (*granted_cb)(struct volume_lock *lock);
 };
 
+/* Waits for intent bits to be durable. */
+struct intent_waiter {
+    struct list node;
+    void (*done_cb)(struct intent_waiter *waiter, int error);
+};
+
 enum request_kind { REQUEST_HOST, REQUEST_BASE_WRITE, REQUEST_BASE_READ };
 
 /* Lies in volume_request.private. */
@@ -48,15 +57,18 @@ struct request_state {
     struct volume_lock lock;
     struct loop_task task;
     struct flush_waiter flush;
+    struct intent_waiter intent;
     struct iovec iov;
     struct scratch *scratch; /* buffers of the slow stages, or NULL */
+    uint64_t cursor;         /* blocks before it were preserved in this pass */
     int error;
     uint8_t kind;  /* enum request_kind */
-    uint8_t stage; /* write_path.c's */
-    uint8_t piece; /* write_path.c's */
+    uint8_t stage; /* write_path.c's, as the rest */
+    uint8_t piece;
     bool is_locked;
-    bool is_writer; /* counted in its regions (intent.c) */
-    bool is_admitted;
+    bool is_writer;  /* counted in its regions (intent_log.c) */
+    bool is_stored;  /* the store was asked to write */
+    bool has_waited; /* the submitting call has returned */
 };
 
 _Static_assert(sizeof(struct request_state) <= sizeof(((struct volume_request *)NULL)->private),

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sets of a tracked volume.
+ *
+ *  1. A block leaves a set only by moving to the next one (open -> frozen -> unacked, or suspect ->
+ *     open by a verdict) or by the target's acknowledgement or verdict. Nothing else clears.
+ *  2. A block that goes into the stash is marked unacked in the same turn, so unacked holds the
+ *     stash; a merge therefore needs the sets only.
+ *  3. A cut and a merge are a few pointer moves within one callback and cannot fail.
+ */
+#include "volume/tracking.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "volume/intent_log.h"
+
+static struct tracking *tracking_of(const struct volume *volume)
+{
+    check_magic(volume, VOLUME_MAGIC);
+    check_magic(volume->tracking, TRACKING_MAGIC);
+    return volume->tracking;
+}
+
+static uint64_t block_count(const struct volume *volume)
+{
+    return volume->store->size_bytes >> BLOCK_SHIFT;
+}
+
+static void tracking_free(struct tracking *tracking)
+{
+    for (unsigned i = 0; i < TRACKING_SET_COUNT; i++)
+        blockset_free(tracking->sets[i]);
+    intent_log_fini(tracking);
+    tracking->magic = 0;
+    free(tracking);
+}
+
+static int suspect_regions(struct tracking *tracking)
+{
+    uint64_t size = block_count(tracking->volume);
+    int error = 0;
+
+    for (uint64_t region = 0; bitfile_next(tracking->options.intent, region, &region); region++) {
+        uint64_t block = region << REGION_SHIFT;
+        uint64_t count = size - block < REGION_BLOCKS ? size - block : REGION_BLOCKS;
+
+        error = blockset_mark(tracking->sets[TRACKING_SUSPECT], block, count);
+        if (error < 0)
+            break;
+    }
+    return error;
+}
+
+int tracking_start(struct volume *volume, const struct tracking_options *options)
+{
+    struct tracking *tracking = calloc(1, sizeof(*tracking));
+    int error;
+
+    check_magic(volume, VOLUME_MAGIC);
+    check(!volume->tracking && volume->host_count == 0);
+    check(options->intent && options->stash && options->stash_full_cb);
+    check(bitfile_bit_count(options->intent) ==
+          (block_count(volume) + REGION_BLOCKS - 1) / REGION_BLOCKS);
+    if (!tracking)
+        return -ENOMEM;
+    tracking->magic = TRACKING_MAGIC;
+    tracking->volume = volume;
+    tracking->options = *options;
+    list_init(&tracking->starved);
+    error = intent_log_init(tracking);
+    for (unsigned i = 0; i < TRACKING_SET_COUNT; i++) {
+        tracking->sets[i] = blockset_new(block_count(volume));
+        if (!tracking->sets[i])
+            error = -ENOMEM;
+    }
+    if (error == 0)
+        error = suspect_regions(tracking);
+    if (error < 0)
+        tracking_free(tracking);
+    else
+        volume->tracking = tracking;
+    return error;
+}
+
+void tracking_stop(struct volume *volume)
+{
+    struct tracking *tracking = tracking_of(volume);
+
+    check(volume->host_count == 0 && volume->sweep_count == 0);
+    check(list_is_empty(&tracking->intent_waiting) && !tracking->is_saving);
+    check(list_is_empty(&tracking->starved));
+    loop_timer_cancel(volume->loop, &tracking->starved_timer);
+    volume->tracking = NULL;
+    tracking_free(tracking);
+}
+
+bool tracking_is_on(const struct volume *volume)
+{
+    check_magic(volume, VOLUME_MAGIC);
+    return volume->tracking != NULL;
+}
+
+const struct blockset *tracking_set(const struct volume *volume, enum tracking_set which)
+{
+    check(which < TRACKING_SET_COUNT);
+    return tracking_of(volume)->sets[which];
+}
+
+int tracking_mark_open(struct tracking *tracking, uint64_t block, uint64_t count)
+{
+    struct blockset *open = tracking->sets[TRACKING_OPEN];
+    bool was_empty = blockset_is_empty(open);
+    int error = blockset_mark(open, block, count);
+
+    if (was_empty && !blockset_is_empty(open) && tracking->options.dirtied_cb)
+        tracking->options.dirtied_cb(tracking->options.arg);
+    return error;
+}
+
+int tracking_mark(struct volume *volume, enum tracking_set which, uint64_t block, uint64_t count)
+{
+    struct tracking *tracking = tracking_of(volume);
+    uint64_t first = block >> REGION_SHIFT, last = (block + count - 1) >> REGION_SHIFT;
+
+    check(which == TRACKING_OPEN || which == TRACKING_SUSPECT);
+    check(count > 0);
+    bitfile_set(tracking->options.intent, first, last - first + 1);
+    if (which == TRACKING_OPEN)
+        return tracking_mark_open(tracking, block, count);
+    return blockset_mark(tracking->sets[which], block, count);
+}
+
+void tracking_save_intent(struct volume *volume, struct bitfile_save *save,
+                          void (*done_cb)(struct bitfile_save *save, int error))
+{
+    bitfile_save(tracking_of(volume)->options.intent, save, done_cb);
+}
+
+void tracking_clear_suspect(struct volume *volume, uint64_t block, uint64_t count)
+{
+    struct tracking *tracking = tracking_of(volume);
+
+    blockset_clear(tracking->sets[TRACKING_SUSPECT], block, count);
+    if (blockset_is_empty(tracking->sets[TRACKING_SUSPECT]))
+        intent_log_sweep_later(tracking);
+}
+
+int tracking_suspect_differs(struct volume *volume, uint64_t block, uint64_t count)
+{
+    struct tracking *tracking = tracking_of(volume);
+    int error = tracking_mark_open(tracking, block, count);
+
+    if (error == 0)
+        blockset_clear(tracking->sets[TRACKING_SUSPECT], block, count);
+    return error;
+}
+
+void tracking_cut(struct volume *volume)
+{
+    struct tracking *tracking = tracking_of(volume);
+    struct blockset *empty = tracking->sets[TRACKING_FROZEN];
+
+    check(blockset_is_empty(empty));
+    tracking->sets[TRACKING_FROZEN] = tracking->sets[TRACKING_OPEN];
+    tracking->sets[TRACKING_OPEN] = empty;
+    tracking->cut_count++;
+}
+
+/* Moves all of one set to open. */
+static void merge_into_open(struct tracking *tracking, enum tracking_set which)
+{
+    struct blockset **open = &tracking->sets[TRACKING_OPEN], **from = &tracking->sets[which];
+
+    if (blockset_count(*from) > blockset_count(*open)) {
+        struct blockset *larger = *from; /* fewer leaves to make */
+
+        *from = *open;
+        *open = larger;
+    }
+    /* Without memory here the process must end: the intent bits then name what is in the sets. */
+    check(blockset_merge(*open, *from) == 0);
+    blockset_clear_all(*from);
+}
+
+void tracking_merge(struct volume *volume)
+{
+    struct tracking *tracking = tracking_of(volume);
+    bool was_empty = blockset_is_empty(tracking->sets[TRACKING_OPEN]);
+
+    merge_into_open(tracking, TRACKING_FROZEN);
+    merge_into_open(tracking, TRACKING_UNACKED);
+    stash_drop_volume(tracking->options.stash, tracking->options.stash_index);
+    tracking->merge_count++;
+    if (was_empty && !blockset_is_empty(tracking->sets[TRACKING_OPEN]) &&
+        tracking->options.dirtied_cb)
+        tracking->options.dirtied_cb(tracking->options.arg);
+}
+
+void tracking_acked(struct volume *volume)
+{
+    struct tracking *tracking = tracking_of(volume);
+
+    blockset_clear_all(tracking->sets[TRACKING_UNACKED]);
+    intent_log_sweep_later(tracking);
+}
