@@ -8,7 +8,10 @@
  *   3. Before the loop runs nothing is handed to the kernel: operations fill the submission queue
  *      and then the waiting queue. So a loop may be set up on one thread and run on another, and
  *      SINGLE_ISSUER still holds.
- *   4. Completions beyond the completion queue are kept by the kernel (NODROP, required) and come
+ *   4. Before it sleeps it looks for news for a few microseconds, without system calls, as long as
+ *      looking pays: to be woken from sleep costs more than to serve a request, and a host with one
+ *      request in flight waits for it each time. An idle loop does not look.
+ *   5. Completions beyond the completion queue are kept by the kernel (NODROP, required) and come
  *      with the next enter.
  *
  * What the kernel may do for us is found by trying, best first: DEFER_TASKRUN with SINGLE_ISSUER
@@ -20,6 +23,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "io/posix_file.h"
@@ -29,6 +34,8 @@ enum {
     SQ_ENTRIES = 512,
     CQ_ENTRIES = 4096,
     LENGTH_MAX = 1 << 30, /* of one transfer; the rest is continued */
+    SPIN_NS_MAX = 50000,
+    SPIN_NS_MIN = 5000,
 };
 
 static int check_kernel(struct io_uring *ring, unsigned features)
@@ -59,8 +66,9 @@ static int check_kernel(struct io_uring *ring, unsigned features)
 int uring_ring_init(struct uring_ring *uring, struct err *err)
 {
     static const unsigned tries[] = {
-        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL,
-        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL,
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG |
+            IORING_SETUP_SUBMIT_ALL,
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_SUBMIT_ALL,
         0,
     };
     int result = -EINVAL;
@@ -80,6 +88,8 @@ int uring_ring_init(struct uring_ring *uring, struct err *err)
     }
     if (result < 0)
         return err_set(err, result, "io_uring cannot be used here: %s", err_name(result));
+    if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
+        uring->spin_ns_max = SPIN_NS_MAX;
     return 0;
 }
 
@@ -202,23 +212,97 @@ void uring_ring_submit(struct uring_ring *uring, struct io_op *op)
         posix_op_push(&uring->waiting, op);
 }
 
-void uring_ring_wait(struct uring_ring *uring, uint64_t wait_ns)
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Does the kernel hold something for us? Reads shared memory only. */
+static bool has_news(const struct io_uring *ring)
+{
+    unsigned flags = __atomic_load_n(ring->sq.kflags, __ATOMIC_ACQUIRE);
+
+    return io_uring_cq_ready(ring) > 0 || (flags & (IORING_SQ_TASKRUN | IORING_SQ_CQ_OVERFLOW));
+}
+
+/* EBUSY and EAGAIN: the kernel is short of room or memory, completions will give it back. */
+static void check_enter(int result)
+{
+    check(result >= 0 || result == -ETIME || result == -EINTR || result == -EBUSY ||
+          result == -EAGAIN);
+}
+
+static void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+/* Looks for news for up to `spin_ns`; false when none came. */
+static bool spin(struct uring_ring *uring, uint64_t start_ns, uint64_t spin_ns)
+{
+    do {
+        for (int i = 0; i < 32; i++) {
+            if (has_news(&uring->ring))
+                return true;
+            cpu_relax();
+        }
+    } while (clock_ns() - start_ns < spin_ns);
+    return false;
+}
+
+static void sleep_until_news(struct uring_ring *uring, uint64_t wait_ns)
 {
     struct __kernel_timespec timeout = {.tv_sec = (int64_t)(wait_ns / 1000000000),
                                         .tv_nsec = (long long)(wait_ns % 1000000000)};
     struct io_uring_cqe *cqe;
-    int result;
+
+    check_enter(io_uring_submit_and_wait_timeout(&uring->ring, &cqe, 1,
+                                                 wait_ns == UINT64_MAX ? NULL : &timeout, NULL));
+}
+
+/* A sleep that ended soon would have been better spent looking; a long one makes the next look
+ * shorter. So a busy connection is watched and an idle daemon sleeps at once. */
+static void adapt(struct uring_ring *uring, uint64_t waited_ns)
+{
+    if (waited_ns <= uring->spin_ns_max)
+        uring->spin_ns = uring->spin_ns_max;
+    else
+        uring->spin_ns = uring->spin_ns > SPIN_NS_MIN ? uring->spin_ns / 2 : 0;
+}
+
+void uring_ring_wait(struct uring_ring *uring, uint64_t wait_ns)
+{
+    uint64_t start_ns;
 
     while (uring->waiting.head != NULL && try_submit(uring, uring->waiting.head))
         posix_op_pop(&uring->waiting);
-    if (wait_ns == 0 || uring->waiting.head != NULL)
-        result = io_uring_submit_and_get_events(&uring->ring);
-    else
-        result = io_uring_submit_and_wait_timeout(&uring->ring, &cqe, 1,
-                                                  wait_ns == UINT64_MAX ? NULL : &timeout, NULL);
-    /* EBUSY and EAGAIN: the kernel is short of room or memory, completions will give it back. */
-    check(result >= 0 || result == -ETIME || result == -EINTR || result == -EBUSY ||
-          result == -EAGAIN);
+    if (wait_ns == 0 || uring->waiting.head != NULL) {
+        check_enter(io_uring_submit_and_get_events(&uring->ring));
+        return;
+    }
+    if (uring->spin_ns_max == 0) {
+        sleep_until_news(uring, wait_ns);
+        return;
+    }
+    start_ns = clock_ns();
+    if (uring->spin_ns > 0) {
+        if (io_uring_sq_ready(&uring->ring) > 0)
+            check_enter(io_uring_submit_and_get_events(&uring->ring));
+        if (spin(uring, start_ns, uring->spin_ns < wait_ns ? uring->spin_ns : wait_ns)) {
+            if (io_uring_cq_ready(&uring->ring) == 0)
+                check_enter(io_uring_get_events(&uring->ring));
+            return;
+        }
+    }
+    sleep_until_news(uring, wait_ns);
+    adapt(uring, clock_ns() - start_ns);
 }
 
 unsigned uring_ring_take(struct uring_ring *uring, struct uring_result *results)

@@ -16,6 +16,8 @@ struct uring_ring {
     struct io_uring ring;
     struct posix_op_queue waiting; /* for a place in the submission queue */
     bool is_enabled;               /* the thread that runs the loop is known to the kernel */
+    uint64_t spin_ns;              /* how long to look before sleeping; adapts, 0 .. spin_ns_max */
+    uint64_t spin_ns_max;          /* 0: never */
 };
 
 /* Made disabled: the thread that first enables it is the one that may submit. */
