@@ -19,6 +19,8 @@
 #include "io/socket.h"
 
 struct link;
+struct link_session;
+struct link_hello;
 
 enum { LINK_CHANNEL_CALL = 0, LINK_CHANNEL_STREAM_FIRST = 1 }; /* channel ids are per connection */
 
@@ -87,5 +89,10 @@ int link_send_data(struct link *link, const char *stream, uint16_t type, const v
 /* The receiver is done with so many bytes of data frames: credit goes back. Unknown streams and
  * more than is owed are ignored: a frame of an earlier connection may be done with late. */
 void link_consumed(struct link *link, const char *stream, uint32_t length);
+
+/* For link_listener. */
+const struct link_options *link_settings(const struct link *link);
+/* A connection whose HELLO names our peer, with the key proved: it is the link's from here on. */
+void link_accept(struct link *link, struct link_session *session, const struct link_hello *hello);
 
 #endif
