@@ -5,7 +5,7 @@
  *   1. A unix listener replaces a socket file only when nobody answers behind it; anything that is
  *      not a socket is left alone.
  *   2. A unix listener's file has mode 0660 before the first peer can reach it, and goes with it.
- *   3. An attempt to connect by TCP gives up after about 15 seconds (three repeated SYNs), so that
+ *   3. An attempt to connect by TCP gives up after about 7 seconds (two repeated SYNs), so that
  *      an operation that cannot be cancelled does not hang for minutes.
  */
 #include "io/posix_socket.h"
@@ -22,7 +22,7 @@
 
 #include "base/check.h"
 
-enum { BACKLOG = 128, SYN_COUNT = 3 };
+enum { BACKLOG = 128, SYN_COUNT = 2 };
 
 static int parse_port(const char *text, in_port_t *ret_port)
 {

@@ -24,7 +24,7 @@ int io_listen(struct loop *loop, const char *address, struct io_socket **ret_lis
  * descriptors gives -EMFILE: wait before the next accept. */
 void io_accept(struct loop *loop, struct io_connect *accept, struct io_socket *listener,
                io_done_fn done_cb);
-/* Cannot be taken back, so it ends by itself: within 5 s, at last with -ETIMEDOUT. */
+/* Cannot be taken back, so it ends by itself: within 10 s, at last with -ETIMEDOUT. */
 void io_connect(struct loop *loop, struct io_connect *connect, const char *address,
                 io_done_fn done_cb);
 
