@@ -59,8 +59,9 @@ struct journal_op {
 
 /* Appends `count` blocks (at most 256) with the CRC32C of each, made by the source when it read
  * them; they are checked here (-EBADMSG) and at each later reading. `bytes` and `crcs` stay until
- * done_cb, which says that they are written, not that they are durable. -ENOSPC: bytes_max or disk
- * full. After an I/O error the journal is fenced and every later call fails. */
+ * done_cb, which says that they are written, not that they are durable. -ENOSPC: bytes_max (nothing
+ * was taken) or the file system is full (then the partial epoch can only be aborted). After another
+ * I/O error the journal is fenced and every later call fails. */
 void journal_append(struct journal *journal, struct journal_op *op, unsigned disk, uint64_t block,
                     uint64_t count, const uint8_t *bytes, const uint32_t *crcs,
                     void (*done_cb)(struct journal_op *op, int error));
@@ -80,6 +81,9 @@ void journal_abort(struct journal *journal, struct journal_op *op,
 /* Committed, unreleased epochs, oldest first. */
 unsigned journal_epoch_count(const struct journal *journal);
 const struct journal_epoch *journal_epoch_at(const struct journal *journal, unsigned index);
+/* The newest epoch that is known to be missing at the front after recovery; 0: none. It must be one
+ * that the caller has applied: otherwise segments were lost. */
+uint64_t journal_missing(const struct journal *journal);
 uint64_t journal_bytes(const struct journal *journal);         /* all segments */
 uint64_t journal_partial_bytes(const struct journal *journal); /* of the partial epoch */
 
@@ -121,7 +125,11 @@ void journal_supersede(struct journal *journal, unsigned disk, uint64_t block, u
 /* Epochs <= `epoch` are in the base, durably recorded by the caller ("applied n"): drops them from
  * the index and frees segments that hold nothing else. */
 void journal_release(struct journal *journal, uint64_t epoch);
-/* Durably discards committed epochs > `epoch` (failover to an older point) and the partial one. */
+/* In memory only: epochs > `epoch` do not show any more. Once the caller's decision is durable,
+ * journal_discard_after() with the same epoch makes it so on disk. Nothing may be superseded. */
+void journal_forget_after(struct journal *journal, uint64_t epoch);
+/* Durably discards committed epochs > `epoch` (failover to an older point) and the partial one.
+ * Blocks; nothing may be in flight or superseded. */
 int journal_discard_after(struct journal *journal, uint64_t epoch, struct err *err);
 /* Everything goes: segments removed, index empty. Blocks shortly. */
 int journal_reset(struct journal *journal, struct err *err);

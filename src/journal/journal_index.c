@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The journal's memory.
+ *
+ *   X1  the extents of an epoch do not overlap: of several records for a block the last counts;
+ *   X2  the newest view is the union of all committed, unreleased epochs, later over earlier, less
+ *       what was superseded;
+ *   X3  an epoch that somebody reads is freed with its last reader, and its segments with it.
+ *
+ * Keys of the maps: the disk in the upper 16 bits, the block below.
+ */
+#include "journal/journal_index.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+enum { KEY_DISK_SHIFT = 48 };
+
+static uint64_t key_of(unsigned disk, uint64_t block)
+{
+    check(disk < (1u << 15) && block < (1ull << KEY_DISK_SHIFT));
+    return (uint64_t)disk << KEY_DISK_SHIFT | block;
+}
+
+static struct index_record *record_of(const struct extent *extent)
+{
+    return (struct index_record *)(uintptr_t)extent->tag;
+}
+
+static void extent_for_users(const struct extent *extent, struct journal_extent *ret_extent)
+{
+    const struct index_record *record = record_of(extent);
+
+    *ret_extent = (struct journal_extent){
+        .disk = (unsigned)(extent->at >> KEY_DISK_SHIFT),
+        .block = extent->at & ((1ull << KEY_DISK_SHIFT) - 1),
+        .count = extent->count,
+        .is_hole = record->is_hole,
+        .epoch = record->epoch->info.epoch,
+        .location = {extent->tag, extent->place},
+    };
+}
+
+int index_init(struct journal_index *index)
+{
+    *index = (struct journal_index){.newest = extent_map_new()};
+    list_init(&index->zombies);
+    return index->newest == NULL ? -ENOMEM : 0;
+}
+
+void index_fini(struct journal_index *index)
+{
+    check(list_is_empty(&index->zombies));
+    for (unsigned i = 0; i < index->epoch_count; i++)
+        index_epoch_free(index->epochs[i]);
+    free(index->epochs);
+    extent_map_free(index->newest);
+}
+
+struct index_epoch *index_epoch_new(void)
+{
+    struct index_epoch *epoch = calloc(1, sizeof(*epoch));
+
+    if (epoch == NULL)
+        return NULL;
+    list_init(&epoch->node);
+    epoch->map = extent_map_new();
+    if (epoch->map == NULL) {
+        free(epoch);
+        return NULL;
+    }
+    return epoch;
+}
+
+void index_epoch_free(struct index_epoch *epoch)
+{
+    if (epoch == NULL)
+        return;
+    check(epoch->readers == 0);
+    while (epoch->records != NULL) {
+        struct index_record *record = epoch->records;
+        epoch->records = record->next;
+        free(record);
+    }
+    extent_map_free(epoch->map);
+    free(epoch->extents);
+    free(epoch);
+}
+
+struct index_record *index_record_new(unsigned disk, uint64_t block, uint64_t count, bool is_hole)
+{
+    size_t crc_bytes = is_hole ? 0 : (size_t)count * sizeof(uint32_t);
+    struct index_record *record = malloc(sizeof(*record) + crc_bytes);
+
+    if (record != NULL)
+        *record = (struct index_record){
+            .disk = disk, .block = block, .count = count, .is_hole = is_hole};
+    return record;
+}
+
+int index_epoch_add(struct index_epoch *epoch, struct index_record *record)
+{
+    struct extent extent = {.at = key_of(record->disk, record->block),
+                            .count = record->count,
+                            .tag = (uintptr_t)record};
+
+    check(epoch->map != NULL);
+    if (extent_map_set(epoch->map, &extent) != 0)
+        return -ENOMEM;
+    record->epoch = epoch;
+    record->next = epoch->records;
+    epoch->records = record;
+    return 0;
+}
+
+int index_epoch_close(struct index_epoch *epoch)
+{
+    uint64_t count = extent_map_count(epoch->map), at = 0, i = 0;
+    struct extent extent;
+
+    epoch->extents = malloc((size_t)(count + 1) * sizeof(extent));
+    if (epoch->extents == NULL)
+        return -ENOMEM;
+    epoch->info.block_count = 0;
+    while (extent_map_find(epoch->map, at, &extent)) {
+        check(i < count);
+        epoch->extents[i++] = extent;
+        epoch->info.block_count += extent.count;
+        at = extent.at + extent.count;
+    }
+    check(i == count);
+    epoch->extent_count = count;
+    extent_map_free(epoch->map);
+    epoch->map = NULL;
+    return 0;
+}
+
+void index_epoch_extent(const struct index_epoch *epoch, uint64_t i,
+                        struct journal_extent *ret_extent)
+{
+    check(i < epoch->extent_count);
+    extent_for_users(&epoch->extents[i], ret_extent);
+}
+
+struct index_end index_epoch_end(const struct index_epoch *epoch)
+{
+    check(epoch->segment_end != 0);
+    return (struct index_end){epoch->info.epoch, epoch->segment_end, epoch->offset_end};
+}
+
+static void show(struct journal_index *index, const struct index_epoch *epoch)
+{
+    for (uint64_t i = 0; i < epoch->extent_count; i++) {
+        int error = extent_map_set(index->newest, &epoch->extents[i]);
+        check(error == 0);
+    }
+}
+
+void index_commit(struct journal_index *index, struct index_epoch *epoch)
+{
+    const struct index_epoch *before = index_newest(index);
+
+    check(epoch->map == NULL);
+    check(before == NULL || before->info.epoch < epoch->info.epoch);
+    if (index->epoch_count == index->epoch_room) {
+        unsigned room = index->epoch_room * 2 + 64;
+        struct index_epoch **epochs = realloc(index->epochs, room * sizeof(epochs[0]));
+        check(epochs != NULL);
+        index->epochs = epochs;
+        index->epoch_room = room;
+    }
+    index->epochs[index->epoch_count++] = epoch;
+    show(index, epoch);
+}
+
+struct index_epoch *index_newest(const struct journal_index *index)
+{
+    return index->epoch_count > 0 ? index->epochs[index->epoch_count - 1] : NULL;
+}
+
+struct index_epoch *index_find(const struct journal_index *index, uint64_t epoch)
+{
+    unsigned low = 0, high = index->epoch_count;
+
+    while (low < high) {
+        unsigned middle = low + (high - low) / 2;
+        if (index->epochs[middle]->info.epoch < epoch)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == index->epoch_count || index->epochs[low]->info.epoch != epoch)
+        return NULL;
+    return index->epochs[low];
+}
+
+/* Takes out of the newest view what lies in `epoch` itself. */
+static void hide(struct journal_index *index, const struct index_epoch *epoch)
+{
+    for (uint64_t i = 0; i < epoch->extent_count; i++) {
+        uint64_t at = epoch->extents[i].at, end = at + epoch->extents[i].count;
+        struct extent extent;
+
+        while (extent_map_find(index->newest, at, &extent) && extent.at < end) {
+            at = extent.at + extent.count;
+            if (record_of(&extent)->epoch == epoch) {
+                int error = extent_map_clear(index->newest, extent.at, extent.count);
+                check(error == 0);
+            }
+        }
+    }
+}
+
+static void retire(struct journal_index *index, struct index_epoch *epoch)
+{
+    epoch->is_released = true;
+    if (epoch->readers > 0)
+        list_append(&index->zombies, &epoch->node);
+    else
+        index_epoch_free(epoch);
+}
+
+void index_release(struct journal_index *index, uint64_t epoch)
+{
+    unsigned count = 0;
+
+    while (count < index->epoch_count && index->epochs[count]->info.epoch <= epoch) {
+        hide(index, index->epochs[count]);
+        retire(index, index->epochs[count++]);
+    }
+    index->epoch_count -= count;
+    memmove(index->epochs, index->epochs + count, index->epoch_count * sizeof(index->epochs[0]));
+}
+
+void index_forget_after(struct journal_index *index, uint64_t epoch)
+{
+    struct index_epoch *last = index_newest(index);
+
+    if (last == NULL || last->info.epoch <= epoch)
+        return;
+    extent_map_clear_all(index->newest);
+    while ((last = index_newest(index)) != NULL && last->info.epoch > epoch) {
+        index->epoch_count--;
+        retire(index, last);
+    }
+    for (unsigned i = 0; i < index->epoch_count; i++)
+        show(index, index->epochs[i]);
+}
+
+uint64_t index_segment_needed(const struct journal_index *index)
+{
+    uint64_t needed = index->epoch_count > 0 ? index->epochs[0]->segment_first : UINT64_MAX;
+    const struct list *node;
+
+    for (node = index->zombies.next; node != &index->zombies; node = node->next) {
+        const struct index_epoch *epoch = list_entry(node, struct index_epoch, node);
+        if (epoch->segment_first < needed)
+            needed = epoch->segment_first;
+    }
+    return needed;
+}
+
+/* The part of `extent` in [from, from + count). */
+static void clip(struct extent *extent, uint64_t from, uint64_t count)
+{
+    if (extent->at < from) {
+        extent->place += from - extent->at;
+        extent->count -= from - extent->at;
+        extent->at = from;
+    }
+    if (extent->count > count - (extent->at - from))
+        extent->count = count - (extent->at - from);
+}
+
+bool index_lookup(const struct journal_index *index, unsigned disk, uint64_t block, uint64_t count,
+                  struct journal_extent *ret_extent)
+{
+    uint64_t key = key_of(disk, block);
+    struct extent extent;
+
+    check(count > 0);
+    if (!extent_map_find(index->newest, key, &extent) || extent.at >= key + count) {
+        *ret_extent = (struct journal_extent){.disk = disk, .block = block, .count = count};
+        return false;
+    }
+    if (extent.at > key) {
+        *ret_extent = (struct journal_extent){.disk = disk, .block = block,
+                                              .count = extent.at - key};
+        return false;
+    }
+    clip(&extent, key, count);
+    extent_for_users(&extent, ret_extent);
+    return true;
+}
+
+bool index_next(const struct journal_index *index, unsigned disk, uint64_t block,
+                uint64_t count_max, struct journal_extent *ret_extent)
+{
+    uint64_t key = key_of(disk, block);
+    struct extent extent;
+
+    check(count_max > 0);
+    if (!extent_map_find(index->newest, key, &extent))
+        return false;
+    clip(&extent, extent.at > key ? extent.at : key, count_max);
+    extent_for_users(&extent, ret_extent);
+    return true;
+}
+
+void index_supersede(struct journal_index *index, unsigned disk, uint64_t block, uint64_t count)
+{
+    int error = extent_map_clear(index->newest, key_of(disk, block), count);
+
+    check(error == 0); /* out of memory: going on would show what a host has replaced */
+}
+
+void index_read_begin(const struct index_record *record)
+{
+    record->epoch->readers++;
+}
+
+bool index_read_end(struct index_epoch *epoch)
+{
+    check(epoch->readers > 0);
+    if (--epoch->readers > 0 || !epoch->is_released)
+        return false;
+    list_remove(&epoch->node);
+    index_epoch_free(epoch);
+    return true;
+}
+
+struct index_record *index_extent_record(const struct journal_extent *extent)
+{
+    return (struct index_record *)(uintptr_t)extent->location[0];
+}
