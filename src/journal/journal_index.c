@@ -96,8 +96,8 @@ struct index_record *index_record_new(unsigned disk, uint64_t block, uint64_t co
     struct index_record *record = malloc(sizeof(*record) + crc_bytes);
 
     if (record != NULL)
-        *record = (struct index_record){
-            .disk = disk, .block = block, .count = count, .is_hole = is_hole};
+        *record =
+            (struct index_record){.disk = disk, .block = block, .count = count, .is_hole = is_hole};
     return record;
 }
 
@@ -287,8 +287,8 @@ bool index_lookup(const struct journal_index *index, unsigned disk, uint64_t blo
         return false;
     }
     if (extent.at > key) {
-        *ret_extent = (struct journal_extent){.disk = disk, .block = block,
-                                              .count = extent.at - key};
+        *ret_extent =
+            (struct journal_extent){.disk = disk, .block = block, .count = extent.at - key};
         return false;
     }
     clip(&extent, key, count);

@@ -32,11 +32,11 @@ struct journal {
     uint64_t partial_number; /* of the present or next partial epoch */
     struct index_epoch *partial;
     uint64_t partial_bytes;
-    int partial_error; /* an append ended so: it can only be aborted */
-    int fence;         /* the I/O error that ended the journal, or 0 */
-    uint64_t epoch_last;    /* newest ever committed here */
+    int partial_error;         /* an append ended so: it can only be aborted */
+    int fence;                 /* the I/O error that ended the journal, or 0 */
+    uint64_t epoch_last;       /* newest ever committed here */
     struct index_end released; /* behind the newest epoch that was released; zeros: unknown */
-    uint64_t epoch_missing; /* newest that is missing at the front */
+    uint64_t epoch_missing;    /* newest that is missing at the front */
 
     unsigned append_count; /* in flight */
     unsigned read_count;

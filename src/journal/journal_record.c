@@ -139,12 +139,17 @@ void journal_record_encode_commit(const struct journal_record *record,
 {
     const struct journal_epoch *epoch = &commit->epoch;
     const uint64_t words[] = {
-        epoch->epoch,           epoch->cut_wall_ns,
-        epoch->generation.term, epoch->generation.site,
+        epoch->epoch,
+        epoch->cut_wall_ns,
+        epoch->generation.term,
+        epoch->generation.site,
         epoch->generation.incarnation,
-        epoch->block_count,     epoch->bytes,
-        epoch->digest,          commit->epoch_previous,
-        commit->sequence_first, commit->record_count,
+        epoch->block_count,
+        epoch->bytes,
+        epoch->digest,
+        commit->epoch_previous,
+        commit->sequence_first,
+        commit->record_count,
         commit->extent_count,
     };
 

@@ -6,7 +6,7 @@
 #include "journal/journal.h"
 
 enum {
-    RECORD_ALIGN = 512,         /* every record begins and ends at a multiple */
+    RECORD_ALIGN = 512, /* every record begins and ends at a multiple */
     RECORD_HEADER_BYTES = 128,
     RECORD_DATA_BLOCKS_MAX = 256,
     RECORD_TABLE_ENTRIES_MAX = 8192,

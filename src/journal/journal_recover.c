@@ -34,14 +34,14 @@ struct recovery {
     bool is_listing_short; /* of memory */
     uint8_t *bytes;        /* one record, as long as the longest */
     struct journal_segment *segment;
-    uint64_t size, offset;            /* of its file; of the next record */
-    uint64_t commit_segment;          /* behind the newest commit */
-    uint64_t commit_offset;           /* (0: there is none) */
-    uint64_t tables_seen;             /* entries of the present epoch's tables so far */
-    uint64_t partial, life;           /* of the present partial epoch */
+    uint64_t size, offset;   /* of its file; of the next record */
+    uint64_t commit_segment; /* behind the newest commit */
+    uint64_t commit_offset;  /* (0: there is none) */
+    uint64_t tables_seen;    /* entries of the present epoch's tables so far */
+    uint64_t partial, life;  /* of the present partial epoch */
     bool is_table_wrong;
-    bool is_anything_seen;            /* a record or a commit */
-    bool is_twin_due;                 /* the record before was a commit, not its twin */
+    bool is_anything_seen;             /* a record or a commit */
+    bool is_twin_due;                  /* the record before was a commit, not its twin */
     struct journal_commit_record twin; /* what it must say */
 };
 
@@ -224,8 +224,9 @@ static int take_table(struct recovery *recovery, const struct journal_record *re
         if (error != 0 || recovery->tables_seen >= partial->extent_count)
             continue;
         index_epoch_extent(partial, recovery->tables_seen, &extent);
-        if (entry.disk == extent.disk && entry.block == extent.block && entry.count == extent.count &&
-            entry.is_hole == extent.is_hole && entry.start == extent.location[1] &&
+        if (entry.disk == extent.disk && entry.block == extent.block &&
+            entry.count == extent.count && entry.is_hole == extent.is_hole &&
+            entry.start == extent.location[1] &&
             entry.sequence == index_extent_record(&extent)->sequence)
             continue;
         recovery->is_table_wrong = true;
@@ -253,8 +254,6 @@ static int take_commit(struct recovery *recovery, const struct journal_record *r
         if (recovery->is_anything_seen)
             return -EBADMSG;
         journal->epoch_missing = commit.epoch.epoch;
-        journal->released = (struct index_end){commit.epoch.epoch, record->segment,
-                                               record->offset + RECORD_ALIGN};
         index_epoch_free(partial);
     } else {
         uint64_t blocks = partial->info.block_count;
@@ -268,8 +267,6 @@ static int take_commit(struct recovery *recovery, const struct journal_record *r
         partial->info = commit.epoch;
         partial->previous = commit.epoch_previous;
         partial->record_count = commit.record_count;
-        partial->segment_end = record->segment;
-        partial->offset_end = record->offset + (2 - record->block) * RECORD_ALIGN;
         index_commit(&journal->index, partial);
     }
     journal->partial = NULL;
@@ -303,8 +300,8 @@ static int read_record(struct recovery *recovery, struct journal_record *ret_rec
         return -EBADMSG;
     error = io_file_read_now(loop, file, recovery->bytes, RECORD_ALIGN, recovery->offset);
     if (error == 0)
-        error = journal_record_decode(recovery->bytes, recovery->segment->number,
-                                      recovery->offset, ret_record);
+        error = journal_record_decode(recovery->bytes, recovery->segment->number, recovery->offset,
+                                      ret_record);
     if (error != 0)
         return error;
     bytes = journal_record_bytes(ret_record->type, ret_record->count);
@@ -341,8 +338,7 @@ static int read_twin(struct recovery *recovery, struct journal_record *ret_recor
 {
     recovery->offset += RECORD_ALIGN;
     if (recovery->offset <= recovery->size && read_record(recovery, ret_record) == 0 &&
-        ret_record->type == RECORD_COMMIT && ret_record->block == 1 &&
-        ret_record->sequence > 1) {
+        ret_record->type == RECORD_COMMIT && ret_record->block == 1 && ret_record->sequence > 1) {
         recovery->journal->sequence++; /* the broken one's */
         if (does_follow(recovery, ret_record))
             return 0;
@@ -350,6 +346,23 @@ static int read_twin(struct recovery *recovery, struct journal_record *ret_recor
     }
     recovery->offset -= RECORD_ALIGN;
     return -EBADMSG;
+}
+
+/* The newest epoch ends at the present offset. */
+static void note_end(struct recovery *recovery)
+{
+    struct journal *journal = recovery->journal;
+    struct index_epoch *newest = index_newest(&journal->index);
+
+    recovery->commit_segment = recovery->segment->number;
+    recovery->commit_offset = recovery->offset;
+    if (newest != NULL && newest->info.epoch == journal->epoch_last) {
+        newest->segment_end = recovery->commit_segment;
+        newest->offset_end = recovery->commit_offset;
+    } else {
+        journal->released = (struct index_end){journal->epoch_last, recovery->commit_segment,
+                                               recovery->commit_offset};
+    }
 }
 
 static int take_record(struct recovery *recovery, const struct journal_record *record)
@@ -375,10 +388,8 @@ static int take_record(struct recovery *recovery, const struct journal_record *r
         return error;
     journal->sequence = record->sequence;
     recovery->offset += journal_record_bytes(record->type, record->count);
-    if (record->type == RECORD_COMMIT) {
-        recovery->commit_segment = record->segment;
-        recovery->commit_offset = recovery->offset;
-    }
+    if (record->type == RECORD_COMMIT)
+        note_end(recovery);
     return 0;
 }
 
@@ -447,8 +458,8 @@ static int open_segment(struct recovery *recovery, uint64_t number, bool *ret_is
     if (error == 0 && recovery->size < SEGMENT_HEADER_BYTES)
         error = -EBADMSG;
     if (error == 0)
-        error = io_file_read_now(set->loop, segment->file, recovery->bytes, SEGMENT_HEADER_BYTES,
-                                 0);
+        error =
+            io_file_read_now(set->loop, segment->file, recovery->bytes, SEGMENT_HEADER_BYTES, 0);
     if (error == 0)
         error = journal_segment_header_decode(recovery->bytes, number, &header);
     if (error == -EBADMSG) {
@@ -464,6 +475,7 @@ static int open_segment(struct recovery *recovery, uint64_t number, bool *ret_is
         return err_set(recovery->err, -EINVAL, "%s belongs to stream %s, not to %s", path,
                        header.stream, set->stream);
     segment->life = header.life;
+    segment->is_touched = true; /* a kill may have come between a commit and its sync */
     segment_grow(set, segment, recovery->size);
     recovery->segment = segment;
     recovery->offset = SEGMENT_HEADER_BYTES;

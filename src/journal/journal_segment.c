@@ -42,8 +42,8 @@ void segment_set_fini(struct segment_set *set)
 
 void segment_path(const struct segment_set *set, uint64_t number, char *ret_path)
 {
-    int length = snprintf(ret_path, PATH_MAX, "%s/%llu.seg", set->folder,
-                          (unsigned long long)number);
+    int length =
+        snprintf(ret_path, PATH_MAX, "%s/%llu.seg", set->folder, (unsigned long long)number);
 
     check(length > 0 && length < PATH_MAX);
 }

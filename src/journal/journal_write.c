@@ -293,8 +293,8 @@ void journal_append_hole(struct journal *journal, struct journal_op *op, unsigne
                          void (*done_cb)(struct journal_op *op, int error))
 {
     op->done_cb = done_cb;
-    *op_state(op) = (struct journal_op_state){
-        .disk = disk, .block = block, .count = count, .is_hole = true};
+    *op_state(op) =
+        (struct journal_op_state){.disk = disk, .block = block, .count = count, .is_hole = true};
     append(journal, op);
 }
 
@@ -381,13 +381,13 @@ static int write_table(struct journal *journal)
             struct journal_extent extent;
 
             index_epoch_extent(partial, commit->extents_written + i, &extent);
-            entries[i] = (struct journal_table_entry){
-                .disk = extent.disk,
-                .is_hole = extent.is_hole,
-                .block = extent.block,
-                .count = extent.count,
-                .sequence = index_extent_record(&extent)->sequence,
-                .start = extent.location[1]};
+            entries[i] =
+                (struct journal_table_entry){.disk = extent.disk,
+                                             .is_hole = extent.is_hole,
+                                             .block = extent.block,
+                                             .count = extent.count,
+                                             .sequence = index_extent_record(&extent)->sequence,
+                                             .start = extent.location[1]};
         }
         commit->extents_written += count;
         record = next_record(journal, RECORD_TABLE, segment, offset);
@@ -544,7 +544,8 @@ int journal_free_segments(struct journal *journal)
         return 0; /* the next release does it */
     while (error == 0 && (first = segment_first(set)) != NULL && first->number < needed) {
         /* The last one is kept for what comes, unless it is well filled or takes nothing more. */
-        if (first == segment_last(set) && !set->is_sealed && first->end < journal->segment_bytes / 2)
+        if (first == segment_last(set) && !set->is_sealed &&
+            first->end < journal->segment_bytes / 2)
             break;
         error = segment_remove(set, first);
         if (error == 0)
