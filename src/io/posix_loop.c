@@ -88,6 +88,7 @@ int posix_loop_init(struct posix_loop *posix, const struct loop_ops *ops, unsign
         return err_set(err, -errno, "make an eventfd: %s", err_name(errno));
     timer_heap_init(&posix->timers);
     list_init(&posix->deferred);
+    list_init(&posix->connecting);
     worker_pool_init(&posix->workers, worker_count, work_cb, finish_work, posix);
     posix->now_ns = clock_ns(CLOCK_MONOTONIC);
     read_boot_id(posix);

@@ -25,7 +25,8 @@ struct posix_loop {
     struct worker_pool workers;
     uint64_t now_ns;
     bool is_running;
-    uint32_t open_count; /* files and sockets */
+    uint32_t open_count;    /* files and sockets */
+    struct list connecting; /* sockets that are not the caller's yet */
     char boot_id[40];
 
     /* Reached by other threads. */

@@ -94,7 +94,8 @@ static inline const struct iovec *posix_op_rest(const struct posix_op *state, st
     uint64_t skip = state->done;
     unsigned index = 0;
 
-    while (skip > 0 && skip >= state->iov[index].iov_len)
+    check(state->done < state->length);
+    while (skip >= state->iov[index].iov_len) /* empty vectors too: a transfer of 0 is an end */
         skip -= state->iov[index++].iov_len;
     check(index < state->iov_count);
     if (skip > 0) {

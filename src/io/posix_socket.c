@@ -134,6 +134,7 @@ int posix_socket_new(struct loop *loop, int fd, const struct posix_address *addr
     address_format(address, socket->peer, sizeof(socket->peer));
     if (address->any.sa_family == AF_INET || address->any.sa_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)); /* dead peers refuse */
+    list_init(&socket->connecting_node);
     posix_loop_of(loop)->open_count++;
     *ret_socket = socket;
     return 0;
@@ -236,7 +237,34 @@ int posix_socket_prepare(struct loop *loop, const char *text, int fd_flags,
         return -errno;
     if (address.any.sa_family != AF_UNIX)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_SYNCNT, &syn_count, sizeof(syn_count));
-    return posix_socket_new(loop, fd, &address, ret_socket);
+    result = posix_socket_new(loop, fd, &address, ret_socket);
+    if (result == 0)
+        list_append(&posix_loop_of(loop)->connecting, &(*ret_socket)->connecting_node);
+    return result;
+}
+
+int posix_socket_connected(struct io_socket *socket, struct io_connect *connect, int result)
+{
+    check(connect->socket == NULL && result <= 0);
+    list_remove(&socket->connecting_node);
+    socket->out.op = NULL;
+    if (result == 0)
+        connect->socket = socket;
+    else
+        posix_socket_free(socket);
+    return result;
+}
+
+void posix_socket_abandon(struct posix_loop *posix)
+{
+    struct list *node;
+
+    while ((node = list_pop(&posix->connecting)) != NULL) {
+        struct io_socket *socket = list_entry(node, struct io_socket, connecting_node);
+        socket->out.op = NULL;
+        socket->out.is_queued = false;
+        posix_socket_free(socket);
+    }
 }
 
 int64_t posix_socket_result(const struct io_socket *socket, int64_t result)

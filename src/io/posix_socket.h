@@ -32,8 +32,9 @@ struct io_socket {
     int fd;
     bool is_listener;
     bool is_shut;
-    struct posix_side in;  /* recv, accept */
-    struct posix_side out; /* send, connect */
+    struct posix_side in;        /* recv, accept */
+    struct posix_side out;       /* send, connect */
+    struct list connecting_node; /* in the loop's list until io_connect() ended */
     struct posix_address address;
     char peer[64];
 };
@@ -57,7 +58,11 @@ int posix_socket_listen(struct loop *loop, const char *address, int fd_flags,
 /* A socket for io_connect(): not connected yet, its address filled in. */
 int posix_socket_prepare(struct loop *loop, const char *address, int fd_flags,
                          struct io_socket **ret_socket);
+/* The attempt ended: hands the socket to `connect`, or frees it. Returns `result`. */
+int posix_socket_connected(struct io_socket *socket, struct io_connect *connect, int result);
 void posix_socket_free(struct io_socket *socket);
+/* A loop that ends while it dials, which nobody can cancel: drops the half-made sockets. */
+void posix_socket_abandon(struct posix_loop *posix);
 
 /* The kernel's answer to a recv, send or accept as our contract has it. */
 int64_t posix_socket_result(const struct io_socket *socket, int64_t result);

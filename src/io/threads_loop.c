@@ -76,6 +76,7 @@ static void threads_free(struct loop *loop)
 {
     struct threads_loop *threads = threads_of(loop);
 
+    posix_socket_abandon(&threads->posix);
     posix_loop_fini(&threads->posix);
     close(threads->epoll_fd);
     free(threads);

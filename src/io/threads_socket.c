@@ -96,12 +96,7 @@ static int64_t try_connect(struct io_connect *connect, struct io_socket *socket)
 
     if (getsockopt(socket->fd, SOL_SOCKET, SO_ERROR, &code, &length) < 0)
         code = errno;
-    socket->out.op = NULL;
-    if (code == 0)
-        connect->socket = socket;
-    else
-        posix_socket_free(socket);
-    return -code;
+    return posix_socket_connected(socket, connect, -code);
 }
 
 static int64_t try_send(struct posix_op *state, struct io_socket *socket)
@@ -212,8 +207,8 @@ void threads_socket_connect(struct loop *loop, struct io_connect *connect_op, co
     if (result == 0)
         result = watch(threads, socket);
     if (result < 0) {
-        posix_socket_free(socket);
-        posix_loop_complete(&threads->posix, &connect_op->op, result);
+        posix_loop_complete(&threads->posix, &connect_op->op,
+                            posix_socket_connected(socket, connect_op, result));
         return;
     }
     begin(threads, &socket->out, &connect_op->op, OP_CONNECT, socket);

@@ -124,12 +124,7 @@ static void complete_connect(struct uring_loop *uring, struct io_op *op, int res
         uring_ring_submit(&uring->ring, op);
         return;
     }
-    socket->out.op = NULL;
-    if (result == 0)
-        connect->socket = socket;
-    else
-        posix_socket_free(socket);
-    op->done_cb(op, result);
+    op->done_cb(op, posix_socket_connected(socket, connect, result));
 }
 
 static void complete(struct uring_loop *uring, struct io_op *op, int result)
@@ -209,6 +204,7 @@ static void uring_free(struct loop *loop)
     struct uring_loop *uring = uring_of(loop);
 
     uring_ring_fini(&uring->ring);
+    posix_socket_abandon(&uring->posix);
     posix_loop_fini(&uring->posix);
     free(uring);
 }
@@ -325,8 +321,10 @@ static void uring_send(struct loop *loop, struct io_op *op, struct io_socket *so
     state->iov = iov;
     state->iov_count = iov_count;
     state->length = posix_op_iov_bytes(iov, iov_count);
-    check(state->length > 0);
-    start_socket_op(loop, &posix_socket_check(socket)->out, op, OP_SEND, socket);
+    if (state->length == 0)
+        posix_loop_complete(posix_loop_of(loop), op, 0);
+    else
+        start_socket_op(loop, &posix_socket_check(socket)->out, op, OP_SEND, socket);
 }
 
 static void uring_socket_shutdown(struct loop *loop, struct io_socket *socket)

@@ -178,7 +178,8 @@ static void prepare(struct io_uring_sqe *sqe, struct io_op *op)
         io_uring_prep_connect(sqe, socket->fd, &socket->address.any, socket->address.length);
         break;
     case OP_RECV:
-        io_uring_prep_recv(sqe, socket->fd, state->buffer.iov_base, state->buffer.iov_len, 0);
+        io_uring_prep_recv(sqe, socket->fd, state->buffer.iov_base, clamp(state->buffer.iov_len),
+                           0);
         break;
     case OP_SEND:
         prepare_send(sqe, state);

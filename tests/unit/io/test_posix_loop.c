@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,18 +26,19 @@
 
 enum { BLOCK = 4096 };
 
-struct fixture {
-    struct loop *loop;
-    char folder[64];
-    char path[128];    /* folder/file */
-    char address[128]; /* unix:folder/sock */
-};
-
 struct done {
     struct io_connect connect;
     struct io_op op;
     struct loop *loop;
     int64_t result;
+};
+
+struct fixture {
+    struct loop *loop;
+    char folder[64];
+    char path[128];    /* folder/file */
+    char address[128]; /* unix:folder/sock */
+    struct done dialling;
 };
 
 static void op_done(struct io_op *op, int64_t result)
@@ -88,6 +90,47 @@ static void test_accept_without_descriptors(void **state)
     io_socket_close(f->loop, done.connect.socket);
     io_socket_close(f->loop, client);
     io_socket_close(f->loop, listener);
+}
+
+struct deadline {
+    struct loop_timer timer;
+    struct loop *loop;
+};
+
+static void deadline_passed(struct loop_timer *timer)
+{
+    loop_stop(container_of(timer, struct deadline, timer)->loop);
+}
+
+/* The daemon stops while it dials a peer that does not answer: loop_free() must bear that. */
+static void test_free_while_connecting(void **state)
+{
+    struct fixture *f = *state;
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    struct deadline deadline = {{.fired_cb = deadline_passed}, f->loop};
+    socklen_t length = sizeof(address);
+    struct done *done = &f->dialling;
+    char text[64];
+    int fillers[4], fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, length), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &length), 0);
+    for (size_t i = 0; i < ARRAY_COUNT(fillers); i++) {
+        fillers[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        assert_true(connect(fillers[i], (struct sockaddr *)&address, length) == 0 ||
+                    errno == EINPROGRESS);
+    }
+    snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(address.sin_port));
+    *done = (struct done){.loop = f->loop, .result = 1};
+    io_connect(f->loop, &done->connect, text, connect_done);
+    loop_timer_set(f->loop, &deadline.timer, loop_now_ns(f->loop) + 20000000);
+    loop_run(f->loop);
+    assert_int_equal(done->result, 1); /* still dialling; tear_down frees the loop */
+    for (size_t i = 0; i < ARRAY_COUNT(fillers); i++)
+        close(fillers[i]);
+    close(fd);
 }
 
 static void test_socket_file(void **state)
@@ -338,8 +381,13 @@ static int tear_down(void **state)
 static int run(const char *name, enum loop_kind kind)
 {
     const struct CMUnitTest tests[] = {
-        CASE(test_accept_without_descriptors), CASE(test_socket_file), CASE(test_direct),
-        CASE(test_folder_is_no_file),          CASE(test_flood),       CASE(test_block_device),
+        CASE(test_accept_without_descriptors),
+        CASE(test_free_while_connecting),
+        CASE(test_socket_file),
+        CASE(test_direct),
+        CASE(test_folder_is_no_file),
+        CASE(test_flood),
+        CASE(test_block_device),
     };
 
     return _cmocka_run_group_tests(name, tests, ARRAY_COUNT(tests), NULL, NULL);
