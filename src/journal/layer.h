@@ -37,6 +37,8 @@ int layer_list(struct loop *loop, const char *folder, void (*layer_cb)(void *arg
 
 const struct layer_description *layer_describe(const struct layer *layer);
 uint64_t layer_kept_bytes(const struct layer *layer);
+/* 0, or the I/O error after which nothing can be kept any more. */
+int layer_fence(const struct layer *layer);
 
 /* How many blocks from `block` on are all kept (true) or all not kept (false), of `count`. */
 bool layer_lookup(const struct layer *layer, uint64_t block, uint64_t count, uint64_t *ret_count);
@@ -44,11 +46,13 @@ bool layer_lookup(const struct layer *layer, uint64_t block, uint64_t count, uin
 struct layer_op {
     void (*done_cb)(struct layer_op *op, int error);
     struct list node;
-    uint64_t private[40];
+    uint64_t private[32];
 };
 
 /* Keeps those of the blocks that are not yet kept, durably (data synced, then the map saved; ops
- * that wait together share the syncs), then done_cb. `bytes` stays until then. */
+ * that wait together share the syncs), then done_cb. `bytes` stays until then. The caller lets no
+ * two ops with a block in common be under way (it holds the range lock). -ENOSPC: nothing was kept,
+ * it may be tried again; another error is final (fence). */
 void layer_keep(struct layer *layer, struct layer_op *op, uint64_t block, uint64_t count,
                 const uint8_t *bytes, void (*done_cb)(struct layer_op *op, int error));
 /* Reads kept blocks. */
