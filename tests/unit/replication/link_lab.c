@@ -379,6 +379,13 @@ static void raw_sent(struct io_op *op, int64_t result)
     raw->is_sending = false;
 }
 
+static void raw_send(struct lab_raw *raw, const void *bytes, size_t length)
+{
+    raw->is_sending = true;
+    raw->iov = (struct iovec){.iov_base = (void *)bytes, .iov_len = length};
+    io_send(raw->lab->loop, &raw->send_op, raw->socket, &raw->iov, 1, raw_sent);
+}
+
 static void raw_connected(struct io_op *op, int64_t result)
 {
     struct lab_raw *raw = container_of(op, struct lab_raw, connect.op);
@@ -386,11 +393,27 @@ static void raw_connected(struct io_op *op, int64_t result)
     assert_int_equal(result, 0);
     raw->socket = raw->connect.socket;
     io_recv(raw->lab->loop, &raw->recv_op, raw->socket, raw->in, sizeof(raw->in), raw_received);
-    if (raw->out_length == 0)
-        return;
-    raw->is_sending = true;
-    raw->iov = (struct iovec){.iov_base = raw->out, .iov_len = raw->out_length};
-    io_send(raw->lab->loop, &raw->send_op, raw->socket, &raw->iov, 1, raw_sent);
+    if (raw->out_length > 0)
+        raw_send(raw, raw->out, raw->out_length);
+}
+
+static bool raw_is_idle(void *arg)
+{
+    return !((struct lab_raw *)arg)->is_sending;
+}
+
+void raw_send_more(struct lab_raw *raw, const void *bytes, size_t length)
+{
+    assert_true(length <= sizeof(raw->out));
+    lab_run(raw->lab, raw_is_idle, raw, 5);
+    memcpy(raw->out, bytes, length);
+    raw_send(raw, raw->out, length);
+}
+
+void raw_send_long(struct lab_raw *raw, const void *bytes, size_t length)
+{
+    lab_run(raw->lab, raw_is_idle, raw, 5);
+    raw_send(raw, bytes, length);
 }
 
 void raw_start(struct lab_raw *raw, struct lab *lab, uint16_t port, const void *bytes,

@@ -98,6 +98,9 @@ struct lab_raw {
 
 void raw_start(struct lab_raw *raw, struct lab *lab, uint16_t port, const void *bytes,
                size_t length);
+void raw_send_more(struct lab_raw *raw, const void *bytes, size_t length);
+/* `bytes` stay until it is closed. */
+void raw_send_long(struct lab_raw *raw, const void *bytes, size_t length);
 void raw_finish(struct lab_raw *raw); /* runs until the other side closed */
 bool raw_is_closed(void *raw);
 /* Appends a frame to `bytes`; returns its size. */
