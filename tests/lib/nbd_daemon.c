@@ -36,6 +36,7 @@ struct disk {
 struct test_daemon {
     enum loop_kind kind;
     struct nbd_server_options options;
+    char sockets[4][128];
     bool has_port;
     struct disk disks[DISK_COUNT_MAX];
     unsigned disk_count, export_count;
@@ -152,8 +153,9 @@ static void parse_options(struct test_daemon *daemon, int argc, char **argv)
             daemon->kind = parse_kind(optarg);
             break;
         case 's':
-            check(asprintf((char **)&daemon->options.addresses[address_count++], "unix:%s",
-                           optarg) > 0);
+            snprintf(daemon->sockets[address_count], sizeof(daemon->sockets[0]), "unix:%s", optarg);
+            daemon->options.addresses[address_count] = daemon->sockets[address_count];
+            address_count++;
             break;
         case 'l':
             daemon->has_port = true;

@@ -312,7 +312,7 @@ static enum loop_kind wanted_loop(void)
 {
     const char *name = getenv("VERSO_TEST_LOOP");
 
-    return name && strcmp(name, "uring") == 0 ? LOOP_URING : LOOP_THREADS;
+    return name && strcmp(name, "auto") == 0 ? LOOP_AUTO : LOOP_THREADS;
 }
 
 static void *run_server(void *arg)
