@@ -62,6 +62,8 @@ void sim_trace(struct sim_world *world, const struct sim_site *site, const char 
 struct sim_site *sim_site_new(struct sim_world *world, const char *name);
 const char *sim_site_name(const struct sim_site *site);
 struct loop *sim_site_loop(struct sim_site *site); /* NULL while it is dead */
+/* Its wall clock minus virtual time. */
+uint64_t sim_site_wall_offset_ns(const struct sim_site *site);
 bool sim_site_is_alive(const struct sim_site *site);
 unsigned sim_site_life(const struct sim_site *site); /* counts restarts, from 1 */
 /* Runs fn(arg) as the site: what it allocates is the site's. Everything that calls into code of the

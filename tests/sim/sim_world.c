@@ -434,6 +434,11 @@ struct loop *sim_site_loop(struct sim_site *site)
     return site->loop ? &site->loop->loop : NULL;
 }
 
+uint64_t sim_site_wall_offset_ns(const struct sim_site *site)
+{
+    return site->wall_offset_ns;
+}
+
 bool sim_site_is_alive(const struct sim_site *site)
 {
     return site->is_alive;

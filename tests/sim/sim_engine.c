@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One site of a schedule: boots its engine as the daemon and the control wing would, hears its
+ * callbacks, carries the operator's acts to it.
+ *
+ * Life of a boot: open disks and stream; a site whose disks hosts may have written is read whole
+ * and judged before its engine starts to talk to anybody; then engine_start().
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "sim_alloc.h"
+#include "sim_run.h"
+
+static const char *const site_names[RUN_NODES] = {"paris", "lyon"};
+static const char *const site_addresses[RUN_NODES] = {"127.0.0.1:901", "127.0.0.1:902"};
+
+const char *node_disk_id(unsigned disk)
+{
+    static const char *const ids[JUDGE_DISKS] = {"d-aaaa", "d-bbbb"};
+
+    return ids[disk];
+}
+
+const char *node_stream_id(void)
+{
+    return "pg-sim";
+}
+
+const char *node_role_name(enum stream_role role)
+{
+    static const char *const names[] = {"source", "target", "promoted", "fenced"};
+
+    return role < STREAM_ROLE_COUNT ? names[role] : "?";
+}
+
+bool node_is_open(const struct node *node)
+{
+    bool is_open = node->engine && node->is_running && node->line && !node->is_paused;
+
+    for (unsigned i = 0; i < JUDGE_DISKS; i++)
+        is_open = is_open && node->may_write[i];
+    return is_open;
+}
+
+/* --- callbacks of the engine ----------------------------------------------------------------- */
+
+static void observe_event(void *arg)
+{
+    struct node *node = arg;
+
+    node->is_observing = false;
+    node_observe(node);
+}
+
+static void observe_soon(struct node *node)
+{
+    if (node->is_observing)
+        return;
+    node->is_observing = true;
+    sim_after(node->run->world, 0, observe_event, node);
+}
+
+static void close_event(void *arg)
+{
+    host_close(arg);
+}
+
+static void access_cb(void *arg, const char *disk, bool may_write, const char *why)
+{
+    struct node *node = arg;
+    unsigned index = strcmp(disk, node_disk_id(0)) == 0 ? 0 : 1;
+
+    check(strcmp(disk, node_disk_id(index)) == 0);
+    sim_trace(node->run->world, node->site, "%s %s (%s)", disk,
+              may_write ? "may be written" : "is closed", why ? why : "");
+    if (!may_write)
+        node->must_close[index] = true;
+    else
+        node->must_close[index] = false;
+    node->may_write[index] = may_write;
+    if (!may_write)
+        sim_after(node->run->world, sim_random_below(node->run->world, 5 * SIM_MS), close_event,
+                  node);
+}
+
+static void stream_changed_cb(void *arg, const char *stream)
+{
+    observe_soon(arg);
+}
+
+static void snapshots_changed_cb(void *arg, const char *disk)
+{
+    observe_soon(arg);
+}
+
+static void peer_cb(void *arg, const char *peer, bool is_up, const char *why)
+{
+    struct node *node = arg;
+
+    sim_trace(node->run->world, node->site, "peer %s is %s (%s)", peer, is_up ? "up" : "down",
+              why ? why : "");
+}
+
+static void call_cb(void *arg, const char *peer, uint64_t call, const void *bytes, uint32_t length)
+{
+    struct node *node = arg;
+
+    engine_call_reply(node->engine, call, bytes, length);
+}
+
+/* --- boot ------------------------------------------------------------------------------------ */
+
+struct boot {
+    struct node *node;
+    int error;
+    struct err err;
+};
+
+static void fill_options(const struct node *node, struct engine_options *options)
+{
+    unsigned peer = 1 - node->index;
+
+    *options = (struct engine_options){
+        .data_folder = "/data",
+        .site_name = site_names[node->index],
+        .link_listen = site_addresses[node->index],
+        .peer_count = 1,
+        .settings = node->run->settings,
+    };
+    options->peers[0].name = site_names[peer];
+    options->peers[0].address = node->run->dials[node->index] ? site_addresses[peer] : NULL;
+}
+
+static int open_disks(struct node *node, struct err *err)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < JUDGE_DISKS && error == 0; i++) {
+        struct engine_disk_options options = {.id = node_disk_id(i),
+                                              .driver = "file",
+                                              .size_bytes = node->run->universe.disk_bytes[i],
+                                              .create = !node->is_created};
+        uint64_t size_bytes;
+        error = engine_disk_open(node->engine, &options, &size_bytes, err);
+        check(error < 0 || size_bytes == options.size_bytes);
+    }
+    return error;
+}
+
+static int open_stream(struct node *node, struct err *err)
+{
+    struct engine_stream_options *options = sim_kernel_alloc(sizeof(*options));
+    int error;
+
+    options->id = node_stream_id();
+    options->peer = site_names[1 - node->index];
+    options->role = node->index == 0 ? STREAM_ROLE_SOURCE : STREAM_ROLE_TARGET;
+    options->create = !node->is_created;
+    options->disk_count = JUDGE_DISKS;
+    for (unsigned i = 0; i < JUDGE_DISKS; i++)
+        options->disks[i].disk = node_disk_id(i);
+    error = engine_stream_open(node->engine, options, err);
+    sim_kernel_free(options);
+    return error;
+}
+
+static void boot_open(void *arg)
+{
+    struct boot *boot = arg;
+    struct node *node = boot->node;
+    struct loop *loop = sim_site_loop(node->site);
+    struct engine_options options;
+    struct engine_callbacks callbacks = {
+        .disk_access_cb = access_cb,
+        .stream_changed_cb = stream_changed_cb,
+        .snapshots_changed_cb = snapshots_changed_cb,
+        .peer_cb = peer_cb,
+        .call_cb = call_cb,
+        .arg = node,
+    };
+
+    fill_options(node, &options);
+    if (!node->is_created) {
+        check(io_dir_make(loop, "/data") == 0);
+        check(io_dir_sync(loop, "/") == 0);
+    }
+    boot->error = engine_new(loop, &options, &callbacks, &node->engine, &boot->err);
+    if (boot->error == 0)
+        boot->error = open_disks(node, &boot->err);
+    if (boot->error == 0)
+        boot->error = open_stream(node, &boot->err);
+}
+
+static void boot_start(void *arg)
+{
+    struct node *node = arg;
+
+    engine_start(node->engine);
+}
+
+static void start_event(void *arg)
+{
+    struct node *node = arg;
+
+    if (!node->engine || node->is_running)
+        return;
+    node->is_running = true;
+    if (sim_site_call(node->site, boot_start, node))
+        node_observe(node);
+}
+
+static void give_up(struct node *node, const char *what, const char *why)
+{
+    sim_trace(node->run->world, node->site, "cannot start: %s: %s", what, why);
+    if (!node->may_fail)
+        run_fail(node->run, node, "cannot start again: %s: %s", what, why);
+    if (sim_site_is_alive(node->site)) {
+        sim_site_kill(node->site);
+        node_died(node, false);
+    }
+}
+
+static void give_up_event(void *arg)
+{
+    struct node *node = arg;
+
+    if (node->engine && !node->is_running)
+        give_up(node, "reading", "see above");
+}
+
+static void boot_image_done(struct image *image)
+{
+    struct node *node = image->node;
+
+    if (!node->engine)
+        return;
+    if (image->is_bad) {
+        if (image->error == 0)
+            run_fail(node->run, node, "after a start: %s", image->why);
+        sim_after(node->run->world, 0, give_up_event, node);
+        return;
+    }
+    witness_writer(node, image);
+    sim_after(node->run->world, 0, start_event, node);
+}
+
+void node_boot(struct node *node)
+{
+    struct boot boot = {.node = node};
+
+    if (!sim_site_is_alive(node->site))
+        sim_site_restart(node->site);
+    if (!sim_site_call(node->site, boot_open, &boot))
+        return; /* died in it */
+    if (boot.error < 0) {
+        give_up(node, "open", boot.err.text);
+        return;
+    }
+    node->is_created = true;
+    node_observe(node);
+    if (node->engine && node->role != STREAM_ROLE_TARGET)
+        image_read(node, &node->run->universe, boot_image_done, NULL);
+    else if (node->engine)
+        start_event(node);
+}
+
+static void boot_event(void *arg)
+{
+    struct node *node = arg;
+
+    if (!node->engine && !node->run->has_failed)
+        node_boot(node);
+}
+
+void node_died(struct node *node, bool power)
+{
+    struct sim_run *run = node->run;
+    uint64_t delay_ns = sim_chance(run->world, 70) ? 300 * SIM_MS : 4 * SIM_SECOND;
+
+    node->engine = NULL;
+    node->is_running = false;
+    node->act = ACT_NONE;
+    node->has_crashed = true;
+    node->lost_power = node->lost_power || power;
+    node->may_fail = false;
+    if (node->is_stopping)
+        node->is_stopping = node->is_paused = false;
+    run->kills += !power;
+    run->power_losses += power;
+    for (unsigned i = 0; i < JUDGE_DISKS; i++)
+        node->may_write[i] = node->must_close[i] = false;
+    host_drop(node);
+    images_drop(node);
+    sim_after(run->world, SIM_MS + sim_random_below(run->world, delay_ns), boot_event, node);
+}
+
+/* --- acts and looks -------------------------------------------------------------------------- */
+
+struct act_call {
+    struct node *node;
+    enum act act;
+    bool flag;
+};
+
+static const char *act_name(enum act act)
+{
+    static const char *const names[] = {"nothing", "start", "stop", "failover", "reprotect"};
+
+    return names[act];
+}
+
+static void act_done(void *arg, int error, const char *why)
+{
+    struct node *node = arg;
+
+    sim_trace(node->run->world, node->site, "%s ends with %d (%s)", act_name(node->act), error,
+              why ? why : "");
+    check(node->act != ACT_NONE);
+    node->run->failovers += node->act == ACT_FAILOVER && error == 0;
+    node->run->reprotects += node->act == ACT_REPROTECT && error == 0;
+    node->act = ACT_NONE;
+    node->act_error = error;
+    snprintf(node->act_why, sizeof(node->act_why), "%s", why ? why : "");
+    observe_soon(node);
+}
+
+static void act_call(void *arg)
+{
+    struct act_call *call = arg;
+    struct engine *engine = call->node->engine;
+    const char *stream = node_stream_id();
+
+    if (call->act == ACT_START)
+        engine_stream_start(engine, stream, call->flag, act_done, call->node);
+    else if (call->act == ACT_STOP)
+        engine_stream_stop(engine, stream, act_done, call->node);
+    else if (call->act == ACT_FAILOVER)
+        engine_stream_failover(engine, stream, 0, act_done, call->node);
+    else
+        engine_stream_reprotect(engine, stream, call->flag, act_done, call->node);
+}
+
+void node_act(struct node *node, enum act act, bool flag)
+{
+    struct act_call call = {node, act, flag};
+
+    check(node->act == ACT_NONE && node->engine);
+    sim_trace(node->run->world, node->site, "operator: %s%s", act_name(act),
+              flag ? (act == ACT_START ? " (one shot)" : " (reverse)") : "");
+    node->act = act;
+    sim_site_call(node->site, act_call, &call);
+}
+
+struct look {
+    struct node *node;
+    struct engine_stream_status status;
+    bool is_there;
+};
+
+static void look_call(void *arg)
+{
+    struct look *look = arg;
+
+    look->is_there = engine_stream_status(look->node->engine, node_stream_id(), &look->status);
+}
+
+bool node_look(struct node *node)
+{
+    struct look look = {.node = node};
+
+    if (!node->engine || !sim_site_call(node->site, look_call, &look) || !node->engine)
+        return false;
+    check(look.is_there);
+    node->status = look.status;
+    return true;
+}

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The operator and fate: at random moments starts, stops, fails over, reprotects both ways, stops
+ * daemons cleanly; kills, takes power, cuts the network, breaks disks.
+ *
+ * A disk that was broken on purpose is followed by a loss of power: nobody goes on with a machine
+ * whose kernel dropped writes.
+ */
+#include <errno.h>
+
+#include "base/check.h"
+#include "sim_alloc.h"
+#include "sim_run.h"
+
+enum { POLL_MS = 7 };
+
+void operator_lose(struct node *node, bool power)
+{
+    if (!sim_site_is_alive(node->site))
+        return;
+    if (power)
+        sim_site_power_loss(node->site);
+    else
+        sim_site_kill(node->site);
+    node_died(node, power);
+}
+
+static void armed_died(void *arg)
+{
+    struct node *node = arg;
+
+    node_died(node, node->armed_power);
+}
+
+static void arm(struct node *node)
+{
+    struct sim_world *world = node->run->world;
+    unsigned calls = 1 + (unsigned)sim_random_below(world, sim_chance(world, 50) ? 40 : 400);
+
+    if (!node->engine)
+        return;
+    node->armed_power = sim_chance(world, 50);
+    sim_trace(world, node->site, "will die at its call %u", calls);
+    sim_site_crash_after(node->site, calls, node->armed_power, armed_died, node);
+}
+
+static bool is_quiet(const struct node *node)
+{
+    for (unsigned i = 0; i < JUDGE_DISKS; i++) {
+        if (!host_is_quiet(node, i))
+            return false;
+    }
+    return true;
+}
+
+/* --- reprotect: detach the losing side, note what it shows, ask ---------------------------------
+ */
+
+static void reprotect_end(struct node *node)
+{
+    node->is_reprotecting = false;
+    node->is_paused = node->other->is_paused = false;
+}
+
+static void reprotect_ended(void *arg)
+{
+    struct node *node = arg;
+
+    if (node->act == ACT_REPROTECT && node->engine)
+        sim_after(node->run->world, POLL_MS * SIM_MS, reprotect_ended, node);
+    else
+        reprotect_end(node);
+}
+
+static void reprotect_call(void *arg)
+{
+    struct node *node = arg;
+
+    if (!node->engine || !node->is_running || node->act != ACT_NONE) {
+        reprotect_end(node);
+        return;
+    }
+    node_act(node, ACT_REPROTECT, node->reprotect_reverse);
+    sim_after(node->run->world, POLL_MS * SIM_MS, reprotect_ended, node);
+}
+
+static void loser_read(struct image *image)
+{
+    struct node *loser = image->node, *asked = image->arg;
+
+    if (loser->engine && !image->is_bad)
+        witness_known(loser, image);
+    if (loser->engine && image->is_bad && (image->error == 0 || !loser->may_fail))
+        run_fail(loser->run, loser, "reading the losing side: error %d %s", image->error,
+                 image->why);
+    sim_after(asked->run->world, 0, reprotect_call, asked);
+}
+
+static void reprotect_wait(void *arg)
+{
+    struct node *node = arg, *loser = node->reprotect_reverse ? node->other : node;
+
+    if (!is_quiet(loser) || (loser->engine && !loser->is_running)) {
+        sim_after(node->run->world, POLL_MS * SIM_MS, reprotect_wait, node);
+        return;
+    }
+    if (loser->engine)
+        image_read(loser, &node->run->universe, loser_read, node);
+    else
+        reprotect_call(node);
+}
+
+void operator_reprotect(struct node *node, bool reverse)
+{
+    if (node->is_reprotecting || node->other->is_reprotecting || node->is_stopping ||
+        node->other->is_stopping)
+        return;
+    node->is_reprotecting = true;
+    node->reprotect_reverse = reverse;
+    (reverse ? node->other : node)->is_paused = true;
+    reprotect_wait(node);
+}
+
+/* --- a clean stop ---------------------------------------------------------------------------- */
+
+struct stop {
+    struct node *node;
+    unsigned life;
+};
+
+static void stop_free_call(void *arg)
+{
+    struct node *node = arg;
+
+    engine_free(node->engine);
+}
+
+static void stop_finish(void *arg)
+{
+    struct stop *stop = arg;
+    struct node *node = stop->node;
+    size_t left;
+
+    if (sim_site_life(node->site) == stop->life && node->engine &&
+        sim_site_call(node->site, stop_free_call, node)) {
+        left = sim_alloc_count(node->site);
+        if (left > 0)
+            run_fail(node->run, node, "a clean stop leaves %zu allocations", left);
+        sim_trace(node->run->world, node->site, "stopped cleanly");
+        operator_lose(node, false);
+    }
+    sim_kernel_free(stop);
+}
+
+static void stopped_cb(void *arg)
+{
+    struct node *node = arg;
+    struct stop *stop = sim_kernel_alloc(sizeof(*stop));
+
+    *stop = (struct stop){node, sim_site_life(node->site)};
+    sim_after(node->run->world, 0, stop_finish, stop);
+}
+
+static void stop_call(void *arg)
+{
+    struct node *node = arg;
+
+    engine_stop(node->engine, stopped_cb, node);
+}
+
+static void stop_wait(void *arg)
+{
+    struct node *node = arg;
+
+    if (!node->engine || !node->is_stopping) {
+        node->is_stopping = node->is_paused = false;
+        return;
+    }
+    if (!is_quiet(node) || node->images || node->act != ACT_NONE || !node->is_running) {
+        sim_after(node->run->world, POLL_MS * SIM_MS, stop_wait, node);
+        return;
+    }
+    sim_trace(node->run->world, node->site, "clean stop");
+    node->is_running = false;
+    sim_site_call(node->site, stop_call, node);
+}
+
+static void stop_cleanly(struct node *node)
+{
+    if (!node->engine || !node->is_running || node->is_stopping || node->is_reprotecting ||
+        node->other->is_reprotecting)
+        return;
+    node->is_stopping = node->is_paused = true;
+    stop_wait(node);
+}
+
+/* --- broken disks ---------------------------------------------------------------------------- */
+
+static void repair(void *arg)
+{
+    struct node *node = arg;
+
+    sim_disk_fail(node->site, SIM_DISK_WRITE, "", 0, 0);
+    sim_disk_fail(node->site, SIM_DISK_SYNC, "", 0, 0);
+    sim_disk_limit(node->site, 0);
+    if (node->may_fail)
+        operator_lose(node, true);
+}
+
+static void break_disk(struct node *node)
+{
+    static const char *const parts[] = {"", "disks", "journal", "intent", "state", "layers"};
+    struct sim_world *world = node->run->world;
+
+    if (!node->engine || node->may_fail)
+        return;
+    node->may_fail = true;
+    if (sim_chance(world, 40)) {
+        sim_trace(world, node->site, "disk is nearly full");
+        sim_disk_limit(node->site,
+                       sim_disk_used(node->site) + sim_random_below(world, 100) * SIM_PAGE_BYTES);
+    } else {
+        sim_disk_fail(node->site, sim_chance(world, 50) ? SIM_DISK_WRITE : SIM_DISK_SYNC,
+                      parts[sim_random_below(world, ARRAY_COUNT(parts))],
+                      1 + (unsigned)sim_random_below(world, 20), -EIO);
+    }
+    sim_after(world, sim_random_below(world, SIM_SECOND), repair, node);
+}
+
+/* --- turns ----------------------------------------------------------------------------------- */
+
+static void change_network(struct sim_run *run)
+{
+    struct sim_site *a = run->nodes[0].site, *b = run->nodes[1].site;
+
+    if (sim_net_get(run->world, a, b) != SIM_NET_OK)
+        sim_net_set(run->world, a, b, SIM_NET_OK);
+    else
+        sim_net_set(run->world, a, b, sim_chance(run->world, 70) ? SIM_NET_CUT : SIM_NET_BLACKHOLE);
+}
+
+static void act_somehow(struct node *node)
+{
+    struct sim_world *world = node->run->world;
+    unsigned dice = (unsigned)sim_random_below(world, 100);
+
+    if (!node->engine || !node->is_running || node->act != ACT_NONE || node->is_stopping)
+        return;
+    if (node->role == STREAM_ROLE_SOURCE && !node->status.is_started)
+        node_act(node, ACT_START, dice < 10);
+    else if (node->role == STREAM_ROLE_SOURCE && dice < 15)
+        node_act(node, ACT_STOP, false);
+    else if (node->role == STREAM_ROLE_TARGET && node->status.has_point && dice < 30)
+        node_act(node, ACT_FAILOVER, false);
+    else if (node->role == STREAM_ROLE_PROMOTED && dice < 50)
+        operator_reprotect(node, dice < 25);
+}
+
+static void fate_turn(struct sim_run *run, struct node *node)
+{
+    unsigned dice = (unsigned)sim_random_below(run->world, 100);
+
+    if (dice < 12)
+        operator_lose(node, sim_chance(run->world, 50));
+    else if (dice < 24)
+        arm(node);
+    else if (dice < 40)
+        change_network(run);
+    else if (dice < 55 && node->engine && node->is_running)
+        witness_snapshots(node);
+    else if (dice < 60)
+        stop_cleanly(node);
+    else if (dice < 60 + run->rough_percent)
+        break_disk(node);
+}
+
+static void operator_turn(void *arg)
+{
+    struct sim_run *run = arg;
+    struct node *node = &run->nodes[sim_random_below(run->world, RUN_NODES)];
+    bool is_cut = sim_net_get(run->world, run->nodes[0].site, run->nodes[1].site) != SIM_NET_OK;
+
+    if (run->is_calm || run->has_failed)
+        return;
+    if (is_cut && sim_chance(run->world, 30))
+        change_network(run);
+    if (sim_chance(run->world, 50))
+        act_somehow(node);
+    else if (sim_chance(run->world, run->storm_percent))
+        fate_turn(run, node);
+    sim_after(run->world, sim_random_below(run->world, run->turn_ns), operator_turn, run);
+}
+
+void operator_start(struct sim_run *run)
+{
+    sim_after(run->world, sim_random_below(run->world, 200 * SIM_MS), operator_turn, run);
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One schedule: two sites with whole engines, hosts that write, an operator, and faults; what the
+ * parts of the harness share. Its memory is the harness's (sim_kernel_alloc), so it outlives sites.
+ */
+#ifndef SIM_RUN_H
+#define SIM_RUN_H
+
+#include "replication/engine.h"
+#include "sim.h"
+#include "sim_judge.h"
+
+enum {
+    RUN_NODES = 2,
+    HOST_SLOTS = 4,
+    HOST_BYTES_MAX = 6 * 4096,
+    SNAPSHOTS_MAX = 64,
+    RUN_STREAM_DISKS = JUDGE_DISKS,
+};
+
+struct sim_run;
+struct node;
+
+/* Reads every span of the universe through a volume or a snapshot. */
+struct image {
+    struct node *node;
+    const struct judge_universe *universe;
+    unsigned life, pending;
+    bool is_bad; /* an error, or torn */
+    int error;
+    char why[JUDGE_WHY_SIZE];
+    uint64_t *values; /* universe->sector_count; sectors not read stay 0 */
+    void (*done_cb)(struct image *image);
+    uint64_t epoch, cut_ns; /* the user's */
+    void *arg;              /* the user's */
+    struct image_part *parts;
+    struct image *next; /* of node->images */
+};
+
+struct host_request {
+    struct volume_request request; /* first: the engine gives it back */
+    struct node *node;
+    struct iovec iov;
+    bool is_busy;
+    unsigned disk;
+    uint64_t write, value, issued_tick;
+    uint8_t bytes[HOST_BYTES_MAX];
+};
+
+/* A snapshot and what it must show for ever. */
+struct known_snapshot {
+    char id[40];
+    unsigned disk;
+    bool is_removed, has_expected;
+    uint64_t *expected;
+};
+
+enum act { ACT_NONE, ACT_START, ACT_STOP, ACT_FAILOVER, ACT_REPROTECT };
+
+/* A site of the schedule. */
+struct node {
+    struct sim_run *run;
+    struct sim_site *site;
+    unsigned index;
+    struct node *other;
+    struct engine *engine; /* NULL: dead, or stopped */
+    bool is_created;       /* disks and stream were made by an earlier life */
+    bool is_running;       /* engine_start() was called in this life */
+    bool is_observing;     /* a look at the status is due */
+    struct engine_stream_status status;
+    enum stream_role role; /* as last observed, over lives */
+    bool has_role;
+
+    /* hosts */
+    bool may_write[JUDGE_DISKS], must_close[JUDGE_DISKS];
+    bool is_paused;   /* the operator detached the disks */
+    bool is_stopping; /* a clean stop is under way */
+    bool is_reprotecting, reprotect_reverse;
+    bool armed_power; /* the kind of an armed crash */
+    bool may_fail;    /* a disk fault was injected in this life */
+    struct host_request slots[HOST_SLOTS];
+    uint64_t acked_count;
+
+    /* what the judge knows */
+    struct judge_line *line;           /* since this site became writable */
+    bool has_crashed, lost_power;      /* since the line was last judged */
+    uint64_t settled_ns;               /* when it was */
+    uint64_t epoch_seen, epoch_cut_ns; /* target: newest epoch */
+    uint64_t judged_epoch;
+    uint64_t *judged_image, *known_image;
+    bool is_known; /* known_image is what this site shows, hosts being still */
+    bool is_judging;
+    struct image *images; /* under way */
+    struct known_snapshot snapshots[SNAPSHOTS_MAX];
+    unsigned snapshot_count;
+
+    /* the operator's act under way */
+    enum act act;
+    int act_error;
+    char act_why[200];
+};
+
+struct sim_run {
+    struct sim_world *world;
+    uint64_t seed;
+    struct judge_universe universe;
+    struct node nodes[RUN_NODES];
+    struct engine_settings settings;
+    uint64_t tick, next_write;
+    uint64_t think_ns, turn_ns, length_ns;
+    unsigned storm_percent, rough_percent;
+    bool dials[RUN_NODES];
+    bool is_calm; /* settling: no faults, no hosts */
+    bool has_failed;
+    char failure[700];
+    /* figures for people */
+    unsigned epochs_judged, kills, power_losses, failovers, reprotects, snapshots_judged;
+    uint64_t writes;
+};
+
+/* The first failure is kept, and ends the schedule. */
+void run_fail(struct sim_run *run, const struct node *node, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* sim_image.c */
+struct image *image_read(struct node *node, const struct judge_universe *universe,
+                         void (*done_cb)(struct image *image), void *arg);
+struct image *image_read_snapshot(struct node *node, unsigned disk, const char *id,
+                                  void (*done_cb)(struct image *image), void *arg);
+/* The site died: done_cb of all, with is_bad. */
+void images_drop(struct node *node);
+
+/* sim_engine.c */
+const char *node_disk_id(unsigned disk);
+const char *node_stream_id(void);
+const char *node_role_name(enum stream_role role);
+/* The site is alive: opens everything, judges what it shows, starts. */
+void node_boot(struct node *node);
+/* After the site died, by whatever way: plans the next boot. */
+void node_died(struct node *node, bool power);
+/* May hosts be served there now, as far as the harness knows? */
+bool node_is_open(const struct node *node);
+/* The operator's word; `flag`: one_shot, reverse. Ends with node->act == ACT_NONE. */
+void node_act(struct node *node, enum act act, bool flag);
+/* Fresh status; false: the site is dead or not open. */
+bool node_look(struct node *node);
+
+/* sim_witness.c: what is judged while it runs */
+/* Follows what changed in the stream's status. Outside of the site. */
+void node_observe(struct node *node);
+/* The image of a writable site just opened or promoted: judges it; its line goes on from there. */
+void witness_writer(struct node *node, const struct image *image);
+void witness_known(struct node *node, const struct image *image);
+void witness_snapshots(struct node *node);
+
+/* sim_host.c */
+void host_start(struct node *node);
+bool host_is_quiet(const struct node *node, unsigned disk);
+/* Tells the engine of exports that it took away and whose requests have ended. */
+void host_close(struct node *node);
+void host_drop(struct node *node);
+
+/* sim_operator.c: acts and faults at random moments */
+void operator_start(struct sim_run *run);
+void operator_reprotect(struct node *node, bool reverse);
+void operator_lose(struct node *node, bool power);
+
+/* sim_settle.c: true: both sites became equal, and nothing was lost */
+bool run_settle(struct sim_run *run);
+
+/* sim_schedule.c */
+struct sim_run *run_new(uint64_t seed, bool is_traced);
+void run_free(struct sim_run *run);
+/* True: lawful from beginning to end. */
+bool run_go(struct sim_run *run);
+
+#endif

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One schedule from its seed: sizes, settings, places, speeds; then storm, then calm. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "sim_alloc.h"
+#include "sim_run.h"
+
+void run_fail(struct sim_run *run, const struct node *node, const char *format, ...)
+{
+    va_list arguments;
+    int head;
+
+    if (run->has_failed)
+        return;
+    run->has_failed = true;
+    head = snprintf(run->failure, sizeof(run->failure),
+                    "%s: at %llu us: ", node ? sim_site_name(node->site) : "world",
+                    (unsigned long long)sim_now_ns(run->world) / SIM_US);
+    va_start(arguments, format);
+    vsnprintf(run->failure + head, sizeof(run->failure) - (size_t)head, format, arguments);
+    va_end(arguments);
+    sim_trace(run->world, node ? node->site : NULL, "FAILURE: %s", run->failure);
+}
+
+static uint64_t pick(struct sim_world *world, const uint64_t *choices, unsigned count)
+{
+    return choices[sim_random_below(world, count)];
+}
+
+#define PICK(world, ...)                                                                           \
+    pick(world, (const uint64_t[]){__VA_ARGS__},                                                   \
+         (unsigned)(sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t)))
+
+/* Both ends of a disk, and a few blocks on both sides of each border of regions. */
+static void choose_places(struct sim_run *run)
+{
+    enum { BLOCK = 4096, REGION = 1024 };
+
+    for (unsigned i = 0; i < JUDGE_DISKS; i++)
+        run->universe.disk_bytes[i] =
+            PICK(run->world, 64, 512, REGION + 8, REGION + 500, 2 * REGION + 8, 3 * REGION) * BLOCK;
+    for (unsigned i = 0; i < JUDGE_DISKS; i++) {
+        uint64_t blocks = run->universe.disk_bytes[i] / BLOCK;
+        judge_universe_add(&run->universe, i, 0, 4 * BLOCK);
+        judge_universe_add(&run->universe, i, (blocks / 4) * BLOCK, 3 * BLOCK);
+        for (uint64_t border = REGION; border + 5 < blocks; border += REGION)
+            judge_universe_add(&run->universe, i, (border - 3) * BLOCK, 6 * BLOCK);
+        judge_universe_add(&run->universe, i, (blocks - 2) * BLOCK, 2 * BLOCK);
+    }
+}
+
+static void choose_settings(struct sim_run *run)
+{
+    struct sim_world *world = run->world;
+
+    run->settings = (struct engine_settings){
+        .interval_ns = PICK(world, 5, 20, 50, 200, 1000) * SIM_MS,
+        .stash_memory_bytes = PICK(world, 4096, 4 * 4096, 16 * 4096, 1 << 20),
+        .stash_disk_bytes = PICK(world, 0, 2 * 4096, 1 << 20, 1 << 20),
+        .journal_bytes_max = PICK(world, 1 << 20, 64 << 20, 1 << 30),
+        .retain_ns = PICK(world, 0, 50, 500, 60000) * SIM_MS,
+        .retain_bytes = PICK(world, 0, 64 << 10, 1 << 30),
+        .bandwidth_bytes = PICK(world, 0, 0, 0, 1 << 20),
+        .open_when_peer_silent = sim_chance(world, 40),
+        .peer_wait_ns = PICK(world, 100, 1000, 5000) * SIM_MS,
+    };
+    run->think_ns = PICK(world, 1, 5, 20) * SIM_MS;
+    run->turn_ns = PICK(world, 100, 300, 1000) * SIM_MS;
+    run->storm_percent = (unsigned)PICK(world, 10, 40, 80);
+    run->rough_percent = (unsigned)PICK(world, 0, 0, 6);
+    run->length_ns = PICK(world, 2, 4, 8) * SIM_SECOND;
+    sim_net_latency(world, PICK(world, 200, 2000, 20000) * SIM_US);
+    run->dials[0] = sim_chance(world, 70);
+    run->dials[1] = !run->dials[0] || sim_chance(world, 50);
+}
+
+struct sim_run *run_new(uint64_t seed, bool is_traced)
+{
+    static const char *const names[RUN_NODES] = {"paris", "lyon"};
+    struct sim_run *run = sim_kernel_alloc(sizeof(*run));
+
+    run->world = sim_world_new(seed);
+    if (is_traced)
+        sim_trace_on(run->world);
+    run->seed = seed;
+    run->next_write = 1;
+    run->tick = 1;
+    choose_places(run);
+    choose_settings(run);
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        struct node *node = &run->nodes[i];
+        node->run = run;
+        node->index = i;
+        node->other = &run->nodes[1 - i];
+        node->site = sim_site_new(run->world, names[i]);
+        sim_disk_tear(node->site, sim_chance(run->world, 50));
+        sim_disk_latency(node->site, PICK(run->world, 200, 2000, 5000) * SIM_US);
+    }
+    return run;
+}
+
+void run_free(struct sim_run *run)
+{
+    struct sim_world *world = run->world;
+
+    sim_world_free(world);
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        struct node *node = &run->nodes[i];
+        node->engine = NULL;
+        images_drop(node);
+        judge_line_free(node->line);
+        sim_kernel_free(node->judged_image);
+        sim_kernel_free(node->known_image);
+        for (unsigned s = 0; s < node->snapshot_count; s++)
+            sim_kernel_free(node->snapshots[s].expected);
+    }
+    sim_kernel_free(run);
+}
+
+static bool is_over(void *arg)
+{
+    struct sim_run *run = arg;
+
+    return run->has_failed || sim_now_ns(run->world) >= run->length_ns;
+}
+
+bool run_go(struct sim_run *run)
+{
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        node_boot(&run->nodes[i]);
+        host_start(&run->nodes[i]);
+    }
+    operator_start(run);
+    sim_world_run_for(run->world, is_over, run, SIM_SECOND + run->length_ns);
+    if (!run->has_failed)
+        run_settle(run);
+    return !run->has_failed;
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The end of a schedule: no more writes and faults; a decent operator brings both sites together.
+ * Within bounded time they must show the same bytes everywhere, nothing that was answered to a host
+ * of the surviving line may be missing, and every snapshot must show what it always showed.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "sim_alloc.h"
+#include "sim_run.h"
+
+enum { SETTLE_SECONDS = 600, STEP_MS = 50 };
+
+static void step(struct sim_run *run)
+{
+    sim_world_run_until(run->world, sim_now_ns(run->world) + STEP_MS * SIM_MS);
+}
+
+static bool is_still(const struct node *node)
+{
+    for (unsigned i = 0; i < JUDGE_DISKS; i++) {
+        if (!host_is_quiet(node, i))
+            return false;
+    }
+    return node->engine && node->is_running && node->act == ACT_NONE && !node->is_stopping &&
+           !node->is_reprotecting && !node->images;
+}
+
+static void make_calm(struct sim_run *run)
+{
+    run->is_calm = true;
+    sim_trace(run->world, NULL, "calm: no more writes, no more faults");
+    sim_net_set(run->world, run->nodes[0].site, run->nodes[1].site, SIM_NET_OK);
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        struct node *node = &run->nodes[i];
+        sim_site_crash_after(node->site, 0, false, NULL, NULL);
+        sim_disk_fail(node->site, SIM_DISK_WRITE, "", 0, 0);
+        sim_disk_fail(node->site, SIM_DISK_SYNC, "", 0, 0);
+        sim_disk_limit(node->site, 0);
+        if (node->may_fail)
+            operator_lose(node, true);
+    }
+}
+
+/* One nudge of the operator; true: the stream has nothing left to do. */
+static bool nudge(struct sim_run *run)
+{
+    struct node *a = &run->nodes[0], *b = &run->nodes[1], *source = NULL, *target = NULL;
+
+    if (!is_still(a) || !is_still(b))
+        return false;
+    node_observe(a);
+    node_observe(b);
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        struct node *node = &run->nodes[i];
+        if (node->role == STREAM_ROLE_SOURCE)
+            source = node;
+        if (node->role == STREAM_ROLE_TARGET)
+            target = node;
+        if (node->role == STREAM_ROLE_PROMOTED && sim_chance(run->world, 10)) {
+            operator_reprotect(node, sim_chance(run->world, 50));
+            return false;
+        }
+    }
+    if (!source || !target)
+        return false;
+    if (!source->status.is_started || source->status.is_one_shot) {
+        node_act(source, ACT_START, false);
+        return false;
+    }
+    return source->status.is_connected && source->status.backlog_bytes == 0 &&
+           target->status.has_point && !source->status.is_initial &&
+           source->status.epoch_acked == target->status.epoch_acked;
+}
+
+static void say_state(struct sim_run *run, char *text, size_t size)
+{
+    size_t used = 0;
+
+    for (unsigned i = 0; i < RUN_NODES && used < size; i++) {
+        const struct node *node = &run->nodes[i];
+        const struct engine_stream_status *status = &node->status;
+        used += (size_t)snprintf(
+            text + used, size - used,
+            "; %s: %s%s%s%s%s%s%s%s%s%s epoch %llu backlog %llu trouble '%.90s'",
+            sim_site_name(node->site), node_role_name(node->role),
+            node->engine ? "" : ", no engine", node->is_running ? "" : ", not running",
+            node->act != ACT_NONE ? ", act under way" : "", node->images ? ", reading" : "",
+            node->is_reprotecting ? ", reprotecting" : "", node->is_stopping ? ", stopping" : "",
+            host_is_quiet(node, 0) && host_is_quiet(node, 1) ? "" : ", host requests hang",
+            status->is_started ? ", started" : "", status->is_connected ? ", connected" : "",
+            (unsigned long long)status->epoch_acked, (unsigned long long)status->backlog_bytes,
+            status->trouble);
+    }
+}
+
+/* --- the last look --------------------------------------------------------------------------- */
+
+struct last_look {
+    uint64_t *values;
+    bool is_done, is_bad;
+};
+
+static void last_read(struct image *image)
+{
+    struct last_look *look = image->arg;
+
+    look->is_done = true;
+    look->is_bad = image->is_bad;
+    if (image->is_bad)
+        run_fail(image->node->run, image->node, "last reading: error %d %s", image->error,
+                 image->why);
+    look->values = image->values;
+    image->values = NULL;
+}
+
+static bool is_read(void *arg)
+{
+    return ((struct last_look *)arg)->is_done;
+}
+
+static struct judge_universe *whole_disks(const struct sim_run *run)
+{
+    struct judge_universe *whole = sim_kernel_alloc(sizeof(*whole));
+
+    for (unsigned i = 0; i < JUDGE_DISKS; i++)
+        whole->disk_bytes[i] = run->universe.disk_bytes[i];
+    for (unsigned i = 0; i < JUDGE_DISKS; i++) {
+        uint64_t bytes = whole->disk_bytes[i], part = 4 << 20;
+        for (uint64_t at = 0; at < bytes; at += part)
+            judge_universe_add(whole, i, at, bytes - at < part ? bytes - at : part);
+    }
+    return whole;
+}
+
+static void compare(struct sim_run *run, const struct judge_universe *whole,
+                    const uint64_t *const values[])
+{
+    struct node *source = &run->nodes[run->nodes[0].role == STREAM_ROLE_SOURCE ? 0 : 1];
+    char place[64], why[JUDGE_WHY_SIZE];
+
+    for (unsigned i = 0; i < whole->sector_count; i++) {
+        if (values[0][i] == values[1][i])
+            continue;
+        run_fail(run, NULL, "the sites did not converge: %s holds write %llu at %s, %llu at %s",
+                 judge_place(whole, i, place, sizeof(place)), (unsigned long long)values[0][i],
+                 sim_site_name(run->nodes[0].site), (unsigned long long)values[1][i],
+                 sim_site_name(run->nodes[1].site));
+        return;
+    }
+    for (unsigned s = 0; s < run->universe.span_count; s++) {
+        const struct judge_span *span = &run->universe.spans[s];
+        for (uint64_t at = 0; at < span->length; at += JUDGE_SECTOR) {
+            unsigned in_whole;
+            check(judge_sector(whole, span->disk, span->offset + at, &in_whole));
+            if (!judge_read(source->line, span->first + (unsigned)(at / JUDGE_SECTOR),
+                            values[0][in_whole], UINT64_MAX, why)) {
+                run_fail(run, source, "at the end: %s", why);
+                return;
+            }
+        }
+    }
+}
+
+static void look_last(struct sim_run *run)
+{
+    struct judge_universe *whole = whole_disks(run);
+    struct last_look looks[RUN_NODES] = {{0}};
+    uint64_t deadline_ns = sim_now_ns(run->world) + 60 * SIM_SECOND;
+
+    for (unsigned i = 0; i < RUN_NODES && !run->has_failed; i++) {
+        image_read(&run->nodes[i], whole, last_read, &looks[i]);
+        if (!sim_world_run_for(run->world, is_read, &looks[i], deadline_ns))
+            run_fail(run, &run->nodes[i], "the last reading hangs");
+    }
+    if (!run->has_failed)
+        compare(run, whole, (const uint64_t *const[]){looks[0].values, looks[1].values});
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        if (looks[i].is_done)
+            sim_kernel_free(looks[i].values);
+    }
+    if (!run->has_failed) {
+        witness_snapshots(&run->nodes[0]);
+        witness_snapshots(&run->nodes[1]);
+        sim_world_run_until(run->world, sim_now_ns(run->world) + SIM_SECOND);
+    }
+    images_drop(&run->nodes[0]);
+    images_drop(&run->nodes[1]);
+    sim_kernel_free(whole);
+}
+
+bool run_settle(struct sim_run *run)
+{
+    uint64_t deadline_ns;
+    char state[600];
+
+    make_calm(run);
+    deadline_ns = sim_now_ns(run->world) + SETTLE_SECONDS * SIM_SECOND;
+    while (!run->has_failed && !nudge(run)) {
+        step(run);
+        if (sim_now_ns(run->world) > deadline_ns) {
+            say_state(run, state, sizeof(state));
+            run_fail(run, NULL, "not settled after %u s%s", SETTLE_SECONDS, state);
+        }
+    }
+    if (!run->has_failed)
+        look_last(run);
+    return !run->has_failed;
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is judged while a schedule runs: each recovery point that the target shows, what a site
+ * shows after a death and after its promotion, and every snapshot, again and again.
+ *
+ * A recovery point is read through the target's volumes; if another one was committed meanwhile the
+ * reading means nothing and is dropped.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "sim_alloc.h"
+#include "sim_run.h"
+
+static size_t image_bytes(const struct node *node)
+{
+    return node->run->universe.sector_count * sizeof(uint64_t);
+}
+
+static void keep(const struct node *node, uint64_t **into, const uint64_t *values)
+{
+    if (!*into)
+        *into = sim_kernel_alloc(image_bytes(node));
+    memcpy(*into, values, image_bytes(node));
+}
+
+void witness_known(struct node *node, const struct image *image)
+{
+    keep(node, &node->known_image, image->values);
+    node->is_known = true;
+}
+
+/* --- recovery points ------------------------------------------------------------------------- */
+
+/* In virtual time, of the cut of the target's newest point. */
+static uint64_t cut_of(const struct node *target)
+{
+    uint64_t offset_ns = sim_site_wall_offset_ns(target->other->site);
+
+    return target->status.point_wall_ns > offset_ns ? target->status.point_wall_ns - offset_ns : 0;
+}
+
+/* Can the source's line say anything of a cut at that time? */
+static bool can_judge(const struct node *source, uint64_t cut_ns)
+{
+    return source->line && !(source->has_crashed && source->lost_power) &&
+           cut_ns > source->settled_ns;
+}
+
+static bool differ(const struct node *node, const uint64_t *a, const uint64_t *b, char *ret_why)
+{
+    char place[64];
+
+    for (unsigned i = 0; i < node->run->universe.sector_count; i++) {
+        if (a[i] == b[i])
+            continue;
+        snprintf(ret_why, JUDGE_WHY_SIZE, "%s holds write %llu, expected %llu",
+                 judge_place(&node->run->universe, i, place, sizeof(place)),
+                 (unsigned long long)a[i], (unsigned long long)b[i]);
+        return true;
+    }
+    return false;
+}
+
+static void look_at_point(struct node *node);
+
+static void point_read(struct image *image)
+{
+    struct node *node = image->node;
+    struct sim_run *run = node->run;
+    char why[JUDGE_WHY_SIZE];
+
+    node->is_judging = false;
+    if (!node->engine)
+        return;
+    if (image->is_bad) {
+        if (image->error == 0 || !node->may_fail)
+            run_fail(run, node, "reading epoch %llu: error %d %s", (unsigned long long)image->epoch,
+                     image->error, image->why);
+        return;
+    }
+    if (!node_look(node) || node->status.role != STREAM_ROLE_TARGET)
+        return;
+    if (node->status.epoch_acked != image->epoch) {
+        look_at_point(node);
+        return;
+    }
+    if (!can_judge(node->other, image->cut_ns))
+        return;
+    if (!judge_cut(node->other->line, image->values, image->cut_ns, why))
+        run_fail(run, node, "epoch %llu, cut at %llu us: %s", (unsigned long long)image->epoch,
+                 (unsigned long long)image->cut_ns / SIM_US, why);
+    sim_trace(run->world, node->site, "epoch %llu is judged", (unsigned long long)image->epoch);
+    run->epochs_judged++;
+    node->judged_epoch = image->epoch;
+    keep(node, &node->judged_image, image->values);
+}
+
+static void look_at_point(struct node *node)
+{
+    struct image *image;
+
+    if (node->is_judging || node->status.epoch_acked == node->judged_epoch)
+        return;
+    node->is_judging = true;
+    image = image_read(node, &node->run->universe, point_read, NULL);
+    if (image) {
+        image->epoch = node->status.epoch_acked;
+        image->cut_ns = cut_of(node);
+    }
+}
+
+static void observe_target(struct node *node)
+{
+    const struct engine_stream_status *status = &node->status;
+
+    if (!status->has_point)
+        return;
+    if (status->epoch_acked < node->epoch_seen)
+        run_fail(node->run, node, "committed epoch %llu is gone, newest is %llu",
+                 (unsigned long long)node->epoch_seen, (unsigned long long)status->epoch_acked);
+    if (status->epoch_acked == node->epoch_seen)
+        return;
+    node->epoch_seen = status->epoch_acked;
+    sim_trace(node->run->world, node->site, "epoch %llu is committed, cut at %llu us",
+              (unsigned long long)status->epoch_acked, (unsigned long long)cut_of(node) / SIM_US);
+    if (node->is_running)
+        look_at_point(node);
+}
+
+/* --- writable sites -------------------------------------------------------------------------- */
+
+static void judge_promoted(struct node *node, const struct image *image)
+{
+    char why[JUDGE_WHY_SIZE];
+    uint64_t cut_ns = cut_of(node);
+
+    if (node->judged_image && node->judged_epoch == node->status.epoch_acked) {
+        if (differ(node, image->values, node->judged_image, why))
+            run_fail(node->run, node, "promoted, but does not show epoch %llu: %s",
+                     (unsigned long long)node->judged_epoch, why);
+    } else if (can_judge(node->other, cut_ns) &&
+               !judge_cut(node->other->line, image->values, cut_ns, why)) {
+        run_fail(node->run, node, "promoted at epoch %llu: %s",
+                 (unsigned long long)node->status.epoch_acked, why);
+    }
+}
+
+void witness_writer(struct node *node, const struct image *image)
+{
+    struct sim_run *run = node->run;
+    char why[JUDGE_WHY_SIZE];
+
+    if (!node->line) {
+        if (node->role == STREAM_ROLE_PROMOTED)
+            judge_promoted(node, image);
+        node->line = judge_line_new(&run->universe, image->values);
+    } else if (node->has_crashed && !judge_crash(node->line, image->values, node->lost_power,
+                                                 ++run->tick, sim_now_ns(run->world), why)) {
+        run_fail(run, node, "after %s: %s", node->lost_power ? "a power loss" : "a kill", why);
+    }
+    if (node->lost_power)
+        node->settled_ns = sim_now_ns(run->world);
+    node->has_crashed = node->lost_power = false;
+    witness_known(node, image);
+}
+
+static void promoted_read(struct image *image)
+{
+    struct node *node = image->node;
+
+    if (!node->engine || node->line)
+        return;
+    if (image->is_bad) {
+        if (image->error == 0 || !node->may_fail)
+            run_fail(node->run, node, "reading after promotion: error %d %s", image->error,
+                     image->why);
+        return;
+    }
+    witness_writer(node, image);
+}
+
+/* --- snapshots ------------------------------------------------------------------------------- */
+
+struct listing {
+    struct node *node;
+    unsigned disk, count;
+    struct engine_snapshot found[16];
+};
+
+static void list_call(void *arg)
+{
+    struct listing *listing = arg;
+    struct engine *engine = listing->node->engine;
+
+    listing->count = engine_snapshot_count(engine, node_disk_id(listing->disk));
+    if (listing->count > ARRAY_COUNT(listing->found))
+        listing->count = ARRAY_COUNT(listing->found);
+    for (unsigned i = 0; i < listing->count; i++)
+        check(engine_snapshot_at(engine, node_disk_id(listing->disk), i, &listing->found[i]));
+}
+
+static struct known_snapshot *find_snapshot(struct node *node, const char *id)
+{
+    for (unsigned i = 0; i < node->snapshot_count; i++) {
+        if (strcmp(node->snapshots[i].id, id) == 0)
+            return &node->snapshots[i];
+    }
+    return NULL;
+}
+
+static void note_snapshot(struct node *node, unsigned disk, const char *id)
+{
+    struct known_snapshot *snapshot;
+
+    if (find_snapshot(node, id) || node->snapshot_count == SNAPSHOTS_MAX)
+        return;
+    snapshot = &node->snapshots[node->snapshot_count++];
+    snprintf(snapshot->id, sizeof(snapshot->id), "%s", id);
+    snapshot->disk = disk;
+    if (node->is_known) {
+        keep(node, &snapshot->expected, node->known_image);
+        snapshot->has_expected = true;
+    }
+    sim_trace(node->run->world, node->site, "snapshot %s of %s%s", id, node_disk_id(disk),
+              node->is_known ? "" : " (content not known)");
+}
+
+/* New ones show what the site showed last; known ones must be there. */
+static void list_snapshots(struct node *node, unsigned disk)
+{
+    struct listing listing = {.node = node, .disk = disk};
+
+    if (!node->engine || !sim_site_call(node->site, list_call, &listing))
+        return;
+    for (unsigned i = 0; i < listing.count; i++)
+        note_snapshot(node, disk, listing.found[i].id);
+    for (unsigned i = 0; i < node->snapshot_count; i++) {
+        struct known_snapshot *known = &node->snapshots[i];
+        bool is_there = known->is_removed || known->disk != disk;
+        for (unsigned j = 0; j < listing.count; j++)
+            is_there = is_there || strcmp(known->id, listing.found[j].id) == 0;
+        if (!is_there)
+            run_fail(node->run, node, "snapshot %s is gone", known->id);
+    }
+}
+
+static void snapshot_read(struct image *image)
+{
+    struct node *node = image->node;
+    struct known_snapshot *snapshot = image->arg;
+    char place[64];
+
+    if (!node->engine || snapshot->is_removed)
+        return;
+    if (image->is_bad) {
+        if (image->error == 0 || !node->may_fail)
+            run_fail(node->run, node, "reading snapshot %s: error %d %s", snapshot->id,
+                     image->error, image->why);
+        return;
+    }
+    node->run->snapshots_judged++;
+    if (!snapshot->has_expected) {
+        keep(node, &snapshot->expected, image->values);
+        snapshot->has_expected = true;
+    }
+    for (unsigned i = 0; i < node->run->universe.span_count; i++) {
+        const struct judge_span *span = &node->run->universe.spans[i];
+        for (unsigned at = span->first;
+             span->disk == snapshot->disk && at < span->first + span->length / JUDGE_SECTOR; at++) {
+            if (image->values[at] == snapshot->expected[at])
+                continue;
+            run_fail(node->run, node, "snapshot %s changed: %s holds write %llu, expected %llu",
+                     snapshot->id, judge_place(&node->run->universe, at, place, sizeof(place)),
+                     (unsigned long long)image->values[at],
+                     (unsigned long long)snapshot->expected[at]);
+            return;
+        }
+    }
+}
+
+void witness_snapshots(struct node *node)
+{
+    for (unsigned i = 0; i < JUDGE_DISKS; i++)
+        list_snapshots(node, i);
+    for (unsigned i = 0; i < node->snapshot_count && node->engine; i++) {
+        struct known_snapshot *snapshot = &node->snapshots[i];
+        if (!snapshot->is_removed)
+            image_read_snapshot(node, snapshot->disk, snapshot->id, snapshot_read, snapshot);
+    }
+}
+
+/* --- roles ----------------------------------------------------------------------------------- */
+
+static void role_changed(struct node *node, enum stream_role before)
+{
+    sim_trace(node->run->world, node->site, "role: %s -> %s, epoch %llu",
+              node->has_role ? node_role_name(before) : "none", node_role_name(node->role),
+              (unsigned long long)node->status.epoch_acked);
+    if (node->role == STREAM_ROLE_TARGET) {
+        for (unsigned i = 0; i < JUDGE_DISKS && node->has_role; i++)
+            list_snapshots(node, i);
+        judge_line_free(node->line);
+        node->line = NULL;
+        node->epoch_seen = node->status.epoch_acked;
+        node->judged_epoch = 0;
+        node->has_crashed = node->lost_power = false;
+        node->settled_ns = 0;
+    }
+    if (node->role == STREAM_ROLE_PROMOTED && node->is_running && !node->line)
+        image_read(node, &node->run->universe, promoted_read, NULL);
+}
+
+void node_observe(struct node *node)
+{
+    enum stream_role before = node->role;
+
+    if (!node_look(node))
+        return;
+    node->role = node->status.role;
+    if (!node->has_role || before != node->role)
+        role_changed(node, before);
+    node->has_role = true;
+    if (node->engine && node->role == STREAM_ROLE_TARGET)
+        observe_target(node);
+}
