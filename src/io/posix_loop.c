@@ -10,8 +10,10 @@
  *
  *   1. Callbacks run from posix_loop_end_turn() and from the implementation's completions only,
  *      never from a submitting call.
- *   2. One turn does bounded work: what callbacks queue beyond ROUNDS_MAX rounds waits for the next
- *      turn, so completions that beget completions cannot starve sockets.
+ *   2. One turn does bounded work: what is queued beyond COMPLETED_MAX operations or ROUNDS_MAX
+ *      rounds of tasks waits for the next turn. So completions that beget completions cannot starve
+ *      sockets, and the answers to the first of many requests are on their way while the later ones
+ *      are still worked on.
  */
 #include "io/posix_loop.h"
 
@@ -26,7 +28,13 @@
 
 #include "base/check.h"
 
-enum { ROUNDS_MAX = 8 };
+enum {
+    ROUNDS_MAX = 8,
+    COMPLETED_MAX = 16,
+};
+
+/* In posix_op.result: to be done when its turn has come. */
+#define RESULT_PENDING INT64_MIN
 
 static uint64_t clock_ns(clockid_t clock)
 {
@@ -152,13 +160,12 @@ static void take_finished(struct posix_loop *posix)
 
 static void run_completed(struct posix_loop *posix)
 {
-    for (int round = 0; round < ROUNDS_MAX && posix->completed.head != NULL; round++) {
-        struct posix_op_queue queue = posix->completed;
-        struct io_op *op;
+    struct io_op *op;
 
-        posix->completed.head = NULL;
-        while ((op = posix_op_pop(&queue)) != NULL)
-            op->done_cb(op, posix_op_of(op)->result);
+    for (int i = 0; i < COMPLETED_MAX && (op = posix_op_pop(&posix->completed)) != NULL; i++) {
+        if (posix_op_of(op)->result == RESULT_PENDING)
+            posix->workers.run_cb(op);
+        op->done_cb(op, posix_op_of(op)->result);
     }
 }
 
@@ -204,6 +211,11 @@ void posix_loop_complete(struct posix_loop *posix, struct io_op *op, int64_t res
 {
     posix_op_of(op)->result = result;
     posix_op_push(&posix->completed, op);
+}
+
+void posix_loop_quick(struct posix_loop *posix, struct io_op *op)
+{
+    posix_loop_complete(posix, op, RESULT_PENDING);
 }
 
 void posix_loop_work(struct posix_loop *posix, struct io_op *op)

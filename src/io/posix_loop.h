@@ -53,6 +53,8 @@ bool posix_loop_take_stop(struct posix_loop *posix);
 
 /* The operation is done; its callback runs within this turn or the next. */
 void posix_loop_complete(struct posix_loop *posix, struct io_op *op, int64_t result);
+/* As complete, but its work, which is short, is done just before its callback. */
+void posix_loop_quick(struct posix_loop *posix, struct io_op *op);
 /* Hands the operation to a worker. */
 void posix_loop_work(struct posix_loop *posix, struct io_op *op);
 

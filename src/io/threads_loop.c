@@ -3,8 +3,8 @@
  * The loop without io_uring: epoll for sockets (threads_socket.c), a few workers for files, an
  * eventfd that both the mailbox and the workers ring.
  *
- * A file in memory (tmpfs) waits for no device, so its short operations are done at once on the
- * loop's thread; their callbacks run later in the turn like all others.
+ * A file in memory (tmpfs) waits for no device, so its short operations are done on the loop's
+ * thread, later in the turn, each just before its callback.
  *
  *   1. The loop's thread makes no system call that waits, but for epoll.
  *   2. Workers see files only; a socket is touched by the loop's thread alone.
@@ -86,12 +86,10 @@ static void start_file_op(struct loop *loop, struct io_op *op)
 {
     struct posix_loop *posix = posix_loop_of(loop);
 
-    if (posix_work_is_quick(op)) {
-        posix_work_run(op);
-        posix_loop_complete(posix, op, posix_op_of(op)->result);
-    } else {
+    if (posix_work_is_quick(op))
+        posix_loop_quick(posix, op);
+    else
         posix_loop_work(posix, op);
-    }
 }
 
 static void threads_file_read(struct loop *loop, struct io_op *op, struct io_file *file,

@@ -209,16 +209,10 @@ static void uring_free(struct loop *loop)
     free(uring);
 }
 
-static void finish_at_once(struct loop *loop, struct io_op *op)
-{
-    posix_work_run(op);
-    posix_loop_complete(posix_loop_of(loop), op, posix_op_of(op)->result);
-}
-
 static void start_transfer(struct loop *loop, struct io_op *op)
 {
     if (posix_op_of(op)->length == 0 || posix_work_is_quick(op))
-        finish_at_once(loop, op);
+        posix_loop_quick(posix_loop_of(loop), op);
     else
         uring_ring_submit(&uring_of(loop)->ring, op);
 }
@@ -241,7 +235,7 @@ static void uring_file_sync(struct loop *loop, struct io_op *op, struct io_file 
 {
     posix_work_fill_sync(op, file);
     if (posix_work_is_quick(op))
-        finish_at_once(loop, op);
+        posix_loop_quick(posix_loop_of(loop), op);
     else
         uring_ring_submit(&uring_of(loop)->ring, op);
 }
@@ -249,7 +243,7 @@ static void uring_file_sync(struct loop *loop, struct io_op *op, struct io_file 
 static void start_work(struct loop *loop, struct io_op *op)
 {
     if (posix_work_is_quick(op))
-        finish_at_once(loop, op);
+        posix_loop_quick(posix_loop_of(loop), op);
     else
         posix_loop_work(posix_loop_of(loop), op);
 }
