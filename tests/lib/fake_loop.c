@@ -210,6 +210,7 @@ static int fake_open(struct loop *loop, const char *path, unsigned flags, struct
     }
     check(!file->is_open);
     file->is_open = true;
+    file->handle.loop = loop;
     *ret_file = file;
     return 0;
 }

@@ -12,6 +12,7 @@
 enum { FAKE_FILES = 8, FAKE_LOG_BYTES = 1 << 16 };
 
 struct io_file {
+    struct io_handle handle; /* first */
     char path[128]; /* empty: free */
     uint8_t *bytes;
     uint64_t size;

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Bitfiles: bits, saves, torn slots, hostile files. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "store/bitfile.h"
+#include "store/bitfile_format.h"
+#include "tests/lib/fake_loop.h"
+
+enum { BITS = 2 * BITFILE_PAGE_BITS + 100 };
+
+struct saving {
+    struct bitfile_save save;
+    int error; /* 1: under way */
+};
+
+static void saved(struct bitfile_save *save, int error)
+{
+    container_of(save, struct saving, save)->error = error;
+}
+
+static void save_begin(struct bitfile *file, struct saving *saving)
+{
+    saving->error = 1;
+    bitfile_save(file, &saving->save, saved);
+    assert_int_equal(saving->error, 1);
+}
+
+static int save_run(struct fake_loop *fake, struct bitfile *file)
+{
+    struct saving saving;
+
+    save_begin(file, &saving);
+    fake_loop_run(fake);
+    return saving.error;
+}
+
+static struct bitfile *open_good(struct fake_loop *fake)
+{
+    struct bitfile *file = NULL;
+
+    assert_int_equal(bitfile_open(&fake->loop, "/b", "INTN", BITS, &file, NULL), 0);
+    return file;
+}
+
+static void bits_follow_a_model(void **state)
+{
+    struct fake_loop fake;
+    struct bitfile *file;
+    bool *model = calloc(BITS, 1);
+
+    (void)state;
+    fake_loop_init(&fake);
+    file = open_good(&fake);
+    srandom(3);
+    for (unsigned step = 0; step < 300; step++) {
+        uint64_t bit = (uint64_t)random() % BITS, count = 1 + (uint64_t)random() % 3000;
+        bool value = random() % 2;
+
+        if (count > BITS - bit)
+            count = BITS - bit;
+        memset(model + bit, value, count);
+        (value ? bitfile_set : bitfile_clear)(file, bit, count);
+        if (step % 50 == 0)
+            assert_int_equal(save_run(&fake, file), 0);
+    }
+    assert_int_equal(save_run(&fake, file), 0);
+    bitfile_close(file);
+    file = open_good(&fake);
+    for (uint64_t bit = 0, next = 0; bit < BITS; bit++) {
+        assert_int_equal(bitfile_has(file, bit), model[bit]);
+        assert_int_equal(bitfile_has_durable(file, bit), model[bit]);
+        if (model[bit]) {
+            assert_true(bitfile_next(file, next, &next));
+            assert_int_equal(next, bit);
+            next++;
+        }
+    }
+    bitfile_close(file);
+    fake_loop_fini(&fake);
+    free(model);
+}
+
+static void durable_means_in_a_finished_save(void **state)
+{
+    struct fake_loop fake;
+    struct bitfile *file;
+    struct saving first, second;
+
+    (void)state;
+    fake_loop_init(&fake);
+    file = open_good(&fake);
+    fake.is_held = true;
+    bitfile_set(file, 5, 1);
+    assert_false(bitfile_has_durable(file, 5));
+    save_begin(file, &first);
+    bitfile_set(file, 6, 1);
+    save_begin(file, &second);
+    assert_true(fake_loop_complete(&fake)); /* written */
+    assert_false(bitfile_has_durable(file, 5));
+    assert_true(fake_loop_complete(&fake)); /* synced */
+    assert_int_equal(first.error, 0);
+    assert_true(bitfile_has_durable(file, 5));
+    assert_int_equal(second.error, 1);
+    assert_false(bitfile_has_durable(file, 6));
+    fake.is_held = false;
+    fake_loop_run(&fake);
+    assert_int_equal(second.error, 0);
+    assert_true(bitfile_has_durable(file, 6));
+
+    /* A save that takes the bit away is under way: setting it again does not make it durable. */
+    fake.is_held = true;
+    bitfile_clear(file, 5, 1);
+    save_begin(file, &first);
+    bitfile_set(file, 5, 1);
+    assert_false(bitfile_has_durable(file, 5));
+    fake.is_held = false;
+    fake_loop_run(&fake);
+    assert_false(bitfile_has_durable(file, 5));
+    assert_int_equal(save_run(&fake, file), 0);
+    assert_true(bitfile_has_durable(file, 5));
+    bitfile_close(file);
+    fake_loop_fini(&fake);
+}
+
+/* After any torn write of the newest save, the file reads as before it or as after it. */
+static void torn_save_leaves_the_one_before(void **state)
+{
+    (void)state;
+    for (unsigned cut = 0; cut <= BITFILE_PAGE_BYTES; cut += 256) {
+        struct fake_loop fake;
+        struct bitfile *file;
+        struct io_file *bytes;
+        uint8_t *before;
+
+        fake_loop_init(&fake);
+        file = open_good(&fake);
+        bitfile_set(file, 1, 1);
+        assert_int_equal(save_run(&fake, file), 0);
+        bytes = fake_loop_file(&fake, "/b");
+        before = malloc(bytes->size);
+        memcpy(before, bytes->bytes, bytes->size);
+        bitfile_set(file, 2, 1);
+        bitfile_set(file, BITFILE_PAGE_BITS - 1, 1);
+        assert_int_equal(save_run(&fake, file), 0);
+        bitfile_close(file);
+        for (unsigned slot = 0; slot < 2; slot++) {
+            uint64_t at = bitfile_slot_offset(0, slot);
+
+            if (memcmp(before + at, bytes->bytes + at, BITFILE_PAGE_BYTES) != 0)
+                memcpy(bytes->bytes + at + cut, before + at + cut, BITFILE_PAGE_BYTES - cut);
+        }
+        file = open_good(&fake);
+        assert_true(bitfile_has(file, 1));
+        assert_int_equal(bitfile_has(file, 2), cut == BITFILE_PAGE_BYTES);
+        bitfile_set(file, 3, 1); /* and saving goes on */
+        assert_int_equal(save_run(&fake, file), 0);
+        bitfile_close(file);
+        file = open_good(&fake);
+        assert_true(bitfile_has(file, 1) && bitfile_has(file, 3));
+        bitfile_close(file);
+        fake_loop_fini(&fake);
+        free(before);
+    }
+}
+
+static void error_fences(void **state)
+{
+    struct fake_loop fake;
+    struct bitfile *file;
+    unsigned op_count;
+
+    (void)state;
+    fake_loop_init(&fake);
+    file = open_good(&fake);
+    bitfile_set(file, 1, 1);
+    assert_int_equal(save_run(&fake, file), 0);
+    bitfile_clear(file, 1, 1);
+    fake.sync_error = -EIO;
+    assert_int_equal(save_run(&fake, file), -EIO);
+    fake.sync_error = 0;
+    bitfile_set(file, 1, 1);
+    assert_false(bitfile_has_durable(file, 1)); /* either content may be on the disk */
+    op_count = fake.op_count;
+    assert_int_equal(save_run(&fake, file), -EIO);
+    assert_int_equal(fake.op_count, op_count);
+    bitfile_close(file);
+    fake_loop_fini(&fake);
+}
+
+static int open_result(struct fake_loop *fake, const char *kind, uint64_t bit_count,
+                       struct err *err)
+{
+    struct bitfile *file = NULL;
+    int error = bitfile_open(&fake->loop, "/b", kind, bit_count, &file, err);
+
+    bitfile_close(file);
+    return error;
+}
+
+static void foreign_files_are_refused(void **state)
+{
+    struct fake_loop fake;
+    struct io_file *bytes;
+    struct err err;
+
+    (void)state;
+    fake_loop_init(&fake);
+    assert_int_equal(open_result(&fake, "INTN", BITS, &err), 0);
+    assert_int_equal(open_result(&fake, "LAYR", BITS, &err), -EINVAL);
+    assert_int_equal(open_result(&fake, "INTN", BITS + 1, &err), -EINVAL);
+    assert_non_null(strstr(err.text, "/b"));
+    bytes = fake_loop_file(&fake, "/b");
+    for (uint64_t size = 0; size < bitfile_bytes(BITS); size += 1000) {
+        bytes->size = size;
+        assert_int_equal(open_result(&fake, "INTN", BITS, &err), -EINVAL);
+    }
+    bytes->size = bitfile_bytes(BITS);
+    for (unsigned at = 0; at < 64; at++) {
+        bytes->bytes[at] ^= 0x40;
+        assert_int_equal(open_result(&fake, "INTN", BITS, &err), -EINVAL);
+        bytes->bytes[at] ^= 0x40;
+    }
+    assert_int_equal(open_result(&fake, "INTN", BITS, &err), 0);
+    fake_loop_fini(&fake);
+}
+
+/* Any damage is found: the page falls back to its other slot, or the file is refused. */
+static void damaged_slots_never_give_wrong_bits(void **state)
+{
+    struct fake_loop fake;
+    struct bitfile *file;
+    struct io_file *bytes;
+    struct err err;
+
+    (void)state;
+    fake_loop_init(&fake);
+    file = open_good(&fake);
+    bitfile_set(file, 9, 1);
+    assert_int_equal(save_run(&fake, file), 0);
+    bitfile_set(file, 10, 1);
+    assert_int_equal(save_run(&fake, file), 0);
+    bitfile_close(file);
+    bytes = fake_loop_file(&fake, "/b");
+    srandom(4);
+    for (unsigned i = 0; i < 500; i++) {
+        uint64_t at = bitfile_slot_offset(0, 0) + (uint64_t)random() % (2 * BITFILE_PAGE_BYTES);
+        uint8_t flip = (uint8_t)(1 + random() % 255);
+
+        bytes->bytes[at] ^= flip;
+        file = open_good(&fake);
+        assert_true(bitfile_has(file, 9));
+        assert_false(bitfile_has(file, 8));
+        bitfile_close(file);
+        bytes->bytes[at] ^= flip;
+    }
+    bytes->bytes[bitfile_slot_offset(0, 0) + 50] ^= 1;
+    bytes->bytes[bitfile_slot_offset(0, 1) + 50] ^= 1;
+    assert_int_equal(open_result(&fake, "INTN", BITS, &err), -EBADMSG);
+    assert_non_null(strstr(err.text, "offset 4096"));
+    fake_loop_fini(&fake);
+}
+
+static void slot_of_another_place_is_not_valid(void **state)
+{
+    uint8_t slot[BITFILE_PAGE_BYTES] = {0};
+    uint64_t sequence;
+
+    (void)state;
+    assert_true(bitfile_slot_check(slot, "INTN", 3, 100, &sequence));
+    assert_int_equal(sequence, 0);
+    slot[BITFILE_SLOT_HEAD + 12] = 1; /* bit 96 */
+    bitfile_slot_seal(slot, "INTN", 3, 7);
+    assert_true(bitfile_slot_check(slot, "INTN", 3, 97, &sequence));
+    assert_int_equal(sequence, 7);
+    assert_false(bitfile_slot_check(slot, "INTN", 3, 96, &sequence));
+    assert_false(bitfile_slot_check(slot, "INTN", 2, 97, &sequence));
+    assert_false(bitfile_slot_check(slot, "SUPR", 3, 97, &sequence));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bits_follow_a_model),
+        cmocka_unit_test(durable_means_in_a_finished_save),
+        cmocka_unit_test(torn_save_leaves_the_one_before),
+        cmocka_unit_test(error_fences),
+        cmocka_unit_test(foreign_files_are_refused),
+        cmocka_unit_test(damaged_slots_never_give_wrong_bits),
+        cmocka_unit_test(slot_of_another_place_is_not_valid),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
