@@ -3,8 +3,8 @@
  * One site of a schedule: boots its engine as the daemon and the control wing would, hears its
  * callbacks, carries the operator's acts to it.
  *
- * Life of a boot: open disks and stream; a site whose disks hosts may have written is read whole
- * and judged before its engine starts to talk to anybody; then engine_start().
+ * Life of a boot: open disks and stream; all watched places are read and judged; engine_start(), in
+ * half of the boots before the reading is done. Hosts come after the judgement.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -38,7 +38,8 @@ const char *node_role_name(enum stream_role role)
 
 bool node_is_open(const struct node *node)
 {
-    bool is_open = node->engine && node->is_running && node->line && !node->is_paused;
+    bool is_open =
+        node->engine && node->is_running && node->line && !node->has_crashed && !node->is_paused;
 
     for (unsigned i = 0; i < JUDGE_DISKS; i++)
         is_open = is_open && node->may_write[i];
@@ -205,7 +206,7 @@ static void start_event(void *arg)
 {
     struct node *node = arg;
 
-    if (!node->engine || node->is_running)
+    if (!node->engine || node->is_running || node->is_stopping)
         return;
     node->is_running = true;
     if (sim_site_call(node->site, boot_start, node))
@@ -227,9 +228,11 @@ static void give_up_event(void *arg)
 {
     struct node *node = arg;
 
-    if (node->engine && !node->is_running)
+    if (node->engine && !node->is_read)
         give_up(node, "reading", "see above");
 }
+
+static void read_boot_image(struct node *node);
 
 static void boot_image_done(struct image *image)
 {
@@ -243,8 +246,26 @@ static void boot_image_done(struct image *image)
         sim_after(node->run->world, 0, give_up_event, node);
         return;
     }
-    witness_writer(node, image);
+    if (!node_look(node))
+        return;
+    if ((unsigned)node->status.role != image->role) { /* read while it changed: again */
+        read_boot_image(node);
+        return;
+    }
+    node->is_read = true;
+    if (node->status.role == STREAM_ROLE_TARGET)
+        witness_target(node, image);
+    else
+        witness_writer(node, image);
     sim_after(node->run->world, 0, start_event, node);
+}
+
+static void read_boot_image(struct node *node)
+{
+    struct image *image = image_read(node, &node->run->universe, boot_image_done, NULL);
+
+    if (image)
+        image->role = (unsigned)node->status.role;
 }
 
 void node_boot(struct node *node)
@@ -261,10 +282,10 @@ void node_boot(struct node *node)
     }
     node->is_created = true;
     node_observe(node);
-    if (node->engine && node->role != STREAM_ROLE_TARGET)
-        image_read(node, &node->run->universe, boot_image_done, NULL);
-    else if (node->engine)
-        start_event(node);
+    if (node->engine)
+        read_boot_image(node);
+    if (node->engine && sim_chance(node->run->world, 50))
+        start_event(node); /* as a daemon does: the reading goes on beside it */
 }
 
 static void boot_event(void *arg)
@@ -281,7 +302,8 @@ void node_died(struct node *node, bool power)
     uint64_t delay_ns = sim_chance(run->world, 70) ? 300 * SIM_MS : 4 * SIM_SECOND;
 
     node->engine = NULL;
-    node->is_running = false;
+    node->is_running = node->is_read = false;
+    node->is_known = node->is_known && !power;
     node->act = ACT_NONE;
     node->has_crashed = true;
     node->lost_power = node->lost_power || power;

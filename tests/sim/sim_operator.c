@@ -260,17 +260,17 @@ static void fate_turn(struct sim_run *run, struct node *node)
 {
     unsigned dice = (unsigned)sim_random_below(run->world, 100);
 
-    if (dice < 12)
+    if (dice < 18)
         operator_lose(node, sim_chance(run->world, 50));
-    else if (dice < 24)
-        arm(node);
     else if (dice < 40)
+        arm(node);
+    else if (dice < 52)
         change_network(run);
-    else if (dice < 55 && node->engine && node->is_running)
+    else if (dice < 62 && node->engine && node->is_running)
         witness_snapshots(node);
-    else if (dice < 60)
+    else if (dice < 68)
         stop_cleanly(node);
-    else if (dice < 60 + run->rough_percent)
+    else if (dice < 68 + run->rough_percent)
         break_disk(node);
 }
 

@@ -32,6 +32,7 @@ struct image {
     uint64_t *values; /* universe->sector_count; sectors not read stay 0 */
     void (*done_cb)(struct image *image);
     uint64_t epoch, cut_ns; /* the user's */
+    unsigned role;          /* the user's */
     void *arg;              /* the user's */
     struct image_part *parts;
     struct image *next; /* of node->images */
@@ -66,6 +67,7 @@ struct node {
     struct engine *engine; /* NULL: dead, or stopped */
     bool is_created;       /* disks and stream were made by an earlier life */
     bool is_running;       /* engine_start() was called in this life */
+    bool is_read;          /* and what the site shows after its boot was judged */
     bool is_observing;     /* a look at the status is due */
     struct engine_stream_status status;
     enum stream_role role; /* as last observed, over lives */
@@ -150,6 +152,8 @@ bool node_look(struct node *node);
 void node_observe(struct node *node);
 /* The image of a writable site just opened or promoted: judges it; its line goes on from there. */
 void witness_writer(struct node *node, const struct image *image);
+/* The image of a target just opened. */
+void witness_target(struct node *node, const struct image *image);
 void witness_known(struct node *node, const struct image *image);
 void witness_snapshots(struct node *node);
 

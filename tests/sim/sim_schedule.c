@@ -68,8 +68,8 @@ static void choose_settings(struct sim_run *run)
         .peer_wait_ns = PICK(world, 100, 1000, 5000) * SIM_MS,
     };
     run->think_ns = PICK(world, 1, 5, 20) * SIM_MS;
-    run->turn_ns = PICK(world, 100, 300, 1000) * SIM_MS;
-    run->storm_percent = (unsigned)PICK(world, 10, 40, 80);
+    run->turn_ns = PICK(world, 60, 200, 600) * SIM_MS;
+    run->storm_percent = (unsigned)PICK(world, 15, 40, 80);
     run->rough_percent = (unsigned)PICK(world, 0, 0, 6);
     run->length_ns = PICK(world, 2, 4, 8) * SIM_SECOND;
     sim_net_latency(world, PICK(world, 200, 2000, 20000) * SIM_US);

@@ -24,8 +24,8 @@ static bool is_still(const struct node *node)
         if (!host_is_quiet(node, i))
             return false;
     }
-    return node->engine && node->is_running && node->act == ACT_NONE && !node->is_stopping &&
-           !node->is_reprotecting && !node->images;
+    return node->engine && node->is_running && node->is_read && node->act == ACT_NONE &&
+           !node->is_stopping && !node->is_reprotecting && !node->images;
 }
 
 static void make_calm(struct sim_run *run)

@@ -117,16 +117,29 @@ static void observe_target(struct node *node)
 
     if (!status->has_point)
         return;
-    if (status->epoch_acked < node->epoch_seen)
+    if (status->epoch_acked < node->epoch_seen && node->is_read)
         run_fail(node->run, node, "committed epoch %llu is gone, newest is %llu",
                  (unsigned long long)node->epoch_seen, (unsigned long long)status->epoch_acked);
-    if (status->epoch_acked == node->epoch_seen)
+    if (status->epoch_acked <= node->epoch_seen)
         return;
     node->epoch_seen = status->epoch_acked;
     sim_trace(node->run->world, node->site, "epoch %llu is committed, cut at %llu us",
               (unsigned long long)status->epoch_acked, (unsigned long long)cut_of(node) / SIM_US);
     if (node->is_running)
         look_at_point(node);
+}
+
+void witness_target(struct node *node, const struct image *image)
+{
+    char why[JUDGE_WHY_SIZE];
+
+    if (node->status.has_point && node->judged_image && image->life == sim_site_life(node->site) &&
+        node->status.epoch_acked == node->judged_epoch &&
+        differ(node, image->values, node->judged_image, why))
+        run_fail(node->run, node, "epoch %llu is not what it was before the restart: %s",
+                 (unsigned long long)node->judged_epoch, why);
+    if (node->engine)
+        observe_target(node);
 }
 
 /* --- writable sites -------------------------------------------------------------------------- */
@@ -136,6 +149,10 @@ static void judge_promoted(struct node *node, const struct image *image)
     char why[JUDGE_WHY_SIZE];
     uint64_t cut_ns = cut_of(node);
 
+    if (node->status.epoch_acked < node->epoch_seen)
+        run_fail(node->run, node, "promoted at epoch %llu, epoch %llu was committed",
+                 (unsigned long long)node->status.epoch_acked,
+                 (unsigned long long)node->epoch_seen);
     if (node->judged_image && node->judged_epoch == node->status.epoch_acked) {
         if (differ(node, image->values, node->judged_image, why))
             run_fail(node->run, node, "promoted, but does not show epoch %llu: %s",
@@ -170,7 +187,8 @@ static void promoted_read(struct image *image)
 {
     struct node *node = image->node;
 
-    if (!node->engine || node->line)
+    if (!node->engine || node->line || !node_look(node) ||
+        node->status.role != STREAM_ROLE_PROMOTED)
         return;
     if (image->is_bad) {
         if (image->error == 0 || !node->may_fail)
@@ -308,7 +326,7 @@ static void role_changed(struct node *node, enum stream_role before)
         node->has_crashed = node->lost_power = false;
         node->settled_ns = 0;
     }
-    if (node->role == STREAM_ROLE_PROMOTED && node->is_running && !node->line)
+    if (node->role == STREAM_ROLE_PROMOTED && node->is_read && !node->line)
         image_read(node, &node->run->universe, promoted_read, NULL);
 }
 
