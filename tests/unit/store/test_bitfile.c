@@ -143,6 +143,8 @@ static void torn_save_leaves_the_one_before(void **state)
         file = open_good(&fake);
         bitfile_set(file, 1, 1);
         assert_int_equal(save_run(&fake, file), 0);
+        bitfile_close(file);
+        file = open_good(&fake); /* which slot is the newest must be found again */
         bytes = fake_loop_file(&fake, "/b");
         before = malloc(bytes->size);
         memcpy(before, bytes->bytes, bytes->size);
