@@ -22,7 +22,7 @@
 
 #include "base/check.h"
 
-enum { BACKLOG = 128, SYN_COUNT = 2 };
+enum { BACKLOG = 1024, SYN_COUNT = 2, UNIX_SEND_BYTES = 1 << 20 };
 
 static int parse_port(const char *text, in_port_t *ret_port)
 {
@@ -119,7 +119,7 @@ int posix_socket_new(struct loop *loop, int fd, const struct posix_address *addr
                      struct io_socket **ret_socket)
 {
     struct io_socket *socket = calloc(1, sizeof(*socket));
-    int yes = 1;
+    int yes = 1, send_bytes = UNIX_SEND_BYTES;
 
     check(fd >= 0);
     if (socket == NULL) {
@@ -134,6 +134,8 @@ int posix_socket_new(struct loop *loop, int fd, const struct posix_address *addr
     address_format(address, socket->peer, sizeof(socket->peer));
     if (address->any.sa_family == AF_INET || address->any.sa_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)); /* dead peers refuse */
+    else /* the kernel gives what it allows: a large reply then leaves in one piece, not in two */
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes));
     list_init(&socket->connecting_node);
     posix_loop_of(loop)->open_count++;
     *ret_socket = socket;
