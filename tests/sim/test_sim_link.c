@@ -160,18 +160,21 @@ static void disturb(struct sim_world *world, struct node *nodes)
     }
 }
 
-static uint64_t run_seed(uint64_t seed)
+static bool both_down(void *arg)
 {
-    struct sim_world *world = sim_world_new(seed);
-    struct node nodes[2] = {{.id = 1, .name = "paris", .address = "10.0.0.1:10909"},
-                            {.id = 2, .name = "lyon", .address = "10.0.0.2:10909"}};
-    uint64_t hash, seen;
-    unsigned ups;
+    struct node *nodes = arg;
 
-    if (sim_chance(world, 50))
-        nodes[0].id = 3;
-    nodes[0].dials = true;
-    nodes[1].dials = sim_chance(world, 70);
+    return !link_is_up(nodes[0].link) && !link_is_up(nodes[1].link);
+}
+
+static void boot_both(struct sim_world *world, struct node *nodes, bool both_dial)
+{
+    nodes[0] = (struct node){.id = sim_chance(world, 50) ? 1 : 3,
+                             .name = "paris",
+                             .address = "10.0.0.1:10909",
+                             .dials = true};
+    nodes[1] =
+        (struct node){.id = 2, .name = "lyon", .address = "10.0.0.2:10909", .dials = both_dial};
     for (unsigned i = 0; i < 2; i++) {
         nodes[i].world = world;
         nodes[i].other = &nodes[1 - i];
@@ -179,6 +182,61 @@ static uint64_t run_seed(uint64_t seed)
     }
     for (unsigned i = 0; i < 2; i++)
         sim_site_call(nodes[i].site, boot, &nodes[i]);
+}
+
+/* Both dial in the same instant: one connection comes of it, without a second try (the first would
+ * come after 50 ms at the earliest). */
+static void test_same_instant(void **state)
+{
+    unsigned tries = 0;
+
+    log_set_level(LOG_WARNING);
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct sim_world *world = sim_world_new(seed);
+        struct node nodes[2];
+
+        sim_net_latency(world, 2 * SIM_MS);
+        boot_both(world, nodes, true);
+        if (!sim_world_run_for(world, both_up, nodes, sim_now_ns(world) + 45 * SIM_MS))
+            tries++;
+        sim_world_run_until(world, sim_now_ns(world) + 5 * SIM_SECOND);
+        assert_true(both_up(nodes));
+        assert_int_equal(nodes[0].up_count, 1);
+        assert_int_equal(nodes[1].up_count, 1);
+        sim_world_free(world);
+    }
+    assert_int_equal(tries, 0);
+}
+
+/* A path that swallows everything is noticed by both within the silence time and a heartbeat. */
+static void test_black_hole(void **state)
+{
+    log_set_level(LOG_WARNING);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        struct sim_world *world = sim_world_new(seed);
+        struct node nodes[2];
+
+        boot_both(world, nodes, true);
+        assert_true(sim_world_run_for(world, both_up, nodes, 5 * SIM_SECOND));
+        sim_world_run_until(world, sim_now_ns(world) + 60 * SIM_SECOND);
+        assert_int_equal(nodes[0].down_count, 0);
+        sim_net_set(world, nodes[0].site, nodes[1].site, SIM_NET_BLACKHOLE);
+        assert_true(
+            sim_world_run_for(world, both_down, nodes, sim_now_ns(world) + 17 * SIM_SECOND));
+        sim_net_set(world, nodes[0].site, nodes[1].site, SIM_NET_OK);
+        assert_true(sim_world_run_for(world, both_up, nodes, sim_now_ns(world) + 25 * SIM_SECOND));
+        sim_world_free(world);
+    }
+}
+
+static uint64_t run_seed(uint64_t seed)
+{
+    struct sim_world *world = sim_world_new(seed);
+    struct node nodes[2];
+    uint64_t hash, seen;
+    unsigned ups;
+
+    boot_both(world, nodes, sim_chance(world, 70));
     for (unsigned step = 0; step < STEPS; step++) {
         uint64_t pause_ns = sim_random_below(world, sim_chance(world, 30) ? 30000 : 300) * SIM_MS;
 
@@ -220,6 +278,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replay),
         cmocka_unit_test(test_troubles),
+        cmocka_unit_test(test_same_instant),
+        cmocka_unit_test(test_black_hole),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
