@@ -37,7 +37,7 @@ struct overlay_ops {
                     void (*done_cb)(struct overlay_read *op, int error));
 };
 
-/* NULL ops take it away. Host requests must not be under way. */
+/* NULL ops take it away. The volume must be held and quiet, or idle. */
 void volume_set_overlay(struct volume *volume, const struct overlay_ops *ops, void *arg);
 
 struct preserve_op {

@@ -457,6 +457,7 @@ static void starved_fired(struct loop_timer *timer)
         advance(list_entry(node, struct volume_request, node));
 }
 
+/* UNTESTED: needs a failing allocation of a leaf. */
 static void wait_for_memory(struct tracking *tracking, struct volume_request *request)
 {
     struct loop *loop = tracking->volume->loop;
