@@ -43,6 +43,13 @@ static void write_done(struct volume_request *request, int error)
     write->done_cb(write, error);
 }
 
+static bool write_admit(struct volume_request *request)
+{
+    struct base_write *write = container_of(request, struct base_write, request);
+
+    return !write->locked_cb || write->locked_cb(write);
+}
+
 void volume_base_write(struct volume *volume, struct base_write *write)
 {
     struct base_state *state = (struct base_state *)write->private;
@@ -60,6 +67,7 @@ void volume_base_write(struct volume *volume, struct base_write *write)
     };
     state->iov = (struct iovec){(void *)write->bytes, request->length};
     request_init(volume, request, REQUEST_BASE_WRITE);
+    request_state(request)->admit_cb = write_admit;
     write_path_start(request);
 }
 

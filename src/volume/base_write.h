@@ -7,54 +7,12 @@
 #ifndef VOLUME_BASE_WRITE_H
 #define VOLUME_BASE_WRITE_H
 
+#include "volume/overlay.h"
+#include "volume/preserve.h"
 #include "volume/request.h"
-
-struct overlay_read {
-    void (*done_cb)(struct overlay_read *read, int error);
-    struct list node;
-    uint64_t private[64]; /* the overlay's */
-};
-
-/* Blocks that lie in the journal rather than in the base. All slots required. */
-struct overlay_ops {
-    /* Of [block, block + count): how many blocks from `block` on are all in the overlay (true) or
-     * all not (false). *ret_count >= 1. */
-    bool (*lookup)(void *arg, uint64_t block, uint64_t count, uint64_t *ret_count);
-    /* Are they known to read as zeros, without reading? Only asked for ranges in the overlay. */
-    bool (*is_hole)(void *arg, uint64_t block, uint64_t count);
-    /* Reads whole blocks that are all in the overlay. */
-    void (*read)(void *arg, struct overlay_read *read, uint64_t block, uint64_t count,
-                 uint8_t *bytes, void (*done_cb)(struct overlay_read *read, int error));
-    /* A host's write to these blocks is in the base now; called under the range lock before the
-     * reply. From here on the overlay must not show them, and must not after the end of the process
-     * either (kill-safe memory); after a power loss it may until the next flushed(). */
-    void (*replaced)(void *arg, uint64_t block, uint64_t count);
-    /* A sync of the base begins: what was replaced until now is what the next flushed() records. */
-    void (*flushing)(void *arg);
-    /* A host flushed and the base is synced: record what was replaced before the sync began durably
-     * (R10), then done_cb. One at a time. */
-    void (*flushed)(void *arg, struct overlay_read *op,
-                    void (*done_cb)(struct overlay_read *op, int error));
-};
 
 /* NULL ops take it away. The volume must be held and quiet, or idle. */
 void volume_set_overlay(struct volume *volume, const struct overlay_ops *ops, void *arg);
-
-struct preserve_op {
-    void (*done_cb)(struct preserve_op *op, int error);
-    struct list node;
-    uint64_t private[48]; /* the preserver's */
-};
-
-/* Layers over this volume, as one. */
-struct preserve_ops {
-    /* Does some live layer lack one of these blocks? */
-    bool (*needs)(void *arg, uint64_t block, uint64_t count);
-    /* Makes `bytes` (what the base holds there now) durable in each layer that lacks them, then
-     * done_cb. An error fails the base write: nothing a layer shows is ever overwritten. */
-    void (*preserve)(void *arg, struct preserve_op *op, uint64_t block, uint64_t count,
-                     const uint8_t *bytes, void (*done_cb)(struct preserve_op *op, int error));
-};
 
 void volume_set_preserve(struct volume *volume, const struct preserve_ops *ops, void *arg);
 

@@ -7,7 +7,7 @@
 #define VOLUME_FLUSH_GROUP_H
 
 #include "store/store.h"
-#include "volume/base_write.h"
+#include "volume/overlay.h"
 
 struct flush_waiter {
     struct list node;

@@ -18,6 +18,7 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "volume/tracking.h"
 #include "volume/tracking_state.h"
 #include "volume/view.h"
 

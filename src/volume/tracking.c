@@ -108,17 +108,6 @@ const struct blockset *tracking_set(const struct volume *volume, enum tracking_s
     return tracking_of(volume)->sets[which];
 }
 
-int tracking_mark_open(struct tracking *tracking, uint64_t block, uint64_t count)
-{
-    struct blockset *open = tracking->sets[TRACKING_OPEN];
-    bool was_empty = blockset_is_empty(open);
-    int error = blockset_mark(open, block, count);
-
-    if (was_empty && !blockset_is_empty(open) && tracking->options.dirtied_cb)
-        tracking->options.dirtied_cb(tracking->options.arg);
-    return error;
-}
-
 int tracking_mark(struct volume *volume, enum tracking_set which, uint64_t block, uint64_t count)
 {
     struct tracking *tracking = tracking_of(volume);

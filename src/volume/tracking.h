@@ -16,23 +16,8 @@
 #ifndef VOLUME_TRACKING_H
 #define VOLUME_TRACKING_H
 
-#include "store/bitfile.h"
 #include "volume/request.h"
-#include "volume/stash.h"
-
-enum { REGION_SHIFT = 10, REGION_BLOCKS = 1024 }; /* blocks in a region of the intent log: 4 MiB */
-
-struct tracking_options {
-    struct bitfile *intent; /* one bit a region; stays the caller's, outlives the tracking */
-    struct stash *stash;    /* shared by the stream's volumes; stays the caller's */
-    unsigned stash_index;   /* this volume's number in the stash */
-    /* The stash is full: the caller must, before it returns, call tracking_merge() on every volume
-     * of the stream (the epoch is aborted into the open one). */
-    void (*stash_full_cb)(void *arg);
-    /* The open set went from empty to not empty (so a cut is worth while). May be NULL. */
-    void (*dirtied_cb)(void *arg);
-    void *arg;
-};
+#include "volume/tracking_options.h"
 
 /* Begins tracking; all sets empty but `suspect`, which gets every block of the regions whose intent
  * bit is set. Requests of hosts must not be under way (hold them). -ENOMEM. */
@@ -41,14 +26,6 @@ int tracking_start(struct volume *volume, const struct tracking_options *options
  * and quiet, or volume_is_idle(). */
 void tracking_stop(struct volume *volume);
 bool tracking_is_on(const struct volume *volume);
-
-enum tracking_set {
-    TRACKING_OPEN,
-    TRACKING_FROZEN,
-    TRACKING_UNACKED,
-    TRACKING_SUSPECT,
-    TRACKING_SET_COUNT
-};
 
 /* Read-only; for counts, saving at a clean stop, and the exchange at a reprotect. */
 const struct blockset *tracking_set(const struct volume *volume, enum tracking_set which);

@@ -3,7 +3,7 @@
 #ifndef VOLUME_TRACKING_STATE_H
 #define VOLUME_TRACKING_STATE_H
 
-#include "volume/tracking.h"
+#include "volume/tracking_options.h"
 #include "volume/volume_state.h"
 
 enum { TRACKING_MAGIC = 0x7472636b };

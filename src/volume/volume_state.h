@@ -5,7 +5,9 @@
 #define VOLUME_VOLUME_STATE_H
 
 #include "volume/flush_group.h"
+#include "volume/preserve.h"
 #include "volume/range_lock.h"
+#include "volume/request.h"
 
 struct tracking;
 struct scratch;
@@ -58,6 +60,8 @@ struct request_state {
     struct loop_task task;
     struct flush_waiter flush;
     struct intent_waiter intent;
+    /* Asked once the lock is held; false skips the write with -ECANCELED. NULL: go on. */
+    bool (*admit_cb)(struct volume_request *request);
     struct iovec iov;
     struct scratch *scratch; /* buffers of the slow stages, or NULL */
     uint64_t cursor;         /* blocks before it were preserved in this pass */

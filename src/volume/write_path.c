@@ -96,12 +96,8 @@ static enum verdict stage_admit(struct volume_request *request)
     struct request_state *state = request_state(request);
 
     state->stage = STAGE_PRESERVE;
-    if (state->kind == REQUEST_BASE_WRITE) {
-        struct base_write *write = container_of(request, struct base_write, request);
-
-        if (write->locked_cb && !write->locked_cb(write))
-            return fail(request, -ECANCELED);
-    }
+    if (state->admit_cb && !state->admit_cb(request))
+        return fail(request, -ECANCELED);
     return VERDICT_GO;
 }
 
