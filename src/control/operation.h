@@ -16,11 +16,12 @@
 struct call;
 
 enum parameter_kind {
-    PARAMETER_TEXT, /* min, max: length in characters; 0, 0: any */
-    PARAMETER_NAME, /* contract 2.2: first a letter, no http:// */
-    PARAMETER_NOTE, /* a description: no http:// first */
-    PARAMETER_INT,  /* min, max */
-    PARAMETER_BOOL, /* true, false in any case */
+    PARAMETER_TEXT,  /* min, max: length in characters; 0, 0: any */
+    PARAMETER_TOKEN, /* 1..64 ASCII characters */
+    PARAMETER_NAME,  /* contract 2.2: first a letter, no http:// */
+    PARAMETER_NOTE,  /* a description: no http:// first */
+    PARAMETER_INT,   /* min, max */
+    PARAMETER_BOOL,  /* true, false in any case */
     PARAMETER_CHOICE,
     PARAMETER_IDS,      /* comma-separated: an array of texts; max: how many */
     PARAMETER_IDS_JSON, /* a JSON array of texts; max: how many */
@@ -31,11 +32,11 @@ struct parameter {
     enum parameter_kind kind;
     bool is_required;
     int64_t min, max;
-    const char *choices;      /* CHOICE: "a|b|c" */
-    const char *absent;       /* the default, as text; NULL: none */
-    enum api_error error;     /* of a bad value; API_OK: Invalid{Name} */
-    enum api_error missing;   /* of a missing one; API_OK: Missing{Name} */
-    bool is_invalid_template; /* the error's message wants the name */
+    const char *choices;    /* CHOICE: "a|b|c" */
+    const char *absent;     /* the default, as text; NULL: none */
+    enum api_error error;   /* of a bad value; API_OK: InvalidParameter (names, booleans), else
+                               Invalid{Name} */
+    enum api_error missing; /* of a missing one; API_OK: Missing{Name} */
 };
 
 /* Where an operation runs, once RegionId has named a site. */

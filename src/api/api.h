@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The API: requests of the HTTP door become calls of the control wing, their trees become JSON.
+ * Every reply is one object with RequestId; errors have Code and Message besides (clients.md, top).
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "control/control.h"
+#include "http/http_server.h"
+
+struct api;
+
+/* Gives `control` its table of operations (control_set_execute()); before control_start(). */
+int api_new(struct control *control, struct api **ret_api, struct err *err);
+void api_free(struct api *api); /* no call under way; NULL is fine */
+
+/* The router: struct http_server_options.route_cb with the api as its argument. */
+void api_route(void *api, struct http_request *request);
+
+#endif
