@@ -51,9 +51,9 @@ static void refuse(enum api_error error, const char *name, control_executed_fn d
     json_decref(tree);
 }
 
-static void execute(void *arg, const char *action, const char *version, const json_t *texts,
-                    const char *request_id, unsigned hop_count, control_executed_fn done_cb,
-                    void *done_arg)
+void api_execute(void *arg, const char *action, const char *version, const json_t *texts,
+                 const char *request_id, unsigned hop_count, control_executed_fn done_cb,
+                 void *done_arg)
 {
     struct api *api = arg;
     const struct operation *operation = table_find(action, version);
@@ -93,7 +93,7 @@ int api_new(struct control *control, struct api **ret_api, struct err *err)
         return err_set(err, -ENOMEM, "api: out of memory");
     api->magic = API_MAGIC;
     api->control = control;
-    control_set_execute(control, execute, api);
+    control_set_execute(control, api_execute, api);
     *ret_api = api;
     return 0;
 }
@@ -190,6 +190,6 @@ void api_route(void *arg, struct http_request *request)
     check(texts);
     for (unsigned i = 0; i < request->form.count; i++)
         tree_set_text(texts, request->form.pairs[i].name, request->form.pairs[i].value);
-    execute(api, action, version, texts, visit->request_id, 0, visit_done, visit);
+    api_execute(api, action, version, texts, visit->request_id, 0, visit_done, visit);
     json_decref(texts);
 }

@@ -159,8 +159,11 @@ static int raise_members(struct call *call, const struct replica *replica, int64
         replica_touch(&pairs[i].common);
         change_put(&change, RECORD_PAIR, &pairs[i]);
     }
+    if (change_commit(&change) == 0)
+        for (unsigned i = 0; i < count; i++)
+            sync_mark(call->site, pairs[i].common.id);
     free(pairs);
-    return change_commit(&change);
+    return change.result;
 }
 
 void ops_replica_failover(struct call *call)

@@ -67,7 +67,8 @@ static enum where where_is(struct call *call, const struct site_peer **ret_peer)
 {
     struct site *site = call->site;
     const char *region = call_text(call, "RegionId");
-    bool is_here = !region[0] || strcmp(region, site->region) == 0;
+    /* A call that a peer passed on was sent here for a reason. */
+    bool is_here = !region[0] || strcmp(region, site->region) == 0 || call->hop_count > 0;
 
     *ret_peer = region[0] ? site_peer_in(site, region, NULL) : NULL;
     if (is_here)

@@ -124,6 +124,8 @@ static bool adopt_records(struct peer_answer *answer)
     {
         enum sync_verdict verdict = sync_adopt(answer->site, answer->peer, item);
 
+        if (verdict == SYNC_OLDER)
+            sync_mark(answer->site, tree_text(json_object_get(item, "record"), "id"));
         if (verdict != SYNC_TAKEN && verdict != SYNC_SAME) {
             peer_answer_fail(answer, API_INVALID_STATUS, "the records of the sites differ.");
             return false;

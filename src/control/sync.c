@@ -173,7 +173,7 @@ static void push_deleted(struct pusher *pusher, const char *id, int64_t term)
         own->status = REPLICA_INVALID;
         strcpy(own->status_message, "DeviceRemoved");
         replica_put(&change, &replica);
-    } else if (own->status != REPLICA_DELETING) {
+    } else if (!jobs_exist(site, "delete", id)) {
         jobs_cancel(&change, id);
         own->status = REPLICA_DELETING;
         replica_put(&change, &replica);
@@ -463,7 +463,7 @@ void sync_serve_delete(struct peer_answer *answer)
         tombstone.created_s = site_now_s(site);
         change_put(&change, RECORD_TOMBSTONE, &tombstone);
     } else if (result == 0 && replica_own(&replica)->term <= term &&
-               replica_own(&replica)->status != REPLICA_DELETING) {
+               !jobs_exist(site, "delete", id)) {
         jobs_cancel(&change, id);
         replica_own(&replica)->status = REPLICA_DELETING;
         replica_put(&change, &replica);
