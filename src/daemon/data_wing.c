@@ -263,6 +263,7 @@ static void snapshot_remove(struct data_wing *wing, struct data_request *request
 static void act(struct data_wing *wing, struct data_request *request)
 {
     struct engine *engine = wing->engine;
+    struct err err = {0};
     int failed;
 
     switch (request->op) {
@@ -308,8 +309,8 @@ static void act(struct data_wing *wing, struct data_request *request)
         engine_call_reply(engine, request->call, request->bytes, request->length);
         return complete(request, 0, NULL);
     case DATA_START:
-        engine_start(engine);
-        return complete(request, 0, NULL);
+        failed = engine_start(engine, &err);
+        return complete(request, failed, failed < 0 ? err.text : NULL);
     case DATA_OP_COUNT:
         break;
     }

@@ -36,7 +36,8 @@ struct engine_settings {
 /* Reports upward, on the loop; all required. */
 struct engine_callbacks {
     /* The disk may be written by hosts here from now on, or not any more, with the reason. The
-     * owner adds or removes the export; after a removal it calls engine_disk_closed(). */
+     * owner adds or removes the export; after each "not any more" it calls engine_disk_closed(),
+     * also when there was no export (perhaps from inside). */
     void (*disk_access_cb)(void *arg, const char *disk, bool may_write, const char *why);
     /* Something in engine_stream_status() changed. */
     void (*stream_changed_cb)(void *arg, const char *stream);
@@ -63,7 +64,8 @@ struct engine_options {
 int engine_new(struct loop *loop, const struct engine_options *options,
                const struct engine_callbacks *callbacks, struct engine **ret_engine,
                struct err *err);
-void engine_start(struct engine *engine);
+int engine_start(struct engine *engine, struct err *err);
+uint16_t engine_link_port(const struct engine *engine); /* listened on; 0: none */
 /* Clean stop: exports must be gone; saves exact dirty sets, syncs, ends links; then stopped_cb. */
 void engine_stop(struct engine *engine, void (*stopped_cb)(void *arg), void *arg);
 void engine_free(struct engine *engine);

@@ -82,7 +82,7 @@ enum generation_relation generation_relate(const struct generation_line *ours,
 enum rule {
     NONE, /* cannot arise */
     SHIP,
-    NEWS, /* the target is new */
+    NEWS, /* the target is new: it adopts first, then says so */
     RECV,
     ADPT,
     FNCE,
@@ -107,7 +107,7 @@ static const struct rule_text rules[RULE_COUNT] = {
               "roles of the two sites do not fit: delete the pair at both sites and "
               "create it anew"},
     [SHIP] = {VERDICT_SHIP, "same line of history"},
-    [NEWS] = {VERDICT_SHIP, "the target is new"},
+    [NEWS] = {VERDICT_WAIT, "the target is new: it takes over our line of history first"},
     [RECV] = {VERDICT_RECEIVE, "same line of history"},
     [ADPT] = {VERDICT_ADOPT, "new here: the source's line of history is taken over"},
     [FNCE] = {VERDICT_FENCE, "fenced: the other site has failed over to a newer generation; detach "

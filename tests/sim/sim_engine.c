@@ -199,7 +199,9 @@ static void boot_start(void *arg)
 {
     struct node *node = arg;
 
-    engine_start(node->engine);
+    struct err err = {0};
+
+    check(engine_start(node->engine, &err) == 0);
 }
 
 static void start_event(void *arg)

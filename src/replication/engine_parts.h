@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the units behind engine.h share: engine.c (site, links, disks, calls) and engine_streams.c.
+ */
+#ifndef REPLICATION_ENGINE_PARTS_H
+#define REPLICATION_ENGINE_PARTS_H
+
+#include <limits.h>
+
+#include "replication/call.h"
+#include "replication/engine.h"
+#include "replication/link_listener.h"
+#include "replication/site_disk.h"
+#include "replication/stream.h"
+
+enum { ENGINE_MAGIC = 0x656e676e };
+
+struct peer {
+    struct engine *engine;
+    unsigned index;
+    char name[64], address[128];
+    struct link *link;
+    struct call_desk *calls;
+    bool is_up;
+};
+
+struct engine {
+    uint32_t magic;
+    struct loop *loop;
+    char folder[PATH_MAX - 256];
+    char site_name[64], listen[128];
+    uint64_t site_id;
+    struct engine_settings settings;
+    struct engine_callbacks callbacks;
+    struct peer peers[ENGINE_PEERS_MAX];
+    unsigned peer_count;
+    struct link_listener *listener;
+    struct snapshots *snapshots;
+    struct list disks, streams;
+    struct loop_task tell;
+    struct loop_timer expiry;
+    bool is_stopping;
+    unsigned stop_count; /* streams, then links, that are still ending */
+    void (*stopped_cb)(void *arg);
+    void *stopped_arg;
+};
+
+struct site_disk *engine_find_disk(const struct engine *engine, const char *id);
+struct stream *engine_find_stream(const struct engine *engine, const char *id);
+struct peer *engine_find_peer(struct engine *engine, const char *name);
+/* The owner hears of it in this turn of the loop. */
+void engine_tell_soon(struct engine *engine);
+
+#endif

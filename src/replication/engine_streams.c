@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The streams behind the door: what an operator's call becomes, what a stream reports, and its
+ * status. An order that cannot be taken fails in the next turn of the loop, never inside the call.
+ */
+#include "replication/engine_parts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/id.h"
+#include "base/log.h"
+#include "replication/failover.h"
+#include "replication/handshake.h"
+#include "replication/reprotect.h"
+#include "replication/stream_life.h"
+
+/* --- what a stream reports ------------------------------------------------------------------- */
+
+static void judge_disk(struct engine *engine, struct site_disk *disk)
+{
+    const char *why = "";
+    bool may_write = disk->stream == NULL || stream_may_write(disk->stream, &why);
+
+    if (site_disk_set(disk, may_write, why))
+        engine_tell_soon(engine);
+}
+
+static void stream_access_told(void *arg, struct stream *stream)
+{
+    struct engine *engine = arg;
+    struct list *node, *next;
+
+    check_magic(engine, ENGINE_MAGIC);
+    list_for_each(node, next, &engine->disks)
+    {
+        struct site_disk *disk = list_entry(node, struct site_disk, node);
+
+        if (disk->stream == stream)
+            judge_disk(engine, disk);
+    }
+}
+
+static void stream_change_told(void *arg, struct stream *stream)
+{
+    struct engine *engine = arg;
+
+    check_magic(engine, ENGINE_MAGIC);
+    stream->is_changed = true;
+    engine_tell_soon(engine);
+}
+
+static void stream_role_told(void *arg, struct stream *stream)
+{
+    check_magic((struct engine *)arg, ENGINE_MAGIC);
+    handshake_again(stream);
+}
+
+static bool stream_is_exported(void *arg, struct stream *stream)
+{
+    struct engine *engine = arg;
+    struct list *node, *next;
+
+    check_magic(engine, ENGINE_MAGIC);
+    list_for_each(node, next, &engine->disks)
+    {
+        struct site_disk *disk = list_entry(node, struct site_disk, node);
+
+        if (disk->stream == stream && site_disk_is_exported(disk))
+            return true;
+    }
+    return false;
+}
+
+static uint64_t draw(void *arg)
+{
+    return loop_random(arg);
+}
+
+/* "g3", or "g3-2" when another stream of the disk's past left one of that name. */
+static bool find_label(struct engine *engine, struct layer_description *description,
+                       const char *label)
+{
+    unsigned count = snapshots_count(engine->snapshots, description->disk), number = 1, i;
+
+    snprintf(description->label, sizeof(description->label), "%s", label);
+    do {
+        for (i = 0; i < count; i++) {
+            const struct layer_description *other =
+                layer_describe(snapshots_at(engine->snapshots, description->disk, i));
+
+            if (strcmp(other->label, description->label) != 0)
+                continue;
+            if (strcmp(other->reason, description->reason) == 0)
+                return false;
+            snprintf(description->label, sizeof(description->label), "%.40s-%u", label, ++number);
+            break;
+        }
+    } while (i < count);
+    return true;
+}
+
+static int make_snapshot(void *arg, struct stream *stream, const char *disk, const char *label,
+                         struct err *err)
+{
+    struct engine *engine = arg;
+    const struct engine_settings *settings = &engine->settings;
+    uint64_t now = loop_wall_ns(engine->loop);
+    struct layer_description description = {
+        .size_bytes = volume_size_bytes(engine_find_disk(engine, disk)->volume),
+        .created_wall_ns = now,
+        .expires_wall_ns =
+            settings->snapshot_expiry_ns > 0 ? now + settings->snapshot_expiry_ns : 0,
+        .bytes_max = settings->snapshot_bytes_max,
+    };
+
+    check_magic(engine, ENGINE_MAGIC);
+    snprintf(description.disk, sizeof(description.disk), "%s", disk);
+    snprintf(description.reason, sizeof(description.reason), "reprotect of %s", stream->id);
+    if (!find_label(engine, &description, label))
+        return 0; /* made before a crash */
+    id_make("l", 16, draw, engine->loop, description.id);
+    return snapshots_make(engine->snapshots, &description, err);
+}
+
+/* --- orders that end later ------------------------------------------------------------------- */
+
+struct later {
+    struct loop_task task;
+    engine_done_fn done_cb;
+    void *arg;
+    int error;
+    char why[480];
+};
+
+static void run_later(struct loop_task *task)
+{
+    struct later *later = container_of(task, struct later, task);
+
+    later->done_cb(later->arg, later->error, later->why);
+    free(later);
+}
+
+/* `err` may say 0: done. */
+static void end_later(struct engine *engine, engine_done_fn done_cb, void *arg,
+                      const struct err *err)
+{
+    struct later *later = calloc(1, sizeof(*later));
+
+    check(later != NULL);
+    later->task.run_cb = run_later;
+    list_init(&later->task.node);
+    later->done_cb = done_cb;
+    later->arg = arg;
+    later->error = err->code;
+    snprintf(later->why, sizeof(later->why), "%s", err->text);
+    loop_defer(engine->loop, &later->task);
+}
+
+/* NULL: it fails later. */
+static struct stream *need_stream(struct engine *engine, const char *id, engine_done_fn done_cb,
+                                  void *arg)
+{
+    struct stream *stream = engine_find_stream(engine, id);
+    struct err err;
+
+    check_magic(engine, ENGINE_MAGIC);
+    if (stream == NULL) {
+        err_set(&err, -ENOENT, "there is no stream %s", id);
+        end_later(engine, done_cb, arg, &err);
+    }
+    return stream;
+}
+
+/* --- streams --------------------------------------------------------------------------------- */
+
+static void stream_opened(struct stream *stream, int error)
+{
+    if (error != 0) {
+        log_error("engine", "stream %s: %s", stream->id, stream->trouble);
+        return;
+    }
+    if (link_is_up(stream->link))
+        handshake_link_up(stream);
+}
+
+static int gather_disks(struct engine *engine, const struct engine_stream_options *options,
+                        struct stream_open_options *ret_options, struct err *err)
+{
+    if (options->disk_count == 0 || options->disk_count > ENGINE_DISKS_MAX)
+        return err_set(err, -EINVAL, "a stream has 1 to %u disks", ENGINE_DISKS_MAX);
+    for (unsigned i = 0; i < options->disk_count; i++) {
+        struct site_disk *disk = engine_find_disk(engine, options->disks[i].disk);
+
+        if (disk == NULL)
+            return err_set(err, -ENOENT, "there is no disk %s", options->disks[i].disk);
+        if (disk->stream != NULL)
+            return err_set(err, -EBUSY, "disk %s is in %s", disk->id, disk->stream->id);
+        ret_options->disks[i] = disk->id;
+        ret_options->is_seeded[i] = options->disks[i].is_seeded;
+        ret_options->volumes[i] = disk->volume;
+    }
+    return 0;
+}
+
+static struct stream_settings settings_of(const struct engine *engine)
+{
+    const struct engine_settings *settings = &engine->settings;
+
+    return (struct stream_settings){
+        .interval_ns = settings->interval_ns,
+        .stash_memory_bytes = settings->stash_memory_bytes,
+        .stash_disk_bytes = settings->stash_disk_bytes,
+        .journal_bytes_max = settings->journal_bytes_max,
+        .retain_ns = settings->retain_ns,
+        .retain_bytes = settings->retain_bytes,
+        .bandwidth_bytes = settings->bandwidth_bytes,
+        .peer_wait_ns = settings->peer_wait_ns,
+        .site_id = engine->site_id,
+        .open_when_peer_silent = settings->open_when_peer_silent,
+    };
+}
+
+int engine_stream_open(struct engine *engine, const struct engine_stream_options *options,
+                       struct err *err)
+{
+    struct stream_callbacks callbacks = {.access_cb = stream_access_told,
+                                         .changed_cb = stream_change_told,
+                                         .role_cb = stream_role_told,
+                                         .snapshot_cb = make_snapshot,
+                                         .is_exported_cb = stream_is_exported,
+                                         .arg = engine};
+    struct stream_settings settings = settings_of(engine);
+    struct peer *peer = engine_find_peer(engine, options->peer);
+    char folder[PATH_MAX];
+    struct stream_open_options open_options = {.id = options->id,
+                                               .peer = options->peer,
+                                               .folder = folder,
+                                               .role = options->role,
+                                               .create = options->create,
+                                               .disk_count = options->disk_count,
+                                               .opened_cb = stream_opened};
+    struct stream *stream;
+
+    check_magic(engine, ENGINE_MAGIC);
+    if (peer == NULL)
+        return err_set(err, -EINVAL, "there is no peer %s", options->peer);
+    if (engine_find_stream(engine, options->id) != NULL)
+        return err_set(err, -EEXIST, "stream %s is open already", options->id);
+    open_options.link = peer->link;
+    snprintf(folder, sizeof(folder), "%s/streams/%s", engine->folder, options->id);
+    int error = gather_disks(engine, options, &open_options, err);
+
+    if (error == 0)
+        error = stream_open(engine->loop, &open_options, &settings, &callbacks, &stream, err);
+    if (error != 0)
+        return err_wrap(err, "stream %s", options->id);
+    list_append(&engine->streams, &stream->node);
+    for (unsigned i = 0; i < options->disk_count; i++)
+        engine_find_disk(engine, options->disks[i].disk)->stream = stream;
+    stream_access_told(engine, stream);
+    return 0;
+}
+
+struct removal {
+    struct engine *engine;
+    struct stream *stream;
+    engine_done_fn done_cb;
+    void *arg;
+};
+
+static void removal_ended(void *arg, int end_error, const char *why)
+{
+    struct removal *removal = arg;
+    struct engine *engine = removal->engine;
+    struct stream *stream = removal->stream;
+    struct list *node, *next;
+    char folder[PATH_MAX];
+
+    check_magic(engine, ENGINE_MAGIC);
+    (void)end_error;
+    snprintf(folder, sizeof(folder), "%s", stream->folder);
+    list_remove(&stream->node);
+    list_for_each(node, next, &engine->disks)
+    {
+        struct site_disk *disk = list_entry(node, struct site_disk, node);
+
+        if (disk->stream != stream)
+            continue;
+        disk->stream = NULL;
+        judge_disk(engine, disk);
+    }
+    stream_free(stream);
+    int error = stream_remove_files(engine->loop, folder);
+
+    removal->done_cb(removal->arg, error, error != 0 ? err_name(error) : "");
+    (void)why;
+    free(removal);
+}
+
+void engine_stream_remove(struct engine *engine, const char *id, engine_done_fn done_cb, void *arg)
+{
+    struct stream *stream = need_stream(engine, id, done_cb, arg);
+    struct err err;
+
+    if (stream == NULL)
+        return;
+    if (stream->is_ending) {
+        err_set(&err, -EBUSY, "stream %s is being removed", id);
+        end_later(engine, done_cb, arg, &err);
+        return;
+    }
+    struct removal *removal = calloc(1, sizeof(*removal));
+
+    check(removal != NULL);
+    *removal = (struct removal){.engine = engine, .stream = stream, .done_cb = done_cb, .arg = arg};
+    stream_end(stream, false, true, removal_ended, removal);
+}
+
+void engine_stream_start(struct engine *engine, const char *id, bool one_shot,
+                         engine_done_fn done_cb, void *arg)
+{
+    struct stream *stream = need_stream(engine, id, done_cb, arg);
+    struct err err = {0};
+
+    if (stream != NULL && stream_start(stream, one_shot, done_cb, arg, &err) != 0)
+        end_later(engine, done_cb, arg, &err);
+}
+
+void engine_stream_stop(struct engine *engine, const char *id, engine_done_fn done_cb, void *arg)
+{
+    struct stream *stream = need_stream(engine, id, done_cb, arg);
+    struct err err = {0};
+
+    if (stream != NULL && stream_stop(stream, done_cb, arg, &err) != 0)
+        end_later(engine, done_cb, arg, &err);
+}
+
+void engine_stream_failover(struct engine *engine, const char *id, uint64_t point,
+                            engine_done_fn done_cb, void *arg)
+{
+    struct stream *stream = need_stream(engine, id, done_cb, arg);
+    struct err err = {0};
+
+    if (stream == NULL)
+        return;
+    int error = failover_begin(stream, point, done_cb, arg, &err);
+
+    if (error == -EALREADY)
+        end_later(engine, done_cb, arg, &(struct err){0});
+    else if (error != 0)
+        end_later(engine, done_cb, arg, &err);
+}
+
+void engine_stream_reprotect(struct engine *engine, const char *id, bool reverse,
+                             engine_done_fn done_cb, void *arg)
+{
+    struct stream *stream = need_stream(engine, id, done_cb, arg);
+    struct err err = {0};
+
+    if (stream != NULL && reprotect_begin(stream, reverse, done_cb, arg, &err) != 0)
+        end_later(engine, done_cb, arg, &err);
+}
+
+void engine_stream_force_open(struct engine *engine, const char *id, const char *reason)
+{
+    struct stream *stream = engine_find_stream(engine, id);
+
+    check_magic(engine, ENGINE_MAGIC);
+    if (stream == NULL || !stream->is_waiting_peer)
+        return;
+    log_notice("engine", "stream %s is opened although its peer is silent: %s", id, reason);
+    stream_confirm_peer(stream);
+}
+
+static void fill_progress(const struct stream *stream, struct engine_stream_status *status)
+{
+    const struct stream_state *state = &stream->state;
+    uint64_t wall_ns;
+
+    for (unsigned i = 0; i < state->disk_count; i++) {
+        status->total_bytes += state->disks[i].size_bytes;
+        status->backlog_bytes += stream_backlog_bytes(stream, i);
+        status->is_initial = status->is_initial || state->disks[i].is_initial;
+    }
+    status->epoch_acked = state->epoch;
+    status->point_wall_ns = stream->acked_wall_ns;
+    status->current_wall_ns = stream->current_wall_ns;
+    if (stream->source != NULL) {
+        status->shipped_bytes = source_shipped_bytes(stream->source);
+        if (source_current_wall_ns(stream->source) > status->current_wall_ns)
+            status->current_wall_ns = source_current_wall_ns(stream->source);
+    }
+    if (stream->replica != NULL) {
+        status->journal_bytes = replica_journal_bytes(stream->replica);
+        status->journal_needed_bytes = replica_needed_bytes(stream->replica);
+        if (state->role == STREAM_ROLE_TARGET &&
+            replica_epoch(stream->replica, &wall_ns) > state->epoch)
+            status->epoch_acked = replica_epoch(stream->replica, &wall_ns);
+        if (state->role == STREAM_ROLE_TARGET && replica_epoch(stream->replica, &wall_ns) > 0 &&
+            status->point_wall_ns == 0)
+            status->point_wall_ns = wall_ns;
+    }
+}
+
+bool engine_stream_status(struct engine *engine, const char *id,
+                          struct engine_stream_status *ret_status)
+{
+    const struct stream *stream = engine_find_stream(engine, id);
+
+    if (stream == NULL)
+        return false;
+    const struct stream_state *state = &stream->state;
+
+    memset(ret_status, 0, sizeof(*ret_status));
+    memcpy(ret_status->id, stream->id, sizeof(ret_status->id));
+    memcpy(ret_status->peer, state->peer, sizeof(ret_status->peer));
+    memcpy(ret_status->trouble, stream->trouble, sizeof(ret_status->trouble));
+    ret_status->role = state->role;
+    ret_status->is_started = state->is_started;
+    ret_status->is_one_shot = state->is_one_shot;
+    ret_status->is_connected = (stream->source != NULL && source_is_connected(stream->source)) ||
+                               (stream->target != NULL && target_is_connected(stream->target));
+    ret_status->has_point = state->has_point;
+    ret_status->is_draining = !state->is_drained && state->role != STREAM_ROLE_TARGET;
+    ret_status->is_waiting_peer = stream->is_waiting_peer;
+    if (state->line.count > 0)
+        ret_status->generation = *generation_newest(&state->line);
+    ret_status->epoch_applied = state->applied;
+    fill_progress(stream, ret_status);
+    return true;
+}
+
+uint64_t engine_stream_disk_backlog(struct engine *engine, const char *id, unsigned index)
+{
+    const struct stream *stream = engine_find_stream(engine, id);
+
+    return stream != NULL ? stream_backlog_bytes(stream, index) : 0;
+}

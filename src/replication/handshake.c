@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Invariants:
+ *   1. Nothing here clears a dirty set, an intent bit or a journal.
+ *   2. Data flows only after a verdict SHIP or RECEIVE over the newest HELLO of the peer.
+ *   3. A role or line that changes is durable before the peer hears of it, but for FENCED, which
+ *      holds from the moment it is decided.
+ *   4. The peer's newest (generation, epoch) is remembered; a peer that shows less than it once had
+ *      was restored from an old copy: nothing is shipped to it.
+ */
+#include "replication/handshake.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "replication/reprotect.h"
+#include "volume/volume.h"
+
+static bool has_same_disks(struct stream *stream)
+{
+    const struct stream_hello *hello = &stream->hello;
+
+    if (hello->disk_count != stream->state.disk_count)
+        return false;
+    for (unsigned i = 0; i < hello->disk_count; i++)
+        if (hello->disks[i].size_bytes != stream->state.disks[i].size_bytes)
+            return false;
+    return true;
+}
+
+/* Old copies (I14). Only a target's epoch is durable truth; a source's may go back in a crash. */
+static void remember_peer(struct stream *stream, const struct generation_line *theirs)
+{
+    struct stream_state *state = &stream->state;
+    bool is_target = stream->hello.role == STREAM_ROLE_TARGET;
+
+    stream->peer_is_stale = false;
+    if (theirs->count == 0) {
+        stream->peer_is_stale = state->peer_newest.term > 0;
+        return;
+    }
+    const struct generation *newest = generation_newest(theirs);
+    int order = generation_compare(newest, &state->peer_newest);
+
+    if (order < 0 || (generation_is_equal(newest, &state->peer_newest) && is_target &&
+                      stream->hello.epoch < state->peer_epoch)) {
+        stream->peer_is_stale = true;
+        return;
+    }
+    if (!generation_is_equal(newest, &state->peer_newest)) {
+        state->peer_newest = *newest;
+        state->peer_epoch = 0;
+        stream->peer_memory_unsaved = true;
+    }
+    if (is_target && stream->hello.epoch > state->peer_epoch) {
+        state->peer_epoch = stream->hello.epoch;
+        stream->peer_memory_unsaved = true;
+    }
+}
+
+/* --- deeds ----------------------------------------------------------------------------------- */
+
+/* A target whose base is not whole has nothing to compare with, unless it was seeded. */
+static void settle_incomparable(struct stream *stream)
+{
+    for (unsigned i = 0; i < stream->state.disk_count; i++) {
+        struct volume *volume = stream->volumes[i];
+
+        if (!stream->hello.disks[i].is_initial || stream->state.disks[i].is_seeded ||
+            blockset_is_empty(tracking_set(volume, TRACKING_SUSPECT)))
+            continue;
+        uint64_t block, count, from = 0, size = volume_block_count(volume);
+
+        while (from < size &&
+               blockset_next(tracking_set(volume, TRACKING_SUSPECT), from, size, &block, &count)) {
+            if (tracking_suspect_differs(volume, block, count) != 0)
+                return; /* they stay suspects: compared, which is slower but right */
+            from = block + count;
+        }
+    }
+}
+
+static void ship(struct stream *stream)
+{
+    if (stream->peer_is_stale) {
+        stream_confirm_peer(stream);
+        stream_set_trouble(stream, "stale peer: the other site shows less than it had (restored "
+                                   "from an old copy?); delete the pair and create it anew");
+        return;
+    }
+    stream_confirm_peer(stream);
+    if (stream->state.is_reprotect_open)
+        reprotect_confirmed(stream);
+    if (source_is_connected(stream->source))
+        return;
+    stream_set_trouble(stream, "");
+    settle_incomparable(stream);
+    stream->state.has_point = stream->hello.has_point;
+    source_connected(stream->source, stream->link, generation_newest(&stream->state.line),
+                     stream->hello.epoch, stream->hello.has_point);
+}
+
+static void receive(struct stream *stream)
+{
+    if (target_is_connected(stream->target))
+        return;
+    stream_set_trouble(stream, "");
+    target_connected(stream->target, stream->link, generation_newest(&stream->state.line));
+}
+
+static void adopted(struct stream *stream, int error)
+{
+    if (error == 0)
+        handshake_again(stream);
+}
+
+static void adopt(struct stream *stream, const struct generation_line *theirs)
+{
+    check(stream->state.role == STREAM_ROLE_TARGET && stream->state.line.count == 0);
+    stream->state.line = *theirs;
+    stream_save(stream, adopted);
+}
+
+static void fenced(struct stream *stream, int error)
+{
+    if (error == 0)
+        handshake_again(stream);
+}
+
+static void fence(struct stream *stream, const char *why)
+{
+    stream->state.role = STREAM_ROLE_FENCED;
+    stream->state.is_started = stream->state.is_one_shot = false;
+    stream->state.is_reprotect_open = false;
+    stream->is_waiting_peer = false;
+    loop_timer_cancel(stream->loop, &stream->wait_timer);
+    source_stop(stream->source);
+    stream_access_changed(stream);
+    stream_set_trouble(stream, why);
+    stream_save(stream, fenced);
+}
+
+/* Both sites hold a child of the same parent, and no reprotect is under way: the lower term closes
+ * (equal terms cannot be told apart: a person must). */
+static void settle_fork(struct stream *stream, const struct generation_line *theirs,
+                        const char *why)
+{
+    if (stream->state.role != STREAM_ROLE_FENCED &&
+        generation_compare(generation_newest(&stream->state.line), generation_newest(theirs)) < 0)
+        fence(stream, why);
+    else
+        stream_set_trouble(stream, why);
+}
+
+static void wait(struct stream *stream, enum generation_relation relation,
+                 const struct generation_line *theirs, const char *why)
+{
+    if (relation == GENERATION_FORKED) {
+        settle_fork(stream, theirs, why);
+        return;
+    }
+    /* The peer is behind us or new: nothing newer than ours is there. */
+    if (stream->state.role == STREAM_ROLE_SOURCE)
+        stream_confirm_peer(stream);
+    stream_set_trouble(stream, relation == GENERATION_EMPTY_THEIRS ? "" : why);
+}
+
+static void decide(struct stream *stream)
+{
+    struct generation_line theirs;
+    const char *why;
+
+    if (!stream->is_open || stream->is_ending || !stream->has_hello || stream->hold_why != NULL)
+        return;
+    stream_read_line(&stream->hello.line, &theirs);
+    if (!has_same_disks(stream)) {
+        stream_disconnect(stream);
+        stream->verdict = VERDICT_REFUSE;
+        stream_set_trouble(stream, "disks differ: the two sites do not hold the same number or "
+                                   "sizes of disks in this stream");
+        return;
+    }
+    remember_peer(stream, &theirs);
+    enum generation_relation relation = generation_relate(&stream->state.line, &theirs);
+    enum generation_verdict verdict =
+        generation_decide(stream->state.role, (enum stream_role)stream->hello.role, relation, &why);
+
+    stream->verdict = verdict;
+    if (verdict != VERDICT_SHIP && verdict != VERDICT_RECEIVE)
+        stream_disconnect(stream);
+    switch (verdict) {
+    case VERDICT_SHIP:
+        ship(stream);
+        break;
+    case VERDICT_RECEIVE:
+        receive(stream);
+        break;
+    case VERDICT_ADOPT:
+        adopt(stream, &theirs);
+        break;
+    case VERDICT_FENCE:
+        fence(stream, why);
+        break;
+    case VERDICT_WAIT:
+        wait(stream, relation, &theirs, why);
+        break;
+    case VERDICT_COMMIT_AGAIN:
+        if (stream->state.role == STREAM_ROLE_SOURCE)
+            stream_confirm_peer(stream);
+        if (!stream->state.is_reprotect_open && !stream->hello.is_reprotect_open)
+            settle_fork(stream, &theirs, why);
+        break;
+    case VERDICT_REFUSE:
+        stream_set_trouble(stream, why);
+        break;
+    }
+    reprotect_met(stream);
+    stream_changed(stream);
+}
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+void handshake_link_up(struct stream *stream)
+{
+    stream->is_link_up = true;
+    stream->has_hello = false;
+    stream_send_hello(stream);
+    stream_changed(stream);
+}
+
+void handshake_link_down(struct stream *stream)
+{
+    stream->is_link_up = stream->has_hello = false;
+    stream_disconnect(stream);
+    reprotect_link_down(stream);
+    if (stream->peer_memory_unsaved && stream->is_open && !stream->is_ending)
+        stream_save(stream, NULL);
+    stream_changed(stream);
+}
+
+void handshake_opened(struct stream *stream)
+{
+    stream_send_hello(stream);
+    decide(stream);
+}
+
+void handshake_again(struct stream *stream)
+{
+    stream_send_hello(stream);
+    decide(stream);
+}
+
+bool handshake_hello(struct stream *stream, const struct link_frame_in *frame, struct err *why)
+{
+    struct stream_hello hello;
+
+    if (!stream_hello_decode(frame->bytes, frame->length, &hello)) {
+        err_set(why, -EPROTO, "a malformed HELLO of stream %s", stream->id);
+        return false;
+    }
+    if (!stream->is_link_up)
+        return true;
+    /* A stream that was opened anew over there knows nothing of what was under way. */
+    if (hello.wants_reply)
+        stream_disconnect(stream);
+    stream->hello = hello;
+    stream->has_hello = true;
+    if (hello.wants_reply)
+        stream_send_hello(stream);
+    decide(stream);
+    return true;
+}

@@ -1,0 +1,710 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is durable, in order, and what a crash or a cut link leaves (reverse=true; with false the
+ * sites change places and the loser is PROMOTED with is_reprotect_open until it is TARGET):
+ *
+ *   loser FENCED                 nothing else happened: asked again, it starts over
+ *   winner: union marked         a superset is marked: harmless
+ *   winner SOURCE, open          at each meeting COMMIT is sent until the loser is TARGET
+ *   loser: snapshots             made once for each (disk, label, stream): COMMIT again finds them
+ *   loser TARGET                 its HELLO alone tells the winner that it is over
+ *   winner: open = false
+ *
+ * Invariants:
+ *   1. The loser's dirty sets are dropped only after COMMIT, which says that the winner has them
+ *      durably, and with them the loser's own claim to write.
+ *   2. The winner becomes SOURCE only after the loser told that its exports are closed.
+ *   3. Messages of another exchange than the present one (nonce) are ignored.
+ */
+#include "replication/reprotect.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "volume/volume.h"
+
+enum { TELL_RUNS = STREAM_MESSAGE_RUNS_MAX };
+
+#define PATIENCE_NS (60 * UINT64_C(1000000000))
+
+static void finish(struct stream *stream, int error, const char *why)
+{
+    struct reprotect *reprotect = &stream->reprotect;
+    stream_done_fn done_cb = reprotect->done_cb;
+
+    loop_timer_cancel(stream->loop, &reprotect->timer);
+    reprotect->done_cb = NULL;
+    if (done_cb != NULL)
+        done_cb(reprotect->done_arg, error, why);
+    stream_changed(stream);
+}
+
+static void send_control(struct stream *stream, uint16_t type, const uint8_t *bytes,
+                         uint32_t length)
+{
+    if (stream->is_link_up)
+        (void)link_send_control(stream->link, stream->id, type, bytes, length);
+}
+
+static void refuse(struct stream *stream, int error, const char *text)
+{
+    struct stream_refused refused = {.nonce = stream->reprotect.nonce, .code = (uint32_t)-error};
+    uint8_t bytes[STREAM_SMALL_SIZE_MAX];
+
+    snprintf(refused.text, sizeof(refused.text), "%s", text);
+    send_control(stream, STREAM_REFUSED, bytes, stream_refused_encode(&refused, bytes));
+    stream->reprotect.step = REPROTECT_NONE;
+}
+
+static bool is_loser(const struct stream *stream)
+{
+    return stream->is_open &&
+           (stream->state.role == STREAM_ROLE_FENCED ||
+            (stream->state.role == STREAM_ROLE_PROMOTED && stream->state.is_reprotect_open &&
+             !stream->state.is_reprotect_reverse));
+}
+
+/* --- the winner ------------------------------------------------------------------------------ */
+
+static void send_commit(struct stream *stream)
+{
+    struct stream_commit commit = {.nonce = stream->reprotect.nonce,
+                                   .epoch = stream_newest_epoch(stream)};
+    uint8_t bytes[STREAM_COMMIT_SIZE_MAX];
+
+    stream_wire_line(stream, &commit.line);
+    stream->reprotect.step = REPROTECT_COMMITTED;
+    send_control(stream, STREAM_COMMIT, bytes, stream_commit_encode(&commit, bytes));
+}
+
+static void winner_saved(struct stream *stream, int error)
+{
+    if (error != 0) {
+        stream->hold_why = "the change of role could not be stored; restart the daemon";
+        stream->reprotect.step = REPROTECT_NONE;
+        finish(stream, error, stream->trouble);
+    } else {
+        stream->hold_why = NULL;
+        stream->reprotect.step = REPROTECT_NONE;
+        stream_access_changed(stream);
+        stream_set_trouble(stream, "");
+        stream_send_hello(stream);
+        if (stream->has_hello)
+            send_commit(stream);
+    }
+    stream_step_end(stream);
+}
+
+/* A line that the loser can only be behind of. PROMOTED sites have theirs from the failover, unless
+ * the loser has made one since (both promoted); FENCED ones make one now. */
+static void extend_line(struct stream *stream)
+{
+    struct stream_state *state = &stream->state;
+    const struct stream_line *theirs = &stream->hello.line;
+    uint64_t their_term = theirs->count > 0 ? theirs->entries[theirs->count - 1].id.term : 0;
+    uint64_t our_term = generation_newest(&state->line)->term;
+
+    if (state->role == STREAM_ROLE_PROMOTED && our_term > their_term)
+        return;
+    struct generation child = {.term = (our_term > their_term ? our_term : their_term) + 1,
+                               .site = stream->settings.site_id,
+                               .incarnation = loop_random(stream->loop)};
+
+    generation_promote(&state->line, &child, state->epoch);
+}
+
+static void winner_marked(struct stream *stream, int error)
+{
+    struct stream_state *state = &stream->state;
+    uint64_t epoch = stream_newest_epoch(stream);
+    bool was_open = state->role == STREAM_ROLE_PROMOTED && !is_loser(stream);
+
+    if (error != 0 || stream->reprotect.step != REPROTECT_MARKING) {
+        if (error != 0)
+            refuse(stream, error, "the winner cannot store intent bits");
+        finish(stream, error != 0 ? error : -EHOSTUNREACH, "the exchange was cut short");
+        stream_step_end(stream);
+        return;
+    }
+    extend_line(stream);
+    if (epoch < stream->reprotect.peer_epoch)
+        epoch = stream->reprotect.peer_epoch;
+    if (epoch < stream->hello.epoch)
+        epoch = stream->hello.epoch;
+    source_set_epoch(stream->source, epoch);
+    state->epoch = epoch;
+    state->is_reprotect_reverse = state->role == STREAM_ROLE_PROMOTED;
+    state->role = STREAM_ROLE_SOURCE;
+    state->is_reprotect_open = true;
+    state->is_started = state->is_one_shot = state->has_started_ever = false;
+    state->has_point = false;
+    for (unsigned i = 0; i < state->disk_count; i++)
+        state->disks[i].is_initial = state->disks[i].is_seeded = false;
+    stream->hold_why = was_open ? NULL : "a reprotect is under way";
+    stream_save(stream, winner_saved);
+}
+
+static bool take_dirty(struct stream *stream, const struct link_frame_in *frame, struct err *why)
+{
+    struct stream_dirty dirty;
+    uint64_t block, count;
+
+    link_consumed(stream->link, stream->id, frame->length);
+    if (!stream_dirty_decode(frame->bytes, frame->length, &dirty)) {
+        err_set(why, -EPROTO, "a malformed DIRTY");
+        return false;
+    }
+    if (stream->reprotect.step != REPROTECT_ASKED || dirty.nonce != stream->reprotect.nonce)
+        return true;
+    for (unsigned i = 0; i < dirty.run_count; i++) {
+        stream_dirty_run(&dirty, i, &block, &count);
+        if (dirty.disk >= stream->state.disk_count ||
+            block + count > volume_block_count(stream->volumes[dirty.disk])) {
+            err_set(why, -EPROTO, "a DIRTY run outside its disk");
+            return false;
+        }
+        int error =
+            tracking_mark(stream->volumes[dirty.disk],
+                          dirty.is_suspect ? TRACKING_SUSPECT : TRACKING_OPEN, block, count);
+
+        if (error != 0) {
+            refuse(stream, error, "the winner has no memory for the dirty blocks");
+            finish(stream, error, "no memory for the dirty blocks");
+            return true;
+        }
+        stream->reprotect.run_count++;
+    }
+    return true;
+}
+
+static bool take_dirty_end(struct stream *stream, const struct link_frame_in *frame,
+                           struct err *why)
+{
+    struct stream_dirty_end end;
+
+    link_consumed(stream->link, stream->id, frame->length);
+    if (!stream_dirty_end_decode(frame->bytes, frame->length, &end)) {
+        err_set(why, -EPROTO, "a malformed DIRTY_END");
+        return false;
+    }
+    if (stream->reprotect.step != REPROTECT_ASKED || end.nonce != stream->reprotect.nonce)
+        return true;
+    if (end.run_count != stream->reprotect.run_count) {
+        err_set(why, -EPROTO, "DIRTY_END counts %llu runs, %llu came",
+                (unsigned long long)end.run_count, (unsigned long long)stream->reprotect.run_count);
+        return false;
+    }
+    stream->reprotect.step = REPROTECT_MARKING;
+    stream->reprotect.peer_epoch = end.epoch;
+    stream_step_begin(stream);
+    stream_save_intents(stream, winner_marked);
+    return true;
+}
+
+static void confirmed_saved(struct stream *stream, int error)
+{
+    finish(stream, error, error != 0 ? stream->trouble : "");
+}
+
+void reprotect_confirmed(struct stream *stream)
+{
+    if (stream->state.role != STREAM_ROLE_SOURCE || !stream->state.is_reprotect_open)
+        return;
+    stream->state.is_reprotect_open = false;
+    stream->reprotect.step = REPROTECT_NONE;
+    stream_save(stream, confirmed_saved);
+}
+
+/* --- the loser ------------------------------------------------------------------------------- */
+
+/* The next message of runs from where the telling stands. False: all is told. */
+static bool gather_runs(struct stream *stream, struct stream_dirty *ret_dirty, uint8_t *ret_runs)
+{
+    struct reprotect *reprotect = &stream->reprotect;
+
+    while (reprotect->tell_disk < stream->state.disk_count) {
+        const struct volume *volume = stream->volumes[reprotect->tell_disk];
+        const struct blockset *set =
+            tracking_set(volume, reprotect->tell_suspects ? TRACKING_SUSPECT : TRACKING_OPEN);
+        uint64_t from = reprotect->tell_block, block, count;
+        uint16_t runs = 0;
+
+        while (runs < TELL_RUNS && from < blockset_size(set) &&
+               blockset_next(set, from, UINT64_MAX, &block, &count)) {
+            put_le64(ret_runs + 16 * (size_t)runs, block);
+            put_le64(ret_runs + 16 * (size_t)runs + 8, count);
+            from = block + count;
+            runs++;
+        }
+        *ret_dirty = (struct stream_dirty){.nonce = reprotect->nonce,
+                                           .disk = (uint16_t)reprotect->tell_disk,
+                                           .is_suspect = reprotect->tell_suspects,
+                                           .run_count = runs};
+        if (runs > 0)
+            return true;
+        reprotect->tell_block = 0;
+        if (reprotect->tell_suspects)
+            reprotect->tell_disk++;
+        reprotect->tell_suspects = !reprotect->tell_suspects;
+    }
+    return false;
+}
+
+static void advance_telling(struct reprotect *reprotect, const struct stream_dirty *dirty,
+                            const uint8_t *runs)
+{
+    const uint8_t *last = runs + 16 * (size_t)(dirty->run_count - 1);
+
+    reprotect->tell_block = get_le64(last) + get_le64(last + 8);
+    reprotect->run_count += dirty->run_count;
+}
+
+static void tell(struct stream *stream)
+{
+    struct reprotect *reprotect = &stream->reprotect;
+    uint8_t runs[16 * TELL_RUNS], head[STREAM_SMALL_SIZE_MAX];
+    struct stream_dirty dirty;
+
+    while (gather_runs(stream, &dirty, runs)) {
+        uint32_t length = stream_dirty_encode(&dirty, head);
+
+        if (link_send_data(stream->link, stream->id, STREAM_DIRTY, head, length, runs,
+                           16 * (uint32_t)dirty.run_count) != 0)
+            return;
+        advance_telling(reprotect, &dirty, runs);
+    }
+    struct stream_dirty_end end = {.nonce = reprotect->nonce,
+                                   .run_count = reprotect->run_count,
+                                   .epoch = stream_newest_epoch(stream)};
+    uint32_t length = stream_dirty_end_encode(&end, head);
+
+    if (link_send_data(stream->link, stream->id, STREAM_DIRTY_END, head, length, NULL, 0) == 0)
+        reprotect->step = REPROTECT_TOLD;
+}
+
+void reprotect_room(struct stream *stream)
+{
+    if (stream->reprotect.step == REPROTECT_TELLING)
+        tell(stream);
+}
+
+/* Closed, drained, nothing being read: what is in the sets now is all there ever will be. */
+static void loser_idle(void *arg)
+{
+    struct stream *stream = arg;
+
+    check_magic(stream, STREAM_MAGIC);
+    if (stream->reprotect.step != REPROTECT_CLOSING)
+        return;
+    for (unsigned i = 0; i < stream->state.disk_count; i++)
+        tracking_merge(stream->volumes[i]);
+    stream->reprotect.step = REPROTECT_TELLING;
+    stream->reprotect.tell_disk = 0;
+    stream->reprotect.tell_suspects = false;
+    stream->reprotect.tell_block = stream->reprotect.run_count = 0;
+    tell(stream);
+}
+
+static void loser_drained(struct stream *stream, int error)
+{
+    if (error == 0 && stream->reprotect.step == REPROTECT_CLOSING)
+        source_on_idle(stream->source, loser_idle, stream);
+}
+
+static void loser_closed(struct stream *stream, int error)
+{
+    if (error == 0 && stream->reprotect.step == REPROTECT_CLOSING)
+        stream_wait_drained(stream, loser_drained);
+}
+
+static void loser_saved(struct stream *stream, int error)
+{
+    if (stream->reprotect.step != REPROTECT_CLOSING)
+        return;
+    if (error != 0) {
+        refuse(stream, error, "the loser's state cannot be stored");
+        finish(stream, error, stream->trouble);
+        return;
+    }
+    if (stream->state.role == STREAM_ROLE_PROMOTED) {
+        struct stream_reprotect message = {.nonce = stream->reprotect.nonce, .is_reverse = false};
+        uint8_t bytes[STREAM_SMALL_SIZE_MAX];
+
+        send_control(stream, STREAM_REPROTECT, bytes, stream_reprotect_encode(&message, bytes));
+    }
+    stream_wait_closed(stream, loser_closed);
+}
+
+static void lose(struct stream *stream, uint64_t nonce)
+{
+    struct stream_state *state = &stream->state;
+
+    stream->reprotect.step = REPROTECT_CLOSING;
+    stream->reprotect.nonce = nonce;
+    source_stop(stream->source);
+    stream_disconnect(stream);
+    state->is_started = state->is_one_shot = false;
+    if (state->role == STREAM_ROLE_PROMOTED) {
+        state->is_reprotect_open = true;
+        state->is_reprotect_reverse = false;
+    } else {
+        state->role = STREAM_ROLE_FENCED;
+        state->is_reprotect_open = false;
+        stream->is_waiting_peer = false;
+    }
+    stream_access_changed(stream);
+    stream_save(stream, loser_saved);
+}
+
+static void send_done(struct stream *stream)
+{
+    uint8_t bytes[STREAM_SMALL_SIZE_MAX];
+
+    send_control(stream, STREAM_DONE, bytes, stream_number_encode(stream->reprotect.nonce, bytes));
+}
+
+static void become_failed(struct stream *stream, int error, const char *text)
+{
+    stream->hold_why = NULL;
+    stream_release(stream);
+    stream_set_trouble(stream, text);
+    refuse(stream, error, text);
+    finish(stream, error, text);
+    stream_step_end(stream);
+}
+
+static void become_replicating(struct stream *stream)
+{
+    struct err err = {0};
+    int error = stream_open_replica(stream, &err);
+
+    if (error == 0)
+        error = replica_reset(stream->replica, &err);
+    if (error == 0)
+        error = stream_make_target(stream);
+    stream->hold_why = NULL;
+    stream_release(stream);
+    if (error != 0) {
+        /* TARGET durably: a restart opens it; until then it receives nothing. */
+        stream->is_open = false;
+        stream_set_trouble(stream, err.text);
+        finish(stream, error, err.text);
+        stream_step_end(stream);
+        return;
+    }
+    stream_set_trouble(stream, "");
+    send_done(stream);
+    stream->reprotect.step = REPROTECT_NONE;
+    finish(stream, 0, "");
+    stream_role_changed(stream);
+    stream_step_end(stream);
+}
+
+static void become_replica_closed(void *arg)
+{
+    struct stream *stream = arg;
+
+    check_magic(stream, STREAM_MAGIC);
+    stream->replica = NULL;
+    become_replicating(stream);
+}
+
+static void become_saved(struct stream *stream, int error)
+{
+    struct err err = {0};
+
+    if (error != 0) {
+        become_failed(stream, error, "the loser's state cannot be stored");
+        return;
+    }
+    stream_untrack(stream);
+    if (stream->replica == NULL) {
+        become_replicating(stream);
+        return;
+    }
+    error = replica_reset(stream->replica, &err);
+    if (error != 0)
+        stream_set_trouble(stream, err.text);
+    replica_close(stream->replica, become_replica_closed, stream);
+}
+
+static int keep_snapshots(struct stream *stream, struct err *err)
+{
+    char label[32];
+
+    snprintf(label, sizeof(label), "g%llu",
+             (unsigned long long)generation_newest(&stream->state.line)->term);
+    for (unsigned i = 0; i < stream->state.disk_count; i++) {
+        int error = stream->callbacks.snapshot_cb(stream->callbacks.arg, stream,
+                                                  stream->state.disks[i].disk, label, err);
+
+        if (error != 0)
+            return err_wrap(err, "snapshot of %s before it is overwritten",
+                            stream->state.disks[i].disk);
+    }
+    return 0;
+}
+
+static void become_held(struct stream *stream, int hold_error)
+{
+    struct stream_state *state = &stream->state;
+    struct err err = {0};
+    uint64_t epoch = stream_newest_epoch(stream);
+
+    check(hold_error == 0);
+    int error = keep_snapshots(stream, &err);
+
+    if (error != 0) {
+        become_failed(stream, error, err.text);
+        return;
+    }
+    if (epoch < stream->reprotect.commit_epoch)
+        epoch = stream->reprotect.commit_epoch;
+    state->line = stream->reprotect.line;
+    state->role = STREAM_ROLE_TARGET;
+    state->epoch = state->applying = state->applied = epoch;
+    state->has_point = state->is_clean = state->is_reprotect_open = false;
+    state->is_started = state->is_one_shot = state->has_started_ever = false;
+    state->point = state->point_wall_ns = 0;
+    state->is_drained = true;
+    stream->acked_wall_ns = stream->current_wall_ns = 0;
+    for (unsigned i = 0; i < state->disk_count; i++)
+        state->disks[i].is_initial = state->disks[i].is_seeded = false;
+    stream_save(stream, become_saved);
+}
+
+static void become_idle(void *arg)
+{
+    struct stream *stream = arg;
+
+    check_magic(stream, STREAM_MAGIC);
+    stream_hold(stream, become_held);
+}
+
+/* The daemon stops before this site could become the target: at the next meeting, then. */
+static void become_later(struct stream *stream)
+{
+    stream->hold_why = NULL;
+    stream->reprotect.step = REPROTECT_NONE;
+    finish(stream, -ECANCELED, "the daemon stops; it goes on after the restart");
+    stream_step_end(stream);
+}
+
+static void become_drained(struct stream *stream, int error)
+{
+    if (error != 0)
+        become_later(stream);
+    else
+        source_on_idle(stream->source, become_idle, stream);
+}
+
+static void become_closed(struct stream *stream, int error)
+{
+    if (error != 0)
+        become_later(stream);
+    else
+        stream_wait_drained(stream, become_drained);
+}
+
+static bool take_commit(struct stream *stream, const struct link_frame_in *frame, struct err *why)
+{
+    struct stream_commit commit;
+
+    if (!stream_commit_decode(frame->bytes, frame->length, &commit)) {
+        err_set(why, -EPROTO, "a malformed COMMIT");
+        return false;
+    }
+    if (stream->reprotect.step == REPROTECT_BECOMING || stream->is_ending)
+        return true;
+    stream->reprotect.nonce = commit.nonce;
+    stream_read_line(&commit.line, &stream->reprotect.line);
+    enum generation_relation relation =
+        generation_relate(&stream->state.line, &stream->reprotect.line);
+
+    if (stream->state.role == STREAM_ROLE_TARGET && relation == GENERATION_SAME) {
+        send_done(stream);
+        return true;
+    }
+    bool is_newer = generation_compare(generation_newest(&stream->reprotect.line),
+                                       generation_newest(&stream->state.line)) > 0;
+
+    if (!is_loser(stream) || !is_newer ||
+        (relation != GENERATION_BEHIND && relation != GENERATION_FORKED)) {
+        refuse(stream, -EPROTO,
+               "this site did not lose in a reprotect: its role or line is "
+               "another");
+        return true;
+    }
+    stream->reprotect.step = REPROTECT_BECOMING;
+    stream->reprotect.commit_epoch = commit.epoch;
+    stream->hold_why = "becoming the target of the other site";
+    stream_step_begin(stream);
+    stream_wait_closed(stream, become_closed);
+    return true;
+}
+
+/* --- both ------------------------------------------------------------------------------------ */
+
+/* Marks of another try are a superset: they stay. */
+static void expect_dirty(struct stream *stream, uint64_t nonce)
+{
+    stream->reprotect.step = REPROTECT_ASKED;
+    stream->reprotect.nonce = nonce;
+    stream->reprotect.run_count = 0;
+}
+
+static bool take_reprotect(struct stream *stream, const struct link_frame_in *frame,
+                           struct err *why)
+{
+    struct stream_reprotect message;
+    enum stream_role role = stream->state.role;
+
+    if (!stream_reprotect_decode(frame->bytes, frame->length, &message)) {
+        err_set(why, -EPROTO, "a malformed REPROTECT");
+        return false;
+    }
+    if (stream->reprotect.step == REPROTECT_BECOMING ||
+        stream->reprotect.step == REPROTECT_MARKING || stream->is_ending || !stream->is_open)
+        return true;
+    stream->reprotect.nonce = message.nonce;
+    /* One that is not open says nothing: it may be the durable winner already. */
+    if (message.is_reverse && (role == STREAM_ROLE_SOURCE || role == STREAM_ROLE_FENCED))
+        lose(stream, message.nonce);
+    else if (!message.is_reverse && role == STREAM_ROLE_SOURCE && stream->state.is_reprotect_open)
+        send_commit(stream);
+    else if (!message.is_reverse && role == STREAM_ROLE_FENCED)
+        expect_dirty(stream, message.nonce);
+    else
+        refuse(stream, -EINVAL, "the other site is in a role that cannot take part");
+    return true;
+}
+
+static bool take_done(struct stream *stream, const struct link_frame_in *frame, struct err *why)
+{
+    uint64_t nonce;
+
+    if (!stream_number_decode(frame->bytes, frame->length, &nonce)) {
+        err_set(why, -EPROTO, "a malformed DONE");
+        return false;
+    }
+    if (stream->reprotect.step == REPROTECT_COMMITTED && nonce == stream->reprotect.nonce)
+        reprotect_confirmed(stream);
+    return true;
+}
+
+static bool take_refused(struct stream *stream, const struct link_frame_in *frame, struct err *why)
+{
+    struct stream_refused refused;
+
+    if (!stream_refused_decode(frame->bytes, frame->length, &refused)) {
+        err_set(why, -EPROTO, "a malformed REFUSED");
+        return false;
+    }
+    if (refused.nonce != stream->reprotect.nonce || stream->reprotect.step == REPROTECT_NONE ||
+        stream->reprotect.step == REPROTECT_BECOMING || stream->reprotect.step == REPROTECT_MARKING)
+        return true;
+    stream->reprotect.step = REPROTECT_NONE;
+    if (is_loser(stream) && stream->state.role == STREAM_ROLE_PROMOTED) {
+        stream->state.is_reprotect_open =
+            false; /* the peer is not SOURCE, or it would not refuse */
+        stream_save(stream, NULL);
+        stream_access_changed(stream);
+    }
+    stream_set_trouble(stream, refused.text);
+    finish(stream, -(int)refused.code, refused.text);
+    return true;
+}
+
+bool reprotect_frame(struct stream *stream, const struct link_frame_in *frame, struct err *why)
+{
+    switch (frame->type) {
+    case STREAM_REPROTECT:
+        return take_reprotect(stream, frame, why);
+    case STREAM_DIRTY:
+        return take_dirty(stream, frame, why);
+    case STREAM_DIRTY_END:
+        return take_dirty_end(stream, frame, why);
+    case STREAM_COMMIT:
+        return take_commit(stream, frame, why);
+    case STREAM_DONE:
+        return take_done(stream, frame, why);
+    case STREAM_REFUSED:
+        return take_refused(stream, frame, why);
+    default:
+        err_set(why, -EPROTO, "a frame of type %u", frame->type);
+        return false;
+    }
+}
+
+void reprotect_met(struct stream *stream)
+{
+    struct stream_state *state = &stream->state;
+
+    if (!stream->has_hello || stream->hold_why != NULL || stream->reprotect.step != REPROTECT_NONE)
+        return;
+    if (state->role == STREAM_ROLE_SOURCE && state->is_reprotect_open &&
+        stream->verdict == VERDICT_COMMIT_AGAIN) {
+        stream->reprotect.nonce = loop_random(stream->loop);
+        send_commit(stream);
+    } else if (is_loser(stream) && state->role == STREAM_ROLE_PROMOTED) {
+        lose(stream, loop_random(stream->loop));
+    }
+}
+
+void reprotect_link_down(struct stream *stream)
+{
+    enum reprotect_step step = stream->reprotect.step;
+
+    if (step == REPROTECT_BECOMING || step == REPROTECT_NONE)
+        return;
+    if (step != REPROTECT_MARKING)
+        stream->closed_cb = stream->drained_cb = NULL;
+    stream->reprotect.step = REPROTECT_NONE;
+    finish(stream, -EHOSTUNREACH,
+           "the link went down; it goes on when the other site is there, or ask again");
+}
+
+static void patience_is_over(struct loop_timer *timer)
+{
+    struct reprotect *reprotect = container_of(timer, struct reprotect, timer);
+    struct stream *stream = container_of(reprotect, struct stream, reprotect);
+
+    check_magic(stream, STREAM_MAGIC);
+    finish(stream, -ETIMEDOUT, "the other site takes long; it goes on, or ask again");
+}
+
+int reprotect_begin(struct stream *stream, bool is_reverse, stream_done_fn done_cb, void *arg,
+                    struct err *err)
+{
+    struct stream_reprotect message = {.is_reverse = true};
+    uint8_t bytes[STREAM_SMALL_SIZE_MAX];
+    enum stream_role role = stream->state.role;
+
+    if (stream->is_open && role != STREAM_ROLE_PROMOTED &&
+        !(role == STREAM_ROLE_SOURCE && stream->state.is_reprotect_open))
+        return err_set(err, -EALREADY, "this site is not failed over");
+    if (!stream->is_open || stream->is_ending || stream->hold_why != NULL)
+        return err_set(err, -EBUSY, "the stream is not ready");
+    if (!stream->has_hello)
+        return err_set(err, -EHOSTUNREACH, "the other site is not reachable");
+    if (stream->reprotect.done_cb != NULL || stream->reprotect.step == REPROTECT_BECOMING ||
+        stream->reprotect.step == REPROTECT_MARKING)
+        return err_set(err, -EBUSY, "a reprotect is under way");
+    stream->reprotect.done_cb = done_cb;
+    stream->reprotect.done_arg = arg;
+    stream->reprotect.timer.fired_cb = patience_is_over;
+    loop_timer_set(stream->loop, &stream->reprotect.timer, loop_now_ns(stream->loop) + PATIENCE_NS);
+    if (role == STREAM_ROLE_SOURCE) {
+        send_commit(stream);
+    } else if (is_reverse) {
+        message.nonce = loop_random(stream->loop);
+        expect_dirty(stream, message.nonce);
+        send_control(stream, STREAM_REPROTECT, bytes, stream_reprotect_encode(&message, bytes));
+    } else {
+        lose(stream, loop_random(stream->loop));
+    }
+    return 0;
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See site_disk.h: a disk's store, volume and snapshots come and go together. */
+#include "replication/site_disk.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "store/store.h"
+#include "volume/volume.h"
+
+static int open_store(struct loop *loop, const struct site_disk_options *options,
+                      struct site_disk *disk, struct store **ret_store, struct err *err)
+{
+    bool is_default = options->path == NULL || options->path[0] == '\0';
+    struct store_options store = {.driver = options->driver,
+                                  .path = is_default ? disk->path : options->path,
+                                  .name = options->id,
+                                  .size_bytes = options->size_bytes,
+                                  .create = options->create && is_default};
+
+    if (is_default)
+        snprintf(disk->path, sizeof(disk->path), "%s/disks/%s.raw", options->folder, options->id);
+    return store_open(loop, &store, ret_store, err);
+}
+
+int site_disk_open(struct loop *loop, const struct site_disk_options *options,
+                   struct snapshots *snapshots, struct site_disk **ret_disk, struct err *err)
+{
+    struct site_disk *disk = calloc(1, sizeof(*disk));
+    struct store *store = NULL;
+
+    if (disk == NULL)
+        return err_set(err, -ENOMEM, "no memory for disk %s", options->id);
+    list_init(&disk->node);
+    snprintf(disk->id, sizeof(disk->id), "%s", options->id);
+    disk->may_write = disk->told_may_write = true;
+    int error = open_store(loop, options, disk, &store, err);
+
+    if (error == 0) {
+        error = volume_new(loop, store, disk->id, &disk->volume);
+        if (error != 0) {
+            store_close(store);
+            err_set(err, error, "volume %s: %s", disk->id, err_name(error));
+        }
+    }
+    if (error == 0) {
+        error = snapshots_attach(snapshots, disk->id, disk->volume, err);
+        if (error != 0)
+            volume_free(disk->volume);
+    }
+    if (error != 0) {
+        free(disk);
+        return error;
+    }
+    *ret_disk = disk;
+    return 0;
+}
+
+static void remove_snapshots(struct site_disk *disk, struct snapshots *snapshots)
+{
+    char id[40];
+
+    while (snapshots_count(snapshots, disk->id) > 0) {
+        snprintf(id, sizeof(id), "%s", layer_describe(snapshots_at(snapshots, disk->id, 0))->id);
+        if (snapshots_remove(snapshots, id, NULL) != 0)
+            return;
+    }
+}
+
+int site_disk_close(struct loop *loop, struct site_disk *disk, struct snapshots *snapshots,
+                    bool remove, struct err *err)
+{
+    int error = 0;
+
+    check(disk->stream == NULL);
+    if (!volume_is_idle(disk->volume))
+        return err_set(err, -EBUSY, "disk %s is in use", disk->id);
+    if (remove)
+        remove_snapshots(disk, snapshots);
+    snapshots_detach(snapshots, disk->id);
+    volume_free(disk->volume);
+    if (remove && disk->path[0] != '\0') {
+        error = io_unlink(loop, disk->path);
+        if (error == -ENOENT)
+            error = 0;
+        if (error != 0)
+            err_set(err, error, "%s: %s", disk->path, err_name(error));
+    }
+    list_remove(&disk->node);
+    free(disk);
+    return error;
+}
+
+bool site_disk_set(struct site_disk *disk, bool may_write, const char *why)
+{
+    snprintf(disk->why, sizeof(disk->why), "%s", may_write ? "" : why);
+    disk->may_write = may_write;
+    return disk->may_write != disk->told_may_write;
+}
+
+bool site_disk_is_exported(const struct site_disk *disk)
+{
+    return disk->told_may_write || disk->is_closing;
+}

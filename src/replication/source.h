@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sending side of one stream: the shell around source_core.h. It reads what the core asks for,
+ * checksums, compresses when the link is the bottleneck, keeps to the bandwidth limit, and feeds
+ * what happened back as events. It knows nothing of roles, generations' lines or exports.
+ */
+#ifndef REPLICATION_SOURCE_H
+#define REPLICATION_SOURCE_H
+
+#include "replication/generation.h"
+#include "replication/link.h"
+#include "volume/tracking.h"
+
+struct source;
+
+struct source_callbacks {
+    void (*acked_cb)(void *arg, uint64_t epoch, uint64_t cut_wall_ns);
+    /* A one-shot start has its epoch acknowledged: it is stopped. */
+    void (*finished_cb)(void *arg);
+    /* "": well again. */
+    void (*trouble_cb)(void *arg, const char *text);
+    void *arg;
+};
+
+struct source_options {
+    const char *stream;      /* id */
+    struct volume **volumes; /* copied; tracked whenever the source is started */
+    unsigned volume_count;
+    struct stash *stash;
+    uint64_t interval_ns, stash_memory_bytes, stash_disk_bytes;
+    uint64_t bandwidth_bytes; /* a second; 0: no limit */
+};
+
+int source_new(struct loop *loop, const struct source_options *options,
+               const struct source_callbacks *callbacks, struct source **ret_source);
+void source_free(struct source *source); /* source_is_idle(); NULL is fine */
+
+void source_start(struct source *source, bool is_one_shot);
+void source_stop(struct source *source);
+/* The handshake said SHIP. Before it: suspects of disks that the target cannot compare were made
+ * open. */
+void source_connected(struct source *source, struct link *link, const struct generation *generation,
+                      uint64_t epoch, bool has_point);
+void source_disconnected(struct source *source); /* idempotent */
+bool source_is_connected(const struct source *source);
+
+/* ACK, BLOCKED, RESUME, VERDICT, TROUBLE. False: malformed or impossible, end the connection. */
+bool source_frame(struct source *source, const struct link_frame_in *frame, struct err *why);
+void source_room(struct source *source);
+/* From tracking. */
+void source_dirtied(struct source *source);
+void source_stash_full(struct source *source);
+
+/* No read or stash operation is under way (a stopped or disconnected one gets there by itself);
+ * idle_cb is called once when it does (perhaps from inside); it takes the place of an earlier one.
+ */
+bool source_is_idle(const struct source *source);
+void source_on_idle(struct source *source, void (*idle_cb)(void *arg), void *arg);
+
+uint64_t source_epoch(const struct source *source);
+void source_set_epoch(struct source *source, uint64_t epoch); /* only upward */
+uint64_t source_shipped_bytes(const struct source *source);
+uint64_t source_current_wall_ns(const struct source *source); /* as last told to the target */
+
+#endif

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the units behind source.h share: source.c (events and actions), source_read.c (slots and
+ * reads), source_send.c (what goes out, and when). */
+#ifndef REPLICATION_SOURCE_PARTS_H
+#define REPLICATION_SOURCE_PARTS_H
+
+#include "replication/source.h"
+#include "replication/source_core.h"
+#include "wire/payload.h"
+#include "wire/stream_message.h"
+
+enum {
+    SOURCE_MAGIC = 0x73726365,
+    SLOT_COUNT = 8,
+    SLOT_BLOCKS = STREAM_MESSAGE_BLOCKS_MAX,
+};
+
+#define RETRY_NS (2 * UINT64_C(1000000000))
+#define SECOND_NS UINT64_C(1000000000)
+
+enum slot_state { SLOT_FREE, SLOT_READING, SLOT_ASKED, SLOT_UNSENT };
+
+enum slot_work { SLOT_COMPARE, SLOT_PRECOPY, SLOT_SHIP };
+
+struct slot {
+    struct source *source;
+    enum slot_state state;
+    enum slot_work work;
+    unsigned volume;
+    uint64_t token; /* asked */
+    uint64_t block, count;
+    uint64_t merge_count; /* of the source when a stashed block was taken */
+    bool is_hole;
+    bool is_reading;  /* an operation below is under way; may be true in no other state than READING
+                       */
+    struct list node; /* unsent */
+    struct ship ship;
+    struct stash_op stash_op;
+    uint8_t *bytes;
+    uint32_t crcs[SLOT_BLOCKS];
+};
+
+struct source {
+    uint32_t magic;
+    struct loop *loop;
+    struct link *link; /* NULL: not connected */
+    char stream[40];
+    struct volume **volumes;
+    unsigned volume_count;
+    struct stash *stash;
+    struct source_callbacks callbacks;
+    struct source_core core;
+    struct generation generation;
+    struct slot slots[SLOT_COUNT];
+    struct list unsent;
+    bool abort_unsent, cut_unsent;
+    unsigned volume_turn;
+    uint64_t *cursors;       /* a volume: where the next read begins */
+    uint64_t compare_cursor; /* of volume compare_volume */
+    unsigned compare_volume;
+    uint64_t token_next, merge_count;
+    uint64_t digest, block_count; /* of the partial epoch, as sent */
+    uint64_t shipped_blocks, shipped_bytes, current_wall_ns;
+    uint64_t bandwidth_bytes, credit_ns;
+    int64_t credit_bytes; /* below 0: the last frame was more than there was */
+    bool is_tight;        /* the link or the limit made us wait in this epoch: compress */
+    struct payload_codec *codec;
+    struct payload_gauge gauge;
+    uint8_t *packed;
+    struct loop_task poll;
+    struct loop_timer timer, credit_timer;
+    void (*idle_cb)(void *arg);
+    void *idle_arg;
+};
+
+/* Decide anew, later in this turn. */
+void source_poll_soon(struct source *source);
+void source_step(struct source *source, struct source_event event);
+bool source_may_send(const struct source *source);
+void source_free_slot(struct slot *slot);
+
+/* source_send.c */
+void source_flush(struct source *source);
+/* A partial epoch begins at the target: after a handshake, an ABORT or a CUT. */
+void source_begin_partial(struct source *source);
+
+/* source_read.c: begin as many reads as there are free slots. */
+void source_begin_compares(struct source *source);
+void source_begin_ships(struct source *source, enum slot_work work);
+
+#endif

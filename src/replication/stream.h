@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One stream at one site: a group or a lone pair. This unit holds its parts together: durable
+ * state, tracking, source, replica, target; and says who may write. Beginning and end:
+ * stream_life.c. What it becomes: handshake.c (meeting the peer), failover.c, reprotect.c.
+ * They change `state`, call stream_save(), and act when it is durable.
+ */
+#ifndef REPLICATION_STREAM_H
+#define REPLICATION_STREAM_H
+
+#include "replication/source.h"
+#include "replication/stream_state.h"
+#include "replication/target.h"
+#include "wire/stream_message.h"
+
+struct stream;
+
+enum { STREAM_MAGIC = 0x7374726d };
+
+/* Upward, to the engine. */
+struct stream_callbacks {
+    void (*access_cb)(void *arg, struct stream *stream); /* stream_may_write() changed */
+    void (*changed_cb)(void *arg, struct stream *stream);
+    /* Role or line changed, durably: the peer is told and the two meet anew. */
+    void (*role_cb)(void *arg, struct stream *stream);
+    /* R15: a layer of what the disk's base holds, once for each (disk, label, stream). */
+    int (*snapshot_cb)(void *arg, struct stream *stream, const char *disk, const char *label,
+                       struct err *err);
+    /* Is an export of one of its disks, that had to be closed, still open? */
+    bool (*is_exported_cb)(void *arg, struct stream *stream);
+    void *arg;
+};
+
+struct stream_settings {
+    uint64_t interval_ns, stash_memory_bytes, stash_disk_bytes, journal_bytes_max;
+    uint64_t retain_ns, retain_bytes, bandwidth_bytes, peer_wait_ns, site_id;
+    bool open_when_peer_silent;
+};
+
+typedef void (*stream_done_fn)(void *arg, int error, const char *why);
+typedef void (*stream_step_fn)(struct stream *stream, int error);
+
+/* Where a reprotect stands at this site; reprotect.c. */
+enum reprotect_step {
+    REPROTECT_NONE,
+    REPROTECT_ASKED,     /* we win: the loser's dirty blocks are to come */
+    REPROTECT_MARKING,   /* we win: they are being made durable */
+    REPROTECT_COMMITTED, /* we win: source, durably; DONE is to come */
+    REPROTECT_CLOSING,   /* we lose: exports close, journal drains */
+    REPROTECT_TELLING,   /* we lose: our dirty blocks go out */
+    REPROTECT_TOLD,      /* we lose: COMMIT is to come */
+    REPROTECT_BECOMING   /* we lose: becoming the target */
+};
+
+struct reprotect {
+    enum reprotect_step step;
+    uint64_t nonce;
+    stream_done_fn done_cb; /* of the operator who asked here, or NULL */
+    void *done_arg;
+    struct loop_timer timer;
+    uint64_t run_count; /* told or heard */
+    unsigned tell_disk;
+    bool tell_suspects;
+    uint64_t tell_block;
+    uint64_t peer_epoch;
+    struct generation_line line; /* of the COMMIT */
+    uint64_t commit_epoch;
+};
+
+struct stream {
+    uint32_t magic;
+    struct list node; /* the engine's */
+    struct loop *loop;
+    char id[40];
+    char folder[256];
+    struct stream_callbacks callbacks;
+    struct stream_settings settings;
+    struct link *link; /* of its peer */
+    bool is_link_up;
+    struct stream_state state;
+    struct state_file *state_file;
+    struct volume *volumes[STREAM_DISKS_MAX];
+    struct bitfile *intents[STREAM_DISKS_MAX];
+    struct stash *stash;
+    struct source *source;   /* tracked roles */
+    struct replica *replica; /* target, or what still drains */
+    struct target *target;   /* target */
+    bool is_open, is_ending; /* parts are there; they are being taken away */
+    bool is_tracked;
+    bool is_changed; /* the engine's: its owner is to be told */
+    bool is_waiting_peer;
+    const char *hold_why; /* a change of role is under way: hosts wait outside */
+    /* Steps under way: holds of volumes, saves; the stream must not be freed before. */
+    unsigned step_count;
+    unsigned join_count; /* of one fan-out over the disks */
+    int join_error;
+    stream_step_fn join_cb;
+    struct intent_save {
+        struct bitfile_save save;
+        struct stream *stream;
+    } intent_saves[STREAM_DISKS_MAX];
+    stream_step_fn rest_cb; /* waits for step_count 0 */
+    struct loop_timer wait_timer;
+    /* The peer, as of its last HELLO on this connection. */
+    bool has_hello, hello_sent;
+    struct stream_hello hello;
+    enum generation_verdict verdict;
+    struct reprotect reprotect;
+    stream_step_fn closed_cb; /* waits for exports to close */
+    stream_step_fn drained_cb;
+    stream_done_fn failover_cb;
+    void *failover_arg;
+    struct replica_op failover_op;
+    uint64_t failover_point;
+    int failover_error;
+    stream_done_fn end_cb;
+    void *end_arg;
+    bool end_saves_dirty, end_brings_home;
+    int end_error;
+    unsigned end_syncs;
+    struct store_sync {
+        struct base_write write;
+        struct stream *stream;
+    } * end_sync_list;
+    stream_step_fn opened_cb;
+    uint64_t acked_wall_ns, current_wall_ns;
+    bool peer_is_stale, peer_memory_unsaved;
+    char trouble[200];
+};
+
+/* Makes `state` durable, then step_cb(stream, error). */
+void stream_save(struct stream *stream, stream_step_fn step_cb);
+void stream_save_order(struct stream *stream, stream_done_fn done_cb, void *arg);
+/* Longer steps count as well: an end of the stream waits for them. */
+void stream_step_begin(struct stream *stream);
+void stream_step_end(struct stream *stream); /* last in a callback */
+/* step_cb once no step is under way (perhaps from inside). */
+void stream_wait_rest(struct stream *stream, stream_step_fn step_cb);
+/* Makes the intent bits of all disks durable, then step_cb. One fan-out at a time. */
+void stream_save_intents(struct stream *stream, stream_step_fn step_cb);
+/* Holds all volumes until quiet, then step_cb; it must release them. One fan-out at a time. */
+void stream_hold(struct stream *stream, stream_step_fn step_cb);
+void stream_release(struct stream *stream);
+/* step_cb once no export is left that had to be closed; once the journal is in the base. At most
+ * one wait of each kind; NULL forgets it. */
+void stream_wait_closed(struct stream *stream, stream_step_fn step_cb);
+void stream_wait_drained(struct stream *stream, stream_step_fn step_cb);
+void stream_disk_closed(struct stream *stream);
+
+/* Begins and ends tracking, with the source's shell. Hosts are held. */
+int stream_track(struct stream *stream, struct err *err);
+/* Source idle and hosts quiet. */
+void stream_untrack(struct stream *stream);
+/* Clears all intent bits in memory (stream_save_intents() makes it durable); not tracked. */
+int stream_reset_intents(struct stream *stream, struct err *err);
+int stream_open_replica(struct stream *stream, struct err *err);
+int stream_make_target(struct stream *stream);
+
+bool stream_may_write(const struct stream *stream, const char **ret_why);
+void stream_access_changed(struct stream *stream);
+void stream_changed(struct stream *stream);
+void stream_role_changed(struct stream *stream);
+/* "": none. Kept until replaced. */
+void stream_set_trouble(struct stream *stream, const char *text);
+void stream_confirm_peer(struct stream *stream);
+
+uint64_t stream_newest_epoch(const struct stream *stream);
+void stream_send_hello(struct stream *stream);
+void stream_wire_line(const struct stream *stream, struct stream_line *ret_line);
+void stream_read_line(const struct stream_line *line, struct generation_line *ret_line);
+/* Data may not flow any more: source and target give up what is under way. */
+void stream_disconnect(struct stream *stream);
+
+/* Both durable at done_cb; an error returned means that nothing was begun. */
+int stream_start(struct stream *stream, bool is_one_shot, stream_done_fn done_cb, void *arg,
+                 struct err *err);
+int stream_stop(struct stream *stream, stream_done_fn done_cb, void *arg, struct err *err);
+uint64_t stream_backlog_bytes(const struct stream *stream, unsigned disk);
+
+#endif

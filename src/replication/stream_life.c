@@ -1,0 +1,431 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Opening:   state (at once) | hold hosts -> replica, tracking, marks -> is_clean off, durably ->
+ *            hosts go on
+ * Ending:    no more data -> source idle, target quiet -> [journal into the base] -> hold hosts ->
+ *            replica closed -> [stores synced, dirty sets and is_clean durable] -> parts away
+ *
+ * is_clean is off, durably, before the first write of a host: else a crash would trust sets that
+ * were true once. It goes on last of all.
+ */
+#include "replication/stream_life.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "replication/dirty_file.h"
+#include "volume/base_write.h"
+
+/* --- opening --------------------------------------------------------------------------------- */
+
+static bool is_tracked_role(enum stream_role role)
+{
+    return role != STREAM_ROLE_TARGET;
+}
+
+static void wait_is_over(struct loop_timer *timer)
+{
+    struct stream *stream = container_of(timer, struct stream, wait_timer);
+
+    check_magic(stream, STREAM_MAGIC);
+    stream_confirm_peer(stream);
+}
+
+static void fill_new_state(struct stream *stream, const struct stream_open_options *options)
+{
+    struct stream_state *state = &stream->state;
+
+    snprintf(state->peer, sizeof(state->peer), "%s", options->peer);
+    state->role = options->role;
+    state->is_drained = true;
+    state->disk_count = options->disk_count;
+    for (unsigned i = 0; i < options->disk_count; i++) {
+        snprintf(state->disks[i].disk, sizeof(state->disks[i].disk), "%s", options->disks[i]);
+        state->disks[i].size_bytes = volume_size_bytes(options->volumes[i]);
+        state->disks[i].is_initial = true;
+        state->disks[i].is_seeded = options->is_seeded[i];
+    }
+    if (options->role == STREAM_ROLE_SOURCE) {
+        struct generation first = {
+            .term = 1, .site = stream->settings.site_id, .incarnation = loop_random(stream->loop)};
+
+        generation_promote(&state->line, &first, 0);
+    }
+}
+
+static int check_disks(const struct stream *stream, const struct stream_open_options *options,
+                       struct err *err)
+{
+    const struct stream_state *state = &stream->state;
+
+    if (state->disk_count != options->disk_count)
+        return err_set(err, -EINVAL, "it has %u disks, not %u", state->disk_count,
+                       options->disk_count);
+    for (unsigned i = 0; i < state->disk_count; i++) {
+        if (strcmp(state->disks[i].disk, options->disks[i]) != 0)
+            return err_set(err, -EINVAL, "its disk %u is %s, not %s", i, state->disks[i].disk,
+                           options->disks[i]);
+        if (state->disks[i].size_bytes != volume_size_bytes(options->volumes[i]))
+            return err_set(err, -EINVAL, "disk %s has changed its size", options->disks[i]);
+    }
+    return 0;
+}
+
+static int mark_all(struct stream *stream, unsigned i, enum tracking_set which)
+{
+    return tracking_mark(stream->volumes[i], which, 0, volume_block_count(stream->volumes[i]));
+}
+
+/* What may differ from the target, beside the intent bits' regions, which tracking_start() took. */
+static int mark_known(struct stream *stream, struct err *err)
+{
+    struct stream_state *state = &stream->state;
+    int error = 0;
+
+    if (state->is_clean) {
+        for (unsigned i = 0; i < state->disk_count; i++)
+            tracking_clear_suspect(stream->volumes[i], 0, volume_block_count(stream->volumes[i]));
+        error =
+            dirty_file_load(stream->loop, stream->folder, stream->volumes, state->disk_count, err);
+        if (error != 0)
+            return error;
+    }
+    for (unsigned i = 0; i < state->disk_count && error == 0; i++)
+        if (state->role == STREAM_ROLE_SOURCE && state->disks[i].is_initial && !state->is_clean)
+            error =
+                mark_all(stream, i, state->disks[i].is_seeded ? TRACKING_SUSPECT : TRACKING_OPEN);
+    return error == 0 ? 0 : err_set(err, error, "dirty sets: %s", err_name(error));
+}
+
+static int make_parts(struct stream *stream, struct err *err)
+{
+    struct stream_state *state = &stream->state;
+    int error = 0;
+
+    if (state->role == STREAM_ROLE_TARGET || !state->is_drained)
+        error = stream_open_replica(stream, err);
+    if (error == 0 && state->role == STREAM_ROLE_TARGET) {
+        error = stream_make_target(stream);
+        if (error != 0)
+            err_set(err, error, "target: %s", err_name(error));
+    }
+    if (error == 0 && is_tracked_role(state->role))
+        error = stream_track(stream, err);
+    if (error == 0 && is_tracked_role(state->role))
+        error = mark_known(stream, err);
+    return error;
+}
+
+static void open_saved(struct stream *stream, int error)
+{
+    stream_step_fn opened_cb = stream->opened_cb;
+
+    if (error == 0) {
+        stream->is_open = true;
+        if (stream->state.role == STREAM_ROLE_SOURCE && stream->state.is_started)
+            source_start(stream->source, stream->state.is_one_shot);
+        if (stream->replica != NULL && stream->state.role != STREAM_ROLE_TARGET)
+            replica_drain(stream->replica);
+        if (stream->is_waiting_peer && stream->settings.open_when_peer_silent)
+            loop_timer_set(stream->loop, &stream->wait_timer,
+                           loop_now_ns(stream->loop) + stream->settings.peer_wait_ns);
+    }
+    stream_release(stream);
+    stream_access_changed(stream);
+    stream_changed(stream);
+    opened_cb(stream, error);
+}
+
+static void open_marked(struct stream *stream, int error)
+{
+    if (error != 0)
+        stream_set_trouble(stream, "intent bits cannot be stored: the stream is not open");
+    if (error != 0 || !stream->state.is_clean) {
+        open_saved(stream, error);
+        return;
+    }
+    stream->state.is_clean = false;
+    stream_save(stream, open_saved);
+}
+
+static void open_held(struct stream *stream, int hold_error)
+{
+    struct err err = {0};
+
+    check(hold_error == 0);
+    int error = make_parts(stream, &err);
+
+    if (error != 0) {
+        stream_set_trouble(stream, err.text);
+        open_saved(stream, error);
+    } else if (stream->is_tracked) {
+        stream_save_intents(stream, open_marked);
+    } else {
+        open_marked(stream, 0);
+    }
+}
+
+static struct stream *stream_new(struct loop *loop, const struct stream_open_options *options,
+                                 const struct stream_settings *settings,
+                                 const struct stream_callbacks *callbacks)
+{
+    struct stream *stream = calloc(1, sizeof(*stream));
+
+    if (stream == NULL)
+        return NULL;
+    stream->magic = STREAM_MAGIC;
+    stream->loop = loop;
+    stream->settings = *settings;
+    stream->callbacks = *callbacks;
+    stream->link = options->link;
+    stream->opened_cb = options->opened_cb;
+    stream->wait_timer.fired_cb = wait_is_over;
+    list_init(&stream->node);
+    snprintf(stream->id, sizeof(stream->id), "%s", options->id);
+    snprintf(stream->folder, sizeof(stream->folder), "%s", options->folder);
+    for (unsigned i = 0; i < options->disk_count; i++)
+        stream->volumes[i] = options->volumes[i];
+    return stream;
+}
+
+int stream_open(struct loop *loop, const struct stream_open_options *options,
+                const struct stream_settings *settings, const struct stream_callbacks *callbacks,
+                struct stream **ret_stream, struct err *err)
+{
+    check(options->disk_count > 0 && options->disk_count <= STREAM_DISKS_MAX);
+    check(options->role == STREAM_ROLE_SOURCE || options->role == STREAM_ROLE_TARGET);
+    struct stream *stream = stream_new(loop, options, settings, callbacks);
+
+    if (stream == NULL)
+        return err_set(err, -ENOMEM, "no memory for a stream");
+    int error = io_dir_make(loop, stream->folder);
+
+    if (error != 0)
+        err_set(err, error, "%s: %s", stream->folder, err_name(error));
+    if (error == 0 && options->create)
+        fill_new_state(stream, options);
+    if (error == 0)
+        error = state_file_open(loop, stream->folder, options->create, &stream->state,
+                                &stream->state_file, err);
+    if (error == 0)
+        error = check_disks(stream, options, err);
+    if (error != 0) {
+        stream_free(stream);
+        return error;
+    }
+    stream->is_waiting_peer = !options->create && stream->state.role == STREAM_ROLE_SOURCE &&
+                              stream->state.has_started_ever;
+    stream->acked_wall_ns = stream->state.point_wall_ns;
+    stream_hold(stream, open_held);
+    *ret_stream = stream;
+    return 0;
+}
+
+/* --- ending ---------------------------------------------------------------------------------- */
+
+static void end_done(struct stream *stream, int error)
+{
+    stream_done_fn end_cb = stream->end_cb;
+
+    loop_timer_cancel(stream->loop, &stream->wait_timer);
+    loop_timer_cancel(stream->loop, &stream->reprotect.timer);
+    stream->end_cb = NULL;
+    end_cb(stream->end_arg, error, stream->trouble);
+}
+
+static void end_at_rest(struct stream *stream, int error)
+{
+    (void)error;
+    if (stream->is_tracked || stream->source != NULL)
+        stream_untrack(stream);
+    stream_release(stream);
+    end_done(stream, stream->end_error);
+}
+
+static void end_saved(struct stream *stream, int error)
+{
+    if (error != 0)
+        stream->end_error = error;
+    stream_wait_rest(stream, end_at_rest);
+}
+
+static void end_synced(struct stream *stream, int error)
+{
+    struct err err = {0};
+
+    if (error == 0 && stream->is_tracked)
+        error = dirty_file_save(stream->loop, stream->folder, stream->volumes,
+                                stream->state.disk_count, &err);
+    if (error != 0) {
+        /* Not clean, then: the intent bits will do. */
+        end_saved(stream, error);
+        return;
+    }
+    stream->state.is_clean = stream->is_tracked;
+    if (stream->source != NULL)
+        stream->state.epoch = stream_newest_epoch(stream);
+    stream_save(stream, end_saved);
+}
+
+static void end_store_synced(struct base_write *write, int error)
+{
+    struct store_sync *sync = container_of(write, struct store_sync, write);
+    struct stream *stream = sync->stream;
+
+    check_magic(stream, STREAM_MAGIC);
+    if (error != 0)
+        stream->end_error = error;
+    if (--stream->end_syncs > 0)
+        return;
+    free(stream->end_sync_list);
+    stream->end_sync_list = NULL;
+    end_synced(stream, stream->end_error);
+}
+
+static void end_closed(struct stream *stream)
+{
+    if (!stream->end_saves_dirty || !stream->is_open) {
+        stream_wait_rest(stream, end_at_rest);
+        return;
+    }
+    stream->end_syncs = stream->state.disk_count;
+    stream->end_sync_list = calloc(stream->end_syncs, sizeof(stream->end_sync_list[0]));
+    check(stream->end_sync_list != NULL);
+    for (unsigned i = 0; i < stream->state.disk_count; i++) {
+        stream->end_sync_list[i].stream = stream;
+        volume_base_sync(stream->volumes[i], &stream->end_sync_list[i].write, end_store_synced);
+    }
+}
+
+static void end_replica_closed(void *arg)
+{
+    struct stream *stream = arg;
+
+    check_magic(stream, STREAM_MAGIC);
+    stream->replica = NULL;
+    end_closed(stream);
+}
+
+static void end_held(struct stream *stream, int error)
+{
+    check(error == 0);
+    if (stream->target != NULL)
+        target_free(stream->target);
+    stream->target = NULL;
+    if (stream->replica != NULL)
+        replica_close(stream->replica, end_replica_closed, stream);
+    else
+        end_closed(stream);
+}
+
+static void end_home(struct stream *stream, int error)
+{
+    (void)error;
+    stream_hold(stream, end_held);
+}
+
+static void end_quiet(void *arg)
+{
+    struct stream *stream = arg;
+
+    check_magic(stream, STREAM_MAGIC);
+    if (stream->end_brings_home && stream->replica != NULL && stream->is_open)
+        stream_wait_drained(stream, end_home);
+    else
+        end_home(stream, 0);
+}
+
+static void end_idle(void *arg)
+{
+    struct stream *stream = arg;
+
+    check_magic(stream, STREAM_MAGIC);
+    if (stream->target != NULL)
+        target_on_quiet(stream->target, end_quiet, stream);
+    else
+        end_quiet(stream);
+}
+
+static void end_begun(struct stream *stream, int error)
+{
+    (void)error;
+    if (stream->source != NULL)
+        source_on_idle(stream->source, end_idle, stream);
+    else
+        end_idle(stream);
+}
+
+void stream_end(struct stream *stream, bool save_dirty, bool bring_home, stream_done_fn done_cb,
+                void *arg)
+{
+    check(!stream->is_ending && stream->end_cb == NULL);
+    stream->is_ending = true;
+    stream->end_cb = done_cb;
+    stream->end_arg = arg;
+    stream->end_saves_dirty = save_dirty;
+    stream->end_brings_home = bring_home;
+    stream_step_fn waits[] = {stream->closed_cb, stream->drained_cb};
+
+    stream->closed_cb = stream->drained_cb = NULL;
+    stream_disconnect(stream);
+    if (stream->source != NULL)
+        source_stop(stream->source);
+    for (unsigned i = 0; i < ARRAY_COUNT(waits); i++)
+        if (waits[i] != NULL)
+            waits[i](stream, -ECANCELED);
+    stream_wait_rest(stream, end_begun);
+}
+
+void stream_free(struct stream *stream)
+{
+    if (stream == NULL)
+        return;
+    check_magic(stream, STREAM_MAGIC);
+    check(stream->step_count == 0 && stream->replica == NULL && stream->source == NULL);
+    state_file_close(stream->state_file);
+    stream->magic = 0;
+    free(stream);
+}
+
+struct remover {
+    struct loop *loop;
+    const char *folder;
+    unsigned depth;
+    int error;
+};
+
+static int remove_folder(struct loop *loop, const char *folder, unsigned depth);
+
+static void remove_entry(void *arg, const char *name)
+{
+    struct remover *remover = arg;
+    char path[512];
+
+    snprintf(path, sizeof(path), "%s/%s", remover->folder, name);
+    int error = io_unlink(remover->loop, path);
+
+    if (error != 0 && error != -ENOENT && remover->depth > 0)
+        error = remove_folder(remover->loop, path, remover->depth - 1);
+    if (error != 0 && error != -ENOENT)
+        remover->error = error;
+}
+
+static int remove_folder(struct loop *loop, const char *folder, unsigned depth)
+{
+    struct remover remover = {.loop = loop, .folder = folder, .depth = depth};
+    int error = io_dir_list(loop, folder, remove_entry, &remover);
+
+    if (error == -ENOENT)
+        return 0;
+    if (error == 0)
+        error = remover.error;
+    return error == 0 ? io_unlink(loop, folder) : error;
+}
+
+int stream_remove_files(struct loop *loop, const char *folder)
+{
+    return remove_folder(loop, folder, 2);
+}
