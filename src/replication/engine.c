@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/log.h"
-#include "replication/handshake.h"
+#include "replication/meeting.h"
 #include "replication/reprotect.h"
 #include "replication/site_id.h"
 #include "replication/stream_life.h"
@@ -163,7 +163,7 @@ static void peer_up(void *arg)
         struct stream *stream = list_entry(node, struct stream, node);
 
         if (stream->link == peer->link)
-            handshake_link_up(stream);
+            meeting_link_up(stream);
     }
     engine->callbacks.peer_cb(engine->callbacks.arg, peer->name, true, "");
 }
@@ -182,7 +182,7 @@ static void peer_down(void *arg, const char *why)
         struct stream *stream = list_entry(node, struct stream, node);
 
         if (stream->link == peer->link)
-            handshake_link_down(stream);
+            meeting_link_down(stream);
     }
     engine->callbacks.peer_cb(engine->callbacks.arg, peer->name, false, why);
 }
@@ -191,7 +191,7 @@ static bool stream_takes(struct stream *stream, const struct link_frame_in *fram
 {
     switch (frame->type) {
     case STREAM_HELLO:
-        return handshake_hello(stream, frame, why);
+        return meeting_hello(stream, frame, why);
     case STREAM_DATA:
     case STREAM_HOLE:
     case STREAM_CUT:

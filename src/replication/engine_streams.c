@@ -13,7 +13,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "replication/failover.h"
-#include "replication/handshake.h"
+#include "replication/meeting.h"
 #include "replication/reprotect.h"
 #include "replication/stream_life.h"
 
@@ -55,7 +55,7 @@ static void stream_change_told(void *arg, struct stream *stream)
 static void stream_role_told(void *arg, struct stream *stream)
 {
     check_magic((struct engine *)arg, ENGINE_MAGIC);
-    handshake_again(stream);
+    meeting_again(stream);
 }
 
 static bool stream_is_exported(void *arg, struct stream *stream)
@@ -183,7 +183,7 @@ static void stream_opened(struct stream *stream, int error)
         return;
     }
     if (link_is_up(stream->link))
-        handshake_link_up(stream);
+        meeting_link_up(stream);
 }
 
 static int gather_disks(struct engine *engine, const struct engine_stream_options *options,

@@ -2,7 +2,7 @@
 /*
  * One stream at one site: a group or a lone pair. This unit holds its parts together: durable
  * state, tracking, source, replica, target; and says who may write. Beginning and end:
- * stream_life.c. What it becomes: handshake.c (meeting the peer), failover.c, reprotect.c.
+ * stream_life.c. What it becomes: meeting.c (meeting the peer), failover.c, reprotect.c.
  * They change `state`, call stream_save(), and act when it is durable.
  */
 #ifndef REPLICATION_STREAM_H

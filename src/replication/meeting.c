@@ -8,7 +8,7 @@
  *   4. The peer's newest (generation, epoch) is remembered; a peer that shows less than it once had
  *      was restored from an old copy: nothing is shipped to it.
  */
-#include "replication/handshake.h"
+#include "replication/meeting.h"
 
 #include <errno.h>
 #include <string.h>
@@ -112,7 +112,7 @@ static void receive(struct stream *stream)
 static void adopted(struct stream *stream, int error)
 {
     if (error == 0)
-        handshake_again(stream);
+        meeting_again(stream);
 }
 
 static void adopt(struct stream *stream, const struct generation_line *theirs)
@@ -125,7 +125,7 @@ static void adopt(struct stream *stream, const struct generation_line *theirs)
 static void fenced(struct stream *stream, int error)
 {
     if (error == 0)
-        handshake_again(stream);
+        meeting_again(stream);
 }
 
 static void fence(struct stream *stream, const char *why)
@@ -221,7 +221,7 @@ static void decide(struct stream *stream)
 
 /* --- events ---------------------------------------------------------------------------------- */
 
-void handshake_link_up(struct stream *stream)
+void meeting_link_up(struct stream *stream)
 {
     stream->is_link_up = true;
     stream->has_hello = false;
@@ -229,7 +229,7 @@ void handshake_link_up(struct stream *stream)
     stream_changed(stream);
 }
 
-void handshake_link_down(struct stream *stream)
+void meeting_link_down(struct stream *stream)
 {
     stream->is_link_up = stream->has_hello = false;
     stream_disconnect(stream);
@@ -239,19 +239,19 @@ void handshake_link_down(struct stream *stream)
     stream_changed(stream);
 }
 
-void handshake_opened(struct stream *stream)
+void meeting_opened(struct stream *stream)
 {
     stream_send_hello(stream);
     decide(stream);
 }
 
-void handshake_again(struct stream *stream)
+void meeting_again(struct stream *stream)
 {
     stream_send_hello(stream);
     decide(stream);
 }
 
-bool handshake_hello(struct stream *stream, const struct link_frame_in *frame, struct err *why)
+bool meeting_hello(struct stream *stream, const struct link_frame_in *frame, struct err *why)
 {
     struct stream_hello hello;
 

@@ -4,18 +4,18 @@
  * generation.h decides, and here the decision becomes deeds: ship, receive, adopt, fence, wait, run
  * a reprotect again, refuse. It happens again whenever either side's role changes.
  */
-#ifndef REPLICATION_HANDSHAKE_H
-#define REPLICATION_HANDSHAKE_H
+#ifndef REPLICATION_MEETING_H
+#define REPLICATION_MEETING_H
 
 #include "replication/stream.h"
 
-void handshake_link_up(struct stream *stream);
-void handshake_link_down(struct stream *stream);
+void meeting_link_up(struct stream *stream);
+void meeting_link_down(struct stream *stream);
 /* The stream is open while the link may be up already. */
-void handshake_opened(struct stream *stream);
+void meeting_opened(struct stream *stream);
 /* False: malformed. */
-bool handshake_hello(struct stream *stream, const struct link_frame_in *frame, struct err *why);
+bool meeting_hello(struct stream *stream, const struct link_frame_in *frame, struct err *why);
 /* Our role changed, durably: tell the peer and decide anew. */
-void handshake_again(struct stream *stream);
+void meeting_again(struct stream *stream);
 
 #endif
