@@ -27,7 +27,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "nbd/handshake.h"
+#include "nbd/nbd_handshake.h"
 #include "nbd/transmission.h"
 
 enum {
@@ -57,7 +57,7 @@ struct connection {
     char peer[64];
     struct loop_task turn;
     struct loop_timer timer; /* of the handshake, then of draining */
-    struct handshake handshake;
+    struct nbd_handshake handshake;
     struct reply greeting; /* carries the handshake's output */
     bool is_greeting_sent;
     struct transmission transmission; /* from OPEN on */
@@ -137,7 +137,7 @@ static void end_user(struct export_user *user)
 
 static void send_handshake(struct connection *connection)
 {
-    struct handshake *handshake = &connection->handshake;
+    struct nbd_handshake *handshake = &connection->handshake;
 
     if (handshake->out_bytes == 0)
         return;
@@ -159,14 +159,14 @@ static void handshake_sent(struct reply *reply)
 
 static void begin_transmission(struct connection *connection)
 {
-    struct handshake *handshake = &connection->handshake;
+    struct nbd_handshake *handshake = &connection->handshake;
 
     connection->state = CONNECTION_OPEN;
     loop_timer_cancel(connection->options.loop, &connection->timer);
     export_attach(handshake->export, &connection->user);
     transmission_init(&connection->transmission, handshake->export, connection->options.pool,
                       &connection->replies, handshake->has_structured_replies,
-                      handshake_has_allocation(handshake));
+                      nbd_handshake_has_allocation(handshake));
     transmission_set_wake(&connection->transmission, wake, connection);
     connection->has_transmission = true;
 }
@@ -175,25 +175,25 @@ static void begin_transmission(struct connection *connection)
 static bool consume_option(struct connection *connection)
 {
     size_t consumed;
-    enum handshake_result result;
+    enum nbd_handshake_result result;
 
     if (!connection->is_greeting_sent)
         return false; /* one answer at a time: output stays bounded */
-    result = handshake_step(&connection->handshake, connection->buffer + connection->begin,
-                            connection->end - connection->begin, &consumed);
+    result = nbd_handshake_step(&connection->handshake, connection->buffer + connection->begin,
+                                connection->end - connection->begin, &consumed);
     connection->begin += consumed;
-    if (result == HANDSHAKE_BROKEN) {
+    if (result == NBD_HANDSHAKE_BROKEN) {
         break_connection(connection, connection->handshake.reason);
         return false;
     }
     send_handshake(connection);
-    if (result == HANDSHAKE_TRANSMISSION)
+    if (result == NBD_HANDSHAKE_TRANSMISSION)
         begin_transmission(connection);
-    if (result == HANDSHAKE_GOODBYE) {
+    if (result == NBD_HANDSHAKE_GOODBYE) {
         connection->state = CONNECTION_DRAINING;
         return false;
     }
-    return result != HANDSHAKE_MORE;
+    return result != NBD_HANDSHAKE_MORE;
 }
 
 static void consume_requests(struct connection *connection)
@@ -317,7 +317,7 @@ static void close_connection(struct connection *connection)
 
     if (connection->has_transmission)
         transmission_fini(&connection->transmission);
-    handshake_fini(&connection->handshake);
+    nbd_handshake_fini(&connection->handshake);
     export_detach(&connection->user);
     loop_timer_cancel(options.loop, &connection->timer);
     io_socket_close(options.loop, options.socket);
@@ -359,7 +359,8 @@ int connection_new(const struct connection_options *options, struct list **ret_n
     export_user_init(&connection->user, end_user);
     reply_queue_init(&connection->replies, options->loop, options->socket, wake, connection);
     connection->buffer = malloc(RECEIVE_BYTES);
-    if (connection->buffer == NULL || handshake_init(&connection->handshake, options->exports)) {
+    if (connection->buffer == NULL ||
+        nbd_handshake_init(&connection->handshake, options->exports)) {
         free(connection->buffer);
         free(connection);
         return -ENOMEM;

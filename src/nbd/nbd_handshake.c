@@ -13,7 +13,7 @@
  *   3. No export is touched before GO or EXPORT_NAME succeeded.
  *   4. SET_META_CONTEXT forgets the earlier selection also when it fails.
  */
-#include "nbd/handshake.h"
+#include "nbd/nbd_handshake.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -37,7 +37,7 @@ struct option {
 };
 
 /* Room for one reply; commit_reply() counts what was put. */
-static int reserve_reply(struct handshake *handshake, struct bytes_writer *ret_writer)
+static int reserve_reply(struct nbd_handshake *handshake, struct bytes_writer *ret_writer)
 {
     size_t wanted = handshake->out_bytes + REPLY_BYTES_MAX;
 
@@ -57,44 +57,46 @@ static int reserve_reply(struct handshake *handshake, struct bytes_writer *ret_w
     return 0;
 }
 
-static enum handshake_result commit_reply(struct handshake *handshake,
-                                          const struct bytes_writer *writer)
+static enum nbd_handshake_result commit_reply(struct nbd_handshake *handshake,
+                                              const struct bytes_writer *writer)
 {
     check(!writer->failed);
     handshake->out_bytes = (size_t)(writer->at - handshake->out);
     check(handshake->out_bytes <= handshake->out_size);
-    return HANDSHAKE_NEXT;
+    return NBD_HANDSHAKE_NEXT;
 }
 
-static enum handshake_result send_reply(struct handshake *handshake, const struct option *option,
-                                        uint32_t type, const char *text)
+static enum nbd_handshake_result send_reply(struct nbd_handshake *handshake,
+                                            const struct option *option, uint32_t type,
+                                            const char *text)
 {
     struct bytes_writer writer;
 
     if (reserve_reply(handshake, &writer) != 0)
-        return HANDSHAKE_BROKEN;
+        return NBD_HANDSHAKE_BROKEN;
     nbd_encode_option_reply(&writer, option->type, type, text, text ? (uint32_t)strlen(text) : 0);
     return commit_reply(handshake, &writer);
 }
 
-static enum handshake_result send_ack(struct handshake *handshake, const struct option *option)
+static enum nbd_handshake_result send_ack(struct nbd_handshake *handshake,
+                                          const struct option *option)
 {
     return send_reply(handshake, option, NBD_REP_ACK, NULL);
 }
 
-__attribute__((format(printf, 2, 3))) static enum handshake_result
-refuse_client(struct handshake *handshake, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static enum nbd_handshake_result
+refuse_client(struct nbd_handshake *handshake, const char *format, ...)
 {
     va_list args;
 
     va_start(args, format);
     vsnprintf(handshake->reason, sizeof(handshake->reason), format, args);
     va_end(args);
-    return HANDSHAKE_BROKEN;
+    return NBD_HANDSHAKE_BROKEN;
 }
 
-static enum handshake_result take_export_name(struct handshake *handshake,
-                                              const struct option *option)
+static enum nbd_handshake_result take_export_name(struct nbd_handshake *handshake,
+                                                  const struct option *option)
 {
     const char *name = (const char *)option->bytes;
     char shown[64];
@@ -106,23 +108,25 @@ static enum handshake_result take_export_name(struct handshake *handshake,
         return refuse_client(handshake, "no export of the name '%s'",
                              log_escape(name, option->length, shown, sizeof(shown)));
     if (reserve_reply(handshake, &writer) != 0)
-        return HANDSHAKE_BROKEN;
+        return NBD_HANDSHAKE_BROKEN;
     nbd_encode_export_name_reply(&writer, export->size_bytes,
                                  export_flags(export, handshake->has_structured_replies),
                                  handshake->has_no_zeroes);
     commit_reply(handshake, &writer);
     handshake->export = export;
-    return HANDSHAKE_TRANSMISSION;
+    return NBD_HANDSHAKE_TRANSMISSION;
 }
 
-static enum handshake_result take_abort(struct handshake *handshake, const struct option *option)
+static enum nbd_handshake_result take_abort(struct nbd_handshake *handshake,
+                                            const struct option *option)
 {
-    enum handshake_result result = send_ack(handshake, option);
+    enum nbd_handshake_result result = send_ack(handshake, option);
 
-    return result == HANDSHAKE_NEXT ? HANDSHAKE_GOODBYE : result;
+    return result == NBD_HANDSHAKE_NEXT ? NBD_HANDSHAKE_GOODBYE : result;
 }
 
-static enum handshake_result take_list(struct handshake *handshake, const struct option *option)
+static enum nbd_handshake_result take_list(struct nbd_handshake *handshake,
+                                           const struct option *option)
 {
     const struct list *exports = handshake->exports;
 
@@ -133,21 +137,22 @@ static enum handshake_result take_list(struct handshake *handshake, const struct
         struct bytes_writer writer;
 
         if (reserve_reply(handshake, &writer) != 0)
-            return HANDSHAKE_BROKEN;
+            return NBD_HANDSHAKE_BROKEN;
         nbd_encode_server_reply(&writer, export->name, export->description);
         commit_reply(handshake, &writer);
     }
     return send_ack(handshake, option);
 }
 
-static enum handshake_result take_starttls(struct handshake *handshake, const struct option *option)
+static enum nbd_handshake_result take_starttls(struct nbd_handshake *handshake,
+                                               const struct option *option)
 {
     if (option->length > 0)
         return send_reply(handshake, option, NBD_REP_ERR_INVALID, "STARTTLS takes no data");
     return send_reply(handshake, option, NBD_REP_ERR_UNSUP, "TLS is not offered");
 }
 
-static int send_infos(struct handshake *handshake, const struct option *option,
+static int send_infos(struct nbd_handshake *handshake, const struct option *option,
                       const struct nbd_export *export, const struct nbd_info_request *request)
 {
     struct bytes_writer writer;
@@ -165,11 +170,12 @@ static int send_infos(struct handshake *handshake, const struct option *option,
     return 0;
 }
 
-static enum handshake_result take_info(struct handshake *handshake, const struct option *option)
+static enum nbd_handshake_result take_info(struct nbd_handshake *handshake,
+                                           const struct option *option)
 {
     struct nbd_info_request request;
     struct nbd_export *export;
-    enum handshake_result result;
+    enum nbd_handshake_result result;
 
     if (nbd_info_request_decode(option->bytes, option->length, &request) != 0)
         return send_reply(handshake, option, NBD_REP_ERR_INVALID, "malformed option");
@@ -177,16 +183,16 @@ static enum handshake_result take_info(struct handshake *handshake, const struct
     if (export == NULL)
         return send_reply(handshake, option, NBD_REP_ERR_UNKNOWN, "no export of this name");
     if (send_infos(handshake, option, export, &request) != 0)
-        return HANDSHAKE_BROKEN;
+        return NBD_HANDSHAKE_BROKEN;
     result = send_ack(handshake, option);
-    if (option->type == NBD_OPT_INFO || result != HANDSHAKE_NEXT)
+    if (option->type == NBD_OPT_INFO || result != NBD_HANDSHAKE_NEXT)
         return result;
     handshake->export = export;
-    return HANDSHAKE_TRANSMISSION;
+    return NBD_HANDSHAKE_TRANSMISSION;
 }
 
-static enum handshake_result take_structured_reply(struct handshake *handshake,
-                                                   const struct option *option)
+static enum nbd_handshake_result take_structured_reply(struct nbd_handshake *handshake,
+                                                       const struct option *option)
 {
     if (option->length > 0)
         return send_reply(handshake, option, NBD_REP_ERR_INVALID, "STRUCTURED_REPLY takes no data");
@@ -196,8 +202,8 @@ static enum handshake_result take_structured_reply(struct handshake *handshake,
     return send_ack(handshake, option);
 }
 
-static enum handshake_result take_meta_context(struct handshake *handshake,
-                                               const struct option *option)
+static enum nbd_handshake_result take_meta_context(struct nbd_handshake *handshake,
+                                                   const struct option *option)
 {
     bool is_set = option->type == NBD_OPT_SET_META_CONTEXT;
     struct nbd_meta_request request;
@@ -222,7 +228,7 @@ static enum handshake_result take_meta_context(struct handshake *handshake,
     if (is_set)
         handshake->meta_export_serial = export->serial;
     if (reserve_reply(handshake, &writer) != 0)
-        return HANDSHAKE_BROKEN;
+        return NBD_HANDSHAKE_BROKEN;
     nbd_encode_meta_reply(&writer, option->type, is_set ? CONTEXT_ID_ALLOCATION : 0);
     commit_reply(handshake, &writer);
     return send_ack(handshake, option);
@@ -230,7 +236,7 @@ static enum handshake_result take_meta_context(struct handshake *handshake,
 
 struct option_rule {
     uint32_t type;
-    enum handshake_result (*take)(struct handshake *handshake, const struct option *option);
+    enum nbd_handshake_result (*take)(struct nbd_handshake *handshake, const struct option *option);
 };
 
 static const struct option_rule option_rules[] = {
@@ -245,17 +251,19 @@ static const struct option_rule option_rules[] = {
     {NBD_OPT_SET_META_CONTEXT, take_meta_context},
 };
 
-static enum handshake_result take_option(struct handshake *handshake, const struct option *option)
+static enum nbd_handshake_result take_option(struct nbd_handshake *handshake,
+                                             const struct option *option)
 {
-    if (++handshake->option_count > HANDSHAKE_OPTIONS_MAX)
-        return refuse_client(handshake, "more than %d options", HANDSHAKE_OPTIONS_MAX);
+    if (++handshake->option_count > NBD_HANDSHAKE_OPTIONS_MAX)
+        return refuse_client(handshake, "more than %d options", NBD_HANDSHAKE_OPTIONS_MAX);
     for (unsigned i = 0; i < ARRAY_COUNT(option_rules); i++)
         if (option_rules[i].type == option->type)
             return option_rules[i].take(handshake, option);
     return send_reply(handshake, option, NBD_REP_ERR_UNSUP, "unknown option");
 }
 
-static enum handshake_result take_client_flags(struct handshake *handshake, const uint8_t *bytes)
+static enum nbd_handshake_result take_client_flags(struct nbd_handshake *handshake,
+                                                   const uint8_t *bytes)
 {
     uint32_t flags = get_be32(bytes);
 
@@ -263,14 +271,14 @@ static enum handshake_result take_client_flags(struct handshake *handshake, cons
         return refuse_client(handshake, "unknown client flags 0x%x", flags);
     handshake->has_client_flags = true;
     handshake->has_no_zeroes = flags & NBD_NO_ZEROES;
-    return HANDSHAKE_NEXT;
+    return NBD_HANDSHAKE_NEXT;
 }
 
-int handshake_init(struct handshake *handshake, const struct list *exports)
+int nbd_handshake_init(struct nbd_handshake *handshake, const struct list *exports)
 {
     struct bytes_writer writer;
 
-    *handshake = (struct handshake){.exports = exports};
+    *handshake = (struct nbd_handshake){.exports = exports};
     if (reserve_reply(handshake, &writer) != 0)
         return -ENOMEM;
     nbd_encode_greeting(&writer, NBD_FIXED_NEWSTYLE | NBD_NO_ZEROES);
@@ -278,14 +286,14 @@ int handshake_init(struct handshake *handshake, const struct list *exports)
     return 0;
 }
 
-void handshake_fini(struct handshake *handshake)
+void nbd_handshake_fini(struct nbd_handshake *handshake)
 {
     free(handshake->out);
-    *handshake = (struct handshake){0};
+    *handshake = (struct nbd_handshake){0};
 }
 
-enum handshake_result handshake_step(struct handshake *handshake, const uint8_t *bytes,
-                                     size_t length, size_t *ret_consumed)
+enum nbd_handshake_result nbd_handshake_step(struct nbd_handshake *handshake, const uint8_t *bytes,
+                                             size_t length, size_t *ret_consumed)
 {
     struct nbd_option_header header;
     struct option option;
@@ -295,12 +303,12 @@ enum handshake_result handshake_step(struct handshake *handshake, const uint8_t 
     *ret_consumed = 0;
     if (!handshake->has_client_flags) {
         if (length < NBD_CLIENT_FLAGS_BYTES)
-            return HANDSHAKE_MORE;
+            return NBD_HANDSHAKE_MORE;
         *ret_consumed = NBD_CLIENT_FLAGS_BYTES;
         return take_client_flags(handshake, bytes);
     }
     if (length < NBD_OPTION_HEADER_BYTES)
-        return HANDSHAKE_MORE;
+        return NBD_HANDSHAKE_MORE;
     if (nbd_option_header_decode(bytes, &header) != 0)
         return refuse_client(handshake, "an option without its magic");
     length_max = header.option == NBD_OPT_EXPORT_NAME ? NBD_NAME_BYTES_MAX : NBD_OPTION_BYTES_MAX;
@@ -308,13 +316,13 @@ enum handshake_result handshake_step(struct handshake *handshake, const uint8_t 
         return refuse_client(handshake, "option %u of %u bytes, more than %u", header.option,
                              header.length, length_max);
     if (length - NBD_OPTION_HEADER_BYTES < header.length)
-        return HANDSHAKE_MORE;
+        return NBD_HANDSHAKE_MORE;
     *ret_consumed = NBD_OPTION_HEADER_BYTES + header.length;
     option = (struct option){header.option, bytes + NBD_OPTION_HEADER_BYTES, header.length};
     return take_option(handshake, &option);
 }
 
-bool handshake_has_allocation(const struct handshake *handshake)
+bool nbd_handshake_has_allocation(const struct nbd_handshake *handshake)
 {
     check(handshake->export != NULL && handshake->export->serial != 0);
     return handshake->meta_export_serial == handshake->export->serial;

@@ -3,22 +3,22 @@
  * The handshake of one connection as a state machine: it takes bytes, gives bytes, and says what
  * follows. No I/O, no time; the connection owns those.
  */
-#ifndef NBD_HANDSHAKE_H
-#define NBD_HANDSHAKE_H
+#ifndef NBD_NBD_HANDSHAKE_H
+#define NBD_NBD_HANDSHAKE_H
 
 #include "nbd/export.h"
 
-enum { HANDSHAKE_OPTIONS_MAX = 64 };
+enum { NBD_HANDSHAKE_OPTIONS_MAX = 64 };
 
-enum handshake_result {
-    HANDSHAKE_MORE,         /* more bytes are needed; nothing was consumed */
-    HANDSHAKE_NEXT,         /* one message was consumed; ask again */
-    HANDSHAKE_TRANSMISSION, /* `export` is chosen */
-    HANDSHAKE_GOODBYE,      /* the client asked to end */
-    HANDSHAKE_BROKEN,       /* the connection must end; `reason` says why */
+enum nbd_handshake_result {
+    NBD_HANDSHAKE_MORE,         /* more bytes are needed; nothing was consumed */
+    NBD_HANDSHAKE_NEXT,         /* one message was consumed; ask again */
+    NBD_HANDSHAKE_TRANSMISSION, /* `export` is chosen */
+    NBD_HANDSHAKE_GOODBYE,      /* the client asked to end */
+    NBD_HANDSHAKE_BROKEN,       /* the connection must end; `reason` says why */
 };
 
-struct handshake {
+struct nbd_handshake {
     const struct list *exports; /* struct nbd_export */
     bool has_client_flags, has_no_zeroes;
     bool has_structured_replies;
@@ -32,11 +32,11 @@ struct handshake {
 };
 
 /* Makes the greeting. 0 or -ENOMEM. */
-int handshake_init(struct handshake *handshake, const struct list *exports);
-void handshake_fini(struct handshake *handshake);
-enum handshake_result handshake_step(struct handshake *handshake, const uint8_t *bytes,
-                                     size_t length, size_t *ret_consumed);
-/* After HANDSHAKE_TRANSMISSION: may BLOCK_STATUS be asked? */
-bool handshake_has_allocation(const struct handshake *handshake);
+int nbd_handshake_init(struct nbd_handshake *handshake, const struct list *exports);
+void nbd_handshake_fini(struct nbd_handshake *handshake);
+enum nbd_handshake_result nbd_handshake_step(struct nbd_handshake *handshake, const uint8_t *bytes,
+                                             size_t length, size_t *ret_consumed);
+/* After NBD_HANDSHAKE_TRANSMISSION: may BLOCK_STATUS be asked? */
+bool nbd_handshake_has_allocation(const struct nbd_handshake *handshake);
 
 #endif

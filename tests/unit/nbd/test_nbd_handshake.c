@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/check.h"
-#include "nbd/handshake.h"
+#include "nbd/nbd_handshake.h"
 #include "wire/nbd_options.h"
 
 static void never_submit(void *arg, struct volume_request *request)
@@ -29,7 +29,7 @@ static const struct nbd_export_ops no_ops = {never_submit, never_extents};
 struct world {
     struct list exports;
     struct nbd_export *disk, *other;
-    struct handshake handshake;
+    struct nbd_handshake handshake;
 };
 
 static struct nbd_export *add_export(struct world *world, const char *name, uint64_t serial)
@@ -49,10 +49,11 @@ static void begin(struct world *world)
     static const uint8_t flags[4] = {0, 0, 0, NBD_FIXED_NEWSTYLE | NBD_NO_ZEROES};
     size_t consumed;
 
-    assert_int_equal(handshake_init(&world->handshake, &world->exports), 0);
+    assert_int_equal(nbd_handshake_init(&world->handshake, &world->exports), 0);
     assert_int_equal(world->handshake.out_bytes, NBD_GREETING_BYTES);
     world->handshake.out_bytes = 0;
-    assert_int_equal(handshake_step(&world->handshake, flags, 4, &consumed), HANDSHAKE_NEXT);
+    assert_int_equal(nbd_handshake_step(&world->handshake, flags, 4, &consumed),
+                     NBD_HANDSHAKE_NEXT);
     assert_int_equal(consumed, 4);
 }
 
@@ -71,7 +72,7 @@ static int teardown(void **state)
 {
     struct world *world = *state;
 
-    handshake_fini(&world->handshake);
+    nbd_handshake_fini(&world->handshake);
     export_free(world->disk);
     export_free(world->other);
     free(world);
@@ -80,7 +81,7 @@ static int teardown(void **state)
 
 /* Feeds one option; the type of its final reply, 0 when there is none. */
 static uint32_t feed(struct world *world, uint32_t type, const uint8_t *bytes, uint32_t length,
-                     enum handshake_result *ret_result)
+                     enum nbd_handshake_result *ret_result)
 {
     uint8_t message[8192];
     struct bytes_writer writer = {message, sizeof(message), false};
@@ -94,12 +95,12 @@ static uint32_t feed(struct world *world, uint32_t type, const uint8_t *bytes, u
     bytes_put(&writer, bytes, length);
     size = (size_t)(writer.at - message);
     for (size_t cut = 0; cut < size; cut++) {
-        assert_int_equal(handshake_step(&world->handshake, message, cut, &consumed),
-                         HANDSHAKE_MORE);
+        assert_int_equal(nbd_handshake_step(&world->handshake, message, cut, &consumed),
+                         NBD_HANDSHAKE_MORE);
         assert_int_equal(consumed, 0);
     }
-    *ret_result = handshake_step(&world->handshake, message, size, &consumed);
-    if (*ret_result == HANDSHAKE_BROKEN)
+    *ret_result = nbd_handshake_step(&world->handshake, message, size, &consumed);
+    if (*ret_result == NBD_HANDSHAKE_BROKEN)
         return 0;
     assert_int_equal(consumed, size);
     reader = (struct bytes_reader){world->handshake.out, world->handshake.out_bytes, false};
@@ -149,7 +150,7 @@ enum { OPTION_KINDS = 11 };
 static bool step(struct world *world, unsigned kind, bool *is_structured, bool *is_meta)
 {
     uint8_t bytes[4096] = {0};
-    enum handshake_result result;
+    enum nbd_handshake_result result;
     uint32_t length;
 
     switch (kind) {
@@ -189,7 +190,7 @@ static bool step(struct world *world, unsigned kind, bool *is_structured, bool *
     case 7:
         length = info_bytes(bytes, "disk");
         assert_int_equal(feed(world, NBD_OPT_INFO, bytes, length, &result), NBD_REP_ACK);
-        assert_int_equal(result, HANDSHAKE_NEXT);
+        assert_int_equal(result, NBD_HANDSHAKE_NEXT);
         return true;
     case 8:
         assert_int_equal(feed(world, NBD_OPT_LIST, bytes, 1, &result), NBD_REP_ERR_INVALID);
@@ -199,7 +200,7 @@ static bool step(struct world *world, unsigned kind, bool *is_structured, bool *
         return true;
     default:
         assert_int_equal(feed(world, NBD_OPT_ABORT, NULL, 0, &result), NBD_REP_ACK);
-        assert_int_equal(result, HANDSHAKE_GOODBYE);
+        assert_int_equal(result, NBD_HANDSHAKE_GOODBYE);
         return false;
     }
 }
@@ -213,7 +214,7 @@ static void test_every_order(void **state)
     for (unsigned number = 0; number < OPTION_KINDS * OPTION_KINDS * OPTION_KINDS * OPTION_KINDS;
          number++) {
         bool is_structured = false, is_meta = false, is_open = true;
-        enum handshake_result result;
+        enum nbd_handshake_result result;
 
         begin(world);
         for (unsigned rest = number, i = 0; i < 4 && is_open; i++, rest /= OPTION_KINDS)
@@ -224,12 +225,12 @@ static void test_every_order(void **state)
                                  NBD_REP_ACK);
             else
                 feed(world, NBD_OPT_EXPORT_NAME, (const uint8_t *)"disk", 4, &result);
-            assert_int_equal(result, HANDSHAKE_TRANSMISSION);
+            assert_int_equal(result, NBD_HANDSHAKE_TRANSMISSION);
             assert_ptr_equal(world->handshake.export, world->disk);
             assert_int_equal(world->handshake.has_structured_replies, is_structured);
-            assert_int_equal(handshake_has_allocation(&world->handshake), is_meta);
+            assert_int_equal(nbd_handshake_has_allocation(&world->handshake), is_meta);
         }
-        handshake_fini(&world->handshake);
+        nbd_handshake_fini(&world->handshake);
     }
 }
 
@@ -237,19 +238,19 @@ static void test_breaking(void **state)
 {
     struct world *world = *state;
     uint8_t bytes[NBD_OPTION_HEADER_BYTES] = {0};
-    enum handshake_result result;
+    enum nbd_handshake_result result;
     size_t consumed;
 
     begin(world);
     feed(world, NBD_OPT_EXPORT_NAME, (const uint8_t *)"no\nbody", 7, &result);
-    assert_int_equal(result, HANDSHAKE_BROKEN);
+    assert_int_equal(result, NBD_HANDSHAKE_BROKEN);
     assert_null(strchr(world->handshake.reason, '\n'));
-    handshake_fini(&world->handshake);
+    nbd_handshake_fini(&world->handshake);
 
     begin(world);
-    assert_int_equal(handshake_step(&world->handshake, bytes, sizeof(bytes), &consumed),
-                     HANDSHAKE_BROKEN);
-    handshake_fini(&world->handshake);
+    assert_int_equal(nbd_handshake_step(&world->handshake, bytes, sizeof(bytes), &consumed),
+                     NBD_HANDSHAKE_BROKEN);
+    nbd_handshake_fini(&world->handshake);
 
     for (unsigned i = 0; i < 3; i++) {
         static const uint32_t lengths[] = {NBD_OPTION_BYTES_MAX + 1, UINT32_C(1) << 31, UINT32_MAX};
@@ -258,9 +259,9 @@ static void test_breaking(void **state)
         put_be64(bytes, NBD_OPTION_MAGIC);
         put_be32(bytes + 8, NBD_OPT_GO);
         put_be32(bytes + 12, lengths[i]);
-        assert_int_equal(handshake_step(&world->handshake, bytes, sizeof(bytes), &consumed),
-                         HANDSHAKE_BROKEN);
-        handshake_fini(&world->handshake);
+        assert_int_equal(nbd_handshake_step(&world->handshake, bytes, sizeof(bytes), &consumed),
+                         NBD_HANDSHAKE_BROKEN);
+        nbd_handshake_fini(&world->handshake);
     }
 }
 
@@ -270,20 +271,21 @@ static void test_unknown_client_flags(void **state)
     static const uint8_t flags[4] = {0, 0, 0, 4};
     size_t consumed;
 
-    assert_int_equal(handshake_init(&world->handshake, &world->exports), 0);
-    assert_int_equal(handshake_step(&world->handshake, flags, 4, &consumed), HANDSHAKE_BROKEN);
+    assert_int_equal(nbd_handshake_init(&world->handshake, &world->exports), 0);
+    assert_int_equal(nbd_handshake_step(&world->handshake, flags, 4, &consumed),
+                     NBD_HANDSHAKE_BROKEN);
 }
 
 static void test_option_limit(void **state)
 {
     struct world *world = *state;
-    enum handshake_result result;
+    enum nbd_handshake_result result;
 
     begin(world);
-    for (unsigned i = 0; i < HANDSHAKE_OPTIONS_MAX; i++)
+    for (unsigned i = 0; i < NBD_HANDSHAKE_OPTIONS_MAX; i++)
         assert_int_equal(feed(world, 99, NULL, 0, &result), NBD_REP_ERR_UNSUP);
     feed(world, 99, NULL, 0, &result);
-    assert_int_equal(result, HANDSHAKE_BROKEN);
+    assert_int_equal(result, NBD_HANDSHAKE_BROKEN);
 }
 
 /* A thousand exports with the longest texts: the listing is whole. */
@@ -292,7 +294,7 @@ static void test_long_listing(void **state)
     struct world *world = *state;
     struct nbd_export *exports[1000];
     char name[EXPORT_TEXT_SIZE];
-    enum handshake_result result;
+    enum nbd_handshake_result result;
     uint8_t bytes[16];
 
     memset(name, 'x', sizeof(name));
@@ -307,8 +309,8 @@ static void test_long_listing(void **state)
     put_be32(bytes + 8, NBD_OPT_LIST);
     put_be32(bytes + 12, 0);
     size_t consumed;
-    assert_int_equal(handshake_step(&world->handshake, bytes, sizeof(bytes), &consumed),
-                     HANDSHAKE_NEXT);
+    assert_int_equal(nbd_handshake_step(&world->handshake, bytes, sizeof(bytes), &consumed),
+                     NBD_HANDSHAKE_NEXT);
     assert_true(world->handshake.out_bytes > 1000 * 280);
     world->handshake.out_bytes = 0;
     assert_int_equal(feed(world, NBD_OPT_LIST, NULL, 0, &result), NBD_REP_ACK);
