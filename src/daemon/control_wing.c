@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Everything of the control wing is made and ended on the control loop's own thread; the main
+ * thread posts what is to be done and waits on a condition variable for the answer.
+ */
+#include "daemon/control_wing.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "api/api.h"
+#include "base/check.h"
+
+struct control_wing {
+    struct loop *loop;
+    struct meta *meta;
+    struct control *control;
+    struct api *api;
+    struct http_server *http;
+    const struct config *config;
+    struct data_wing *data;
+    bool is_quiet;   /* loop's thread: events are dropped */
+    bool is_running; /* main thread */
+    pthread_t thread;
+    struct loop_message message; /* one order at a time */
+    pthread_mutex_t lock;        /* protects is_answered, answer */
+    pthread_cond_t answered;
+    bool is_answered;
+    struct err answer;
+};
+
+static void answer(struct control_wing *wing)
+{
+    pthread_mutex_lock(&wing->lock);
+    wing->is_answered = true;
+    pthread_cond_signal(&wing->answered);
+    pthread_mutex_unlock(&wing->lock);
+}
+
+/* Has run_cb run on the loop and waits until it (or what it began) calls answer(). */
+static void order(struct control_wing *wing, void (*run_cb)(struct loop_message *message))
+{
+    wing->is_answered = false;
+    wing->message.run_cb = run_cb;
+    loop_post(wing->loop, &wing->message);
+    pthread_mutex_lock(&wing->lock);
+    while (!wing->is_answered)
+        pthread_cond_wait(&wing->answered, &wing->lock);
+    pthread_mutex_unlock(&wing->lock);
+}
+
+int control_wing_new(const struct config *config, struct control_wing **ret_wing, struct err *err)
+{
+    struct control_wing *wing = calloc(1, sizeof(*wing));
+    char path[sizeof(config->site.data) + 16];
+    int failed;
+
+    if (wing == NULL)
+        return err_set(err, -ENOMEM, "no memory");
+    wing->config = config;
+    pthread_mutex_init(&wing->lock, NULL);
+    pthread_cond_init(&wing->answered, NULL);
+    snprintf(path, sizeof(path), "%s/site.db", config->site.data);
+    if (mkdir(config->site.data, 0700) != 0 && errno != EEXIST)
+        failed = err_set(err, -errno, "[site] data %s: %s", config->site.data, err_name(errno));
+    else
+        failed = meta_sqlite_open(path, &wing->meta, err);
+    if (failed == 0)
+        failed = loop_new(LOOP_THREADS, &wing->loop, err);
+    if (failed) {
+        control_wing_free(wing);
+        return failed;
+    }
+    *ret_wing = wing;
+    return 0;
+}
+
+struct loop *control_wing_loop(struct control_wing *wing)
+{
+    return wing->loop;
+}
+
+void control_wing_event(void *arg, const struct data_event *event)
+{
+    struct control_wing *wing = arg;
+
+    if (wing->control != NULL && !wing->is_quiet)
+        control_event(wing->control, event);
+}
+
+static void fill_site_options(const struct config *config, struct site_options *options)
+{
+    *options = (struct site_options){
+        .name = config->site.name,
+        .region = config->site.region,
+        .zone = config->site.zone,
+        .peer_count = config->peer_count,
+        .nbd_socket = config->nbd.socket[0] ? config->nbd.socket : NULL,
+        .nbd_listen = config->nbd.listen[0] ? config->nbd.listen : NULL,
+        .group_pairs_max = config->replication.group_pairs_max,
+    };
+    for (unsigned i = 0; i < config->peer_count; i++) {
+        options->peers[i].name = config->peers[i].name;
+        options->peers[i].region = config->peers[i].region;
+        options->peers[i].zone = config->peers[i].zone;
+    }
+}
+
+/* The records are open: the door may open. */
+static void control_started(void *arg)
+{
+    struct control_wing *wing = arg;
+    struct http_server_options options = {
+        .socket_path = wing->config->api.socket,
+        .loop = wing->loop,
+        .route_cb = api_route,
+        .arg = wing->api,
+    };
+
+    if (http_server_new(&options, &wing->http, &wing->answer) < 0)
+        err_wrap(&wing->answer, "[api] socket");
+    answer(wing);
+}
+
+static void start_arrived(struct loop_message *message)
+{
+    struct control_wing *wing = container_of(message, struct control_wing, message);
+    struct site_options options;
+    int failed;
+
+    fill_site_options(wing->config, &options);
+    failed = control_new(wing->loop, wing->meta, data_wing_ops(), wing->data, &options,
+                         &wing->control, &wing->answer);
+    if (failed == 0)
+        failed = api_new(wing->control, &wing->api, &wing->answer);
+    if (failed)
+        answer(wing);
+    else
+        control_start(wing->control, control_started, wing);
+}
+
+static void *run_loop(void *arg)
+{
+    struct control_wing *wing = arg;
+
+    loop_run(wing->loop);
+    return NULL;
+}
+
+int control_wing_run(struct control_wing *wing, struct data_wing *data, struct err *err)
+{
+    int failed;
+
+    wing->data = data;
+    failed = pthread_create(&wing->thread, NULL, run_loop, wing);
+    if (failed)
+        return err_set(err, -failed, "control thread: %s", err_name(failed));
+    wing->is_running = true;
+    order(wing, start_arrived);
+    *err = wing->answer;
+    return err->code;
+}
+
+static void control_stopped(void *arg)
+{
+    struct control_wing *wing = arg;
+
+    wing->is_quiet = true;
+    answer(wing);
+}
+
+static void http_stopped(void *arg)
+{
+    struct control_wing *wing = arg;
+
+    http_server_free(wing->http);
+    wing->http = NULL;
+    control_stop(wing->control, control_stopped, wing);
+}
+
+static void quiesce_arrived(struct loop_message *message)
+{
+    struct control_wing *wing = container_of(message, struct control_wing, message);
+
+    if (wing->control == NULL)
+        answer(wing);
+    else if (wing->http != NULL)
+        http_server_stop(wing->http, http_stopped, wing);
+    else
+        control_stop(wing->control, control_stopped, wing);
+}
+
+void control_wing_quiesce(struct control_wing *wing)
+{
+    if (wing->is_running)
+        order(wing, quiesce_arrived);
+}
+
+static void stop_arrived(struct loop_message *message)
+{
+    struct control_wing *wing = container_of(message, struct control_wing, message);
+
+    api_free(wing->api);
+    control_free(wing->control);
+    wing->api = NULL;
+    wing->control = NULL;
+    loop_stop(wing->loop);
+}
+
+void control_wing_stop(struct control_wing *wing)
+{
+    if (!wing->is_running)
+        return;
+    wing->message.run_cb = stop_arrived;
+    loop_post(wing->loop, &wing->message);
+    pthread_join(wing->thread, NULL);
+    wing->is_running = false;
+}
+
+void control_wing_free(struct control_wing *wing)
+{
+    if (wing == NULL)
+        return;
+    check(!wing->is_running && wing->control == NULL);
+    meta_close(wing->meta);
+    if (wing->loop)
+        loop_free(wing->loop);
+    pthread_cond_destroy(&wing->answered);
+    pthread_mutex_destroy(&wing->lock);
+    free(wing);
+}

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * versod: builds the two wings, tells that it is ready, waits for a signal, ends them in reverse.
+ *
+ *   main thread      configuration, signals
+ *   control thread   metadata, operations, jobs (and libmicrohttpd's own thread at the door)
+ *   data thread      exports, volumes, replication, the link
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <systemd/sd-daemon.h>
+
+#include "base/log.h"
+#include "daemon/control_wing.h"
+
+struct arguments {
+    const char *config;
+    bool only_check;
+};
+
+static int usage(void)
+{
+    fputs("usage: versod --config FILE [--check] [--debug]\n       versod --version\n", stderr);
+    return 2;
+}
+
+/* 0 go on, else the exit status + 1. */
+static int parse_arguments(int argc, char **argv, struct arguments *ret_arguments)
+{
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--version") == 0) {
+            puts("versod " VERSO_VERSION);
+            return 1;
+        }
+        if (strcmp(argv[i], "--check") == 0)
+            ret_arguments->only_check = true;
+        else if (strcmp(argv[i], "--debug") == 0)
+            log_set_level(LOG_DEBUG);
+        else if (strcmp(argv[i], "--config") == 0 && i + 1 < argc)
+            ret_arguments->config = argv[++i];
+        else if (strncmp(argv[i], "--config=", 9) == 0)
+            ret_arguments->config = argv[i] + 9;
+        else
+            return usage() + 1;
+    }
+    return ret_arguments->config ? 0 : usage() + 1;
+}
+
+/* Signals are taken by sigwait() in this thread only; the others inherit the mask. */
+static void block_signals(sigset_t *ret_waited)
+{
+    sigemptyset(ret_waited);
+    sigaddset(ret_waited, SIGTERM);
+    sigaddset(ret_waited, SIGINT);
+    pthread_sigmask(SIG_BLOCK, ret_waited, NULL);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+            log_warning("versod", "the limit of open files stays low: %s", err_name(errno));
+    }
+}
+
+static void run_until_signal(const struct config *config, const sigset_t *waited)
+{
+    int number = 0;
+
+    log_notice("versod", "site %s is ready: API at %s", config->site.name, config->api.socket);
+    sd_notify(0, "READY=1");
+    while (sigwait(waited, &number) != 0)
+        continue;
+    log_notice("versod", "signal %d: stopping", number);
+    sd_notify(0, "STOPPING=1");
+}
+
+static int serve(const struct config *config, const sigset_t *waited, struct err *err)
+{
+    struct control_wing *control = NULL;
+    struct data_wing *data = NULL;
+    int failed = control_wing_new(config, &control, err);
+
+    if (failed == 0)
+        failed = data_wing_new(config, control_wing_loop(control), control_wing_event, control,
+                               &data, err);
+    if (failed == 0)
+        failed = data_wing_run(data, err);
+    if (failed == 0)
+        failed = control_wing_run(control, data, err);
+    if (failed == 0)
+        run_until_signal(config, waited);
+    if (control != NULL)
+        control_wing_quiesce(control);
+    if (data != NULL)
+        data_wing_stop(data);
+    if (control != NULL)
+        control_wing_stop(control);
+    data_wing_free(data);
+    control_wing_free(control);
+    return failed;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    struct config *config = calloc(1, sizeof(*config));
+    struct err err = {0};
+    sigset_t waited;
+    int failed = parse_arguments(argc, argv, &arguments);
+
+    if (failed || config == NULL) {
+        free(config);
+        return failed ? failed - 1 : 1;
+    }
+    block_signals(&waited);
+    failed = config_load(arguments.config, config, &err);
+    if (failed == 0 && arguments.only_check)
+        printf("%s: fine\n", arguments.config);
+    if (failed == 0 && !arguments.only_check) {
+        raise_file_limit();
+        failed = serve(config, &waited, &err);
+    }
+    if (failed)
+        log_error("versod", "%s", err.text);
+    explicit_bzero(config->link.psk, sizeof(config->link.psk));
+    free(config);
+    return failed ? 1 : 0;
+}
