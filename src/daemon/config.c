@@ -269,7 +269,7 @@ static int load_psk(struct config *config, struct err *err)
         length--;
     if (length < 32 || length == CONFIG_PSK_MAX)
         return err_set(err, -EINVAL,
-                       "psk-file %s: the key must have 32 to 511 bytes; make one with: "
+                       "psk-file %s: the key must have 32 to 256 bytes; make one with: "
                        "openssl rand -hex 32",
                        config->link.psk_file);
     config->link.psk_length = (size_t)length;

@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "io/loop.h"
 
-enum { CONFIG_PEERS_MAX = 8, CONFIG_NAME_MAX = 64, CONFIG_PSK_MAX = 512 };
+enum { CONFIG_PEERS_MAX = 8, CONFIG_NAME_MAX = 64, CONFIG_PSK_MAX = 257 };
 
 struct config_peer {
     char name[CONFIG_NAME_MAX];
