@@ -76,6 +76,8 @@ void io_map_close(struct loop *loop, void *at, uint64_t bytes);
 
 /* Namespace; all block. Missing files: -ENOENT. */
 int io_dir_make(struct loop *loop, const char *path); /* an existing one is fine */
+/* The same, and its name survives a power loss: the folder that it lies in is synced. */
+int io_dir_make_durable(struct loop *loop, const char *path);
 int io_dir_sync(struct loop *loop, const char *path);
 int io_dir_list(struct loop *loop, const char *path, void (*entry_cb)(void *arg, const char *name),
                 void *arg);                         /* sorted by name */

@@ -8,6 +8,11 @@
  *   2. An operation has a callback before its implementation sees it.
  *   3. A range does not run past the end of the number line.
  */
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
 #include "base/check.h"
 #include "io/loop_ops.h"
 
@@ -190,6 +195,22 @@ void io_map_close(struct loop *loop, void *at, uint64_t bytes)
 int io_dir_make(struct loop *loop, const char *path)
 {
     return ops_of(loop)->dir_make(loop, path);
+}
+
+int io_dir_make_durable(struct loop *loop, const char *path)
+{
+    char parent[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int error = io_dir_make(loop, path);
+
+    if (error != 0)
+        return error;
+    if (slash == NULL)
+        return io_dir_sync(loop, ".");
+    if ((size_t)(slash - path) >= sizeof(parent))
+        return -ENAMETOOLONG;
+    snprintf(parent, sizeof(parent), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    return io_dir_sync(loop, parent);
 }
 
 int io_dir_sync(struct loop *loop, const char *path)

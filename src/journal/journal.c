@@ -54,7 +54,7 @@ int journal_open(struct loop *loop, const struct journal_options *options,
         list_init(&journal->segments.all);
     }
     if (error == 0) {
-        error = io_dir_make(loop, options->folder);
+        error = io_dir_make_durable(loop, options->folder);
         if (error != 0)
             err_set(err, error, "%s: cannot make it: %s", options->folder, err_name(error));
     }

@@ -232,7 +232,9 @@ void index_release(struct journal_index *index, uint64_t epoch)
         retire(index, index->epochs[count++]);
     }
     index->epoch_count -= count;
-    memmove(index->epochs, index->epochs + count, index->epoch_count * sizeof(index->epochs[0]));
+    if (index->epoch_count > 0)
+        memmove(index->epochs, index->epochs + count,
+                index->epoch_count * sizeof(index->epochs[0]));
 }
 
 void index_forget_after(struct journal_index *index, uint64_t epoch)

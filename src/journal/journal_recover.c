@@ -87,7 +87,8 @@ static int find_segments(struct recovery *recovery)
         error = -ENOMEM;
     if (error != 0)
         return err_set(recovery->err, error, "%s: cannot list: %s", set->folder, err_name(error));
-    qsort(recovery->numbers, recovery->number_count, sizeof(uint64_t), compare_numbers);
+    if (recovery->number_count > 0)
+        qsort(recovery->numbers, recovery->number_count, sizeof(uint64_t), compare_numbers);
     return 0;
 }
 

@@ -46,9 +46,9 @@ static const struct record_field attachment_fields[] = {
         .name = #member, .kind = field_kind, .offset = offsetof(struct replica_record, member),    \
         .size = sizeof(((struct replica_record *)0)->member)                                       \
     }
-#define LOCAL(member)                                                                              \
+#define LOCAL(member, field_kind)                                                                  \
     {                                                                                              \
-        .name = #member, .kind = FIELD_INT, .offset = offsetof(struct replica_record, member),     \
+        .name = #member, .kind = field_kind, .offset = offsetof(struct replica_record, member),    \
         .size = sizeof(((struct replica_record *)0)->member), .is_local = true                     \
     }
 #define COMMON_FIELDS                                                                              \
@@ -60,8 +60,9 @@ static const struct record_field attachment_fields[] = {
         COMMON(rpo_s, FIELD_INT), COMMON(is_rtc, FIELD_BOOL), COMMON(bandwidth_kbit, FIELD_INT),   \
         COMMON(status, FIELD_REPLICA_STATE), COMMON(status_message, FIELD_TEXT),                   \
         COMMON(term, FIELD_INT), COMMON(version, FIELD_INT), COMMON(stream_serial, FIELD_INT),     \
-        COMMON(one_shot_s, FIELD_INT), COMMON(created_s, FIELD_INT), LOCAL(opened_serial),         \
-        LOCAL(last_point_s)
+        COMMON(one_shot_s, FIELD_INT), COMMON(created_s, FIELD_INT),                               \
+        LOCAL(opened_serial, FIELD_INT), LOCAL(last_point_s, FIELD_INT),                           \
+        LOCAL(opened_disks, FIELD_TEXT)
 
 static const struct record_field group_fields[] = {COMMON_FIELDS};
 

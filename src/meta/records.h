@@ -25,6 +25,9 @@ enum {
     RECORD_WORD_SIZE = 64
 };
 
+/* 128 disk ids of 22 characters. */
+enum { RECORD_DISKS_SIZE = 3072 };
+
 struct disk_record {
     char id[RECORD_ID_SIZE];
     char name[RECORD_NAME_SIZE];
@@ -75,8 +78,9 @@ struct replica_record {
     int64_t one_shot_s; /* last one-shot start; 0: never */
     int64_t created_s;
     /* Local. */
-    int64_t opened_serial; /* the stream of this serial is open here; 0: none */
-    int64_t last_point_s;  /* newest recovery point seen, survives the stream */
+    int64_t opened_serial;                /* the stream of this serial is open here; 0: none */
+    int64_t last_point_s;                 /* newest recovery point seen, survives the stream */
+    char opened_disks[RECORD_DISKS_SIZE]; /* its disks in order, each followed by a space */
 };
 
 struct pair_record {

@@ -19,7 +19,7 @@
     "bandwidth_kbit INTEGER NOT NULL, status TEXT NOT NULL, status_message TEXT NOT NULL,"         \
     "term INTEGER NOT NULL, version INTEGER NOT NULL, stream_serial INTEGER NOT NULL,"             \
     "one_shot_s INTEGER NOT NULL, created_s INTEGER NOT NULL,"                                     \
-    "opened_serial INTEGER NOT NULL, last_point_s INTEGER NOT NULL"
+    "opened_serial INTEGER NOT NULL, last_point_s INTEGER NOT NULL, opened_disks TEXT NOT NULL"
 
 static const char *const migrations[] = {
     /* 0 -> 1 */

@@ -16,6 +16,7 @@ static const struct api_error_entry entries[API_ERROR_COUNT] = {
                        "Specified api is not found, please check your url and method."},
     [API_UNSUPPORTED_METHOD] = {"UnsupportedHTTPMethod", 400, "This http method is not supported."},
     [API_REQUEST_TOO_LARGE] = {"RequestTooLarge", 413, "The request is too large."},
+    [API_HEAD_TOO_LARGE] = {"RequestHeaderTooLarge", 431, "The request header is too large."},
     [API_MISSING_NAME] = {"Missing%s", 400, "%s is mandatory for this action."},
     [API_INVALID_NAME] = {"Invalid%s", 400, "Specified parameter %s is not valid."},
     [API_SERVICE_UNAVAILABLE] = {"ServiceUnavailable", 503,

@@ -12,6 +12,7 @@ enum api_error {
     API_NOT_FOUND, /* no such operation */
     API_UNSUPPORTED_METHOD,
     API_REQUEST_TOO_LARGE,
+    API_HEAD_TOO_LARGE,
     API_MISSING_NAME, /* Missing{Name} */
     API_INVALID_NAME, /* Invalid{Name} */
     API_SERVICE_UNAVAILABLE,

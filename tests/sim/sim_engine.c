@@ -199,9 +199,7 @@ static void boot_start(void *arg)
 {
     struct node *node = arg;
 
-    struct err err = {0};
-
-    check(engine_start(node->engine, &err) == 0);
+    engine_start(node->engine);
 }
 
 static void start_event(void *arg)

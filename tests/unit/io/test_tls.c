@@ -3,7 +3,9 @@
 #include "io/tls.h"
 
 #include <errno.h>
+#include <openssl/evp.h>
 #include <openssl/ssl.h>
+#include <openssl/x509.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -205,13 +207,63 @@ static void test_stranger(void **state)
     free_ends(&ends);
 }
 
+/* A server that has no key but a certificate, and a client that would take any: ours does not. */
+static void give_certificate(SSL_CTX *context)
+{
+    EVP_PKEY *own_key = EVP_EC_gen("P-256");
+    X509 *certificate = X509_new();
+
+    ASN1_INTEGER_set(X509_get_serialNumber(certificate), 1);
+    X509_gmtime_adj(X509_getm_notBefore(certificate), 0);
+    X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
+    X509_set_pubkey(certificate, own_key);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_ASC,
+                               (const unsigned char *)"lyon", -1, -1, 0);
+    X509_set_issuer_name(certificate, X509_get_subject_name(certificate));
+    assert_true(X509_sign(certificate, own_key, EVP_sha256()) > 0);
+    assert_int_equal(SSL_CTX_use_certificate(context, certificate), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey(context, own_key), 1);
+    X509_free(certificate);
+    EVP_PKEY_free(own_key);
+}
+
+static void test_impostor(void **state)
+{
+    struct tls_options options = {.identity = "i", .psk = key, .psk_length = 32};
+    SSL_CTX *context = SSL_CTX_new(TLS_server_method());
+    SSL *ssl;
+    BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
+    uint8_t bytes[8192];
+    struct tls *tls;
+    size_t length;
+    int got;
+
+    give_certificate(context);
+    ssl = SSL_new(context);
+    SSL_set_bio(ssl, in, out);
+    SSL_set_accept_state(ssl);
+    assert_int_equal(tls_new(&options, &tls, NULL), 0);
+    assert_int_equal(tls_handshake(tls, NULL), 0);
+    length = tls_take_output(tls, bytes, sizeof(bytes));
+    assert_int_equal(BIO_write(in, bytes, (int)length), length);
+    (void)SSL_do_handshake(ssl);
+    got = BIO_read(out, bytes, sizeof(bytes));
+    assert_true(got > 300); /* it did answer, with its certificate */
+    assert_int_equal(tls_feed(tls, bytes, (size_t)got), 0);
+    assert_int_equal(tls_handshake(tls, NULL), -EACCES);
+    assert_false(tls_handshake_is_done(tls));
+    tls_free(tls);
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_right_key),        cmocka_unit_test(test_wrong_key),
         cmocka_unit_test(test_unknown_identity), cmocka_unit_test(test_key_bounds),
         cmocka_unit_test(test_damage),           cmocka_unit_test(test_noise),
-        cmocka_unit_test(test_stranger),
+        cmocka_unit_test(test_stranger),         cmocka_unit_test(test_impostor),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

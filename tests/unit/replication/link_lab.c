@@ -34,10 +34,12 @@ static void fire_step(struct loop_timer *timer)
 
 void lab_init(struct lab *lab)
 {
+    const char *io = getenv("VERSO_IO");
+    bool wants_threads = io != NULL && strcmp(io, "threads") == 0;
     struct err err = {0};
 
     *lab = (struct lab){.timer = {.fired_cb = fire_step}};
-    if (loop_new(LOOP_AUTO, &lab->loop, &err) < 0)
+    if (loop_new(wants_threads ? LOOP_THREADS : LOOP_AUTO, &lab->loop, &err) < 0)
         fail_msg("%s", err.text);
 }
 

@@ -307,6 +307,48 @@ static void write_in_part_over_the_overlay(void **state)
     fixture_fini(&fixture);
 }
 
+struct extents {
+    struct store_op op;
+    struct io_extent extents[4];
+    int count; /* 0: under way */
+};
+
+static void extents_done(struct store_op *op, int count)
+{
+    container_of(op, struct extents, op)->count = count;
+}
+
+static struct io_extent first_extent(struct fixture *fixture, uint64_t block, uint64_t count)
+{
+    struct extents extents = {.count = 0};
+
+    volume_extents(fixture->volume, &extents.op, block * BLOCK_SIZE, count * BLOCK_SIZE,
+                   extents.extents, 4, extents_done);
+    assert_int_equal(extents.count, 0);
+    fixture_settle(fixture);
+    assert_int_equal(extents.count, 1);
+    return extents.extents[0];
+}
+
+static void extents_see_the_overlay(void **state)
+{
+    struct fixture fixture;
+    struct io_extent extent;
+
+    (void)state;
+    fixture_init(&fixture);
+    fixture_overlay(&fixture);
+    memset(fixture.in_overlay + 4, 1, 2 * sizeof(bool));
+    sectors_fill(fixture.overlay_bytes + 4 * BLOCK_SIZE, SECTORS, 3);
+    extent = first_extent(&fixture, 0, 10);
+    assert_true(extent.is_hole && extent.length == 4 * BLOCK_SIZE);
+    extent = first_extent(&fixture, 4, 6);
+    assert_true(!extent.is_hole && extent.length == 2 * BLOCK_SIZE);
+    extent = first_extent(&fixture, 5, 6); /* a block of zeros in the journal */
+    assert_true(extent.is_hole && extent.length == BLOCK_SIZE);
+    fixture_fini(&fixture);
+}
+
 struct note {
     unsigned calls;
 };
@@ -551,6 +593,7 @@ int main(void)
         cmocka_unit_test(layer_keeps_the_old_content),
         cmocka_unit_test(zeroes_write_their_edges),
         cmocka_unit_test(write_in_part_over_the_overlay),
+        cmocka_unit_test(extents_see_the_overlay),
         cmocka_unit_test(hold_waits_and_queues),
         cmocka_unit_test(base_write_asks_under_the_lock),
         cmocka_unit_test(random_writes_over_overlay_and_layer),

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: between the door and the operations. What comes from HTTP and what a peer passed on take the
+ * same way from "name and texts" on, so both get the same answers.
+ */
+#include "api/api.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/parameters.h"
+#include "api/table.h"
+#include "base/check.h"
+#include "base/id.h"
+#include "control/tree.h"
+
+enum { API_MAGIC = 0x61706900 };
+
+struct api {
+    uint32_t magic;
+    struct control *control;
+    unsigned call_count;
+};
+
+/* A call under way. */
+struct api_call {
+    struct call call;
+    struct api *api;
+    control_executed_fn done_cb;
+    void *done_arg;
+};
+
+static void execute_done(struct call *call)
+{
+    struct api_call *api_call = container_of(call, struct api_call, call);
+
+    check(json_is_object(call->reply));
+    api_call->done_cb(api_call->done_arg, call->http_status, call->reply);
+    api_call->api->call_count--;
+    call_fini(call);
+    free(api_call);
+}
+
+static void refuse(enum api_error error, const char *name, control_executed_fn done_cb,
+                   void *done_arg)
+{
+    json_t *tree = call_error_tree(error, name, NULL);
+
+    done_cb(done_arg, api_error_entry(error)->http_status, tree);
+    json_decref(tree);
+}
+
+void api_execute(void *arg, const char *action, const char *version, const json_t *texts,
+                 const char *request_id, unsigned hop_count, control_executed_fn done_cb,
+                 void *done_arg)
+{
+    struct api *api = arg;
+    const struct operation *operation = table_find(action, version);
+    struct api_call *api_call;
+    const char *name = "";
+    json_t *typed = NULL;
+    enum api_error error;
+
+    check_magic(api, API_MAGIC);
+    error = operation ? parameters_parse(operation, texts, &typed, &name) : API_NOT_FOUND;
+    if (error != API_OK) {
+        refuse(error, name, done_cb, done_arg);
+        return;
+    }
+    api_call = calloc(1, sizeof(*api_call));
+    check(api_call);
+    api_call->api = api;
+    api_call->done_cb = done_cb;
+    api_call->done_arg = done_arg;
+    api_call->call.magic = CALL_MAGIC;
+    api_call->call.operation = operation;
+    api_call->call.parameters = typed;
+    api_call->call.texts = json_deep_copy(texts);
+    api_call->call.hop_count = hop_count;
+    api_call->call.done_cb = execute_done;
+    check(api_call->call.texts);
+    strncpy(api_call->call.request_id, request_id, sizeof(api_call->call.request_id) - 1);
+    api->call_count++;
+    control_submit(api->control, &api_call->call);
+}
+
+int api_new(struct control *control, struct api **ret_api, struct err *err)
+{
+    struct api *api = calloc(1, sizeof(*api));
+
+    if (!api)
+        return err_set(err, -ENOMEM, "api: out of memory");
+    api->magic = API_MAGIC;
+    api->control = control;
+    control_set_execute(control, api_execute, api);
+    *ret_api = api;
+    return 0;
+}
+
+void api_free(struct api *api)
+{
+    if (!api)
+        return;
+    check_magic(api, API_MAGIC);
+    check(api->call_count == 0);
+    api->magic = 0;
+    free(api);
+}
+
+/* --- the door -------------------------------------------------------------------------------- */
+
+struct visit {
+    struct api *api;
+    struct http_request *request;
+    char request_id[40];
+};
+
+static void visit_done(void *arg, unsigned http_status, json_t *body)
+{
+    struct visit *visit = arg;
+    json_t *tree = json_copy(body);
+    char *text;
+
+    check(tree);
+    tree_set_text(tree, "RequestId", visit->request_id);
+    if (http_status != 200)
+        tree_set_text(tree, "HostId", control_site(visit->api->control)->name);
+    text = json_dumps(tree, JSON_COMPACT);
+    check(text);
+    http_reply(visit->request, http_status, visit->request_id, text);
+    free(text);
+    json_decref(tree);
+    free(visit);
+}
+
+static enum api_error problem_error(enum http_problem problem)
+{
+    switch (problem) {
+    case HTTP_FORBIDDEN:
+        return API_FORBIDDEN;
+    case HTTP_BAD_METHOD:
+        return API_UNSUPPORTED_METHOD;
+    case HTTP_BAD_PATH:
+        return API_NOT_FOUND;
+    case HTTP_BAD_FORM:
+    case HTTP_BAD_TYPE:
+        return API_INVALID_PARAMETER_FORMAT;
+    case HTTP_HEAD_TOO_LARGE:
+        return API_HEAD_TOO_LARGE;
+    case HTTP_BODY_TOO_LARGE:
+        return API_REQUEST_TOO_LARGE;
+    case HTTP_FINE:
+        break;
+    }
+    return API_OK;
+}
+
+/* The parameter, the header, or "": V1 names the action in a parameter, V3 in a header. */
+static const char *either(const struct http_request *request, const char *name, const char *header)
+{
+    const char *text = form_get(&request->form, name);
+
+    return text && text[0] ? text : header;
+}
+
+void api_route(void *arg, struct http_request *request)
+{
+    struct api *api = arg;
+    struct visit *visit = calloc(1, sizeof(*visit));
+    const char *action, *version;
+    json_t *texts;
+
+    check_magic(api, API_MAGIC);
+    check(visit);
+    visit->api = api;
+    visit->request = request;
+    id_make_uuid(site_random, control_site(api->control), visit->request_id);
+    if (request->problem != HTTP_FINE) {
+        refuse(problem_error(request->problem), "", visit_done, visit);
+        return;
+    }
+    action = either(request, "Action", request->action);
+    version = either(request, "Version", request->version);
+    if (!action[0] || !version[0]) {
+        refuse(API_MISSING_NAME, action[0] ? "Version" : "Action", visit_done, visit);
+        return;
+    }
+    texts = json_object();
+    check(texts);
+    for (unsigned i = 0; i < request->form.count; i++)
+        tree_set_text(texts, request->form.pairs[i].name, request->form.pairs[i].value);
+    api_execute(api, action, version, texts, visit->request_id, 0, visit_done, visit);
+    json_decref(texts);
+}

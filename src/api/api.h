@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The API: requests of the HTTP door become calls of the control wing, their trees become JSON.
+ * Every reply is one object with RequestId; errors have Code and Message besides (clients.md, top).
+ */
+#ifndef API_API_H
+#define API_API_H
+
+#include "control/control.h"
+#include "http/http_server.h"
+
+struct api;
+
+/* Gives `control` its table of operations (control_set_execute()); before control_start(). */
+int api_new(struct control *control, struct api **ret_api, struct err *err);
+void api_free(struct api *api); /* no call under way; NULL is fine */
+
+/* Runs an operation by its name: a control_execute_fn with the api as its argument. */
+void api_execute(void *api, const char *action, const char *version, const json_t *texts,
+                 const char *request_id, unsigned hop_count, control_executed_fn done_cb,
+                 void *done_arg);
+
+/* The router: struct http_server_options.route_cb with the api as its argument. */
+void api_route(void *api, struct http_request *request);
+
+#endif

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: a handler never sees text that it must check. Required but absent -> Missing{Name}; present
+ * but wrong -> the row's error, else InvalidParameter for names and booleans (contract S16), else
+ * Invalid{Name}. An empty text of an optional parameter counts as absent.
+ */
+#include "api/parameters.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/check.h"
+
+/* Characters of UTF-8 text (which the door has checked). */
+static int64_t text_length(const char *text)
+{
+    int64_t count = 0;
+
+    for (; *text; text++)
+        count += (*text & 0xc0) != 0x80;
+    return count;
+}
+
+static json_t *parse_text(const struct parameter *parameter, const char *text)
+{
+    int64_t length = text_length(text);
+
+    if (length < parameter->min || (parameter->max > 0 && length > parameter->max))
+        return NULL;
+    return json_string(text);
+}
+
+static bool is_link(const char *text)
+{
+    return strncasecmp(text, "http://", 7) == 0 || strncasecmp(text, "https://", 8) == 0;
+}
+
+/* Letters are ASCII or any other script; digits and : _ . - follow. */
+static json_t *parse_name(const struct parameter *parameter, const char *text)
+{
+    if (is_link(text))
+        return NULL;
+    for (const char *at = text; *at; at++) {
+        unsigned char c = (unsigned char)*at;
+        bool is_letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+
+        if (is_letter || c >= 0x80)
+            continue;
+        if (at == text || (!(c >= '0' && c <= '9') && !strchr(":_.-", c)))
+            return NULL;
+    }
+    return parse_text(parameter, text);
+}
+
+static json_t *parse_token(const char *text)
+{
+    for (const char *at = text; *at; at++)
+        if (*at < 0x20 || *at > 0x7e)
+            return NULL;
+    return strlen(text) <= 64 ? json_string(text) : NULL;
+}
+
+static json_t *parse_int(const struct parameter *parameter, const char *text)
+{
+    const char *digits = text[0] == '-' ? text + 1 : text;
+    char *end;
+    long long value;
+
+    if (!(digits[0] >= '0' && digits[0] <= '9'))
+        return NULL;
+    errno = 0;
+    value = strtoll(text, &end, 10);
+    if (errno || *end || value < parameter->min || value > parameter->max)
+        return NULL;
+    return json_integer(value);
+}
+
+static json_t *parse_bool(const char *text)
+{
+    if (strcasecmp(text, "true") == 0)
+        return json_true();
+    return strcasecmp(text, "false") == 0 ? json_false() : NULL;
+}
+
+static json_t *parse_choice(const struct parameter *parameter, const char *text)
+{
+    size_t length = strlen(text);
+
+    for (const char *at = parameter->choices; at; at = strchr(at, '|')) {
+        at += *at == '|';
+        if (strncmp(at, text, length) == 0 && (at[length] == '|' || at[length] == 0))
+            return length > 0 ? json_string(text) : NULL;
+    }
+    return NULL;
+}
+
+static json_t *parse_ids(const struct parameter *parameter, const char *text)
+{
+    json_t *list = json_array();
+
+    check(list);
+    for (;;) {
+        size_t length = strcspn(text, ",");
+        json_t *item = json_stringn(text, length);
+
+        if (!item || length == 0 || length > 60 ||
+            (int64_t)json_array_size(list) >= parameter->max) {
+            json_decref(item);
+            json_decref(list);
+            return NULL;
+        }
+        check(json_array_append_new(list, item) == 0);
+        if (!text[length])
+            return list;
+        text += length + 1;
+    }
+}
+
+static json_t *parse_ids_json(const struct parameter *parameter, const char *text)
+{
+    json_t *list = json_loads(text, 0, NULL), *item;
+    size_t index;
+    bool is_good = json_is_array(list) && (int64_t)json_array_size(list) <= parameter->max;
+
+    json_array_foreach(list, index, item)
+    {
+        is_good = is_good && json_is_string(item);
+    }
+    if (is_good)
+        return list;
+    json_decref(list);
+    return NULL;
+}
+
+static json_t *parse_value(const struct parameter *parameter, const char *text)
+{
+    switch (parameter->kind) {
+    case PARAMETER_TEXT:
+        return parse_text(parameter, text);
+    case PARAMETER_TOKEN:
+        return parse_token(text);
+    case PARAMETER_NAME:
+        return parse_name(parameter, text);
+    case PARAMETER_NOTE:
+        return is_link(text) ? NULL : parse_text(parameter, text);
+    case PARAMETER_INT:
+        return parse_int(parameter, text);
+    case PARAMETER_BOOL:
+        return parse_bool(text);
+    case PARAMETER_CHOICE:
+        return parse_choice(parameter, text);
+    case PARAMETER_IDS:
+        return parse_ids(parameter, text);
+    case PARAMETER_IDS_JSON:
+        return parse_ids_json(parameter, text);
+    }
+    check(!"every kind has a case");
+    return NULL;
+}
+
+static enum api_error error_of(const struct parameter *parameter)
+{
+    if (parameter->error != API_OK)
+        return parameter->error;
+    if (parameter->kind == PARAMETER_NAME || parameter->kind == PARAMETER_NOTE ||
+        parameter->kind == PARAMETER_BOOL)
+        return API_INVALID_PARAMETER;
+    return API_INVALID_NAME;
+}
+
+/* One parameter into `typed`. */
+static enum api_error parse_one(const struct parameter *parameter, const json_t *texts,
+                                json_t *typed)
+{
+    const char *text = json_string_value(json_object_get(texts, parameter->name));
+    json_t *value;
+
+    if (!text || (!text[0] && !parameter->is_required))
+        text = parameter->absent;
+    if (!text && parameter->is_required)
+        return parameter->missing != API_OK ? parameter->missing : API_MISSING_NAME;
+    if (!text)
+        return API_OK;
+    value = parse_value(parameter, text);
+    if (!value)
+        return error_of(parameter);
+    check(json_object_set_new(typed, parameter->name, value) == 0);
+    return API_OK;
+}
+
+enum api_error parameters_parse(const struct operation *operation, const json_t *texts,
+                                json_t **ret_typed, const char **ret_name)
+{
+    json_t *typed = json_object();
+
+    check(typed);
+    for (unsigned i = 0; i < OPERATION_PARAMETERS_MAX && operation->parameters[i].name; i++) {
+        enum api_error error = parse_one(&operation->parameters[i], texts, typed);
+
+        if (error != API_OK) {
+            *ret_name = operation->parameters[i].name;
+            json_decref(typed);
+            return error;
+        }
+    }
+    *ret_typed = typed;
+    return API_OK;
+}

@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: one place says what each operation is called, takes, needs and where it runs; everything
+ * else (parsing, errors, passing on, tokens) follows from the row. To add an operation see
+ * control/README.md.
+ *
+ * Parameters that a client may send and that do nothing here (billing, tags, protocol) are not in
+ * the rows: unknown parameters are ignored.
+ */
+#include "api/table.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "control/operations.h"
+
+#define EBS "2021-07-30"
+#define ECS "2014-05-26"
+#define VERSO "2026-11-22"
+
+#define TEXT(field) .name = field, .kind = PARAMETER_TEXT
+#define NEEDED(field)                                                                              \
+    {                                                                                              \
+        TEXT(field), .is_required = true, .min = 1, .max = 255                                     \
+    }
+#define MAYBE(field)                                                                               \
+    {                                                                                              \
+        TEXT(field), .max = 255                                                                    \
+    }
+#define REGION NEEDED("RegionId")
+#define REGION_MAYBE MAYBE("RegionId")
+#define TOKEN                                                                                      \
+    {                                                                                              \
+        .name = "ClientToken", .kind = PARAMETER_TOKEN                                             \
+    }
+#define FLAG(field, value)                                                                         \
+    {                                                                                              \
+        .name = field, .kind = PARAMETER_BOOL, .absent = value                                     \
+    }
+#define NUMBER(field, low, high, value)                                                            \
+    {                                                                                              \
+        .name = field, .kind = PARAMETER_INT, .min = low, .max = high, .absent = value             \
+    }
+#define CHOICE(field, list, value)                                                                 \
+    {                                                                                              \
+        .name = field, .kind = PARAMETER_CHOICE, .choices = list, .absent = value                  \
+    }
+#define NAMES(field)                                                                               \
+    {.name = field, .kind = PARAMETER_NAME, .min = 2, .max = 128},                                 \
+    {                                                                                              \
+        .name = "Description", .kind = PARAMETER_NOTE, .min = 2, .max = 256                        \
+    }
+#define PAGES                                                                                      \
+    NUMBER("MaxResults", 1, 500, NULL), MAYBE("NextToken"),                                        \
+        NUMBER("PageNumber", 1, 1000000, NULL), NUMBER("PageSize", 1, 100, NULL)
+#define SITES                                                                                      \
+    REGION, NEEDED("SourceZoneId"), NEEDED("DestinationRegionId"), NEEDED("DestinationZoneId"),    \
+        NUMBER("RPO", 1, 86400, "900"), FLAG("EnableRtc", "false"),                                \
+        NUMBER("Bandwidth", 0, 1048576000, NULL), MAYBE("ResourceGroupId"), TOKEN
+
+#define PAIR_ROW(op)                                                                               \
+    .version = EBS, .object = "ReplicaPairId", .pair_op = op, .group_op = -1, .is_remembered = true
+#define GROUP_ROW(op)                                                                              \
+    .version = EBS, .object = "ReplicaGroupId", .is_group = true, .pair_op = -1, .group_op = op,   \
+    .is_remembered = true
+#define NO_STATE .pair_op = -1, .group_op = -1
+
+static const struct operation pair_rows[] = {
+    {.name = "CreateDiskReplicaPair",
+     .version = EBS,
+     .rule = SITE_ZONE,
+     .zone = "SourceZoneId",
+     NO_STATE,
+     .is_remembered = true,
+     .parameters = {SITES, NEEDED("DiskId"), NEEDED("DestinationDiskId"), NAMES("PairName"),
+                    CHOICE("ChargeType", "PREPAY|POSTPAY", "POSTPAY")},
+     .run = ops_create_pair},
+    {.name = "StartDiskReplicaPair",
+     .rule = SITE_SOURCE,
+     PAIR_ROW(PAIR_START),
+     .parameters = {REGION, NEEDED("ReplicaPairId"), FLAG("OneShot", "false"), TOKEN},
+     .run = ops_replica_start},
+    {.name = "StopDiskReplicaPair",
+     .rule = SITE_SOURCE,
+     PAIR_ROW(PAIR_STOP),
+     .parameters = {REGION, NEEDED("ReplicaPairId"), TOKEN},
+     .run = ops_replica_stop},
+    {.name = "FailoverDiskReplicaPair",
+     .rule = SITE_TARGET,
+     PAIR_ROW(PAIR_FAILOVER),
+     .parameters = {REGION, NEEDED("ReplicaPairId"), TOKEN},
+     .run = ops_replica_failover},
+    {.name = "ReprotectDiskReplicaPair",
+     .rule = SITE_TARGET,
+     PAIR_ROW(PAIR_REPROTECT),
+     .parameters = {REGION, NEEDED("ReplicaPairId"), FLAG("ReverseReplicate", "true"), TOKEN},
+     .run = ops_replica_reprotect},
+    {.name = "DeleteDiskReplicaPair",
+     .rule = SITE_PRODUCTION,
+     PAIR_ROW(PAIR_DELETE),
+     .parameters = {REGION, NEEDED("ReplicaPairId"), TOKEN},
+     .run = ops_replica_delete},
+    {.name = "DescribeDiskReplicaPairs",
+     .version = EBS,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .parameters = {REGION,
+                    {.name = "PairIds", .kind = PARAMETER_IDS, .max = 100},
+                    MAYBE("Name"),
+                    CHOICE("Site", "production|backup", NULL),
+                    MAYBE("ReplicaGroupId"),
+                    MAYBE("ResourceGroupId"),
+                    PAGES},
+     .run = ops_show_pairs},
+    {.name = "DescribeDiskReplicaPairProgress",
+     .version = EBS,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .parameters = {REGION, NEEDED("ReplicaPairId")},
+     .run = ops_show_progress},
+};
+
+static const struct operation group_rows[] = {
+    {.name = "CreateDiskReplicaGroup",
+     .version = EBS,
+     .rule = SITE_ZONE,
+     .zone = "SourceZoneId",
+     NO_STATE,
+     .is_remembered = true,
+     .parameters = {SITES, NAMES("GroupName")},
+     .run = ops_create_group},
+    {.name = "StartDiskReplicaGroup",
+     .rule = SITE_SOURCE,
+     GROUP_ROW(GROUP_START),
+     .parameters = {REGION, NEEDED("ReplicaGroupId"), FLAG("OneShot", "false"), TOKEN},
+     .run = ops_replica_start},
+    {.name = "StopDiskReplicaGroup",
+     .rule = SITE_SOURCE,
+     GROUP_ROW(GROUP_STOP),
+     .parameters = {REGION, NEEDED("ReplicaGroupId"), TOKEN},
+     .run = ops_replica_stop},
+    {.name = "FailoverDiskReplicaGroup",
+     .rule = SITE_TARGET,
+     GROUP_ROW(GROUP_FAILOVER),
+     .parameters = {REGION, NEEDED("ReplicaGroupId"), TOKEN},
+     .run = ops_replica_failover},
+    {.name = "ReprotectDiskReplicaGroup",
+     .rule = SITE_TARGET,
+     GROUP_ROW(GROUP_REPROTECT),
+     .parameters = {REGION, NEEDED("ReplicaGroupId"), FLAG("ReverseReplicate", "true"), TOKEN},
+     .run = ops_replica_reprotect},
+    {.name = "DeleteDiskReplicaGroup",
+     .rule = SITE_PRODUCTION,
+     GROUP_ROW(GROUP_DELETE),
+     .parameters = {REGION, NEEDED("ReplicaGroupId"), TOKEN},
+     .run = ops_replica_delete},
+    {.name = "DescribeDiskReplicaGroups",
+     .version = EBS,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .parameters = {REGION,
+                    {.name = "GroupIds", .kind = PARAMETER_IDS, .max = 100},
+                    MAYBE("Name"),
+                    CHOICE("Site", "production|backup", NULL),
+                    MAYBE("ResourceGroupId"),
+                    PAGES},
+     .run = ops_show_groups},
+    {.name = "AddDiskReplicaPair",
+     .rule = SITE_PRODUCTION,
+     GROUP_ROW(GROUP_ADD_PAIR),
+     .parameters = {REGION, NEEDED("ReplicaGroupId"), NEEDED("ReplicaPairId"), TOKEN},
+     .run = ops_member_add},
+    {.name = "RemoveDiskReplicaPair",
+     .rule = SITE_PRODUCTION,
+     GROUP_ROW(GROUP_REMOVE_PAIR),
+     .parameters = {REGION, NEEDED("ReplicaGroupId"), NEEDED("ReplicaPairId"), TOKEN},
+     .run = ops_member_remove},
+};
+
+#define CATEGORIES                                                                                 \
+    "cloud|cloud_efficiency|cloud_ssd|cloud_essd|cloud_auto|cloud_essd_entry|"                     \
+    "cloud_regional_disk_auto|elastic_ephemeral_disk_standard|elastic_ephemeral_disk_premium"
+
+#define DISK_NAMES                                                                                 \
+    {.name = "DiskName",                                                                           \
+     .kind = PARAMETER_NAME,                                                                       \
+     .min = 2,                                                                                     \
+     .max = 128,                                                                                   \
+     .error = API_DISK_NAME_MALFORMED},                                                            \
+    {                                                                                              \
+        .name = "Description", .kind = PARAMETER_NOTE, .min = 2, .max = 256,                       \
+        .error = API_DISK_DESCRIPTION_MALFORMED                                                    \
+    }
+#define DISK_KIND                                                                                  \
+    {.name = "DiskCategory",                                                                       \
+     .kind = PARAMETER_CHOICE,                                                                     \
+     .choices = CATEGORIES,                                                                        \
+     .absent = "cloud_essd",                                                                       \
+     .error = API_DISK_CATEGORY},                                                                  \
+        {.name = "PerformanceLevel",                                                               \
+         .kind = PARAMETER_CHOICE,                                                                 \
+         .choices = "PL0|PL1|PL2|PL3",                                                             \
+         .absent = "PL1",                                                                          \
+         .error = API_DISK_PERFORMANCE_LEVEL},                                                     \
+    {                                                                                              \
+        .name = "MultiAttach", .kind = PARAMETER_CHOICE, .choices = "Disabled|Enabled",            \
+        .absent = "Disabled", .error = API_DISK_MULTI_ATTACH                                       \
+    }
+
+static const struct operation disk_rows[] = {
+    {.name = "CreateDisk",
+     .version = ECS,
+     .rule = SITE_ZONE,
+     .zone = "ZoneId",
+     NO_STATE,
+     .is_ecs = true,
+     .is_remembered = true,
+     .parameters =
+         {REGION,
+          {TEXT("ZoneId"), .is_required = true, .min = 1, .max = 255,
+           .missing = API_DISK_ZONE_MISSING},
+          DISK_NAMES,
+          {.name = "Size", .kind = PARAMETER_INT, .min = 1, .max = 131072, .error = API_DISK_SIZE},
+          {.name = "SizeBytes",
+           .kind = PARAMETER_INT,
+           .min = 4096,
+           .max = INT64_C(131072) << 30,
+           .error = API_DISK_SIZE},
+          DISK_KIND,
+          FLAG("Encrypted", "false"),
+          MAYBE("ResourceGroupId"),
+          TOKEN},
+     .run = ops_disk_create},
+    {.name = "DeleteDisk",
+     .version = ECS,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .is_ecs = true,
+     .parameters = {REGION_MAYBE, NEEDED("DiskId")},
+     .run = ops_disk_delete},
+    {.name = "DescribeDisks",
+     .version = ECS,
+     .rule = SITE_ZONE,
+     .zone = "ZoneId",
+     NO_STATE,
+     .is_ecs = true,
+     .parameters =
+         {REGION,
+          {.name = "DiskIds", .kind = PARAMETER_IDS_JSON, .max = 100, .error = API_DISK_IDS},
+          MAYBE("ZoneId"),
+          MAYBE("InstanceId"),
+          MAYBE("DiskName"),
+          MAYBE("ResourceGroupId"),
+          {.name = "Status",
+           .kind = PARAMETER_CHOICE,
+           .choices = "All|In_use|Available|Attaching|Detaching|Creating|ReIniting",
+           .absent = "All",
+           .error = API_DISK_FILTER_STATUS},
+          {.name = "DiskType",
+           .kind = PARAMETER_CHOICE,
+           .choices = "all|system|data",
+           .absent = "all",
+           .error = API_DISK_FILTER_TYPE},
+          {.name = "Category",
+           .kind = PARAMETER_CHOICE,
+           .choices = "all|" CATEGORIES,
+           .absent = "all",
+           .error = API_DISK_FILTER_CATEGORY},
+          FLAG("Encrypted", NULL),
+          FLAG("DryRun", "false"),
+          PAGES},
+     .run = ops_disk_show_all},
+    {.name = "AttachDisk",
+     .version = ECS,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .is_ecs = true,
+     .parameters = {REGION_MAYBE,
+                    {TEXT("InstanceId"), .is_required = true, .min = 1, .max = 60},
+                    NEEDED("DiskId"),
+                    {TEXT("Device"), .max = 60, .error = API_DISK_DEVICE},
+                    FLAG("DeleteWithInstance", "false")},
+     .run = ops_disk_attach},
+    {.name = "DetachDisk",
+     .version = ECS,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .is_ecs = true,
+     .parameters = {REGION_MAYBE, NEEDED("InstanceId"), NEEDED("DiskId")},
+     .run = ops_disk_detach},
+};
+
+static const struct operation verso_rows[] = {
+    {.name = "ImportDisk",
+     .version = VERSO,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .is_remembered = true,
+     .parameters = {REGION_MAYBE,
+                    {TEXT("Path"), .is_required = true, .min = 1, .max = 1000},
+                    CHOICE("Driver", "file|block", "file"),
+                    DISK_NAMES,
+                    DISK_KIND,
+                    MAYBE("ResourceGroupId"),
+                    TOKEN},
+     .run = ops_disk_import},
+    {.name = "DescribeDiskConnections",
+     .version = VERSO,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .parameters = {REGION_MAYBE, NEEDED("DiskId")},
+     .run = ops_disk_show_connections},
+    {.name = "DescribeVersoStatus",
+     .version = VERSO,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .parameters = {REGION_MAYBE, MAYBE("Id")},
+     .run = ops_verso_show_status},
+    {.name = "DescribeDiskSnapshots",
+     .version = VERSO,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .parameters = {REGION_MAYBE, NEEDED("DiskId")},
+     .run = ops_verso_show_snapshots},
+    {.name = "DeleteDiskSnapshot",
+     .version = VERSO,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .parameters = {REGION_MAYBE, NEEDED("SnapshotId")},
+     .run = ops_verso_delete_snapshot},
+    {.name = "ForceOpenReplica",
+     .version = VERSO,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .parameters = {REGION_MAYBE,
+                    NEEDED("Id"),
+                    {TEXT("Reason"), .is_required = true, .min = 3, .max = 200}},
+     .run = ops_verso_force_open},
+};
+
+static const struct {
+    const struct operation *rows;
+    unsigned count;
+} parts[] = {
+    {pair_rows, ARRAY_COUNT(pair_rows)},
+    {group_rows, ARRAY_COUNT(group_rows)},
+    {disk_rows, ARRAY_COUNT(disk_rows)},
+    {verso_rows, ARRAY_COUNT(verso_rows)},
+};
+
+const struct operation *table_at(unsigned index)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(parts); i++) {
+        if (index < parts[i].count)
+            return &parts[i].rows[index];
+        index -= parts[i].count;
+    }
+    return NULL;
+}
+
+const struct operation *table_find(const char *name, const char *version)
+{
+    const struct operation *operation;
+
+    for (unsigned i = 0; (operation = table_at(i)); i++)
+        if (strcmp(operation->name, name) == 0 && strcmp(operation->version, version) == 0)
+            return operation;
+    return NULL;
+}

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: the data wing forgets everything that is not bytes; the records do not. One step after the
+ * other, each a request; the order is: disks, streams, hosts, links. A missing disk keeps nobody
+ * else from working.
+ */
+#include "control/boot.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "control/opening.h"
+
+enum boot_phase { BOOT_DISKS, BOOT_GROUPS, BOOT_PAIRS, BOOT_HOSTS, BOOT_LINKS, BOOT_DONE };
+
+struct boot {
+    struct site *site;
+    enum boot_phase phase;
+    void *records; /* of the phase */
+    unsigned count, index;
+    struct data_request request;
+    void (*done_cb)(void *arg);
+    void *arg;
+};
+
+static void boot_next(struct boot *boot);
+
+static struct disk_record *boot_disk(struct boot *boot)
+{
+    return (struct disk_record *)boot->records + boot->index;
+}
+
+static void put_disk(struct site *site, const struct disk_record *disk, bool is_gone)
+{
+    struct change change;
+
+    change_begin(&change, site);
+    if (disk->status == DISK_AVAILABLE)
+        change_remove(&change, RECORD_ATTACHMENT, disk->id);
+    if (is_gone)
+        change_remove(&change, RECORD_DISK, disk->id);
+    else
+        change_put(&change, RECORD_DISK, disk);
+    change_commit(&change);
+}
+
+/* --- disks ----------------------------------------------------------------------------------- */
+
+static void disk_opened(struct data_request *request)
+{
+    struct boot *boot = container_of(request, struct boot, request);
+    struct disk_record *disk = boot_disk(boot);
+
+    site_done(boot->site);
+    if (request->error == -EEXIST && request->create) {
+        request->create = false; /* made before the crash */
+        site_submit(boot->site, request, disk_opened);
+        return;
+    }
+    if (request->error < 0) {
+        log_error("control", "disk %s cannot be opened and is left out: %s", disk->id,
+                  request->why);
+    } else if (disk->status == DISK_CREATING) {
+        disk->status = DISK_AVAILABLE;
+        put_disk(boot->site, disk, false);
+    }
+    boot->index++;
+    boot_next(boot);
+}
+
+static void open_disk(struct boot *boot)
+{
+    const struct disk_record *disk = boot_disk(boot);
+
+    boot->request = (struct data_request){.op = DATA_DISK_OPEN,
+                                          .disk = disk->id,
+                                          .driver = disk->driver,
+                                          .path = disk->path,
+                                          .size_bytes = (uint64_t)disk->size_bytes,
+                                          .create = disk->status == DISK_CREATING};
+    site_submit(boot->site, &boot->request, disk_opened);
+}
+
+/* --- streams --------------------------------------------------------------------------------- */
+
+static void stream_opened(void *arg, int error, const char *why)
+{
+    struct boot *boot = arg;
+
+    if (error < 0)
+        log_error("control", "a stream cannot be opened and is left out: %s", why);
+    boot->index++;
+    boot_next(boot);
+}
+
+static void open_stream(struct boot *boot)
+{
+    size_t size = record_type(boot->phase == BOOT_GROUPS ? RECORD_GROUP : RECORD_PAIR)->size;
+    const struct replica_record *record =
+        (const void *)((const char *)boot->records + (size_t)boot->index * size);
+
+    if (record->opened_serial == 0) {
+        boot->index++;
+        boot_next(boot);
+        return;
+    }
+    opening_start(boot->site, record->id, false, stream_opened, boot);
+}
+
+/* --- hosts ----------------------------------------------------------------------------------- */
+
+static void host_done(struct data_request *request)
+{
+    struct boot *boot = container_of(request, struct boot, request);
+    struct disk_record *disk = boot_disk(boot);
+
+    site_done(boot->site);
+    if (request->error < 0 && request->error != -ENOENT)
+        log_error("control", "disk %s (%s): %s", disk->id, disk_state_name(disk->status),
+                  request->why);
+    else if (disk->status == DISK_DETACHING) {
+        disk->status = DISK_AVAILABLE;
+        put_disk(boot->site, disk, false);
+    } else if (disk->status == DISK_DELETING) {
+        put_disk(boot->site, disk, true);
+    }
+    boot->index++;
+    boot_next(boot);
+}
+
+static void settle_host(struct boot *boot)
+{
+    const struct disk_record *disk = boot_disk(boot);
+
+    boot->request = (struct data_request){.disk = disk->id};
+    switch (disk->status) {
+    case DISK_ATTACHING:
+    case DISK_IN_USE:
+        boot->request.op = DATA_DISK_ATTACH;
+        break;
+    case DISK_DETACHING:
+        boot->request.op = DATA_DISK_DETACH;
+        break;
+    case DISK_DELETING:
+        boot->request.op = DATA_DISK_CLOSE;
+        boot->request.remove = !disk->path[0];
+        break;
+    default:
+        boot->index++;
+        boot_next(boot);
+        return;
+    }
+    site_submit(boot->site, &boot->request, host_done);
+}
+
+/* --- the sequence ---------------------------------------------------------------------------- */
+
+static void links_started(struct data_request *request)
+{
+    struct boot *boot = container_of(request, struct boot, request);
+
+    site_done(boot->site);
+    boot->phase = BOOT_DONE;
+    boot_next(boot);
+}
+
+static void load_phase(struct boot *boot)
+{
+    static const enum record_kind kinds[] = {[BOOT_DISKS] = RECORD_DISK,
+                                             [BOOT_GROUPS] = RECORD_GROUP,
+                                             [BOOT_PAIRS] = RECORD_PAIR,
+                                             [BOOT_HOSTS] = RECORD_DISK};
+
+    free(boot->records);
+    boot->records = NULL;
+    boot->count = boot->index = 0;
+    if (boot->phase < BOOT_LINKS && meta_list(boot->site->meta, kinds[boot->phase], NULL, NULL,
+                                              &boot->records, &boot->count) < 0)
+        log_error("control", "the records cannot be read");
+}
+
+static void boot_next(struct boot *boot)
+{
+    while (boot->phase < BOOT_LINKS && boot->index >= boot->count) {
+        boot->phase++;
+        load_phase(boot);
+    }
+    switch (boot->phase) {
+    case BOOT_DISKS:
+        open_disk(boot);
+        break;
+    case BOOT_GROUPS:
+    case BOOT_PAIRS:
+        open_stream(boot);
+        break;
+    case BOOT_HOSTS:
+        settle_host(boot);
+        break;
+    case BOOT_LINKS:
+        boot->request = (struct data_request){.op = DATA_START};
+        site_submit(boot->site, &boot->request, links_started);
+        break;
+    case BOOT_DONE:
+        boot->done_cb(boot->arg);
+        free(boot->records);
+        free(boot);
+        break;
+    }
+}
+
+void boot_start(struct site *site, void (*done_cb)(void *arg), void *arg)
+{
+    struct boot *boot = calloc(1, sizeof(*boot));
+
+    check(boot);
+    boot->site = site;
+    boot->done_cb = done_cb;
+    boot->arg = arg;
+    load_phase(boot);
+    boot_next(boot);
+}

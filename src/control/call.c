@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: the reply is built once, as a tree, whatever form it leaves in. Messages begin with the
+ * contract's sentence, which clients compare; what names the thing follows it.
+ */
+#include "control/call.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "control/tree.h"
+
+void call_fini(struct call *call)
+{
+    json_decref(call->parameters);
+    json_decref(call->texts);
+    json_decref(call->reply);
+    json_decref(call->state);
+    call->parameters = call->texts = call->reply = call->state = NULL;
+    call->magic = 0;
+}
+
+const char *call_text(const struct call *call, const char *name)
+{
+    return tree_text(call->parameters, name);
+}
+
+bool call_has(const struct call *call, const char *name)
+{
+    return json_object_get(call->parameters, name) != NULL;
+}
+
+int64_t call_int(const struct call *call, const char *name)
+{
+    return tree_int(call->parameters, name, 0);
+}
+
+bool call_bool(const struct call *call, const char *name)
+{
+    return tree_bool(call->parameters, name, false);
+}
+
+void call_answer(struct call *call, unsigned http_status, json_t *reply)
+{
+    check_magic(call, CALL_MAGIC);
+    check(!call->reply && reply);
+    call->http_status = http_status;
+    call->reply = reply;
+    call->done_cb(call);
+}
+
+void call_reply(struct call *call, json_t *reply)
+{
+    call->error = API_OK;
+    call_answer(call, 200, reply ? reply : json_object());
+}
+
+json_t *call_error_tree(enum api_error error, const char *name, const char *detail)
+{
+    const struct api_error_entry *entry = api_error_entry(error);
+    char code[128], message[900];
+    json_t *tree = json_object();
+
+    check(tree);
+    /* The catalogue's formats hold at most one %s each. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+    snprintf(code, sizeof(code), entry->code, name);
+    snprintf(message, sizeof(message), entry->message, name);
+#pragma GCC diagnostic pop
+    if (detail && detail[0])
+        snprintf(message + strlen(message), sizeof(message) - strlen(message), " %s", detail);
+    tree_set_text(tree, "Code", code);
+    tree_set_text(tree, "Message", message);
+    return tree;
+}
+
+static void fail(struct call *call, enum api_error error, const char *name, const char *detail)
+{
+    call->error = error;
+    call_answer(call, api_error_entry(error)->http_status, call_error_tree(error, name, detail));
+}
+
+void call_fail(struct call *call, enum api_error error, const char *format, ...)
+{
+    char detail[700] = "";
+    va_list arguments;
+
+    if (format) {
+        va_start(arguments, format);
+        vsnprintf(detail, sizeof(detail), format, arguments);
+        va_end(arguments);
+    }
+    fail(call, error, "", detail);
+}
+
+void call_fail_name(struct call *call, enum api_error error, const char *name, const char *format,
+                    ...)
+{
+    char detail[700] = "";
+    va_list arguments;
+
+    if (format) {
+        va_start(arguments, format);
+        vsnprintf(detail, sizeof(detail), format, arguments);
+        va_end(arguments);
+    }
+    fail(call, error, name, detail);
+}
+
+void call_fail_internal(struct call *call, const char *why)
+{
+    log_error("control", "%s: %s", call->operation->name, why);
+    call_fail(call, call->operation->is_ecs ? API_INTERNAL_ERROR_ECS : API_INTERNAL_ERROR, "%s",
+              why);
+}

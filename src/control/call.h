@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One call of an operation under way: typed parameters in, a tree out. Embedded in whoever asked
+ * (the HTTP door, a peer's call); on the control loop.
+ */
+#ifndef CONTROL_CALL_H
+#define CONTROL_CALL_H
+
+#include <jansson.h>
+
+#include "control/operation.h"
+#include "control/site.h"
+
+enum { CALL_MAGIC = 0x63616c6c, CALL_HOPS_MAX = 2 };
+
+struct call {
+    uint32_t magic;
+    const struct operation *operation;
+    json_t *parameters; /* typed, defaults filled in */
+    json_t *texts;      /* as they came, for passing on and for the token's digest */
+    char request_id[40];
+    unsigned hop_count; /* how often it was passed on */
+    /* Called once, on the control loop, perhaps from inside control_submit(). */
+    void (*done_cb)(struct call *call);
+    void *arg;
+
+    /* The answer: an object without RequestId, or an error. */
+    unsigned http_status;
+    json_t *reply;
+    enum api_error error; /* API_OK when passed on or successful */
+
+    /* For the operation while it waits: */
+    struct site *site;
+    struct data_request request;
+    json_t *state;
+    char object[RECORD_ID_SIZE];
+};
+
+/* Frees the trees; not the struct. */
+void call_fini(struct call *call);
+
+const char *call_text(const struct call *call, const char *name); /* "" when absent */
+bool call_has(const struct call *call, const char *name);
+int64_t call_int(const struct call *call, const char *name);
+bool call_bool(const struct call *call, const char *name);
+
+/* Success; takes `reply` over (NULL: RequestId alone). */
+void call_reply(struct call *call, json_t *reply);
+/* An error of the catalogue; `format` (may be NULL) names the thing and follows the contract's
+ * sentence. */
+void call_fail(struct call *call, enum api_error error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same, with a name in code and message: Missing{Name}, InvalidParameter. */
+void call_fail_name(struct call *call, enum api_error error, const char *name, const char *format,
+                    ...) __attribute__((format(printf, 4, 5)));
+/* An answer that another site made: status and tree as they are; takes `reply` over. */
+void call_answer(struct call *call, unsigned http_status, json_t *reply);
+/* InternalError in the product's wording. */
+void call_fail_internal(struct call *call, const char *why);
+
+/* {"Code":..., "Message":...} of an error; for callers without a call. */
+json_t *call_error_tree(enum api_error error, const char *name, const char *detail);
+
+#endif

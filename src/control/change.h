@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One transaction of an operation or job, with its errors gathered: write it as a straight list of
+ * puts and removes and ask once, at the commit.
+ *
+ *     struct change change;
+ *     change_begin(&change, site);
+ *     change_put(&change, RECORD_PAIR, &pair);
+ *     change_put(&change, RECORD_JOB, &job);
+ *     if (change_commit(&change) < 0) ... change.err says why; nothing was changed
+ */
+#ifndef CONTROL_CHANGE_H
+#define CONTROL_CHANGE_H
+
+#include "control/site.h"
+
+struct change {
+    struct site *site;
+    int result;
+    bool is_open;
+    struct err err;
+};
+
+void change_begin(struct change *change, struct site *site);
+void change_put(struct change *change, enum record_kind kind, const void *record);
+void change_remove(struct change *change, enum record_kind kind, const char *key); /* may lack */
+int change_commit(struct change *change);
+
+#endif

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: the top of the control wing. A call goes: fresh status of the data wing, token, route, the
+ * operation's function. Events of the data wing come in here and go to whom they concern.
+ */
+#include "control/control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "control/boot.h"
+#include "control/jobs.h"
+#include "control/route.h"
+#include "control/services.h"
+#include "control/sync.h"
+#include "control/token.h"
+#include "control/tree.h"
+#include "control/works.h"
+
+enum { CONTROL_MAGIC = 0x6374726c, STOP_POLL_NS = 5000000 };
+
+struct control {
+    uint32_t magic;
+    struct site site;
+    control_execute_fn execute_cb;
+    void *execute_arg;
+    struct data_request status; /* of the refresh after an event */
+    bool is_refreshing, is_refresh_wanted;
+    unsigned call_count;
+    struct loop_timer stop_timer;
+    void (*started_cb)(void *arg);
+    void *started_arg;
+    void (*stopped_cb)(void *arg);
+    void *stopped_arg;
+};
+
+int control_new(struct loop *loop, struct meta *meta, const struct data_ops *ops, void *wing,
+                const struct site_options *options, struct control **ret_control, struct err *err)
+{
+    struct control *control = calloc(1, sizeof(*control));
+    const struct job_kind *kinds;
+    unsigned kind_count;
+    int result;
+
+    if (!control)
+        return err_set(err, -ENOMEM, "control: out of memory");
+    control->magic = CONTROL_MAGIC;
+    result = site_init(&control->site, loop, meta, options, err);
+    if (result < 0) {
+        free(control);
+        return result;
+    }
+    control->site.data_ops = ops;
+    control->site.data_wing = wing;
+    kinds = works_kinds(&kind_count);
+    jobs_init(&control->site, kinds, kind_count);
+    sync_init(&control->site);
+    *ret_control = control;
+    return 0;
+}
+
+void control_free(struct control *control)
+{
+    if (!control)
+        return;
+    check_magic(control, CONTROL_MAGIC);
+    sync_fini(&control->site);
+    jobs_fini(&control->site);
+    site_fini(&control->site);
+    control->magic = 0;
+    free(control);
+}
+
+void control_set_execute(struct control *control, control_execute_fn execute_cb, void *arg)
+{
+    check_magic(control, CONTROL_MAGIC);
+    control->execute_cb = execute_cb;
+    control->execute_arg = arg;
+}
+
+struct site *control_site(struct control *control)
+{
+    check_magic(control, CONTROL_MAGIC);
+    return &control->site;
+}
+
+/* --- start and stop -------------------------------------------------------------------------- */
+
+static void refresh(struct control *control);
+
+static void booted(void *arg)
+{
+    struct control *control = arg;
+
+    check_magic(control, CONTROL_MAGIC);
+    if (!control->site.is_stopping) {
+        control->site.is_ready = true;
+        token_purge(&control->site);
+        jobs_wake(&control->site);
+        for (unsigned i = 0; i < control->site.peer_count; i++)
+            if (control->site.peers[i].is_up)
+                sync_peer_up(&control->site, control->site.peers[i].name);
+        refresh(control);
+    }
+    control->started_cb(control->started_arg);
+}
+
+void control_start(struct control *control, void (*started_cb)(void *arg), void *arg)
+{
+    check_magic(control, CONTROL_MAGIC);
+    check(control->execute_cb);
+    control->started_cb = started_cb;
+    control->started_arg = arg;
+    boot_start(&control->site, booted, control);
+}
+
+static void stop_polled(struct loop_timer *timer)
+{
+    struct control *control = container_of(timer, struct control, stop_timer);
+    struct loop *loop = control->site.loop;
+
+    check_magic(control, CONTROL_MAGIC);
+    if (control->site.pending_count > 0 || control->call_count > 0)
+        loop_timer_set(loop, timer, loop_now_ns(loop) + STOP_POLL_NS);
+    else
+        control->stopped_cb(control->stopped_arg);
+}
+
+void control_stop(struct control *control, void (*stopped_cb)(void *arg), void *arg)
+{
+    struct site *site = &control->site;
+
+    check_magic(control, CONTROL_MAGIC);
+    check(!site->is_stopping);
+    site->is_stopping = true;
+    control->stopped_cb = stopped_cb;
+    control->stopped_arg = arg;
+    jobs_stop(site);
+    sync_stop(site);
+    control->stop_timer.fired_cb = stop_polled;
+    loop_timer_set(site->loop, &control->stop_timer, loop_now_ns(site->loop));
+}
+
+/* --- calls ----------------------------------------------------------------------------------- */
+
+static void call_refreshed(struct data_request *request)
+{
+    struct call *call = container_of(request, struct call, request);
+
+    check_magic(call, CALL_MAGIC);
+    site_done(call->site);
+    site_take_snapshot(call->site, request);
+    works_end_one_shots(call->site);
+    if (!token_replay(call) && route_call(call))
+        call->operation->run(call);
+}
+
+void control_submit(struct control *control, struct call *call)
+{
+    check_magic(control, CONTROL_MAGIC);
+    check_magic(call, CALL_MAGIC);
+    check(call->operation && call->parameters && call->texts && call->done_cb);
+    call->site = &control->site;
+    if (!control->site.is_ready || control->site.is_stopping) {
+        call_fail(call, API_SERVICE_UNAVAILABLE, "Site %s is starting or stopping.",
+                  control->site.name);
+        return;
+    }
+    call->request = (struct data_request){.op = DATA_STATUS};
+    site_submit(&control->site, &call->request, call_refreshed);
+}
+
+/* --- what the peer passes on ----------------------------------------------------------------- */
+
+struct forwarded {
+    struct control *control;
+    struct peer_answer *answer;
+};
+
+static void forward_done(void *arg, unsigned http_status, json_t *body)
+{
+    struct forwarded *forwarded = arg;
+    json_t *reply = json_object();
+
+    check(reply);
+    tree_set_int(reply, "status", http_status);
+    tree_set(reply, "body", json_incref(body));
+    peer_answer_ok(forwarded->answer, reply);
+    forwarded->control->call_count--;
+    free(forwarded);
+}
+
+static bool texts_are_sane(const json_t *texts)
+{
+    const char *name;
+    json_t *value;
+
+    if (!json_is_object(texts) || json_object_size(texts) > 200)
+        return false;
+    json_object_foreach((json_t *)texts, name, value)
+    {
+        if (!json_is_string(value) || strlen(json_string_value(value)) != json_string_length(value))
+            return false;
+    }
+    return true;
+}
+
+static void serve_forward(struct control *control, struct peer_answer *answer)
+{
+    const json_t *texts = json_object_get(answer->arguments, "parameters");
+    int64_t hops = tree_int(answer->arguments, "hops", 0);
+    struct forwarded *forwarded;
+
+    if (!texts_are_sane(texts) || hops < 1 || hops > CALL_HOPS_MAX) {
+        peer_answer_fail(answer, API_INVALID_PARAMETER_FORMAT, "malformed call");
+        return;
+    }
+    forwarded = calloc(1, sizeof(*forwarded));
+    check(forwarded);
+    forwarded->control = control;
+    forwarded->answer = answer;
+    control->call_count++;
+    control->execute_cb(control->execute_arg, tree_text(answer->arguments, "action"),
+                        tree_text(answer->arguments, "version"), texts,
+                        tree_text(answer->arguments, "request_id"), (unsigned)hops, forward_done,
+                        forwarded);
+}
+
+/* peer_receive() knows services by name only; this one needs the wing. */
+static void receive_call(struct control *control, const struct data_event *event)
+{
+    unsigned count;
+    const struct peer_service *services = services_table(&count);
+    struct peer_answer *answer = peer_receive(&control->site, event, services, count, "forward");
+
+    if (answer)
+        serve_forward(control, answer);
+}
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+static void refreshed(struct data_request *request)
+{
+    struct control *control = container_of(request, struct control, status);
+
+    check_magic(control, CONTROL_MAGIC);
+    site_done(&control->site);
+    control->is_refreshing = false;
+    site_take_snapshot(&control->site, request);
+    if (control->site.is_stopping)
+        return;
+    works_end_one_shots(&control->site);
+    if (control->is_refresh_wanted)
+        refresh(control);
+}
+
+static void refresh(struct control *control)
+{
+    control->is_refresh_wanted = control->is_refreshing;
+    if (control->is_refreshing || control->site.is_stopping)
+        return;
+    control->is_refreshing = true;
+    control->status = (struct data_request){.op = DATA_STATUS};
+    site_submit(&control->site, &control->status, refreshed);
+}
+
+static void peer_changed(struct control *control, const struct data_event *event)
+{
+    struct site_peer *peer = site_peer_named(&control->site, event->name);
+
+    if (!peer)
+        return;
+    peer->is_up = event->is_on;
+    snprintf(peer->why, sizeof(peer->why), "%s", event->why);
+    log_info("control", "link to %s is %s%s%s", peer->name, event->is_on ? "up" : "down",
+             event->is_on ? "" : ": ", event->is_on ? "" : event->why);
+    if (event->is_on && control->site.is_ready && !control->site.is_stopping) {
+        sync_peer_up(&control->site, peer->name);
+        jobs_hurry(&control->site);
+    }
+}
+
+void control_event(void *arg, const struct data_event *event)
+{
+    struct control *control = arg;
+
+    check_magic(control, CONTROL_MAGIC);
+    switch (event->kind) {
+    case DATA_EVENT_STREAM_CHANGED:
+    case DATA_EVENT_DISK_ACCESS:
+        if (control->site.is_ready)
+            refresh(control);
+        break;
+    case DATA_EVENT_SNAPSHOTS_CHANGED:
+        break; /* listed when asked for */
+    case DATA_EVENT_PEER:
+        peer_changed(control, event);
+        break;
+    case DATA_EVENT_CALL:
+        receive_call(control, event);
+        break;
+    }
+}

@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: an answer promises that the work happens, whatever happens to the daemons.
+ *
+ * Invariants
+ *  1. A row exists from the acceptance of the work to the transaction that records its end.
+ *  2. A row has at most one struct job, which lives until its function ended.
+ *  3. A cancelled job's row is gone; what its function learns afterwards is thrown away.
+ */
+#include "control/jobs.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/id.h"
+#include "base/log.h"
+
+struct jobs {
+    const struct job_kind *kinds;
+    unsigned kind_count;
+    struct list running;
+};
+
+int jobs_init(struct site *site, const struct job_kind *kinds, unsigned kind_count)
+{
+    site->jobs = calloc(1, sizeof(*site->jobs));
+    check(site->jobs);
+    site->jobs->kinds = kinds;
+    site->jobs->kind_count = kind_count;
+    list_init(&site->jobs->running);
+    return 0;
+}
+
+void jobs_fini(struct site *site)
+{
+    if (!site->jobs)
+        return;
+    check(list_is_empty(&site->jobs->running));
+    free(site->jobs);
+    site->jobs = NULL;
+}
+
+void jobs_add(struct change *change, const char *kind, const char *object, const char *argument)
+{
+    struct job_record record = {.created_s = site_now_s(change->site)};
+    char unique[ID_SIZE];
+
+    id_make("j", 8, site_random, change->site, unique);
+    snprintf(record.id, sizeof(record.id), "%s/%s/%s", kind, object, unique);
+    snprintf(record.kind, sizeof(record.kind), "%s", kind);
+    snprintf(record.object, sizeof(record.object), "%s", object);
+    snprintf(record.argument, sizeof(record.argument), "%s", argument);
+    change_put(change, RECORD_JOB, &record);
+}
+
+static unsigned rows_of(struct site *site, const char *object, struct job_record **ret_rows)
+{
+    void *rows = NULL;
+    unsigned count = 0;
+
+    if (meta_list(site->meta, RECORD_JOB, object ? "object" : NULL, object, &rows, &count) < 0)
+        count = 0;
+    *ret_rows = rows;
+    return count;
+}
+
+void jobs_cancel(struct change *change, const char *object)
+{
+    struct job_record *rows;
+    unsigned count = rows_of(change->site, object, &rows);
+
+    for (unsigned i = 0; i < count; i++)
+        change_remove(change, RECORD_JOB, rows[i].id);
+    free(rows);
+}
+
+bool jobs_exist(struct site *site, const char *kind, const char *object)
+{
+    struct job_record *rows;
+    unsigned count = rows_of(site, object, &rows);
+    bool found = false;
+
+    for (unsigned i = 0; i < count; i++)
+        found |= !kind || strcmp(rows[i].kind, kind) == 0;
+    free(rows);
+    return found;
+}
+
+void jobs_trouble(struct site *site, const char *object, char *ret_text, size_t size)
+{
+    struct job_record *rows;
+    unsigned count = rows_of(site, object, &rows);
+
+    ret_text[0] = 0;
+    for (unsigned i = 0; i < count; i++)
+        if (rows[i].trouble[0])
+            snprintf(ret_text, size, "%s: %s", rows[i].kind, rows[i].trouble);
+    free(rows);
+}
+
+static struct job *job_of_row(struct jobs *jobs, const char *id)
+{
+    struct list *node, *next;
+
+    list_for_each(node, next, &jobs->running)
+    {
+        struct job *job = list_entry(node, struct job, node);
+        if (strcmp(job->record.id, id) == 0)
+            return job;
+    }
+    return NULL;
+}
+
+static void job_run(struct job *job)
+{
+    struct jobs *jobs = job->site->jobs;
+
+    check_magic(job, JOB_MAGIC);
+    for (unsigned i = 0; i < jobs->kind_count; i++)
+        if (strcmp(jobs->kinds[i].name, job->record.kind) == 0) {
+            jobs->kinds[i].run(job);
+            return;
+        }
+    log_error("control", "job %s: this version does not know its kind; left alone", job->record.id);
+    job_finish(job);
+}
+
+static void job_fired(struct loop_timer *timer)
+{
+    struct job *job = container_of(timer, struct job, timer);
+
+    check_magic(job, JOB_MAGIC);
+    job->is_waiting = false;
+    if (job_is_current(job))
+        job_run(job);
+    else
+        job_finish(job);
+}
+
+void jobs_wake(struct site *site)
+{
+    struct job_record *rows;
+    unsigned count;
+
+    if (site->is_stopping || !site->is_ready)
+        return;
+    count = rows_of(site, NULL, &rows);
+    for (unsigned i = 0; i < count; i++) {
+        struct job *job;
+
+        if (job_of_row(site->jobs, rows[i].id))
+            continue;
+        job = calloc(1, sizeof(*job));
+        check(job);
+        job->magic = JOB_MAGIC;
+        job->site = site;
+        job->record = rows[i];
+        job->timer.fired_cb = job_fired;
+        list_append(&site->jobs->running, &job->node);
+        /* By the timer, so that a job never runs inside of what woke it. */
+        job->is_waiting = true;
+        loop_timer_set(site->loop, &job->timer, loop_now_ns(site->loop));
+    }
+    free(rows);
+}
+
+void jobs_hurry(struct site *site)
+{
+    struct list *node, *next;
+
+    list_for_each(node, next, &site->jobs->running)
+    {
+        struct job *job = list_entry(node, struct job, node);
+        if (job->is_waiting)
+            loop_timer_set(site->loop, &job->timer, loop_now_ns(site->loop));
+    }
+}
+
+void jobs_stop(struct site *site)
+{
+    struct list *node, *next;
+
+    check(site->is_stopping);
+    list_for_each(node, next, &site->jobs->running)
+    {
+        struct job *job = list_entry(node, struct job, node);
+        if (!job->is_waiting)
+            continue;
+        loop_timer_cancel(site->loop, &job->timer);
+        job->is_waiting = false;
+        job_finish(job);
+    }
+}
+
+bool job_is_current(struct job *job)
+{
+    struct job_record row;
+
+    check_magic(job, JOB_MAGIC);
+    return !job->site->is_stopping &&
+           meta_get(job->site->meta, RECORD_JOB, job->record.id, &row) == 0;
+}
+
+void job_finish(struct job *job)
+{
+    check_magic(job, JOB_MAGIC);
+    check(!job->is_waiting);
+    list_remove(&job->node);
+    job->magic = 0;
+    free(job);
+}
+
+static void record_trouble(struct job *job, const char *why)
+{
+    struct change change;
+
+    if (strncmp(job->record.trouble, why, sizeof(job->record.trouble) - 1) == 0)
+        return;
+    snprintf(job->record.trouble, sizeof(job->record.trouble), "%s", why);
+    log_warning("control", "job %s: %s; trying again", job->record.id, why);
+    change_begin(&change, job->site);
+    change_put(&change, RECORD_JOB, &job->record);
+    change_commit(&change);
+}
+
+void job_retry(struct job *job, const char *why)
+{
+    struct site *site = job->site;
+    uint64_t wait_ns = site->retry_min_ns;
+
+    check_magic(job, JOB_MAGIC);
+    if (!job_is_current(job)) {
+        job_finish(job);
+        return;
+    }
+    record_trouble(job, why);
+    for (int64_t i = 0; i < job->record.attempt_count && wait_ns < site->retry_max_ns; i++)
+        wait_ns *= 2;
+    if (wait_ns > site->retry_max_ns)
+        wait_ns = site->retry_max_ns;
+    job->record.attempt_count++;
+    job->is_waiting = true;
+    loop_timer_set(site->loop, &job->timer, loop_now_ns(site->loop) + wait_ns);
+}

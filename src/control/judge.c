@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why: the same questions in the same order for every operation; see judge.h. */
+#include "control/judge.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "control/jobs.h"
+#include "control/sync.h"
+#include "control/token.h"
+
+static unsigned member_count(struct site *site, const struct replica *replica)
+{
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
+
+    replica_members(site, replica, &pairs, &count);
+    free(pairs);
+    return count;
+}
+
+/* A state that the table allows although a job is in the middle of something. */
+static bool is_busy(enum replica_state state)
+{
+    return state == REPLICA_CREATING || state == REPLICA_REPROTECTING || state == REPLICA_DELETING;
+}
+
+static bool needs_pairs(int group_op)
+{
+    return group_op == GROUP_START || group_op == GROUP_FAILOVER || group_op == GROUP_REPROTECT;
+}
+
+static enum state_verdict judge_state(struct call *call, const struct replica *replica,
+                                      enum replica_state shown, enum api_error *ret_error)
+{
+    unsigned one_shot = call_bool(call, "OneShot") ? 1 : 0; /* the row that follows */
+
+    if (replica->is_group)
+        return group_state_judge((enum group_op)(call->operation->group_op + (int)one_shot), shown,
+                                 ret_error);
+    return pair_state_judge((enum pair_op)(call->operation->pair_op + (int)one_shot), shown,
+                            ret_error);
+}
+
+enum state_verdict judge_replica(struct call *call, struct replica *ret_replica)
+{
+    struct site *site = call->site;
+    const char *id = call_text(call, call->operation->object);
+    enum api_error error = API_INVALID_STATUS;
+    enum replica_state shown;
+    enum state_verdict verdict;
+
+    if (replica_load(site, id, ret_replica) < 0) {
+        call_fail(call, API_NO_SUCH_RESOURCE, "%.60s is not known at site %s.", id, site->name);
+        return STATE_DENY;
+    }
+    if (replica_is_member(ret_replica)) {
+        call_fail(call, API_DENIED, "Pair %s is in group %s: ask for the group.", id,
+                  ret_replica->pair.group_id);
+        return STATE_DENY;
+    }
+    if (ret_replica->is_group && needs_pairs(call->operation->group_op) &&
+        member_count(site, ret_replica) == 0) {
+        call_fail(call, API_NO_PAIR_IN_GROUP, NULL);
+        return STATE_DENY;
+    }
+    shown = replica_shown(site, ret_replica);
+    verdict = judge_state(call, ret_replica, shown, &error);
+    if (verdict == STATE_ALLOW && is_busy(shown))
+        verdict = STATE_DENY;
+    if (verdict == STATE_REPEAT)
+        call_reply(call, NULL);
+    else if (verdict == STATE_DENY)
+        call_fail(call, error, "%s is %s.", id, replica_state_name(shown));
+    return verdict;
+}
+
+void judge_accept(struct call *call, struct replica *replica, enum replica_state to,
+                  const char *job, const char *argument)
+{
+    struct site *site = call->site;
+    char id[RECORD_ID_SIZE];
+    struct change change;
+
+    strcpy(id, replica_own(replica)->id);
+    replica_move(replica, to);
+    change_begin(&change, site);
+    jobs_cancel(&change, id);
+    replica_put(&change, replica);
+    jobs_add(&change, job, id, argument);
+    token_remember(&change, call, NULL);
+    if (change_commit(&change) < 0) {
+        call_fail_internal(call, change.err.text);
+        return;
+    }
+    sync_mark(site, id);
+    jobs_wake(site);
+    call_reply(call, NULL);
+}
+
+void judge_fail_as_peer(struct call *call, const char *peer, const char *code, const char *message)
+{
+    call_fail(call, api_error_find(code), "Site %s: %s", peer, message);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What every operation on a pair or group asks first. */
+#ifndef CONTROL_JUDGE_H
+#define CONTROL_JUDGE_H
+
+#include "control/call.h"
+#include "control/replica.h"
+
+/* Loads the replica that the call's operation names and judges its state by the operation's row of
+ * the model. Anything but STATE_ALLOW: the call is answered (a repeat with success). */
+enum state_verdict judge_replica(struct call *call, struct replica *ret_replica);
+
+/* Accepts the operation in one transaction: earlier jobs of the replica end, its state moves, the
+ * job begins, the token is kept; then answers. */
+void judge_accept(struct call *call, struct replica *replica, enum replica_state to,
+                  const char *job, const char *argument);
+
+/* Answers with what a peer's refusal says. */
+void judge_fail_as_peer(struct call *call, const char *peer, const char *code, const char *message);
+
+#endif

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: three ways lead here (Start, the peer's preparation, the restart of the daemon), and a crash
+ * in the middle must leave no stream that the record does not know of.
+ *
+ * `opened_serial` != 0 says "the stream of that serial exists, or is about to". It goes back to 0
+ * only when the data wing says that nothing is there.
+ */
+#include "control/opening.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+struct opening {
+    struct site *site;
+    char id[RECORD_ID_SIZE], peer[RECORD_WORD_SIZE];
+    struct data_request request;
+    struct data_stream_disk disks[DATA_DISKS_MAX];
+    void (*done_cb)(void *arg, int error, const char *why);
+    void *arg;
+};
+
+static void opening_end(struct opening *opening, int error, const char *why)
+{
+    char kept[480];
+
+    snprintf(kept, sizeof(kept), "%s", why);
+    opening->done_cb(opening->arg, error, kept);
+    free(opening);
+}
+
+/* Records that the stream of the present serial is there (with those disks), or that none is. */
+static int record_opened(struct opening *opening, bool is_open)
+{
+    struct replica replica;
+    struct replica_record *own;
+    struct change change;
+    int result = replica_load(opening->site, opening->id, &replica);
+
+    if (result < 0)
+        return result;
+    own = replica_own(&replica);
+    own->opened_serial = is_open ? own->stream_serial : 0;
+    memset(own->opened_disks, 0, sizeof(own->opened_disks));
+    for (unsigned i = 0; is_open && i < opening->request.disk_count; i++) {
+        check(strlen(own->opened_disks) + RECORD_ID_SIZE < sizeof(own->opened_disks));
+        strcat(strcat(own->opened_disks, opening->disks[i].disk), " ");
+    }
+    change_begin(&change, opening->site);
+    replica_put(&change, &replica);
+    return change_commit(&change);
+}
+
+static void opening_done(struct data_request *request)
+{
+    struct opening *opening = container_of(request, struct opening, request);
+
+    site_done(opening->site);
+    if (request->error == -EEXIST && request->create) {
+        request->create = false; /* made before a crash */
+        site_submit(opening->site, request, opening_done);
+        return;
+    }
+    if ((request->error == -ENOENT || (request->error < 0 && request->create)) &&
+        !opening->site->is_stopping)
+        record_opened(opening, false);
+    opening_end(opening, request->error, request->why);
+}
+
+/* Of a new stream: the members. */
+static int choose_disks(struct opening *opening, const struct replica *replica)
+{
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
+    int result = replica_members(opening->site, replica, &pairs, &count);
+
+    if (result < 0)
+        return result;
+    if (count == 0 || count > DATA_DISKS_MAX) {
+        free(pairs);
+        return -EINVAL;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        strcpy(opening->disks[i].disk, replica_disk(opening->site, &pairs[i]));
+        opening->disks[i].is_seeded = pairs[i].is_seeded;
+    }
+    opening->request.disk_count = count;
+    free(pairs);
+    return 0;
+}
+
+/* Of one that is there: those it was made with, whatever the membership is by now. */
+static int recall_disks(struct opening *opening, const struct replica_record *record)
+{
+    const char *at = record->opened_disks;
+    unsigned count = 0;
+
+    for (const char *end; (end = strchr(at, ' ')); at = end + 1) {
+        if (count == DATA_DISKS_MAX || end - at >= RECORD_ID_SIZE)
+            return -EUCLEAN;
+        memcpy(opening->disks[count++].disk, at, (size_t)(end - at));
+    }
+    opening->request.disk_count = count;
+    return count > 0 ? 0 : -EUCLEAN;
+}
+
+void opening_start(struct site *site, const char *id, bool create,
+                   void (*done_cb)(void *arg, int error, const char *why), void *arg)
+{
+    struct opening *opening = calloc(1, sizeof(*opening));
+    struct replica replica;
+    int result;
+
+    check(opening);
+    opening->site = site;
+    opening->done_cb = done_cb;
+    opening->arg = arg;
+    snprintf(opening->id, sizeof(opening->id), "%s", id);
+    result = replica_load(site, id, &replica);
+    if (result == 0 && create && replica_own(&replica)->opened_serial != 0) {
+        /* Already there, of this serial or of one whose removal is under way. */
+        bool is_it = replica_own(&replica)->opened_serial == replica_own(&replica)->stream_serial;
+        opening_end(opening, is_it ? 0 : -EBUSY, is_it ? "" : "an earlier stream is being removed");
+        return;
+    }
+    if (result == 0)
+        result =
+            create ? choose_disks(opening, &replica) : recall_disks(opening, replica_own(&replica));
+    if (result == 0 && create)
+        result = record_opened(opening, true);
+    if (result < 0) {
+        opening_end(opening, result, err_name(result));
+        return;
+    }
+    snprintf(opening->peer, sizeof(opening->peer), "%s", replica_peer(site, &replica));
+    opening->request.op = DATA_STREAM_OPEN;
+    opening->request.stream = opening->id;
+    opening->request.peer = opening->peer;
+    opening->request.is_source = replica_is_source(site, &replica);
+    opening->request.create = create;
+    opening->request.disks = opening->disks;
+    site_submit(site, &opening->request, opening_done);
+}

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One row of the table of operations (api/table.c): what an operation is called, what it takes,
+ * where it runs, and the function that does it. Everything that asks for an operation (the HTTP
+ * door, a peer that passes a call on, later the console) goes through this row.
+ */
+#ifndef CONTROL_OPERATION_H
+#define CONTROL_OPERATION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "model/api_error.h"
+#include "model/group_state.h"
+
+struct call;
+
+enum parameter_kind {
+    PARAMETER_TEXT,  /* min, max: length in characters; 0, 0: any */
+    PARAMETER_TOKEN, /* 1..64 ASCII characters */
+    PARAMETER_NAME,  /* contract 2.2: first a letter, no http:// */
+    PARAMETER_NOTE,  /* a description: no http:// first */
+    PARAMETER_INT,   /* min, max */
+    PARAMETER_BOOL,  /* true, false in any case */
+    PARAMETER_CHOICE,
+    PARAMETER_IDS,      /* comma-separated: an array of texts; max: how many */
+    PARAMETER_IDS_JSON, /* a JSON array of texts; max: how many */
+};
+
+struct parameter {
+    const char *name;
+    enum parameter_kind kind;
+    bool is_required;
+    int64_t min, max;
+    const char *choices;    /* CHOICE: "a|b|c" */
+    const char *absent;     /* the default, as text; NULL: none */
+    enum api_error error;   /* of a bad value; API_OK: InvalidParameter (names, booleans), else
+                               Invalid{Name} */
+    enum api_error missing; /* of a missing one; API_OK: Missing{Name} */
+};
+
+/* Where an operation runs, once RegionId has named a site. */
+enum site_rule {
+    SITE_HERE,       /* at the site that was asked; RegionId, if there, names it */
+    SITE_ZONE,       /* as SITE_HERE; two sites in one region are told apart by `zone` */
+    SITE_SOURCE,     /* at the current source of the replica, passed on when asked at the other */
+    SITE_TARGET,     /* at the current target; the source refuses: OperateNotAllowedForPrimary */
+    SITE_PRODUCTION, /* at the production site or current source; else OperateNotAllowedForStandby
+                      */
+};
+
+enum { OPERATION_PARAMETERS_MAX = 24 };
+
+struct operation {
+    const char *name, *version;
+    enum site_rule rule;
+    const char *object; /* parameter that names the replica (rules SOURCE, TARGET, PRODUCTION) */
+    const char *zone;   /* parameter that names the zone (rule ZONE) */
+    /* Required states: the row of model/pair_state or group_state, judged by the handler through
+     * replica_judge(). -1: none. */
+    int pair_op, group_op;
+    bool is_group;      /* `object` is a group */
+    bool is_ecs;        /* lists are wrapped, InternalError has the other message */
+    bool is_remembered; /* ClientToken replays the reply */
+    struct parameter parameters[OPERATION_PARAMETERS_MAX];
+    /* Ends with call_reply(), call_fail() or call_pass(), now or later, once. */
+    void (*run)(struct call *call);
+};
+
+#endif

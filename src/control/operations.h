@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The functions of the operations, for the table in api/table.c. Each ends its call once. */
+#ifndef CONTROL_OPERATIONS_H
+#define CONTROL_OPERATIONS_H
+
+#include "control/call.h"
+
+/* ops_disk.c */
+void ops_disk_create(struct call *call);
+void ops_disk_import(struct call *call);
+void ops_disk_delete(struct call *call);
+void ops_disk_attach(struct call *call);
+void ops_disk_detach(struct call *call);
+/* ops_disk_show.c */
+void ops_disk_show_all(struct call *call);
+void ops_disk_show_connections(struct call *call);
+/* ops_create.c */
+void ops_create_pair(struct call *call);
+void ops_show_pairs(struct call *call);
+void ops_show_progress(struct call *call);
+/* ops_show.c */
+void ops_create_group(struct call *call);
+void ops_show_groups(struct call *call);
+/* ops_member.c */
+void ops_member_add(struct call *call);
+void ops_member_remove(struct call *call);
+/* ops_replica.c: pairs and groups */
+void ops_replica_start(struct call *call);
+void ops_replica_stop(struct call *call);
+void ops_replica_failover(struct call *call);
+void ops_replica_reprotect(struct call *call);
+void ops_replica_delete(struct call *call);
+/* ops_verso.c */
+void ops_verso_show_status(struct call *call);
+void ops_verso_show_snapshots(struct call *call);
+void ops_verso_delete_snapshot(struct call *call);
+void ops_verso_force_open(struct call *call);
+
+#endif

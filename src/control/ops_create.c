@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: creating and showing pairs. A pair is created only when both sites have agreed: the peer
+ * checks its disk and keeps the record in `creating` until it hears that it lives (sync). If this
+ * site dies in between, the peer's half is dropped at the next contact.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/id.h"
+#include "control/change.h"
+#include "control/judge.h"
+#include "control/operations.h"
+#include "control/page.h"
+#include "control/peer.h"
+#include "control/sync.h"
+#include "control/token.h"
+#include "control/tree.h"
+
+struct creation {
+    struct peer_call peer_call;
+    struct call *call;
+    struct pair_record pair;
+};
+
+static void copy(char *to, size_t size, const char *from)
+{
+    check(strlen(from) < size);
+    memset(to, 0, size);
+    memcpy(to, from, strlen(from));
+}
+
+#define COPY(field, from) copy(field, sizeof(field), from)
+
+static void create_accept(struct creation *creation)
+{
+    struct call *call = creation->call;
+    struct pair_record *pair = &creation->pair, other;
+    struct change change;
+    json_t *reply;
+
+    if (replica_find_by_disk(call->site, pair->production_disk, &other)) {
+        call_fail(call, API_QUOTA_EXCEED, "Disk %s is in pair %s.", pair->production_disk,
+                  other.common.id);
+        return;
+    }
+    pair->common.status = REPLICA_CREATED;
+    replica_touch(&pair->common);
+    reply = json_object();
+    check(reply);
+    tree_set_text(reply, "ReplicaPairId", pair->common.id);
+    change_begin(&change, call->site);
+    change_put(&change, RECORD_PAIR, pair);
+    token_remember(&change, call, reply);
+    if (change_commit(&change) < 0) {
+        json_decref(reply);
+        call_fail_internal(call, change.err.text);
+        return;
+    }
+    sync_mark(call->site, pair->common.id);
+    call_reply(call, reply);
+}
+
+static void create_prepared(struct peer_call *peer_call)
+{
+    struct creation *creation = container_of(peer_call, struct creation, peer_call);
+    struct call *call = creation->call;
+
+    if (peer_call->error < 0)
+        call_fail(call, API_REQUEST_TIMEOUT, "Site %s is not reachable: %s.",
+                  creation->pair.common.backup_site, peer_call->why);
+    else if (peer_call->status != 200)
+        judge_fail_as_peer(call, creation->pair.common.backup_site, peer_call->code,
+                           peer_call->message);
+    else
+        create_accept(creation);
+    free(creation);
+}
+
+/* False: answered. */
+static bool check_disk(struct call *call, struct disk_record *ret_disk)
+{
+    const char *id = call_text(call, "DiskId");
+    struct pair_record other;
+    void *pairs = NULL;
+    unsigned count = 0;
+
+    if (meta_get(call->site->meta, RECORD_DISK, id, ret_disk) < 0) {
+        call_fail(call, API_NO_SUCH_RESOURCE, "Disk %.60s is not known at site %s.", id,
+                  call->site->name);
+        return false;
+    }
+    if (replica_find_by_disk(call->site, id, &other)) {
+        call_fail(call, API_QUOTA_EXCEED, "Disk %s is in pair %s.", id, other.common.id);
+        return false;
+    }
+    if (ret_disk->status != DISK_AVAILABLE && ret_disk->status != DISK_IN_USE) {
+        call_fail(call, API_DENIED, "Disk %s is %s.", id, disk_state_name(ret_disk->status));
+        return false;
+    }
+    meta_list(call->site->meta, RECORD_PAIR, NULL, NULL, &pairs, &count);
+    free(pairs);
+    if (count >= call->site->pairs_max) {
+        call_fail(call, API_QUOTA_EXCEED, "At most %u pairs.", call->site->pairs_max);
+        return false;
+    }
+    return true;
+}
+
+/* The peer of the destination; NULL: answered. */
+static const struct site_peer *check_sites(struct call *call)
+{
+    struct site *site = call->site;
+    const char *region = call_text(call, "DestinationRegionId");
+    const char *zone = call_text(call, "DestinationZoneId");
+    const struct site_peer *peer;
+
+    if (strcmp(call_text(call, "SourceZoneId"), site->zone) != 0) {
+        call_fail(call, API_NO_SUCH_RESOURCE, "Zone %.60s is not in region %s; zone %s is.",
+                  call_text(call, "SourceZoneId"), site->region, site->zone);
+        return NULL;
+    }
+    if (strcmp(region, site->region) == 0 && strcmp(zone, site->zone) == 0) {
+        call_fail(call, API_DENIED, "Source and destination are one site.");
+        return NULL;
+    }
+    peer = site_peer_in(site, region, zone);
+    if (!peer)
+        call_fail(call, API_NO_SUCH_RESOURCE, "No site is known in region %.60s, zone %.60s.",
+                  region, zone);
+    return peer;
+}
+
+static void fill_common(struct call *call, const struct site_peer *peer, const char *name,
+                        const char *prefix, unsigned letters, struct replica_record *record)
+{
+    struct site *site = call->site;
+
+    id_make(prefix, letters, site_random, site, record->id);
+    COPY(record->name, name);
+    COPY(record->description, call_text(call, "Description"));
+    COPY(record->resource_group_id, call_text(call, "ResourceGroupId"));
+    COPY(record->production_site, site->name);
+    COPY(record->production_region, site->region);
+    COPY(record->production_zone, site->zone);
+    COPY(record->backup_site, peer->name);
+    COPY(record->backup_region, peer->region);
+    COPY(record->backup_zone, peer->zone);
+    record->rpo_s = call_int(call, "RPO");
+    record->is_rtc = call_bool(call, "EnableRtc");
+    record->status = REPLICA_CREATING;
+    record->term = 1;
+    record->version = 1;
+    record->stream_serial = 1;
+    record->created_s = site_now_s(site);
+}
+
+void ops_create_pair(struct call *call)
+{
+    const struct site_peer *peer = check_sites(call);
+    struct disk_record disk;
+    struct creation *creation;
+    json_t *arguments;
+
+    if (!peer || !check_disk(call, &disk))
+        return;
+    if (!id_is_valid("d", call_text(call, "DestinationDiskId"))) {
+        call_fail(call, API_NO_SUCH_RESOURCE, "Disk %.60s is not known at site %s.",
+                  call_text(call, "DestinationDiskId"), peer->name);
+        return;
+    }
+    creation = calloc(1, sizeof(*creation));
+    check(creation);
+    creation->call = call;
+    fill_common(call, peer, call_text(call, "PairName"), "pair", 14, &creation->pair.common);
+    COPY(creation->pair.production_disk, disk.id);
+    COPY(creation->pair.backup_disk, call_text(call, "DestinationDiskId"));
+    COPY(creation->pair.charge_type, call_text(call, "ChargeType"));
+    creation->pair.size_bytes = disk.size_bytes;
+    if (strcmp(creation->pair.charge_type, "PREPAY") == 0)
+        creation->pair.common.bandwidth_kbit =
+            call_has(call, "Bandwidth") ? call_int(call, "Bandwidth") : 10240;
+    arguments = json_object();
+    check(arguments);
+    tree_set_text(arguments, "kind", "pair");
+    tree_set(arguments, "record", tree_from_record(RECORD_PAIR, &creation->pair));
+    tree_set_text(arguments, "category", disk.category);
+    tree_set_text(arguments, "performance_level", disk.performance_level);
+    peer_call(call->site, &creation->peer_call, peer->name, "pair.prepare", arguments,
+              create_prepared);
+}
+
+/* --- groups ---------------------------------------------------------------------------------- */
+
+void ops_create_group(struct call *call)
+{
+    const struct site_peer *peer = check_sites(call);
+    struct group_record group = {0};
+    struct change change;
+    json_t *reply;
+
+    if (!peer)
+        return;
+    fill_common(call, peer, call_text(call, "GroupName"), "pg", 16, &group.common);
+    group.common.status = REPLICA_CREATED;
+    reply = json_object();
+    check(reply);
+    tree_set_text(reply, "ReplicaGroupId", group.common.id);
+    change_begin(&change, call->site);
+    change_put(&change, RECORD_GROUP, &group);
+    token_remember(&change, call, reply);
+    if (change_commit(&change) < 0) {
+        json_decref(reply);
+        call_fail_internal(call, change.err.text);
+        return;
+    }
+    sync_mark(call->site, group.common.id);
+    call_reply(call, reply);
+}

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: disks: made, imported, attached to hosts, let go. The record stands in a transient state
+ * (Creating, Detaching, Deleting) while the data wing works, and boot.c finishes what a crash cut
+ * off.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/id.h"
+#include "control/change.h"
+#include "control/operations.h"
+#include "control/replica.h"
+#include "control/token.h"
+#include "control/tree.h"
+
+enum { GIB_SHIFT = 30, DISK_GRAIN = 4096, GIB_MAX = 131072 };
+
+static void copy(char *to, size_t size, const char *from)
+{
+    check(strlen(from) < size);
+    memset(to, 0, size);
+    memcpy(to, from, strlen(from));
+}
+
+#define COPY(field, from) copy(field, sizeof(field), from)
+
+static struct call *call_of(struct data_request *request)
+{
+    struct call *call = container_of(request, struct call, request);
+
+    check_magic(call, CALL_MAGIC);
+    site_done(call->site);
+    return call;
+}
+
+static int put_disk(struct site *site, const struct disk_record *disk)
+{
+    struct change change;
+
+    change_begin(&change, site);
+    change_put(&change, RECORD_DISK, disk);
+    return change_commit(&change);
+}
+
+static void disk_move(struct disk_record *disk, enum disk_state to)
+{
+    check(disk_state_may_move(disk->status, to));
+    disk->status = to;
+}
+
+/* False: answered. */
+static bool load_disk(struct call *call, struct disk_record *ret_disk)
+{
+    const char *id = call_text(call, "DiskId");
+
+    if (meta_get(call->site->meta, RECORD_DISK, id, ret_disk) == 0)
+        return true;
+    call_fail(call, API_DISK_NOT_FOUND, "Disk %.60s is not known at site %s.", id,
+              call->site->name);
+    return false;
+}
+
+/* False: answered. */
+static bool judge_disk(struct call *call, enum disk_op op, const struct disk_record *disk)
+{
+    enum api_error error;
+
+    switch (disk_state_judge(op, disk->status, &error)) {
+    case STATE_ALLOW:
+        return true;
+    case STATE_REPEAT:
+        call_reply(call, NULL);
+        return false;
+    case STATE_DENY:
+        break;
+    }
+    call_fail(call, error, "Disk %s is %s.", disk->id, disk_state_name(disk->status));
+    return false;
+}
+
+/* --- create, import -------------------------------------------------------------------------- */
+
+static void fill_disk(struct call *call, struct disk_record *disk)
+{
+    memset(disk, 0, sizeof(*disk));
+    id_make("d", 20, site_random, call->site, disk->id);
+    COPY(disk->name, call_text(call, "DiskName"));
+    COPY(disk->description, call_text(call, "Description"));
+    COPY(disk->category, call_text(call, "DiskCategory"));
+    COPY(disk->performance_level,
+         strcmp(disk->category, "cloud_essd") == 0 ? call_text(call, "PerformanceLevel") : "");
+    COPY(disk->resource_group_id, call_text(call, "ResourceGroupId"));
+    disk->is_encrypted = call_bool(call, "Encrypted");
+    disk->is_multi_attach = strcmp(call_text(call, "MultiAttach"), "Enabled") == 0;
+    disk->status = DISK_CREATING;
+    disk->created_s = site_now_s(call->site);
+    COPY(disk->driver, "file");
+}
+
+static void reply_disk(struct call *call, const struct disk_record *disk)
+{
+    json_t *reply = json_object();
+    struct change change;
+
+    check(reply);
+    tree_set_text(reply, "DiskId", disk->id);
+    change_begin(&change, call->site);
+    change_put(&change, RECORD_DISK, disk);
+    token_remember(&change, call, reply);
+    if (change_commit(&change) < 0) {
+        json_decref(reply);
+        call_fail_internal(call, change.err.text);
+    } else {
+        call_reply(call, reply);
+    }
+}
+
+static void create_opened(struct data_request *request)
+{
+    struct call *call = call_of(request);
+    struct disk_record disk;
+    struct change change;
+
+    if (meta_get(call->site->meta, RECORD_DISK, call->object, &disk) < 0) {
+        call_fail_internal(call, "the disk's record is gone");
+        return;
+    }
+    if (request->error == 0) {
+        disk_move(&disk, DISK_AVAILABLE);
+        reply_disk(call, &disk);
+        return;
+    }
+    change_begin(&change, call->site);
+    change_remove(&change, RECORD_DISK, call->object);
+    change_commit(&change);
+    call_fail_internal(call, request->why);
+}
+
+/* False: answered. */
+static bool disk_size(struct call *call, int64_t *ret_bytes)
+{
+    if (call_has(call, "SizeBytes")) {
+        *ret_bytes = call_int(call, "SizeBytes");
+        if (*ret_bytes % DISK_GRAIN != 0) {
+            call_fail(call, API_DISK_SIZE, "SizeBytes %lld is not a multiple of %d.",
+                      (long long)*ret_bytes, DISK_GRAIN);
+            return false;
+        }
+        return true;
+    }
+    if (!call_has(call, "Size")) {
+        call_fail(call, API_DISK_SIZE_OR_SNAPSHOT, NULL);
+        return false;
+    }
+    *ret_bytes = call_int(call, "Size") << GIB_SHIFT;
+    return true;
+}
+
+/* False: answered. */
+static bool check_zone(struct call *call)
+{
+    const char *zone = call_text(call, "ZoneId");
+
+    if (strcmp(zone, call->site->zone) == 0)
+        return true;
+    call_fail(call, API_ZONE_NOT_FOUND, "Zone %.60s is not in region %s; zone %s is.", zone,
+              call->site->region, call->site->zone);
+    return false;
+}
+
+void ops_disk_create(struct call *call)
+{
+    struct disk_record disk;
+
+    if (!check_zone(call))
+        return;
+    fill_disk(call, &disk);
+    if (!disk_size(call, &disk.size_bytes))
+        return;
+    if (put_disk(call->site, &disk) < 0) {
+        call_fail_internal(call, "metadata");
+        return;
+    }
+    COPY(call->object, disk.id);
+    call->request = (struct data_request){.op = DATA_DISK_OPEN,
+                                          .disk = call->object,
+                                          .driver = "file",
+                                          .path = "",
+                                          .size_bytes = (uint64_t)disk.size_bytes,
+                                          .create = true};
+    site_submit(call->site, &call->request, create_opened);
+}
+
+static void import_opened(struct data_request *request)
+{
+    struct call *call = call_of(request);
+    struct disk_record disk;
+
+    if (request->error < 0) {
+        call_fail_name(call, API_INVALID_PARAMETER, "Path", "%s: %s.", call_text(call, "Path"),
+                       request->why[0] ? request->why : err_name(request->error));
+        return;
+    }
+    if (request->size_bytes < DISK_GRAIN || request->size_bytes > (uint64_t)GIB_MAX << GIB_SHIFT) {
+        call_fail_name(call, API_INVALID_PARAMETER, "Path",
+                       "%s: %llu bytes are no size for a disk.", call_text(call, "Path"),
+                       (unsigned long long)request->size_bytes);
+        return;
+    }
+    fill_disk(call, &disk);
+    COPY(disk.id, call->object);
+    COPY(disk.driver, call_text(call, "Driver"));
+    COPY(disk.path, call_text(call, "Path"));
+    disk.size_bytes = (int64_t)request->size_bytes;
+    disk_move(&disk, DISK_AVAILABLE);
+    reply_disk(call, &disk);
+}
+
+void ops_disk_import(struct call *call)
+{
+    const char *path = call_text(call, "Path");
+    void *disks = NULL;
+    unsigned count = 0;
+
+    if (path[0] != '/') {
+        call_fail_name(call, API_INVALID_PARAMETER, "Path", "%s: not an absolute path.", path);
+        return;
+    }
+    if (meta_list(call->site->meta, RECORD_DISK, "path", path, &disks, &count) == 0 && count > 0) {
+        call_fail_name(call, API_INVALID_PARAMETER, "Path", "%s: in use by disk %s.", path,
+                       ((const struct disk_record *)disks)->id);
+        free(disks);
+        return;
+    }
+    id_make("d", 20, site_random, call->site, call->object);
+    call->request = (struct data_request){.op = DATA_DISK_OPEN,
+                                          .disk = call->object,
+                                          .driver = call_text(call, "Driver"),
+                                          .path = path};
+    site_submit(call->site, &call->request, import_opened);
+}
+
+/* --- delete ---------------------------------------------------------------------------------- */
+
+static void delete_closed(struct data_request *request)
+{
+    struct call *call = call_of(request);
+    struct disk_record disk;
+    struct change change;
+
+    change_begin(&change, call->site);
+    if (request->error == 0 || request->error == -ENOENT) {
+        change_remove(&change, RECORD_DISK, call->object);
+    } else if (meta_get(call->site->meta, RECORD_DISK, call->object, &disk) == 0) {
+        disk_move(&disk, DISK_AVAILABLE);
+        change_put(&change, RECORD_DISK, &disk);
+    }
+    if (change_commit(&change) < 0)
+        call_fail_internal(call, change.err.text);
+    else if (request->error == 0 || request->error == -ENOENT)
+        call_reply(call, NULL);
+    else
+        call_fail(call, API_DISK_STATUS, "Disk %s: %s.", call->object, request->why);
+}
+
+void ops_disk_delete(struct call *call)
+{
+    struct disk_record disk;
+    struct pair_record pair;
+
+    if (!load_disk(call, &disk) || !judge_disk(call, DISK_DELETE, &disk))
+        return;
+    if (replica_find_by_disk(call->site, disk.id, &pair)) {
+        call_fail(call, API_DISK_STATUS, "Disk %s is in pair %s.", disk.id, pair.common.id);
+        return;
+    }
+    disk_move(&disk, DISK_DELETING);
+    if (put_disk(call->site, &disk) < 0) {
+        call_fail_internal(call, "metadata");
+        return;
+    }
+    COPY(call->object, disk.id);
+    call->request =
+        (struct data_request){.op = DATA_DISK_CLOSE, .disk = call->object, .remove = !disk.path[0]};
+    site_submit(call->site, &call->request, delete_closed);
+}
+
+/* --- attach, detach -------------------------------------------------------------------------- */
+
+static void attach_done(struct data_request *request)
+{
+    struct call *call = call_of(request);
+
+    /* Not exported yet is no failure: the engine opens it as soon as hosts may write. */
+    if (request->error < 0)
+        call_fail_internal(call, request->why);
+    else
+        call_reply(call, NULL);
+}
+
+/* A target's disk belongs to replication until it is failed over. False: answered. */
+static bool may_attach(struct call *call, const struct disk_record *disk)
+{
+    struct pair_record pair;
+    struct replica replica;
+    enum replica_state state;
+
+    if (!replica_find_by_disk(call->site, disk->id, &pair) ||
+        replica_load(call->site, pair.common.id, &replica) < 0 ||
+        replica_is_source(call->site, &replica))
+        return true;
+    state = replica_ruler(&replica)->status;
+    if (state == REPLICA_FAILOVERED || state == REPLICA_FAILOVERING)
+        return true;
+    call_fail(call, API_DISK_STATUS, "Disk %s is the secondary disk of pair %s, which is %s.",
+              disk->id, pair.common.id, replica_state_name(state));
+    return false;
+}
+
+void ops_disk_attach(struct call *call)
+{
+    struct attachment_record attachment = {.attached_s = site_now_s(call->site)};
+    struct disk_record disk;
+    struct change change;
+
+    if (!load_disk(call, &disk) || !judge_disk(call, DISK_ATTACH, &disk) ||
+        !may_attach(call, &disk))
+        return;
+    COPY(attachment.disk_id, disk.id);
+    COPY(attachment.instance_id, call_text(call, "InstanceId"));
+    COPY(attachment.device, call_has(call, "Device") ? call_text(call, "Device") : "");
+    attachment.is_deleted_with_instance = call_bool(call, "DeleteWithInstance");
+    disk_move(&disk, DISK_ATTACHING);
+    disk_move(&disk, DISK_IN_USE);
+    change_begin(&change, call->site);
+    change_put(&change, RECORD_DISK, &disk);
+    change_put(&change, RECORD_ATTACHMENT, &attachment);
+    if (change_commit(&change) < 0) {
+        call_fail_internal(call, change.err.text);
+        return;
+    }
+    COPY(call->object, disk.id);
+    call->request = (struct data_request){.op = DATA_DISK_ATTACH, .disk = call->object};
+    site_submit(call->site, &call->request, attach_done);
+}
+
+static void detach_done(struct data_request *request)
+{
+    struct call *call = call_of(request);
+    struct disk_record disk;
+    struct change change;
+
+    if (request->error < 0 || meta_get(call->site->meta, RECORD_DISK, call->object, &disk) < 0) {
+        call_fail_internal(call, request->why); /* stays Detaching: finished at the next start */
+        return;
+    }
+    disk_move(&disk, DISK_AVAILABLE);
+    disk.detached_s = site_now_s(call->site);
+    change_begin(&change, call->site);
+    change_remove(&change, RECORD_ATTACHMENT, disk.id);
+    change_put(&change, RECORD_DISK, &disk);
+    if (change_commit(&change) < 0)
+        call_fail_internal(call, change.err.text);
+    else
+        call_reply(call, NULL);
+}
+
+void ops_disk_detach(struct call *call)
+{
+    struct attachment_record attachment = {0};
+    struct disk_record disk;
+
+    if (!load_disk(call, &disk) || !judge_disk(call, DISK_DETACH, &disk))
+        return;
+    if (meta_get(call->site->meta, RECORD_ATTACHMENT, disk.id, &attachment) < 0 ||
+        strcmp(attachment.instance_id, call_text(call, "InstanceId")) != 0) {
+        call_fail(call, API_DISK_NOT_ON_INSTANCE, "Disk %s is attached to %s.", disk.id,
+                  attachment.instance_id);
+        return;
+    }
+    disk_move(&disk, DISK_DETACHING);
+    if (put_disk(call->site, &disk) < 0) {
+        call_fail_internal(call, "metadata");
+        return;
+    }
+    COPY(call->object, disk.id);
+    call->request = (struct data_request){.op = DATA_DISK_DETACH, .disk = call->object};
+    site_submit(call->site, &call->request, detach_done);
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: pairs and groups as the API shows them. Field names differ between the two (SourceRegion,
+ * SourceRegionId) as the contract has them. Primary*, Standby* and Site never change; Source* and
+ * Destination* follow the direction.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/check.h"
+#include "control/operations.h"
+#include "control/page.h"
+#include "control/replica.h"
+#include "control/tree.h"
+
+static void show_common(struct site *site, const struct replica *replica, json_t *tree)
+{
+    const struct replica_record *ruler = replica_ruler(replica);
+    int64_t point_s = replica_point_s(site, replica);
+
+    tree_set_text(tree, "Status", replica_state_name(replica_shown(site, replica)));
+    tree_set_text(tree, "Site", replica_is_production(site, replica) ? "production" : "backup");
+    tree_set_text(tree, "PrimaryRegion", ruler->production_region);
+    tree_set_text(tree, "PrimaryZone", ruler->production_zone);
+    tree_set_text(tree, "StandbyRegion", ruler->backup_region);
+    tree_set_text(tree, "StandbyZone", ruler->backup_zone);
+    tree_set_int(tree, "RPO", ruler->rpo_s);
+    tree_set_bool(tree, "EnableRtc", ruler->is_rtc);
+    tree_set_int(tree, "Bandwidth", ruler->bandwidth_kbit);
+    /* Absent until the first point: clients wait for it to be there. */
+    if (point_s > 0)
+        tree_set_int(tree, "LastRecoverPoint", point_s);
+    tree_set(tree, "Tags", json_array());
+}
+
+/* "SourceRegion" or "SourceRegionId" ... */
+static void show_direction(const struct replica *replica, json_t *tree, const char *region_suffix)
+{
+    const struct replica_record *ruler = replica_ruler(replica);
+    char name[40];
+
+    for (unsigned is_destination = 0; is_destination < 2; is_destination++) {
+        bool is_backup = (is_destination != 0) != ruler->is_reversed;
+        const char *side = is_destination ? "Destination" : "Source";
+
+        snprintf(name, sizeof(name), "%sRegion%s", side, region_suffix);
+        tree_set_text(tree, name, is_backup ? ruler->backup_region : ruler->production_region);
+        snprintf(name, sizeof(name), "%sZoneId", side);
+        tree_set_text(tree, name, is_backup ? ruler->backup_zone : ruler->production_zone);
+        if (replica->is_group)
+            continue;
+        snprintf(name, sizeof(name), "%sDiskId", side);
+        tree_set_text(tree, name,
+                      is_backup ? replica->pair.backup_disk : replica->pair.production_disk);
+    }
+}
+
+static json_t *show_pair(struct site *site, const struct replica *replica)
+{
+    const struct replica_record *own = &replica->pair.common;
+    json_t *tree = json_object();
+
+    check(tree);
+    tree_set_text(tree, "ReplicaPairId", own->id);
+    tree_set_text(tree, "PairName", own->name);
+    tree_set_text(tree, "Description", own->description);
+    show_common(site, replica, tree);
+    if (own->status_message[0])
+        tree_set_text(tree, "StatusMessage", own->status_message);
+    show_direction(replica, tree, "");
+    tree_set_text(tree, "ReplicaGroupId", replica->pair.group_id);
+    tree_set_text(tree, "ReplicaGroupName",
+                  replica_is_member(replica) ? replica->group.common.name : "");
+    tree_set_int(tree, "CreateTime", own->created_s);
+    tree_set_text(tree, "ChargeType", replica->pair.charge_type);
+    tree_set_text(tree, "ResourceGroupId", own->resource_group_id);
+    return tree;
+}
+
+static json_t *show_group(struct site *site, const struct replica *replica)
+{
+    const struct replica_record *own = &replica->group.common;
+    json_t *tree = json_object(), *ids = json_array();
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
+
+    check(tree && ids);
+    tree_set_text(tree, "ReplicaGroupId", own->id);
+    tree_set_text(tree, "GroupName", own->name);
+    tree_set_text(tree, "Description", own->description);
+    show_common(site, replica, tree);
+    show_direction(replica, tree, "Id");
+    replica_members(site, replica, &pairs, &count);
+    for (unsigned i = 0; i < count; i++)
+        check(json_array_append_new(ids, json_string(pairs[i].common.id)) == 0);
+    free(pairs);
+    tree_set(tree, "PairIds", ids);
+    tree_set_int(tree, "PairNumber", count);
+    tree_set_text(tree, "ResourceGroupId", own->resource_group_id);
+    return tree;
+}
+
+static bool is_listed(const json_t *ids, const char *id)
+{
+    size_t index;
+    json_t *item;
+
+    if (!ids)
+        return true;
+    json_array_foreach(ids, index, item)
+    {
+        if (strcmp(json_string_value(item), id) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool is_wanted(struct call *call, const struct replica *replica, const char *ids)
+{
+    const struct replica_record *own =
+        replica->is_group ? &replica->group.common : &replica->pair.common;
+    const char *name = call_text(call, "Name"), *site = call_text(call, "Site");
+    const char *resource = call_text(call, "ResourceGroupId");
+    const char *group = call_text(call, "ReplicaGroupId");
+    bool is_production = replica_is_production(call->site, replica);
+
+    if (!is_listed(json_object_get(call->parameters, ids), own->id))
+        return false;
+    if (name[0] && !strcasestr(own->name, name))
+        return false;
+    if (site[0] && is_production != (strcmp(site, "production") == 0))
+        return false;
+    if (resource[0] && strcmp(resource, own->resource_group_id) != 0)
+        return false;
+    if (!group[0] || replica->is_group)
+        return true;
+    return strcmp(strcmp(group, "-") == 0 ? "" : group, replica->pair.group_id) == 0;
+}
+
+static void describe(struct call *call, enum record_kind kind, const char *ids, const char *list)
+{
+    struct site *site = call->site;
+    size_t size = record_type(kind)->size;
+    void *records = NULL;
+    unsigned count = 0;
+    struct page page;
+
+    if (meta_list(site->meta, kind, NULL, NULL, &records, &count) < 0) {
+        call_fail_internal(call, "metadata");
+        return;
+    }
+    page_init(&page);
+    for (unsigned i = 0; i < count; i++) {
+        const char *id = (const char *)records + (size_t)i * size; /* the id is first */
+        struct replica replica;
+
+        if (replica_load(site, id, &replica) == 0 && is_wanted(call, &replica, ids))
+            page_add(&page, id,
+                     replica.is_group ? show_group(site, &replica) : show_pair(site, &replica));
+    }
+    free(records);
+    page_reply(&page, call, list, NULL);
+}
+
+void ops_show_pairs(struct call *call)
+{
+    describe(call, RECORD_PAIR, "PairIds", "ReplicaPairs");
+}
+
+void ops_show_groups(struct call *call)
+{
+    describe(call, RECORD_GROUP, "GroupIds", "ReplicaGroups");
+}
+
+/* Percent of the pair's disk that is the same at both sites, as far as this site knows. */
+static int64_t progress(struct site *site, const struct replica *replica)
+{
+    const struct data_stream_status *stream = site_stream(site, replica_ruler(replica)->id);
+    enum replica_state shown = replica_shown(site, replica);
+    struct replica ruler;
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
+    uint64_t backlog = 0, size = (uint64_t)replica->pair.size_bytes;
+
+    if (shown == REPLICA_NORMAL || (stream && stream->has_point && !stream->backlog_bytes))
+        return 100;
+    if (!stream || replica_load(site, replica_ruler(replica)->id, &ruler) < 0)
+        return 0;
+    if (stream->role != DATA_ROLE_SOURCE)
+        return stream->has_point ? 100 : 0;
+    replica_members(site, &ruler, &pairs, &count);
+    for (unsigned i = 0; i < count && i < stream->disk_count; i++)
+        if (strcmp(pairs[i].common.id, replica->pair.common.id) == 0)
+            backlog = stream->disk_backlog_bytes[i];
+    free(pairs);
+    if (!stream->is_started && !stream->has_point)
+        return 0;
+    return backlog >= size ? 0 : (int64_t)((size - backlog) * 100 / size);
+}
+
+void ops_show_progress(struct call *call)
+{
+    const char *id = call_text(call, "ReplicaPairId");
+    struct replica replica;
+    json_t *reply;
+
+    if (replica_load(call->site, id, &replica) < 0 || replica.is_group) {
+        call_fail(call, API_NO_SUCH_RESOURCE, "Pair %.60s is not known at site %s.", id,
+                  call->site->name);
+        return;
+    }
+    reply = json_object();
+    check(reply);
+    tree_set_int(reply, "Progress", progress(call->site, &replica));
+    if (replica_point_s(call->site, &replica) > 0)
+        tree_set_int(reply, "RecoverPoint", replica_point_s(call->site, &replica));
+    call_reply(call, reply);
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why: Verso's own operations (Version 2026-11-22): what `verso status` shows, snapshots, force. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "control/jobs.h"
+#include "control/operations.h"
+#include "control/replica.h"
+#include "control/tree.h"
+
+static const char *const role_names[] = {
+    [DATA_ROLE_SOURCE] = "source",
+    [DATA_ROLE_TARGET] = "target",
+    [DATA_ROLE_PROMOTED] = "promoted",
+    [DATA_ROLE_FENCED] = "fenced",
+};
+
+static json_t *show_peers(struct site *site)
+{
+    json_t *peers = json_array();
+
+    check(peers);
+    for (unsigned i = 0; i < site->peer_count; i++) {
+        const struct site_peer *peer = &site->peers[i];
+        json_t *tree = json_object();
+
+        check(tree);
+        tree_set_text(tree, "Name", peer->name);
+        tree_set_text(tree, "RegionId", peer->region);
+        tree_set_text(tree, "ZoneId", peer->zone);
+        tree_set_bool(tree, "IsUp", peer->is_up);
+        tree_set_text(tree, "Why", peer->is_up ? "" : peer->why);
+        for (unsigned k = 0; site->snapshot && k < site->snapshot->peer_count; k++) {
+            const struct data_peer_status *status = &site->snapshot->peers[k];
+            if (strcmp(status->name, peer->name) != 0)
+                continue;
+            tree_set_int(tree, "RoundTripMicros", (int64_t)(status->round_trip_ns / 1000));
+            tree_set_int(tree, "BytesOut", (int64_t)status->bytes_out);
+            tree_set_int(tree, "BytesIn", (int64_t)status->bytes_in);
+        }
+        check(json_array_append_new(peers, tree) == 0);
+    }
+    return peers;
+}
+
+static json_t *show_pairs(struct site *site, const struct replica *replica,
+                          const struct data_stream_status *stream)
+{
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
+    json_t *list = json_array();
+
+    check(list);
+    replica_members(site, replica, &pairs, &count);
+    for (unsigned i = 0; i < count; i++) {
+        const char *ours = replica_disk(site, &pairs[i]);
+        bool is_production = ours == pairs[i].production_disk;
+        json_t *tree = json_object();
+
+        check(tree);
+        tree_set_text(tree, "ReplicaPairId", pairs[i].common.id);
+        tree_set_text(tree, "PairName", pairs[i].common.name);
+        tree_set_text(tree, "DiskId", ours);
+        tree_set_text(tree, "PeerDiskId",
+                      is_production ? pairs[i].backup_disk : pairs[i].production_disk);
+        tree_set_int(tree, "SizeBytes", pairs[i].size_bytes);
+        tree_set_int(tree, "BacklogBytes",
+                     stream && i < stream->disk_count ? (int64_t)stream->disk_backlog_bytes[i] : 0);
+        check(json_array_append_new(list, tree) == 0);
+    }
+    free(pairs);
+    return list;
+}
+
+static void show_stream(struct site *site, const struct data_stream_status *stream, json_t *tree)
+{
+    uint64_t now_ns = loop_wall_ns(site->loop);
+    uint64_t point_ns = stream->current_wall_ns > stream->point_wall_ns ? stream->current_wall_ns
+                                                                        : stream->point_wall_ns;
+
+    tree_set_text(tree, "Role", role_names[stream->role]);
+    tree_set_bool(tree, "IsStarted", stream->is_started);
+    tree_set_bool(tree, "IsConnected", stream->is_connected);
+    tree_set_bool(tree, "HasPoint", stream->has_point);
+    tree_set_bool(tree, "IsInitial", stream->is_initial);
+    tree_set_bool(tree, "IsDraining", stream->is_draining);
+    tree_set_bool(tree, "IsWaitingPeer", stream->is_waiting_peer);
+    tree_set_int(tree, "GenerationTerm", (int64_t)stream->generation_term);
+    tree_set_int(tree, "EpochAcked", (int64_t)stream->epoch_acked);
+    tree_set_int(tree, "EpochApplied", (int64_t)stream->epoch_applied);
+    tree_set_int(tree, "BacklogBytes", (int64_t)stream->backlog_bytes);
+    tree_set_int(tree, "TotalBytes", (int64_t)stream->total_bytes);
+    tree_set_int(tree, "ShippedBytes", (int64_t)stream->shipped_bytes);
+    tree_set_int(tree, "JournalBytes", (int64_t)stream->journal_bytes);
+    tree_set_int(tree, "JournalNeededBytes", (int64_t)stream->journal_needed_bytes);
+    if (stream->has_point) {
+        tree_set_int(tree, "PointMillis", (int64_t)(stream->point_wall_ns / 1000000));
+        /* "Fail over now and you lose the writes after": how long ago that is. */
+        tree_set_int(tree, "LagMillis",
+                     now_ns > point_ns ? (int64_t)((now_ns - point_ns) / 1000000) : 0);
+    }
+}
+
+static json_t *show_replica(struct site *site, const struct replica *replica)
+{
+    const struct replica_record *record = replica_ruler(replica);
+    const struct data_stream_status *stream = site_stream(site, record->id);
+    json_t *tree = json_object();
+    char trouble[RECORD_NAME_SIZE] = "";
+
+    check(tree);
+    tree_set_text(tree, "Id", record->id);
+    tree_set_text(tree, "Name", record->name);
+    tree_set_text(tree, "Kind", replica->is_group ? "group" : "pair");
+    tree_set_text(tree, "Status", replica_state_name(replica_shown(site, replica)));
+    tree_set_text(tree, "Peer", replica_peer(site, replica));
+    tree_set_text(tree, "SourceSite",
+                  record->is_reversed ? record->backup_site : record->production_site);
+    tree_set_text(tree, "DestinationSite",
+                  record->is_reversed ? record->production_site : record->backup_site);
+    tree_set_bool(tree, "IsReversed", record->is_reversed);
+    tree_set_int(tree, "RpoSeconds", record->rpo_s);
+    if (replica_point_s(site, replica) > 0)
+        tree_set_int(tree, "LastRecoverPoint", replica_point_s(site, replica));
+    jobs_trouble(site, record->id, trouble, sizeof(trouble));
+    if (stream) {
+        show_stream(site, stream, tree);
+        if (stream->trouble[0])
+            tree_set_text(tree, "Trouble", stream->trouble);
+    }
+    if (!json_object_get(tree, "Trouble"))
+        tree_set_text(tree, "Trouble", trouble);
+    tree_set(tree, "Pairs", show_pairs(site, replica, stream));
+    return tree;
+}
+
+static void append_replicas(struct call *call, enum record_kind kind, json_t *list)
+{
+    size_t size = record_type(kind)->size;
+    const char *wanted = call_text(call, "Id");
+    void *records = NULL;
+    unsigned count = 0;
+
+    if (meta_list(call->site->meta, kind, NULL, NULL, &records, &count) < 0)
+        return;
+    for (unsigned i = 0; i < count; i++) {
+        const char *id = (const char *)records + (size_t)i * size; /* the id is first */
+        struct replica replica;
+
+        if ((wanted[0] && strcmp(wanted, id) != 0) || replica_load(call->site, id, &replica) < 0 ||
+            replica_is_member(&replica))
+            continue;
+        check(json_array_append_new(list, show_replica(call->site, &replica)) == 0);
+    }
+    free(records);
+}
+
+void ops_verso_show_status(struct call *call)
+{
+    struct site *site = call->site;
+    json_t *reply = json_object(), *own = json_object(), *replicas = json_array();
+
+    check(reply && own && replicas);
+    tree_set_text(own, "Name", site->name);
+    tree_set_text(own, "RegionId", site->region);
+    tree_set_text(own, "ZoneId", site->zone);
+    tree_set_text(own, "Version", VERSO_VERSION);
+    tree_set(reply, "Site", own);
+    tree_set(reply, "Peers", show_peers(site));
+    append_replicas(call, RECORD_GROUP, replicas);
+    append_replicas(call, RECORD_PAIR, replicas);
+    tree_set(reply, "Replicas", replicas);
+    call_reply(call, reply);
+}
+
+/* --- snapshots, force ------------------------------------------------------------------------ */
+
+static void snapshots_done(struct data_request *request)
+{
+    struct call *call = container_of(request, struct call, request);
+    json_t *reply, *list;
+
+    site_done(call->site);
+    if (request->error < 0) {
+        call_fail_internal(call, request->why);
+        return;
+    }
+    reply = json_object();
+    list = json_array();
+    check(reply && list);
+    for (unsigned i = 0; i < request->snapshot_count; i++) {
+        const struct data_disk_snapshot *snapshot = &request->snapshots[i];
+        json_t *tree = json_object();
+
+        check(tree);
+        tree_set_text(tree, "SnapshotId", snapshot->id);
+        tree_set_text(tree, "DiskId", snapshot->disk);
+        tree_set_text(tree, "Label", snapshot->label);
+        tree_set_text(tree, "Reason", snapshot->reason);
+        tree_set_int(tree, "CreateTime", (int64_t)(snapshot->created_wall_ns / 1000000000));
+        if (snapshot->expires_wall_ns > 0)
+            tree_set_int(tree, "ExpiredTime", (int64_t)(snapshot->expires_wall_ns / 1000000000));
+        tree_set_int(tree, "KeptBytes", (int64_t)snapshot->kept_bytes);
+        tree_set_int(tree, "SizeBytes", (int64_t)snapshot->size_bytes);
+        check(json_array_append_new(list, tree) == 0);
+    }
+    free(request->snapshots);
+    request->snapshots = NULL;
+    tree_set(reply, "Snapshots", list);
+    call_reply(call, reply);
+}
+
+void ops_verso_show_snapshots(struct call *call)
+{
+    call->request =
+        (struct data_request){.op = DATA_SNAPSHOT_LIST, .disk = call_text(call, "DiskId")};
+    site_submit(call->site, &call->request, snapshots_done);
+}
+
+static void simple_done(struct data_request *request)
+{
+    struct call *call = container_of(request, struct call, request);
+
+    site_done(call->site);
+    if (request->error == -ENOENT)
+        call_fail(call, API_NO_SUCH_RESOURCE, "%s.", request->why);
+    else if (request->error < 0)
+        call_fail(call, API_DENIED, "%s.", request->why);
+    else
+        call_reply(call, NULL);
+}
+
+void ops_verso_delete_snapshot(struct call *call)
+{
+    call->request = (struct data_request){.op = DATA_SNAPSHOT_REMOVE,
+                                          .snapshot_id = call_text(call, "SnapshotId")};
+    site_submit(call->site, &call->request, simple_done);
+}
+
+void ops_verso_force_open(struct call *call)
+{
+    struct replica replica;
+    const char *id = call_text(call, "Id");
+
+    if (replica_load(call->site, id, &replica) < 0) {
+        call_fail(call, API_NO_SUCH_RESOURCE, "%.60s is not known at site %s.", id,
+                  call->site->name);
+        return;
+    }
+    if (!replica_is_source(call->site, &replica)) {
+        call_fail(call, API_NOT_FOR_STANDBY, NULL);
+        return;
+    }
+    strcpy(call->object, replica_ruler(&replica)->id);
+    call->request = (struct data_request){
+        .op = DATA_STREAM_FORCE_OPEN, .stream = call->object, .reason = call_text(call, "Reason")};
+    site_submit(call->site, &call->request, simple_done);
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: pairs and groups take the same operations; this is what those need to know of either.
+ *
+ * Invariants
+ *  1. A member's own status is not read while it is a member.
+ *  2. `version` rises with every change, `term` with every failover; both only at the site that
+ *     makes the change.
+ */
+#include "control/replica.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+int replica_load(struct site *site, const char *id, struct replica *ret_replica)
+{
+    int result;
+
+    memset(ret_replica, 0, sizeof(*ret_replica));
+    if (strncmp(id, "pg-", 3) == 0) {
+        ret_replica->is_group = true;
+        return meta_get(site->meta, RECORD_GROUP, id, &ret_replica->group);
+    }
+    result = meta_get(site->meta, RECORD_PAIR, id, &ret_replica->pair);
+    if (result == 0 && ret_replica->pair.group_id[0])
+        result =
+            meta_get(site->meta, RECORD_GROUP, ret_replica->pair.group_id, &ret_replica->group);
+    return result;
+}
+
+bool replica_is_member(const struct replica *replica)
+{
+    return !replica->is_group && replica->pair.group_id[0];
+}
+
+struct replica_record *replica_own(struct replica *replica)
+{
+    return replica->is_group ? &replica->group.common : &replica->pair.common;
+}
+
+const struct replica_record *replica_ruler(const struct replica *replica)
+{
+    if (replica->is_group || replica->pair.group_id[0])
+        return &replica->group.common;
+    return &replica->pair.common;
+}
+
+bool replica_is_production(const struct site *site, const struct replica *replica)
+{
+    return strcmp(replica_ruler(replica)->production_site, site->name) == 0;
+}
+
+bool replica_is_source(const struct site *site, const struct replica *replica)
+{
+    return replica_is_production(site, replica) != replica_ruler(replica)->is_reversed;
+}
+
+const char *replica_peer(const struct site *site, const struct replica *replica)
+{
+    const struct replica_record *record = replica_ruler(replica);
+
+    return replica_is_production(site, replica) ? record->backup_site : record->production_site;
+}
+
+const char *replica_disk(const struct site *site, const struct pair_record *pair)
+{
+    return strcmp(pair->common.production_site, site->name) == 0 ? pair->production_disk
+                                                                 : pair->backup_disk;
+}
+
+bool replica_has_point(const struct site *site, const struct replica *replica)
+{
+    const struct data_stream_status *stream = site_stream(site, replica_ruler(replica)->id);
+
+    return stream && stream->has_point;
+}
+
+int64_t replica_point_s(const struct site *site, const struct replica *replica)
+{
+    const struct replica_record *record = replica_ruler(replica);
+    const struct data_stream_status *stream = site_stream(site, record->id);
+
+    if (stream && stream->has_point && stream->point_wall_ns > 0)
+        return (int64_t)(stream->point_wall_ns / 1000000000);
+    return record->last_point_s;
+}
+
+enum replica_state replica_shown(struct site *site, const struct replica *replica)
+{
+    const struct replica_record *record = replica_ruler(replica);
+    const struct data_stream_status *stream = site_stream(site, record->id);
+    struct replica_facts facts = {.is_group = record == &replica->group.common,
+                                  .rpo_ns = (uint64_t)record->rpo_s * 1000000000};
+
+    if (stream && stream->has_point) {
+        uint64_t now_ns = loop_wall_ns(site->loop);
+        /* The source's heartbeat says that nothing newer is missing: the point is as young. */
+        uint64_t point_ns = stream->current_wall_ns > stream->point_wall_ns
+                                ? stream->current_wall_ns
+                                : stream->point_wall_ns;
+        facts.has_point = true;
+        facts.point_age_ns = now_ns > point_ns ? now_ns - point_ns : 0;
+    }
+    return replica_state_shown(record->status, &facts);
+}
+
+static int compare_pairs(const void *a, const void *b)
+{
+    const struct pair_record *left = a, *right = b;
+
+    return strcmp(left->common.id, right->common.id);
+}
+
+int replica_members(struct site *site, const struct replica *replica,
+                    struct pair_record **ret_pairs, unsigned *ret_count)
+{
+    void *pairs = NULL;
+    int result;
+
+    check(!replica_is_member(replica));
+    if (!replica->is_group) {
+        pairs = malloc(sizeof(struct pair_record));
+        if (!pairs)
+            return -ENOMEM;
+        memcpy(pairs, &replica->pair, sizeof(struct pair_record));
+        *ret_pairs = pairs;
+        *ret_count = 1;
+        return 0;
+    }
+    result =
+        meta_list(site->meta, RECORD_PAIR, "group_id", replica->group.common.id, &pairs, ret_count);
+    if (result < 0)
+        return result;
+    if (*ret_count > 1)
+        qsort(pairs, *ret_count, sizeof(struct pair_record), compare_pairs);
+    *ret_pairs = pairs;
+    return 0;
+}
+
+bool replica_find_attached(struct site *site, const struct replica *replica,
+                           struct attachment_record *ret_attachment)
+{
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
+    bool found = false;
+
+    if (replica_members(site, replica, &pairs, &count) < 0)
+        return false;
+    for (unsigned i = 0; !found && i < count; i++)
+        found = meta_get(site->meta, RECORD_ATTACHMENT, replica_disk(site, &pairs[i]),
+                         ret_attachment) == 0;
+    free(pairs);
+    return found;
+}
+
+bool replica_find_by_disk(struct site *site, const char *disk, struct pair_record *ret_pair)
+{
+    static const char *const columns[] = {"production_disk", "backup_disk"};
+
+    for (unsigned i = 0; i < ARRAY_COUNT(columns); i++) {
+        void *pairs = NULL;
+        unsigned count = 0;
+        bool found;
+
+        if (meta_list(site->meta, RECORD_PAIR, columns[i], disk, &pairs, &count) < 0)
+            continue;
+        found = count > 0 && strcmp(replica_disk(site, pairs), disk) == 0;
+        if (found)
+            memcpy(ret_pair, pairs, sizeof(*ret_pair));
+        free(pairs);
+        if (found)
+            return true;
+    }
+    return false;
+}
+
+void replica_touch(struct replica_record *record)
+{
+    check(record->version < INT64_MAX);
+    record->version++;
+}
+
+void replica_move(struct replica *replica, enum replica_state to)
+{
+    struct replica_record *record = replica_own(replica);
+
+    check(!replica_is_member(replica));
+    check(record->status == to || replica_state_may_move(record->status, to));
+    record->status = to;
+    record->status_message[0] = 0;
+    replica_touch(record);
+}
+
+void replica_keep_point(const struct site *site, struct replica *replica)
+{
+    replica_own(replica)->last_point_s = replica_point_s(site, replica);
+}
+
+void replica_put(struct change *change, const struct replica *replica)
+{
+    if (replica->is_group)
+        change_put(change, RECORD_GROUP, &replica->group);
+    else
+        change_put(change, RECORD_PAIR, &replica->pair);
+}

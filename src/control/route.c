@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: any site's door takes calls for both sites. RegionId names the site; where both sites lie in
+ * one region it cannot, and the operation's rule finds the site (contract 5.10, S18).
+ */
+#include "control/route.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "control/peer.h"
+#include "control/replica.h"
+#include "control/tree.h"
+
+struct passing {
+    struct peer_call peer_call;
+    struct call *call;
+    char peer[RECORD_WORD_SIZE];
+};
+
+static void pass_done(struct peer_call *peer_call)
+{
+    struct passing *passing = container_of(peer_call, struct passing, peer_call);
+    struct call *call = passing->call;
+    int64_t status = tree_int(peer_call->reply, "status", 0);
+    json_t *body = json_object_get(peer_call->reply, "body");
+
+    if (peer_call->error < 0)
+        call_fail(call, API_REQUEST_TIMEOUT, "Site %s is not reachable: %s.", passing->peer,
+                  peer_call->why);
+    else if (peer_call->status != 200)
+        call_fail(call, API_SERVICE_UNAVAILABLE, "Site %s: %s.", passing->peer, peer_call->message);
+    else if (status < 200 || status > 599 || !json_is_object(body))
+        call_fail_internal(call, "the peer's answer is malformed");
+    else
+        call_answer(call, (unsigned)status, json_incref(body));
+    free(passing);
+}
+
+void route_pass(struct call *call, const char *peer)
+{
+    struct passing *passing;
+    json_t *arguments;
+
+    if (call->hop_count >= CALL_HOPS_MAX) {
+        call_fail_internal(call, "the sites pass this call to each other");
+        return;
+    }
+    passing = calloc(1, sizeof(*passing));
+    arguments = json_object();
+    check(passing && arguments);
+    passing->call = call;
+    strncpy(passing->peer, peer, sizeof(passing->peer) - 1);
+    tree_set_text(arguments, "action", call->operation->name);
+    tree_set_text(arguments, "version", call->operation->version);
+    tree_set_text(arguments, "request_id", call->request_id);
+    tree_set_int(arguments, "hops", call->hop_count + 1);
+    tree_set(arguments, "parameters", json_incref(call->texts));
+    peer_call(call->site, &passing->peer_call, passing->peer, "forward", arguments, pass_done);
+}
+
+enum where { WHERE_HERE, WHERE_PEER, WHERE_EITHER, WHERE_NOWHERE };
+
+static enum where where_is(struct call *call, const struct site_peer **ret_peer)
+{
+    struct site *site = call->site;
+    const char *region = call_text(call, "RegionId");
+    /* A call that a peer passed on was sent here for a reason. */
+    bool is_here = !region[0] || strcmp(region, site->region) == 0 || call->hop_count > 0;
+
+    *ret_peer = region[0] ? site_peer_in(site, region, NULL) : NULL;
+    if (is_here)
+        return *ret_peer ? WHERE_EITHER : WHERE_HERE;
+    return *ret_peer ? WHERE_PEER : WHERE_NOWHERE;
+}
+
+/* Both sites lie in the region: the zone tells. */
+static bool route_zone(struct call *call)
+{
+    const char *zone = call->operation->zone ? call_text(call, call->operation->zone) : "";
+    const struct site_peer *peer;
+
+    if (!zone[0] || strcmp(zone, call->site->zone) == 0)
+        return true;
+    peer = site_peer_in(call->site, call_text(call, "RegionId"), zone);
+    if (!peer)
+        return true; /* the operation itself refuses the zone */
+    route_pass(call, peer->name);
+    return false;
+}
+
+static bool route_replica(struct call *call, bool is_either)
+{
+    struct site *site = call->site;
+    const struct operation *operation = call->operation;
+    const char *id = call_text(call, operation->object);
+    struct replica replica;
+    bool is_source, is_right;
+
+    if (replica_load(site, id, &replica) < 0 || replica.is_group != operation->is_group) {
+        call_fail(call, API_NO_SUCH_RESOURCE, "%s %.60s is not known at site %s.",
+                  operation->is_group ? "Group" : "Pair", id, site->name);
+        return false;
+    }
+    is_source = replica_is_source(site, &replica);
+    switch (operation->rule) {
+    case SITE_SOURCE:
+        is_right = is_source;
+        is_either = true; /* either region may ask */
+        break;
+    case SITE_TARGET:
+        is_right = !is_source;
+        break;
+    default:
+        is_right = is_source || replica_is_production(site, &replica) ||
+                   replica_own(&replica)->status == REPLICA_INVALID;
+        break;
+    }
+    if (is_right)
+        return true;
+    if (is_either)
+        route_pass(call, replica_peer(site, &replica));
+    else
+        call_fail(call, is_source ? API_NOT_FOR_PRIMARY : API_NOT_FOR_STANDBY, NULL);
+    return false;
+}
+
+bool route_call(struct call *call)
+{
+    const struct site_peer *peer;
+    enum where where = where_is(call, &peer);
+
+    if (where == WHERE_NOWHERE) {
+        call_fail(call, API_REGION_NOT_FOUND, NULL);
+        return false;
+    }
+    if (where == WHERE_PEER) {
+        route_pass(call, peer->name);
+        return false;
+    }
+    switch (call->operation->rule) {
+    case SITE_HERE:
+        return true;
+    case SITE_ZONE:
+        return where == WHERE_HERE || route_zone(call);
+    case SITE_SOURCE:
+    case SITE_TARGET:
+    case SITE_PRODUCTION:
+        return route_replica(call, where == WHERE_EITHER);
+    }
+    check(!"every rule has a case");
+    return false;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: the other half of operations that need both sites. Whatever the peer says is checked against
+ * our own records: it can touch only replicas between it and us.
+ *
+ *     pair.prepare    our disk fits the peer's new pair: keep the record, creating
+ *     stream.prepare  first start: take the records over, open our end of the stream
+ *     reprotect.check the failover is to be left: are our disks detached?
+ *     record.put, record.delete: sync.c
+ */
+#include "control/services.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "control/opening.h"
+#include "control/sync.h"
+#include "control/tree.h"
+
+/* --- pair.prepare ---------------------------------------------------------------------------- */
+
+/* False: answered. */
+static bool check_pair(struct peer_answer *answer, const struct pair_record *pair)
+{
+    struct site *site = answer->site;
+    const struct replica_record *record = &pair->common;
+    struct disk_record disk;
+    struct pair_record other;
+
+    if (strcmp(record->backup_site, site->name) != 0 ||
+        strcmp(record->backup_region, site->region) != 0 ||
+        strcmp(record->backup_zone, site->zone) != 0) {
+        peer_answer_fail(answer, API_NO_SUCH_RESOURCE, "this is region %s, zone %s.", site->region,
+                         site->zone);
+        return false;
+    }
+    if (meta_get(site->meta, RECORD_DISK, pair->backup_disk, &disk) < 0) {
+        peer_answer_fail(answer, API_NO_SUCH_RESOURCE, "disk %s is not known.", pair->backup_disk);
+        return false;
+    }
+    if (replica_find_by_disk(site, disk.id, &other) && strcmp(other.common.id, record->id) != 0) {
+        peer_answer_fail(answer, API_QUOTA_EXCEED, "disk %s is in pair %s.", disk.id,
+                         other.common.id);
+        return false;
+    }
+    if (disk.status != DISK_AVAILABLE && disk.status != DISK_IN_USE) {
+        peer_answer_fail(answer, API_DENIED, "disk %s is %s.", disk.id,
+                         disk_state_name(disk.status));
+        return false;
+    }
+    if (disk.size_bytes != pair->size_bytes) {
+        peer_answer_fail(answer, API_DENIED, "disk %s has %lld bytes, disk %s has %lld.",
+                         pair->production_disk, (long long)pair->size_bytes, disk.id,
+                         (long long)disk.size_bytes);
+        return false;
+    }
+    if (strcmp(disk.category, tree_text(answer->arguments, "category")) != 0 ||
+        strcmp(disk.performance_level, tree_text(answer->arguments, "performance_level")) != 0) {
+        peer_answer_fail(answer, API_DENIED, "disk %s is of another category or level.", disk.id);
+        return false;
+    }
+    return true;
+}
+
+static void serve_pair_prepare(struct peer_answer *answer)
+{
+    struct replica replica, known;
+    struct change change;
+
+    if (!sync_parse(answer->site, answer->peer, answer->arguments, &replica) || replica.is_group ||
+        replica.pair.common.status != REPLICA_CREATING) {
+        peer_answer_fail(answer, API_INVALID_PARAMETER_FORMAT, "malformed record");
+        return;
+    }
+    if (!check_pair(answer, &replica.pair))
+        return;
+    if (replica_load(answer->site, replica.pair.common.id, &known) != -ENOENT) {
+        peer_answer_fail(answer, API_DENIED, "pair %s exists.", replica.pair.common.id);
+        return;
+    }
+    change_begin(&change, answer->site);
+    change_put(&change, RECORD_PAIR, &replica.pair);
+    if (change_commit(&change) < 0)
+        peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", change.err.text);
+    else
+        peer_answer_ok(answer, NULL);
+}
+
+/* --- stream.prepare -------------------------------------------------------------------------- */
+
+static void prepare_opened(void *arg, int error, const char *why)
+{
+    struct peer_answer *answer = arg;
+
+    if (error == 0)
+        peer_answer_ok(answer, NULL);
+    else if (error == -EBUSY)
+        peer_answer_fail(answer, API_INVALID_STATUS, "%s.", why);
+    else
+        peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", why);
+}
+
+/* The peer's replica named by "id"; false: answered. */
+static bool load_theirs(struct peer_answer *answer, struct replica *ret_replica)
+{
+    const char *id = tree_text(answer->arguments, "id");
+
+    if (replica_load(answer->site, id, ret_replica) == 0 && !replica_is_member(ret_replica) &&
+        strcmp(replica_peer(answer->site, ret_replica), answer->peer) == 0)
+        return true;
+    peer_answer_fail(answer, API_NO_SUCH_RESOURCE, "%.60s is not known.", id);
+    return false;
+}
+
+/* False: answered. */
+static bool adopt_records(struct peer_answer *answer)
+{
+    json_t *records = json_object_get(answer->arguments, "records"), *item;
+    size_t index;
+
+    json_array_foreach(records, index, item)
+    {
+        enum sync_verdict verdict = sync_adopt(answer->site, answer->peer, item);
+
+        if (verdict == SYNC_OLDER)
+            sync_mark(answer->site, tree_text(json_object_get(item, "record"), "id"));
+        if (verdict != SYNC_TAKEN && verdict != SYNC_SAME) {
+            peer_answer_fail(answer, API_INVALID_STATUS, "the records of the sites differ.");
+            return false;
+        }
+    }
+    return true;
+}
+
+static void serve_stream_prepare(struct peer_answer *answer)
+{
+    struct replica replica;
+    struct attachment_record attachment;
+
+    if (!adopt_records(answer) || !load_theirs(answer, &replica))
+        return;
+    if (replica_is_source(answer->site, &replica)) {
+        peer_answer_fail(answer, API_INVALID_STATUS, "%s is the source.", answer->site->name);
+        return;
+    }
+    if (replica_own(&replica)->stream_serial != tree_int(answer->arguments, "serial", -1)) {
+        peer_answer_fail(answer, API_INVALID_STATUS, "the records of the sites differ.");
+        return;
+    }
+    if (replica_find_attached(answer->site, &replica, &attachment)) {
+        peer_answer_fail(answer, API_STANDBY_ATTACHED, "disk %s is attached to %s.",
+                         attachment.disk_id, attachment.instance_id);
+        return;
+    }
+    opening_start(answer->site, replica_own(&replica)->id, true, prepare_opened, answer);
+}
+
+/* --- reprotect.check ------------------------------------------------------------------------- */
+
+static void serve_reprotect_check(struct peer_answer *answer)
+{
+    struct replica replica;
+    struct attachment_record attachment;
+
+    if (!load_theirs(answer, &replica))
+        return;
+    if (replica_find_attached(answer->site, &replica, &attachment))
+        peer_answer_fail(answer, API_DENIED, "disk %s is attached to %s; detach it first.",
+                         attachment.disk_id, attachment.instance_id);
+    else
+        peer_answer_ok(answer, NULL);
+}
+
+static const struct peer_service table[] = {
+    {"pair.prepare", serve_pair_prepare},       {"stream.prepare", serve_stream_prepare},
+    {"reprotect.check", serve_reprotect_check}, {"record.put", sync_serve_put},
+    {"record.delete", sync_serve_delete},
+};
+
+const struct peer_service *services_table(unsigned *ret_count)
+{
+    *ret_count = ARRAY_COUNT(table);
+    return table;
+}

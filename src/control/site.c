@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why: what every part of the control wing stands on, without knowing any of them. */
+#include "control/site.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+static int word_copy(char *to, size_t size, const char *from, const char *what, struct err *err)
+{
+    if (!from || !from[0] || strlen(from) >= size)
+        return err_set(err, -EINVAL, "%s is missing or too long", what);
+    memcpy(to, from, strlen(from) + 1);
+    return 0;
+}
+
+static int peers_init(struct site *site, const struct site_options *options, struct err *err)
+{
+    int result = 0;
+
+    check(options->peer_count <= SITE_PEERS_MAX);
+    for (unsigned i = 0; result == 0 && i < options->peer_count; i++) {
+        struct site_peer *peer = &site->peers[i];
+        result =
+            word_copy(peer->name, sizeof(peer->name), options->peers[i].name, "peer name", err);
+        if (result == 0)
+            result = word_copy(peer->region, sizeof(peer->region), options->peers[i].region,
+                               "peer region", err);
+        if (result == 0)
+            result =
+                word_copy(peer->zone, sizeof(peer->zone), options->peers[i].zone, "peer zone", err);
+        strcpy(peer->why, "not connected yet");
+    }
+    site->peer_count = options->peer_count;
+    return result;
+}
+
+int site_init(struct site *site, struct loop *loop, struct meta *meta,
+              const struct site_options *options, struct err *err)
+{
+    int result;
+
+    memset(site, 0, sizeof(*site));
+    site->magic = SITE_MAGIC;
+    site->loop = loop;
+    site->meta = meta;
+    site->group_pairs_max = options->group_pairs_max ? options->group_pairs_max : 17;
+    site->pairs_max = options->pairs_max ? options->pairs_max : 1000;
+    site->retry_min_ns = options->retry_min_ns ? options->retry_min_ns : 200000000;
+    site->retry_max_ns = options->retry_max_ns ? options->retry_max_ns : 5000000000;
+    site->call_timeout_ns = options->call_timeout_ns ? options->call_timeout_ns : 2500000000;
+    result = word_copy(site->name, sizeof(site->name), options->name, "site name", err);
+    if (result == 0)
+        result = word_copy(site->region, sizeof(site->region), options->region, "region", err);
+    if (result == 0)
+        result = word_copy(site->zone, sizeof(site->zone), options->zone, "zone", err);
+    if (result == 0 && options->nbd_socket)
+        result = word_copy(site->nbd_socket, sizeof(site->nbd_socket), options->nbd_socket,
+                           "NBD socket", err);
+    if (result == 0 && options->nbd_listen)
+        result = word_copy(site->nbd_listen, sizeof(site->nbd_listen), options->nbd_listen,
+                           "NBD address", err);
+    return result == 0 ? peers_init(site, options, err) : result;
+}
+
+void site_fini(struct site *site)
+{
+    check_magic(site, SITE_MAGIC);
+    check(site->pending_count == 0);
+    free(site->snapshot);
+    site->snapshot = NULL;
+    site->magic = 0;
+}
+
+void site_submit(struct site *site, struct data_request *request,
+                 void (*done_cb)(struct data_request *request))
+{
+    check_magic(site, SITE_MAGIC);
+    check((unsigned)request->op < DATA_OP_COUNT);
+    request->done_cb = done_cb;
+    request->error = 0;
+    request->why[0] = 0;
+    site->pending_count++;
+    site->data_ops->submit(site->data_wing, request);
+}
+
+void site_done(struct site *site)
+{
+    check_magic(site, SITE_MAGIC);
+    check(site->pending_count > 0);
+    site->pending_count--;
+}
+
+void site_take_snapshot(struct site *site, struct data_request *request)
+{
+    check(request->op == DATA_STATUS);
+    if (request->error < 0 || !request->snapshot)
+        return;
+    free(site->snapshot);
+    site->snapshot = request->snapshot;
+    request->snapshot = NULL;
+}
+
+const struct data_stream_status *site_stream(const struct site *site, const char *id)
+{
+    for (unsigned i = 0; site->snapshot && i < site->snapshot->stream_count; i++)
+        if (strcmp(site->snapshot->streams[i].id, id) == 0)
+            return &site->snapshot->streams[i];
+    return NULL;
+}
+
+const struct data_disk_status *site_disk(const struct site *site, const char *id)
+{
+    for (unsigned i = 0; site->snapshot && i < site->snapshot->disk_count; i++)
+        if (strcmp(site->snapshot->disks[i].id, id) == 0)
+            return &site->snapshot->disks[i];
+    return NULL;
+}
+
+struct site_peer *site_peer_named(struct site *site, const char *name)
+{
+    for (unsigned i = 0; i < site->peer_count; i++)
+        if (strcmp(site->peers[i].name, name) == 0)
+            return &site->peers[i];
+    return NULL;
+}
+
+struct site_peer *site_peer_in(struct site *site, const char *region, const char *zone)
+{
+    for (unsigned i = 0; i < site->peer_count; i++)
+        if (strcmp(site->peers[i].region, region) == 0 &&
+            (!zone || strcmp(site->peers[i].zone, zone) == 0))
+            return &site->peers[i];
+    return NULL;
+}
+
+int64_t site_now_s(struct site *site)
+{
+    return (int64_t)(loop_wall_ns(site->loop) / 1000000000);
+}
+
+uint64_t site_random(void *arg)
+{
+    struct site *site = arg;
+
+    check_magic(site, SITE_MAGIC);
+    return loop_random(site->loop);
+}

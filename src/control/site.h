@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The ground of the control wing: who we are, who the peers are, the metadata, and the way to the
+ * data wing. Everything else in control/ is given a struct site. One control loop.
+ */
+#ifndef CONTROL_SITE_H
+#define CONTROL_SITE_H
+
+#include "base/list.h"
+#include "control/data_ops.h"
+#include "meta/meta.h"
+
+enum { SITE_PEERS_MAX = 8 };
+
+struct jobs;
+struct sync;
+
+struct site_peer {
+    char name[RECORD_WORD_SIZE], region[RECORD_WORD_SIZE], zone[RECORD_WORD_SIZE];
+    bool is_up;
+    char why[200]; /* why it is down */
+};
+
+struct site_options {
+    const char *name, *region, *zone;
+    struct {
+        const char *name, *region, *zone;
+    } peers[SITE_PEERS_MAX];
+    unsigned peer_count;
+    const char *nbd_socket;   /* path of the unix socket, NULL: none; for URIs only */
+    const char *nbd_listen;   /* "HOST:PORT", NULL: none */
+    unsigned group_pairs_max; /* 0: 17 */
+    unsigned pairs_max;       /* quota, 0: 1000 */
+    uint64_t retry_min_ns;    /* of jobs; 0: 200 ms */
+    uint64_t retry_max_ns;    /* 0: 5 s */
+    uint64_t call_timeout_ns; /* of calls to a peer inside an operation; 0: 2.5 s */
+};
+
+struct site {
+    uint32_t magic;
+    struct loop *loop;
+    struct meta *meta;
+    const struct data_ops *data_ops;
+    void *data_wing;
+    char name[RECORD_WORD_SIZE], region[RECORD_WORD_SIZE], zone[RECORD_WORD_SIZE];
+    char nbd_socket[108], nbd_listen[64];
+    struct site_peer peers[SITE_PEERS_MAX];
+    unsigned peer_count, group_pairs_max, pairs_max;
+    uint64_t retry_min_ns, retry_max_ns, call_timeout_ns;
+    struct data_snapshot *snapshot; /* the newest; NULL before the first */
+    unsigned pending_count;         /* data requests under way */
+    bool is_ready;                  /* start is done: operations may run */
+    bool is_stopping;
+    struct jobs *jobs;
+    struct sync *sync;
+};
+
+enum { SITE_MAGIC = 0x73697465 };
+
+int site_init(struct site *site, struct loop *loop, struct meta *meta,
+              const struct site_options *options, struct err *err);
+void site_fini(struct site *site); /* nothing pending */
+
+/* Submits `request` (op and inputs filled; the rest zero). */
+void site_submit(struct site *site, struct data_request *request,
+                 void (*done_cb)(struct data_request *request));
+/* To be called first in each done_cb. */
+void site_done(struct site *site);
+
+/* Takes over a fresh snapshot (the outputs of DATA_STATUS). */
+void site_take_snapshot(struct site *site, struct data_request *request);
+/* NULL: not open here, or nothing known yet. */
+const struct data_stream_status *site_stream(const struct site *site, const char *id);
+const struct data_disk_status *site_disk(const struct site *site, const char *id);
+
+struct site_peer *site_peer_named(struct site *site, const char *name);
+/* The peer in that region and zone; a NULL zone matches any. */
+struct site_peer *site_peer_in(struct site *site, const char *region, const char *zone);
+
+int64_t site_now_s(struct site *site);
+uint64_t site_random(void *arg); /* for id_make(); arg is the site */
+
+#endif

@@ -1,0 +1,485 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: each site must know every pair and group by itself (a failover needs nothing of the other
+ * site), and both must agree again after a separation.
+ *
+ * Rules
+ *  1. One push is under way to a peer at a time, in the order of marking; groups go before pairs.
+ *  2. A push that fails is repeated; a peer that comes up gets everything again. So nothing that is
+ *     to be pushed needs to be durable but the records and tombstones themselves.
+ *  3. Adoption keeps local fields, cancels jobs of the record that stood here, and lets a job
+ *     remove a stream whose serial is past.
+ */
+#include "control/sync.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/id.h"
+#include "base/log.h"
+#include "control/jobs.h"
+#include "control/tree.h"
+
+struct mark {
+    struct list node;
+    char id[RECORD_ID_SIZE];
+};
+
+struct pusher {
+    struct site *site;
+    unsigned peer;
+    struct list marks;
+    struct mark *current; /* under way */
+    struct peer_call call;
+    struct loop_timer timer;
+    bool is_waiting;
+};
+
+struct sync {
+    struct pusher pushers[SITE_PEERS_MAX];
+};
+
+static const char *const verdict_names[] = {
+    [SYNC_TAKEN] = "taken",     [SYNC_SAME] = "same",       [SYNC_OLDER] = "older",
+    [SYNC_DELETED] = "deleted", [SYNC_UNKNOWN] = "unknown", [SYNC_WAIT] = "wait",
+    [SYNC_REFUSED] = "refused",
+};
+
+static void push_next(struct pusher *pusher);
+
+static void pusher_fired(struct loop_timer *timer)
+{
+    struct pusher *pusher = container_of(timer, struct pusher, timer);
+
+    pusher->is_waiting = false;
+    push_next(pusher);
+}
+
+int sync_init(struct site *site)
+{
+    site->sync = calloc(1, sizeof(*site->sync));
+    check(site->sync);
+    for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
+        struct pusher *pusher = &site->sync->pushers[i];
+        pusher->site = site;
+        pusher->peer = i;
+        list_init(&pusher->marks);
+        pusher->timer.fired_cb = pusher_fired;
+    }
+    return 0;
+}
+
+void sync_stop(struct site *site)
+{
+    for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
+        struct pusher *pusher = &site->sync->pushers[i];
+        struct list *node;
+
+        loop_timer_cancel(site->loop, &pusher->timer);
+        pusher->is_waiting = false;
+        while ((node = list_pop(&pusher->marks)))
+            free(list_entry(node, struct mark, node));
+    }
+}
+
+void sync_fini(struct site *site)
+{
+    if (!site->sync)
+        return;
+    for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
+        check(!site->sync->pushers[i].current);
+        check(list_is_empty(&site->sync->pushers[i].marks));
+    }
+    free(site->sync);
+    site->sync = NULL;
+}
+
+json_t *sync_record_tree(struct site *site, const char *id)
+{
+    struct replica replica;
+    json_t *tree;
+
+    if (replica_load(site, id, &replica) < 0)
+        return NULL;
+    tree = json_object();
+    check(tree);
+    tree_set_text(tree, "kind", replica.is_group ? "group" : "pair");
+    tree_set(tree, "record",
+             replica.is_group ? tree_from_record(RECORD_GROUP, &replica.group)
+                              : tree_from_record(RECORD_PAIR, &replica.pair));
+    return tree;
+}
+
+/* --- pushing --------------------------------------------------------------------------------- */
+
+static void mark_for(struct pusher *pusher, const char *id)
+{
+    struct list *node, *next;
+    struct mark *mark;
+
+    list_for_each(node, next, &pusher->marks)
+    {
+        if (strcmp(list_entry(node, struct mark, node)->id, id) == 0)
+            return;
+    }
+    mark = calloc(1, sizeof(*mark));
+    check(mark && strlen(id) < sizeof(mark->id));
+    strcpy(mark->id, id);
+    list_append(&pusher->marks, &mark->node);
+}
+
+static struct pusher *pusher_of(struct site *site, const char *peer)
+{
+    for (unsigned i = 0; i < site->peer_count; i++)
+        if (strcmp(site->peers[i].name, peer) == 0)
+            return &site->sync->pushers[i];
+    return NULL;
+}
+
+void sync_mark(struct site *site, const char *id)
+{
+    struct replica replica;
+    struct tombstone_record tombstone;
+    struct pusher *pusher = NULL;
+
+    if (site->is_stopping)
+        return;
+    if (replica_load(site, id, &replica) == 0)
+        pusher = pusher_of(site, replica_peer(site, &replica));
+    else if (meta_get(site->meta, RECORD_TOMBSTONE, id, &tombstone) == 0 && !tombstone.is_acked)
+        pusher = pusher_of(site, tombstone.peer);
+    if (!pusher)
+        return;
+    mark_for(pusher, id);
+    push_next(pusher);
+}
+
+/* The peer said that the record was deleted there. */
+static void push_deleted(struct pusher *pusher, const char *id, int64_t term)
+{
+    struct site *site = pusher->site;
+    struct replica replica;
+    struct replica_record *own;
+    struct change change;
+
+    if (replica_load(site, id, &replica) < 0)
+        return;
+    own = replica_own(&replica);
+    change_begin(&change, site);
+    if (own->term > term) {
+        /* It was failed over here after the deletion there: a person decides. */
+        own->status = REPLICA_INVALID;
+        strcpy(own->status_message, "DeviceRemoved");
+        replica_put(&change, &replica);
+    } else if (!jobs_exist(site, "delete", id)) {
+        jobs_cancel(&change, id);
+        own->status = REPLICA_DELETING;
+        replica_put(&change, &replica);
+        jobs_add(&change, "delete", id, "peer");
+    }
+    if (change_commit(&change) == 0)
+        jobs_wake(site);
+}
+
+/* The peer never heard of a record whose creation it had begun: it never came to life. */
+static void push_unknown(struct pusher *pusher, const char *id)
+{
+    struct replica replica;
+    struct change change;
+
+    if (replica_load(pusher->site, id, &replica) < 0 ||
+        replica_own(&replica)->status != REPLICA_CREATING)
+        return;
+    change_begin(&change, pusher->site);
+    change_remove(&change, replica.is_group ? RECORD_GROUP : RECORD_PAIR, id);
+    change_commit(&change);
+}
+
+static void ack_tombstone(struct pusher *pusher, const char *id)
+{
+    struct tombstone_record tombstone;
+    struct change change;
+
+    if (meta_get(pusher->site->meta, RECORD_TOMBSTONE, id, &tombstone) < 0)
+        return;
+    tombstone.is_acked = true;
+    change_begin(&change, pusher->site);
+    change_put(&change, RECORD_TOMBSTONE, &tombstone);
+    change_commit(&change);
+}
+
+static void wait_and_push(struct pusher *pusher, struct mark *mark)
+{
+    struct site *site = pusher->site;
+
+    mark_for(pusher, mark->id);
+    free(mark);
+    pusher->is_waiting = true;
+    loop_timer_set(site->loop, &pusher->timer, loop_now_ns(site->loop) + site->retry_max_ns / 5);
+}
+
+static void push_done(struct peer_call *call)
+{
+    struct pusher *pusher = container_of(call, struct pusher, call);
+    struct mark *mark = pusher->current;
+    const char *verdict = tree_text(call->reply, "verdict");
+
+    pusher->current = NULL;
+    if (pusher->site->is_stopping) {
+        free(mark);
+        return;
+    }
+    if (call->error < 0 || call->status >= 500 || strcmp(verdict, "wait") == 0) {
+        wait_and_push(pusher, mark);
+        return;
+    }
+    if (strcmp(verdict, "deleted") == 0)
+        push_deleted(pusher, mark->id, tree_int(call->reply, "term", 0));
+    else if (strcmp(verdict, "unknown") == 0)
+        push_unknown(pusher, mark->id);
+    else if (strcmp(verdict, "gone") == 0)
+        ack_tombstone(pusher, mark->id);
+    else if (call->status != 200 || strcmp(verdict, "refused") == 0)
+        log_warning("control", "%s refused our record of %s: %s",
+                    pusher->site->peers[pusher->peer].name, mark->id, call->message);
+    free(mark);
+    push_next(pusher);
+}
+
+static void push_next(struct pusher *pusher)
+{
+    struct site *site = pusher->site;
+    struct tombstone_record tombstone;
+    struct mark *mark;
+    json_t *tree;
+
+    if (pusher->current || pusher->is_waiting || site->is_stopping || !site->is_ready ||
+        !site->peers[pusher->peer].is_up || list_is_empty(&pusher->marks))
+        return;
+    mark = list_entry(list_pop(&pusher->marks), struct mark, node);
+    tree = sync_record_tree(site, mark->id);
+    if (tree) {
+        pusher->current = mark;
+        peer_call(site, &pusher->call, site->peers[pusher->peer].name, "record.put", tree,
+                  push_done);
+        return;
+    }
+    if (meta_get(site->meta, RECORD_TOMBSTONE, mark->id, &tombstone) < 0) {
+        free(mark);
+        push_next(pusher);
+        return;
+    }
+    tree = json_object();
+    check(tree);
+    tree_set_text(tree, "id", mark->id);
+    tree_set_int(tree, "term", tombstone.term);
+    pusher->current = mark;
+    peer_call(site, &pusher->call, site->peers[pusher->peer].name, "record.delete", tree,
+              push_done);
+}
+
+static void mark_replicas(struct pusher *pusher, enum record_kind kind, const char *peer)
+{
+    struct site *site = pusher->site;
+    size_t size = record_type(kind)->size;
+    void *records = NULL;
+    unsigned count = 0;
+
+    if (meta_list(site->meta, kind, NULL, NULL, &records, &count) < 0)
+        return;
+    for (unsigned i = 0; i < count; i++) {
+        /* Both record structs begin with what they have in common. */
+        const struct replica_record *record =
+            (const void *)((const char *)records + (size_t)i * size);
+        if (strcmp(record->production_site, peer) == 0 || strcmp(record->backup_site, peer) == 0)
+            mark_for(pusher, record->id);
+    }
+    free(records);
+}
+
+void sync_peer_up(struct site *site, const char *peer)
+{
+    struct pusher *pusher = pusher_of(site, peer);
+    void *records = NULL;
+    unsigned count = 0;
+
+    if (!pusher || site->is_stopping)
+        return;
+    mark_replicas(pusher, RECORD_GROUP, peer);
+    mark_replicas(pusher, RECORD_PAIR, peer);
+    if (meta_list(site->meta, RECORD_TOMBSTONE, "peer", peer, &records, &count) == 0) {
+        const struct tombstone_record *tombstones = records;
+        for (unsigned i = 0; i < count; i++)
+            if (!tombstones[i].is_acked)
+                mark_for(pusher, tombstones[i].id);
+        free(records);
+    }
+    loop_timer_cancel(site->loop, &pusher->timer);
+    pusher->is_waiting = false;
+    push_next(pusher);
+}
+
+/* --- adopting -------------------------------------------------------------------------------- */
+
+static bool is_ours_with(struct site *site, const char *peer, const struct replica_record *record)
+{
+    bool is_production =
+        strcmp(record->production_site, site->name) == 0 && strcmp(record->backup_site, peer) == 0;
+    bool is_backup =
+        strcmp(record->backup_site, site->name) == 0 && strcmp(record->production_site, peer) == 0;
+
+    return (is_production || is_backup) && record->rpo_s >= 1 && record->rpo_s <= 86400;
+}
+
+bool sync_parse(struct site *site, const char *peer, const json_t *tree,
+                struct replica *ret_replica)
+{
+    const json_t *record = json_object_get(tree, "record");
+    const char *kind = tree_text(tree, "kind");
+
+    memset(ret_replica, 0, sizeof(*ret_replica));
+    ret_replica->is_group = strcmp(kind, "group") == 0;
+    if (ret_replica->is_group)
+        return tree_to_record(RECORD_GROUP, record, &ret_replica->group) &&
+               id_is_valid("pg", ret_replica->group.common.id) &&
+               is_ours_with(site, peer, &ret_replica->group.common);
+    const struct pair_record *pair = &ret_replica->pair;
+    return strcmp(kind, "pair") == 0 && tree_to_record(RECORD_PAIR, record, &ret_replica->pair) &&
+           id_is_valid("pair", pair->common.id) && is_ours_with(site, peer, &pair->common) &&
+           id_is_valid("d", pair->production_disk) && id_is_valid("d", pair->backup_disk) &&
+           (!pair->group_id[0] || id_is_valid("pg", pair->group_id)) && pair->size_bytes > 0;
+}
+
+/* Ours, or another record, has one of its disks already. */
+static bool is_in_conflict(struct site *site, const struct replica *theirs)
+{
+    struct pair_record other;
+
+    return !theirs->is_group &&
+           replica_find_by_disk(site, replica_disk(site, &theirs->pair), &other) &&
+           strcmp(other.common.id, theirs->pair.common.id) != 0;
+}
+
+static enum sync_verdict take(struct site *site, struct replica *theirs, const struct replica *ours)
+{
+    struct replica_record *record = replica_own(theirs);
+    struct change change;
+
+    change_begin(&change, site);
+    if (ours) {
+        struct replica own = *ours;
+        record->opened_serial = replica_own(&own)->opened_serial;
+        record->last_point_s = replica_point_s(site, ours);
+        strcpy(record->opened_disks, replica_own(&own)->opened_disks);
+        jobs_cancel(&change, record->id);
+    }
+    if (record->opened_serial != 0 && record->opened_serial != record->stream_serial)
+        jobs_add(&change, "drop", record->id, "");
+    replica_put(&change, theirs);
+    if (change_commit(&change) < 0)
+        return SYNC_WAIT;
+    jobs_wake(site);
+    return SYNC_TAKEN;
+}
+
+enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *tree)
+{
+    struct replica theirs, ours;
+    struct tombstone_record tombstone;
+    struct group_record group;
+    const struct replica_record *their_own, *our_own;
+    int result;
+
+    if (!sync_parse(site, peer, tree, &theirs))
+        return SYNC_REFUSED;
+    their_own = replica_own(&theirs);
+    if (meta_get(site->meta, RECORD_TOMBSTONE, their_own->id, &tombstone) == 0)
+        return SYNC_DELETED;
+    if (!theirs.is_group && theirs.pair.group_id[0] &&
+        meta_get(site->meta, RECORD_GROUP, theirs.pair.group_id, &group) < 0)
+        return SYNC_WAIT;
+    result = replica_load(site, their_own->id, &ours);
+    if (result == -ENOENT) {
+        if (their_own->status == REPLICA_CREATING)
+            return SYNC_UNKNOWN;
+        return is_in_conflict(site, &theirs) ? SYNC_REFUSED : take(site, &theirs, NULL);
+    }
+    if (result < 0)
+        return SYNC_WAIT;
+    our_own = replica_own(&ours);
+    if (strcmp(our_own->production_site, their_own->production_site) != 0 ||
+        is_in_conflict(site, &theirs))
+        return SYNC_REFUSED;
+    if (their_own->term != our_own->term)
+        return their_own->term > our_own->term ? take(site, &theirs, &ours) : SYNC_OLDER;
+    if (their_own->version == our_own->version)
+        return SYNC_SAME;
+    return their_own->version > our_own->version ? take(site, &theirs, &ours) : SYNC_OLDER;
+}
+
+void sync_serve_put(struct peer_answer *answer)
+{
+    struct site *site = answer->site;
+    enum sync_verdict verdict = sync_adopt(site, answer->peer, answer->arguments);
+    const char *id = tree_text(json_object_get(answer->arguments, "record"), "id");
+    struct tombstone_record tombstone;
+    json_t *reply = json_object();
+
+    check(reply);
+    tree_set_text(reply, "verdict", verdict_names[verdict]);
+    if (verdict == SYNC_DELETED && meta_get(site->meta, RECORD_TOMBSTONE, id, &tombstone) == 0)
+        tree_set_int(reply, "term", tombstone.term);
+    if (verdict == SYNC_OLDER)
+        sync_mark(site, id);
+    peer_answer_ok(answer, reply);
+}
+
+void sync_serve_delete(struct peer_answer *answer)
+{
+    struct site *site = answer->site;
+    const char *id = tree_text(answer->arguments, "id");
+    int64_t term = tree_int(answer->arguments, "term", 0);
+    struct tombstone_record tombstone = {.term = term, .is_acked = true};
+    struct replica replica;
+    struct change change;
+    json_t *reply;
+    int result;
+
+    if (!id_is_valid("pair", id) && !id_is_valid("pg", id)) {
+        peer_answer_fail(answer, API_INVALID_PARAMETER_FORMAT, "not an id");
+        return;
+    }
+    result = replica_load(site, id, &replica);
+    if (result == 0 && strcmp(replica_peer(site, &replica), answer->peer) != 0) {
+        peer_answer_fail(answer, API_FORBIDDEN, "%s is no replica of yours", id);
+        return;
+    }
+    change_begin(&change, site);
+    if (result == -ENOENT) {
+        strcpy(tombstone.id, id);
+        strcpy(tombstone.peer, answer->peer);
+        tombstone.created_s = site_now_s(site);
+        change_put(&change, RECORD_TOMBSTONE, &tombstone);
+    } else if (result == 0 && replica_own(&replica)->term <= term &&
+               !jobs_exist(site, "delete", id)) {
+        jobs_cancel(&change, id);
+        replica_own(&replica)->status = REPLICA_DELETING;
+        replica_put(&change, &replica);
+        jobs_add(&change, "delete", id, "peer");
+    }
+    if (change_commit(&change) < 0) {
+        peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", change.err.text);
+        return;
+    }
+    jobs_wake(site);
+    reply = json_object();
+    check(reply);
+    /* Newer here: our record goes back and meets their tombstone. */
+    tree_set_text(reply, "verdict",
+                  result == 0 && replica_own(&replica)->term > term ? "newer" : "gone");
+    if (result == 0)
+        sync_mark(site, id);
+    peer_answer_ok(answer, reply);
+}

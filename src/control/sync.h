@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The two sites' records of pairs and groups are kept alike: what changed here is pushed to the
+ * peer, everything is pushed again when the peer comes back, and of two versions the one with the
+ * higher (term, version) stands. A deleted record leaves a tombstone, so that it stays deleted.
+ */
+#ifndef CONTROL_SYNC_H
+#define CONTROL_SYNC_H
+
+#include "control/peer.h"
+#include "control/replica.h"
+
+int sync_init(struct site *site);
+void sync_fini(struct site *site);
+void sync_stop(struct site *site);
+
+/* After the commit: this record (or its tombstone) changed here. */
+void sync_mark(struct site *site, const char *id);
+/* The peer is there (again): everything that concerns it is pushed. */
+void sync_peer_up(struct site *site, const char *peer);
+
+enum sync_verdict {
+    SYNC_TAKEN,   /* theirs was newer, or new to us */
+    SYNC_SAME,    /* equal */
+    SYNC_OLDER,   /* ours is newer; it is pushed */
+    SYNC_DELETED, /* was deleted here */
+    SYNC_UNKNOWN, /* theirs never came to life: its creation did not end */
+    SYNC_WAIT,    /* cannot be taken yet (its group, or a disk, is not there) */
+    SYNC_REFUSED, /* malformed, or none of that peer's business */
+};
+
+/* Reads and checks {"kind":"pair","record":{...}}: well-formed, and between us and that peer. */
+bool sync_parse(struct site *site, const char *peer, const json_t *tree,
+                struct replica *ret_replica);
+/* Takes over a peer's record ({"kind":"pair","record":{...}}) if it is newer. */
+enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *tree);
+/* {"kind":..., "record":...} of a pair or group here; NULL: there is none. */
+json_t *sync_record_tree(struct site *site, const char *id);
+
+/* Services for the table of peer_receive(). */
+void sync_serve_put(struct peer_answer *answer);
+void sync_serve_delete(struct peer_answer *answer);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Records as JSON, for the link; and short helpers on trees. Local fields never travel. */
+#ifndef CONTROL_TREE_H
+#define CONTROL_TREE_H
+
+#include <jansson.h>
+
+#include "meta/records.h"
+
+json_t *tree_from_record(enum record_kind kind, const void *record);
+/* Strict: every travelling field must be there, of its type and range; local fields of `record`
+ * are left as they are. False: `record` is undefined. */
+bool tree_to_record(enum record_kind kind, const json_t *tree, void *record);
+
+/* The text or "" (also when it is of another type). */
+const char *tree_text(const json_t *tree, const char *name);
+int64_t tree_int(const json_t *tree, const char *name, int64_t otherwise);
+bool tree_bool(const json_t *tree, const char *name, bool otherwise);
+/* Takes `value` over; NULL is a failed allocation and ends the process: replies are small. */
+void tree_set(json_t *tree, const char *name, json_t *value);
+void tree_set_text(json_t *tree, const char *name, const char *text);
+void tree_set_int(json_t *tree, const char *name, int64_t value);
+void tree_set_bool(json_t *tree, const char *name, bool value);
+
+#endif

@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: what goes on behind an accepted operation. Each job asks the data wing for one repeatable
+ * step and records the outcome and its own end in one transaction.
+ *
+ *     kind       step                 outcome
+ *     start      DATA_STREAM_START    none: the state is already an active one
+ *     stop       DATA_STREAM_STOP     stopping -> stopped | stop_failed
+ *     failover   DATA_STREAM_FAILOVER failovering -> failovered | failover_failed
+ *     reprotect  DATA_STREAM_REPROTECT reprotecting -> stopped | reprotect_failed; direction
+ *     drop       DATA_STREAM_REMOVE   the stream of a past serial is gone
+ *     delete     DATA_STREAM_REMOVE   the record is gone, a tombstone stands
+ */
+#include "control/works.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "control/replica.h"
+#include "control/sync.h"
+
+enum { ATTEMPTS_MAX = 5 };
+
+/* Loads the job's replica; without one, or cancelled, the job ends here. */
+static bool job_load(struct job *job, struct replica *ret_replica)
+{
+    struct change change;
+
+    if (!job_is_current(job)) {
+        job_finish(job);
+        return false;
+    }
+    if (replica_load(job->site, job->record.object, ret_replica) == 0)
+        return true;
+    change_begin(&change, job->site);
+    change_remove(&change, RECORD_JOB, job->record.id);
+    change_commit(&change);
+    job_finish(job);
+    return false;
+}
+
+/* Commits the replica's new state and the job's end together. */
+static void job_end(struct job *job, const struct replica *replica)
+{
+    struct site *site = job->site;
+    struct change change;
+    char object[RECORD_ID_SIZE];
+
+    strcpy(object, job->record.object);
+    change_begin(&change, site);
+    if (replica)
+        replica_put(&change, replica);
+    change_remove(&change, RECORD_JOB, job->record.id);
+    if (change_commit(&change) < 0) {
+        job_retry(job, change.err.text);
+        return;
+    }
+    job_finish(job);
+    if (replica)
+        sync_mark(site, object);
+}
+
+static void submit(struct job *job, enum data_op op, void (*done_cb)(struct data_request *request))
+{
+    memset(&job->request, 0, sizeof(job->request));
+    job->request.op = op;
+    job->request.stream = job->record.object;
+    site_submit(job->site, &job->request, done_cb);
+}
+
+static struct job *job_of(struct data_request *request)
+{
+    struct job *job = container_of(request, struct job, request);
+
+    check_magic(job, JOB_MAGIC);
+    site_done(job->site);
+    return job;
+}
+
+/* --- start, stop ----------------------------------------------------------------------------- */
+
+static void start_done(struct data_request *request)
+{
+    struct job *job = job_of(request);
+    struct replica replica;
+
+    if (!job_load(job, &replica))
+        return;
+    if (request->error < 0)
+        job_retry(job, request->why);
+    else
+        job_end(job, NULL);
+}
+
+static void start_run(struct job *job)
+{
+    struct replica replica;
+
+    if (!job_load(job, &replica))
+        return;
+    if (!replica_state_is_active(replica_own(&replica)->status) || replica_is_member(&replica) ||
+        !replica_is_source(job->site, &replica)) {
+        job_end(job, NULL); /* overtaken */
+        return;
+    }
+    memset(&job->request, 0, sizeof(job->request));
+    job->request.op = DATA_STREAM_START;
+    job->request.stream = job->record.object;
+    job->request.one_shot = replica_own(&replica)->status == REPLICA_MANUAL_SYNCING;
+    site_submit(job->site, &job->request, start_done);
+}
+
+static void stop_done(struct data_request *request)
+{
+    struct job *job = job_of(request);
+    struct replica replica;
+
+    if (!job_load(job, &replica))
+        return;
+    if (request->error < 0 && request->error != -ENOENT &&
+        job->record.attempt_count < ATTEMPTS_MAX) {
+        job_retry(job, request->why);
+        return;
+    }
+    if (replica_own(&replica)->status != REPLICA_STOPPING) {
+        job_end(job, NULL);
+        return;
+    }
+    replica_keep_point(job->site, &replica);
+    replica_move(&replica, request->error == 0 || request->error == -ENOENT ? REPLICA_STOPPED
+                                                                            : REPLICA_STOP_FAILED);
+    job_end(job, &replica);
+}
+
+static void stop_run(struct job *job)
+{
+    submit(job, DATA_STREAM_STOP, stop_done);
+}
+
+/* --- failover, reprotect --------------------------------------------------------------------- */
+
+static void failover_done(struct data_request *request)
+{
+    struct job *job = job_of(request);
+    struct replica replica;
+
+    if (!job_load(job, &replica))
+        return;
+    if (request->error < 0 && request->error != -ENODATA && request->error != -ENOENT &&
+        job->record.attempt_count < ATTEMPTS_MAX) {
+        job_retry(job, request->why);
+        return;
+    }
+    if (replica_own(&replica)->status != REPLICA_FAILOVERING) {
+        job_end(job, NULL);
+        return;
+    }
+    if (request->error < 0)
+        log_error("control", "failover of %s: %s", job->record.object, request->why);
+    replica_keep_point(job->site, &replica);
+    replica_move(&replica, request->error == 0 ? REPLICA_FAILOVERED : REPLICA_FAILOVER_FAILED);
+    job_end(job, &replica);
+}
+
+static void failover_run(struct job *job)
+{
+    submit(job, DATA_STREAM_FAILOVER, failover_done);
+}
+
+static bool is_passing(int error)
+{
+    return error == -EHOSTUNREACH || error == -ETIMEDOUT || error == -EAGAIN || error == -EIO;
+}
+
+static void reprotect_done(struct data_request *request)
+{
+    struct job *job = job_of(request);
+    struct replica replica;
+    bool is_done = request->error == 0 || request->error == -EALREADY;
+
+    if (!job_load(job, &replica))
+        return;
+    if (is_passing(request->error)) {
+        job_retry(job, request->why);
+        return;
+    }
+    if (replica_own(&replica)->status != REPLICA_REPROTECTING) {
+        job_end(job, NULL);
+        return;
+    }
+    if (!is_done)
+        log_error("control", "reprotect of %s: %s", job->record.object, request->why);
+    replica_move(&replica, is_done ? REPLICA_STOPPED : REPLICA_REPROTECT_FAILED);
+    if (is_done && strcmp(job->record.argument, "reverse") == 0)
+        replica_own(&replica)->is_reversed = !replica_own(&replica)->is_reversed;
+    job_end(job, &replica);
+}
+
+static void reprotect_run(struct job *job)
+{
+    memset(&job->request, 0, sizeof(job->request));
+    job->request.op = DATA_STREAM_REPROTECT;
+    job->request.stream = job->record.object;
+    job->request.reverse = strcmp(job->record.argument, "reverse") == 0;
+    site_submit(job->site, &job->request, reprotect_done);
+}
+
+/* --- drop, delete ---------------------------------------------------------------------------- */
+
+static void drop_done(struct data_request *request)
+{
+    struct job *job = job_of(request);
+    struct replica replica;
+    struct change change;
+
+    if (!job_load(job, &replica))
+        return;
+    if (request->error < 0 && request->error != -ENOENT) {
+        job_retry(job, request->why);
+        return;
+    }
+    replica_own(&replica)->opened_serial = 0;
+    replica_own(&replica)->opened_disks[0] = 0;
+    /* Local alone: no new version, nothing to push. */
+    change_begin(&change, job->site);
+    replica_put(&change, &replica);
+    change_remove(&change, RECORD_JOB, job->record.id);
+    if (change_commit(&change) < 0)
+        job_retry(job, change.err.text);
+    else
+        job_finish(job);
+}
+
+static void drop_run(struct job *job)
+{
+    submit(job, DATA_STREAM_REMOVE, drop_done);
+}
+
+static void delete_end(struct job *job, struct replica *replica)
+{
+    struct site *site = job->site;
+    struct tombstone_record tombstone = {.term = replica_own(replica)->term,
+                                         .is_acked = strcmp(job->record.argument, "peer") == 0,
+                                         .created_s = site_now_s(site)};
+    struct change change;
+
+    strcpy(tombstone.id, job->record.object);
+    strcpy(tombstone.peer, replica_peer(site, replica));
+    change_begin(&change, site);
+    if (replica->is_group) {
+        /* A member that the peer did not tell us of yet must not hold it. */
+        struct pair_record *pairs = NULL;
+        unsigned count = 0;
+        replica_members(site, replica, &pairs, &count);
+        for (unsigned i = 0; i < count; i++) {
+            pairs[i].group_id[0] = 0;
+            change_put(&change, RECORD_PAIR, &pairs[i]);
+        }
+        free(pairs);
+    }
+    change_remove(&change, replica->is_group ? RECORD_GROUP : RECORD_PAIR, job->record.object);
+    change_put(&change, RECORD_TOMBSTONE, &tombstone);
+    change_remove(&change, RECORD_JOB, job->record.id);
+    if (change_commit(&change) < 0) {
+        job_retry(job, change.err.text);
+        return;
+    }
+    job_finish(job);
+    sync_mark(site, tombstone.id);
+}
+
+static void delete_done(struct data_request *request)
+{
+    struct job *job = job_of(request);
+    struct replica replica;
+
+    if (!job_load(job, &replica))
+        return;
+    if (request->error < 0 && request->error != -ENOENT)
+        job_retry(job, request->why);
+    else
+        delete_end(job, &replica);
+}
+
+static void delete_run(struct job *job)
+{
+    struct replica replica;
+
+    if (!job_load(job, &replica))
+        return;
+    if (replica_own(&replica)->opened_serial == 0)
+        delete_end(job, &replica);
+    else
+        submit(job, DATA_STREAM_REMOVE, delete_done);
+}
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+static const struct job_kind kinds[] = {
+    {"start", start_run},         {"stop", stop_run}, {"failover", failover_run},
+    {"reprotect", reprotect_run}, {"drop", drop_run}, {"delete", delete_run},
+};
+
+const struct job_kind *works_kinds(unsigned *ret_count)
+{
+    *ret_count = ARRAY_COUNT(kinds);
+    return kinds;
+}
+
+static void end_one_shot(struct site *site, const char *id)
+{
+    const struct data_stream_status *stream = site_stream(site, id);
+    struct replica replica;
+    struct change change;
+
+    if (!stream || stream->is_started || stream->role != DATA_ROLE_SOURCE ||
+        jobs_exist(site, "start", id) || replica_load(site, id, &replica) < 0 ||
+        replica_is_member(&replica))
+        return;
+    replica_keep_point(site, &replica);
+    replica_move(&replica, REPLICA_STOPPED);
+    change_begin(&change, site);
+    replica_put(&change, &replica);
+    if (change_commit(&change) == 0)
+        sync_mark(site, id);
+}
+
+void works_end_one_shots(struct site *site)
+{
+    static const enum record_kind kinds_of[] = {RECORD_GROUP, RECORD_PAIR};
+
+    for (unsigned k = 0; k < ARRAY_COUNT(kinds_of); k++) {
+        size_t size = record_type(kinds_of[k])->size;
+        void *records = NULL;
+        unsigned count = 0;
+
+        if (meta_list(site->meta, kinds_of[k], "status", "manual_syncing", &records, &count) < 0)
+            continue;
+        for (unsigned i = 0; i < count; i++)
+            end_one_shot(site, (const char *)records + (size_t)i * size); /* the id is first */
+        free(records);
+    }
+}

@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: a thread of libmicrohttpd between clients and the loop.
+ *
+ * Promises
+ *  1. Body, head and the number of connections are bounded; an idle connection ends after 65 s.
+ *  2. A request is given to the loop once, complete, and is answered once.
+ *  3. Two threads touch a request in turn, never at once: the library's until it is suspended, the
+ *     loop's until it is resumed.
+ *  4. While the server stops, nothing new is suspended: `waiting` goes up before `is_stopping` is
+ *     read, and is read after that was set.
+ */
+#include "http/http_server.h"
+
+#include <errno.h>
+#include <microhttpd.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+enum { HTTP_MAGIC = 0x68747470, EXCHANGE_MAGIC = 0x65786368, IDLE_S = 65 };
+
+struct http_server {
+    uint32_t magic;
+    struct http_server_options options;
+    char socket_path[108];
+    int listener;
+    struct MHD_Daemon *daemon;
+    atomic_uint waiting; /* requests given to the loop and not answered */
+    atomic_bool is_stopping;
+    struct loop_message stop_message;
+    bool is_stop_posted;
+    void (*stopped_cb)(void *arg);
+    void *stopped_arg;
+};
+
+/* A request in the library's hands. */
+struct exchange {
+    uint32_t magic;
+    struct http_request request; /* first seen by the router */
+    struct http_server *server;
+    struct MHD_Connection *connection;
+    struct MHD_Response *response;
+    unsigned status;
+    char *uri; /* as it came */
+    char *body;
+    size_t body_length;
+    size_t head_bytes;
+    bool has_begun, is_given, is_form;
+    struct loop_message message;
+};
+
+static struct exchange *exchange_of(struct http_request *request)
+{
+    struct exchange *exchange = container_of(request, struct exchange, request);
+
+    check_magic(exchange, EXCHANGE_MAGIC);
+    return exchange;
+}
+
+static void exchange_free(struct exchange *exchange)
+{
+    check_magic(exchange, EXCHANGE_MAGIC);
+    form_fini(&exchange->request.form);
+    if (exchange->response)
+        MHD_destroy_response(exchange->response);
+    free(exchange->uri);
+    free(exchange->body);
+    exchange->magic = 0;
+    free(exchange);
+}
+
+/* --- the library's thread -------------------------------------------------------------------- */
+
+static void *uri_seen(void *arg, const char *uri, struct MHD_Connection *connection)
+{
+    struct exchange *exchange = calloc(1, sizeof(*exchange));
+
+    check(exchange);
+    exchange->magic = EXCHANGE_MAGIC;
+    exchange->server = arg;
+    exchange->connection = connection;
+    exchange->uri = strdup(uri);
+    check(exchange->uri);
+    return exchange;
+}
+
+static enum MHD_Result header_seen(void *arg, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
+{
+    struct exchange *exchange = arg;
+    struct http_request *request = &exchange->request;
+
+    if (!value)
+        value = "";
+    exchange->head_bytes += strlen(name) + strlen(value);
+    if (strcasecmp(name, "x-acs-action") == 0 && strlen(value) < sizeof(request->action))
+        strcpy(request->action, value);
+    else if (strcasecmp(name, "x-acs-version") == 0 && strlen(value) < sizeof(request->version))
+        strcpy(request->version, value);
+    else if (strcasecmp(name, "Content-Type") == 0)
+        exchange->is_form = strncasecmp(value, "application/x-www-form-urlencoded", 33) == 0 &&
+                            (value[33] == 0 || value[33] == ';' || value[33] == ' ');
+    return MHD_YES;
+}
+
+static bool is_permitted(struct exchange *exchange)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct ucred credentials;
+    socklen_t size = sizeof(credentials);
+
+    if (!info || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &credentials, &size) != 0)
+        return false;
+    exchange->request.user = credentials.uid;
+    return credentials.uid == 0 || credentials.uid == geteuid();
+}
+
+static void exchange_begin(struct exchange *exchange, const char *path, const char *method)
+{
+    struct http_request *request = &exchange->request;
+
+    exchange->has_begun = true;
+    exchange->is_form = true; /* a body without a type is taken for a form */
+    exchange->head_bytes = strlen(exchange->uri);
+    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, header_seen, exchange);
+    if (!is_permitted(exchange))
+        request->problem = HTTP_FORBIDDEN;
+    else if (strcmp(method, "GET") != 0 && strcmp(method, "POST") != 0)
+        request->problem = HTTP_BAD_METHOD;
+    else if (exchange->head_bytes > HTTP_HEAD_BYTES_MAX)
+        request->problem = HTTP_HEAD_TOO_LARGE;
+    else if (strcmp(path, "/") != 0)
+        request->problem = HTTP_BAD_PATH;
+}
+
+static void exchange_upload(struct exchange *exchange, const char *bytes, size_t length)
+{
+    char *larger;
+
+    if (exchange->request.problem != HTTP_FINE)
+        return; /* read and thrown away */
+    if (length > HTTP_BODY_BYTES_MAX - exchange->body_length) {
+        exchange->request.problem = HTTP_BODY_TOO_LARGE;
+        return;
+    }
+    larger = realloc(exchange->body, exchange->body_length + length);
+    check(larger);
+    exchange->body = larger;
+    memcpy(larger + exchange->body_length, bytes, length);
+    exchange->body_length += length;
+}
+
+static void exchange_parse(struct exchange *exchange)
+{
+    struct http_request *request = &exchange->request;
+    const char *query = strchr(exchange->uri, '?');
+
+    if (request->problem != HTTP_FINE)
+        return;
+    if (exchange->body_length > 0 && !exchange->is_form)
+        request->problem = HTTP_BAD_TYPE;
+    else if ((query && form_parse(&request->form, query + 1, strlen(query + 1)) < 0) ||
+             (exchange->body_length > 0 &&
+              form_parse(&request->form, exchange->body, exchange->body_length) < 0))
+        request->problem = HTTP_BAD_FORM;
+}
+
+static void give(struct loop_message *message)
+{
+    struct exchange *exchange = container_of(message, struct exchange, message);
+
+    check_magic(exchange, EXCHANGE_MAGIC);
+    exchange->server->options.route_cb(exchange->server->options.arg, &exchange->request);
+}
+
+static enum MHD_Result exchange_give(struct exchange *exchange)
+{
+    struct http_server *server = exchange->server;
+
+    exchange_parse(exchange);
+    atomic_fetch_add(&server->waiting, 1);
+    if (atomic_load(&server->is_stopping)) {
+        atomic_fetch_sub(&server->waiting, 1);
+        return MHD_NO;
+    }
+    exchange->is_given = true;
+    MHD_suspend_connection(exchange->connection);
+    exchange->message.run_cb = give;
+    loop_post(server->options.loop, &exchange->message);
+    return MHD_YES;
+}
+
+static enum MHD_Result request_seen(void *arg, struct MHD_Connection *connection, const char *path,
+                                    const char *method, const char *version, const char *upload,
+                                    size_t *upload_length, void **state)
+{
+    struct exchange *exchange = *state;
+
+    check_magic(exchange, EXCHANGE_MAGIC);
+    if (!exchange->has_begun) {
+        exchange_begin(exchange, path, method);
+        return MHD_YES;
+    }
+    if (*upload_length > 0) {
+        exchange_upload(exchange, upload, *upload_length);
+        *upload_length = 0;
+        return MHD_YES;
+    }
+    if (!exchange->is_given)
+        return exchange_give(exchange);
+    check(exchange->response);
+    return MHD_queue_response(connection, exchange->status, exchange->response);
+}
+
+static void request_ended(void *arg, struct MHD_Connection *connection, void **state,
+                          enum MHD_RequestTerminationCode why)
+{
+    struct exchange *exchange = *state;
+
+    if (exchange)
+        exchange_free(exchange);
+    *state = NULL;
+}
+
+/* --- the loop -------------------------------------------------------------------------------- */
+
+static void stop_now(struct loop_message *message)
+{
+    struct http_server *server = container_of(message, struct http_server, stop_message);
+
+    check_magic(server, HTTP_MAGIC);
+    check(atomic_load(&server->waiting) == 0);
+    MHD_stop_daemon(server->daemon);
+    server->daemon = NULL;
+    close(server->listener);
+    unlink(server->socket_path);
+    server->stopped_cb(server->stopped_arg);
+}
+
+static void stop_if_quiet(struct http_server *server)
+{
+    if (!atomic_load(&server->is_stopping) || atomic_load(&server->waiting) > 0 ||
+        server->is_stop_posted)
+        return;
+    server->is_stop_posted = true;
+    server->stop_message.run_cb = stop_now;
+    loop_post(server->options.loop, &server->stop_message);
+}
+
+void http_server_stop(struct http_server *server, void (*stopped_cb)(void *arg), void *arg)
+{
+    check_magic(server, HTTP_MAGIC);
+    server->stopped_cb = stopped_cb;
+    server->stopped_arg = arg;
+    MHD_quiesce_daemon(server->daemon);
+    atomic_store(&server->is_stopping, true);
+    stop_if_quiet(server);
+}
+
+void http_server_free(struct http_server *server)
+{
+    if (!server)
+        return;
+    check_magic(server, HTTP_MAGIC);
+    check(!server->daemon);
+    server->magic = 0;
+    free(server);
+}
+
+void http_reply(struct http_request *request, unsigned status, const char *request_id,
+                const char *body)
+{
+    struct exchange *exchange = exchange_of(request);
+    struct http_server *server = exchange->server;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(strlen(body), (void *)body, MHD_RESPMEM_MUST_COPY);
+
+    check(response && exchange->is_given && !exchange->response);
+    MHD_add_response_header(response, "Content-Type", "application/json;charset=utf-8");
+    MHD_add_response_header(response, "Keep-Alive", "timeout=55");
+    MHD_add_response_header(response, "x-acs-request-id", request_id);
+    exchange->response = response;
+    exchange->status = status;
+    MHD_resume_connection(exchange->connection);
+    /* From here on the exchange is the other thread's. */
+    atomic_fetch_sub(&server->waiting, 1);
+    stop_if_quiet(server);
+}
+
+/* A socket file that nobody answers on is replaced, a live one is not. */
+static int bind_socket(struct http_server *server, struct err *err)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const char *path = server->socket_path;
+    int probe;
+
+    strcpy(address.sun_path, path);
+    probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (probe >= 0 && connect(probe, (void *)&address, sizeof(address)) == 0) {
+        close(probe);
+        return err_set(err, -EADDRINUSE, "%s: another process listens there", path);
+    }
+    close(probe);
+    unlink(path);
+    server->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (server->listener < 0 || bind(server->listener, (void *)&address, sizeof(address)) != 0 ||
+        chmod(path, 0660) != 0 || listen(server->listener, 64) != 0) {
+        int error = -errno;
+        if (server->listener >= 0)
+            close(server->listener);
+        return err_set(err, error, "%s: %s", path, err_name(error));
+    }
+    return 0;
+}
+
+int http_server_new(const struct http_server_options *options, struct http_server **ret_server,
+                    struct err *err)
+{
+    struct http_server *server;
+    int result;
+
+    check(options->loop && options->route_cb);
+    if (strlen(options->socket_path) >= sizeof(server->socket_path))
+        return err_set(err, -ENAMETOOLONG, "%s: too long for a socket", options->socket_path);
+    server = calloc(1, sizeof(*server));
+    if (!server)
+        return err_set(err, -ENOMEM, "http: out of memory");
+    server->magic = HTTP_MAGIC;
+    server->options = *options;
+    strcpy(server->socket_path, options->socket_path);
+    result = bind_socket(server, err);
+    if (result < 0) {
+        free(server);
+        return result;
+    }
+    server->daemon = MHD_start_daemon(
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+        request_seen, server, MHD_OPTION_LISTEN_SOCKET, server->listener,
+        MHD_OPTION_URI_LOG_CALLBACK, uri_seen, server, MHD_OPTION_NOTIFY_COMPLETED, request_ended,
+        NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)HTTP_HEAD_BYTES_MAX * 4, MHD_OPTION_END);
+    if (!server->daemon) {
+        close(server->listener);
+        free(server);
+        return err_set(err, -EIO, "%s: the HTTP server does not start", options->socket_path);
+    }
+    *ret_server = server;
+    return 0;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP/1.1 on a unix socket, by libmicrohttpd, whose own thread reads and writes; each complete
+ * request is handed to the owner's loop and waits, suspended, for its reply. It knows nothing of
+ * the API: what is wrong with a request is a field of it, and the router makes every reply.
+ *
+ * Who may: root and the daemon's own user (SO_PEERCRED).
+ */
+#ifndef HTTP_HTTP_SERVER_H
+#define HTTP_HTTP_SERVER_H
+
+#include "http/form.h"
+#include "io/loop.h"
+
+enum {
+    HTTP_BODY_BYTES_MAX = 1 << 20,
+    HTTP_HEAD_BYTES_MAX = 64 << 10,
+    HTTP_CONNECTIONS_MAX = 256,
+};
+
+enum http_problem {
+    HTTP_FINE,
+    HTTP_FORBIDDEN,      /* another user */
+    HTTP_BAD_METHOD,     /* neither GET nor POST */
+    HTTP_BAD_PATH,       /* not "/" */
+    HTTP_BAD_FORM,       /* query or body malformed */
+    HTTP_BAD_TYPE,       /* a body that is no form */
+    HTTP_HEAD_TOO_LARGE, /* query and headers */
+    HTTP_BODY_TOO_LARGE,
+};
+
+struct http_server;
+
+/* Lives from route_cb until http_reply(). */
+struct http_request {
+    enum http_problem problem;
+    struct form form; /* query and body; empty when there is a problem */
+    /* Headers x-acs-action, x-acs-version; "" when absent. */
+    char action[128], version[32];
+    uint32_t user; /* the client's */
+};
+
+struct http_server_options {
+    const char *socket_path; /* a stale socket is replaced; mode 0660 */
+    struct loop *loop;       /* route_cb runs there */
+    void (*route_cb)(void *arg, struct http_request *request);
+    void *arg;
+};
+
+int http_server_new(const struct http_server_options *options, struct http_server **ret_server,
+                    struct err *err);
+/* No new requests; once those under way are answered, all is closed and stopped_cb runs, on the
+ * loop. Then http_server_free(). */
+void http_server_stop(struct http_server *server, void (*stopped_cb)(void *arg), void *arg);
+void http_server_free(struct http_server *server); /* NULL is fine */
+
+/* On the loop, once a request; `body` is copied. The request is gone afterwards. */
+void http_reply(struct http_request *request, unsigned status, const char *request_id,
+                const char *body);
+
+#endif

@@ -1,0 +1,717 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why: see fake_world.h. The pretended wing follows the promises of control/data_ops.h. */
+#include "fake_world.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/table.h"
+#include "base/check.h"
+
+static const uint64_t wall_offset_ns = UINT64_C(1795000000) * 1000000000;
+
+/* --- the loop -------------------------------------------------------------------------------- */
+
+static struct fake_loop *fake_loop_of(struct loop *loop)
+{
+    return container_of(loop, struct fake_loop, loop);
+}
+
+static uint64_t fake_now(struct loop *loop)
+{
+    return fake_loop_of(loop)->world->now_ns;
+}
+
+static uint64_t fake_wall(struct loop *loop)
+{
+    return fake_loop_of(loop)->world->now_ns + wall_offset_ns;
+}
+
+static uint64_t fake_random(struct loop *loop)
+{
+    struct fake_world *world = fake_loop_of(loop)->world;
+
+    world->random = world->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return world->random >> 16 | world->random << 48;
+}
+
+static void fake_post(struct loop *loop, struct loop_message *message)
+{
+    struct fake_loop *fake = fake_loop_of(loop);
+
+    message->next = NULL;
+    *fake->last = message;
+    fake->last = &message->next;
+}
+
+static void fake_timer_cancel(struct loop *loop, struct loop_timer *timer)
+{
+    struct fake_loop *fake = fake_loop_of(loop);
+
+    for (unsigned i = 0; i < FAKE_TIMERS; i++)
+        if (fake->timers[i] == timer)
+            fake->timers[i] = NULL;
+}
+
+static void fake_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns)
+{
+    struct fake_loop *fake = fake_loop_of(loop);
+
+    fake_timer_cancel(loop, timer);
+    timer->deadline_ns = deadline_ns;
+    for (unsigned i = 0; i < FAKE_TIMERS; i++)
+        if (!fake->timers[i]) {
+            fake->timers[i] = timer;
+            return;
+        }
+    check(!"timers enough");
+}
+
+static const struct loop_ops fake_ops = {
+    .name = "fake",
+    .now_ns = fake_now,
+    .wall_ns = fake_wall,
+    .random = fake_random,
+    .post = fake_post,
+    .timer_set = fake_timer_set,
+    .timer_cancel = fake_timer_cancel,
+};
+
+static struct fake_loop *fake_loop_new(struct fake_world *world)
+{
+    struct fake_loop *fake = calloc(1, sizeof(*fake));
+
+    check(fake);
+    fake->loop.magic = LOOP_MAGIC;
+    fake->loop.ops = &fake_ops;
+    fake->world = world;
+    fake->last = &fake->first;
+    return fake;
+}
+
+static bool loop_turn(struct fake_loop *fake)
+{
+    struct loop_message *message = fake->first;
+
+    if (message) {
+        fake->first = message->next;
+        if (!fake->first)
+            fake->last = &fake->first;
+        message->run_cb(message);
+        return true;
+    }
+    for (unsigned i = 0; i < FAKE_TIMERS; i++) {
+        struct loop_timer *timer = fake->timers[i];
+        if (timer && timer->deadline_ns <= fake->world->now_ns) {
+            fake->timers[i] = NULL;
+            timer->fired_cb(timer);
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t next_deadline(struct fake_world *world)
+{
+    uint64_t next = UINT64_MAX;
+
+    for (unsigned s = 0; s < 2; s++)
+        for (unsigned i = 0; world->sites[s].is_alive && i < FAKE_TIMERS; i++) {
+            struct loop_timer *timer = world->sites[s].loop->timers[i];
+            if (timer && timer->deadline_ns < next)
+                next = timer->deadline_ns;
+        }
+    return next;
+}
+
+static bool world_turn(struct fake_world *world)
+{
+    bool ran = false;
+
+    for (unsigned s = 0; s < 2; s++)
+        while (world->sites[s].is_alive && loop_turn(world->sites[s].loop))
+            ran = true;
+    return ran;
+}
+
+void fake_run(struct fake_world *world, uint64_t ns)
+{
+    uint64_t end_ns = world->now_ns + ns;
+
+    for (;;) {
+        uint64_t next;
+
+        while (world_turn(world))
+            ;
+        next = next_deadline(world);
+        if (next > end_ns)
+            break;
+        world->now_ns = next > world->now_ns ? next : world->now_ns;
+    }
+    world->now_ns = end_ns;
+}
+
+/* --- the pretended data wing ----------------------------------------------------------------- */
+
+struct fake_disk *fake_disk_of(struct fake_world *world, unsigned site, const char *id)
+{
+    struct fake_disk *disks = world->sites[site].disks;
+
+    for (unsigned i = 0; i < FAKE_DISKS; i++)
+        if (disks[i].exists && strcmp(disks[i].id, id) == 0)
+            return &disks[i];
+    return NULL;
+}
+
+struct fake_stream *fake_stream_of(struct fake_world *world, unsigned site, const char *id)
+{
+    struct fake_stream *streams = world->sites[site].streams;
+
+    for (unsigned i = 0; i < FAKE_STREAMS; i++)
+        if (streams[i].exists && strcmp(streams[i].id, id) == 0)
+            return &streams[i];
+    return NULL;
+}
+
+static unsigned index_of(struct fake_site *site)
+{
+    return (unsigned)(site - site->world->sites);
+}
+
+static struct fake_site *peer_of(struct fake_site *site)
+{
+    return &site->world->sites[1 - index_of(site)];
+}
+
+static struct fake_stream *twin_of(struct fake_site *site, const char *id)
+{
+    struct fake_stream *twin = fake_stream_of(site->world, 1 - index_of(site), id);
+
+    return site->world->is_link_up && twin && twin->is_open ? twin : NULL;
+}
+
+static void tell(struct fake_site *site, enum data_event_kind kind, const char *name, bool is_on,
+                 const char *why)
+{
+    struct data_event event = {.kind = kind, .is_on = is_on};
+
+    snprintf(event.name, sizeof(event.name), "%s", name);
+    snprintf(event.why, sizeof(event.why), "%s", why);
+    if (site->is_alive)
+        control_event(site->control, &event);
+}
+
+static int disk_open(struct fake_site *site, struct data_request *request)
+{
+    struct fake_disk *disk = fake_disk_of(site->world, index_of(site), request->disk);
+
+    if (request->path[0] && strcmp(request->path, "/there") != 0) {
+        snprintf(request->why, sizeof(request->why), "no such file");
+        return -ENOENT;
+    }
+    if (disk && request->create)
+        return -EEXIST;
+    if (!disk && !request->create && !request->path[0])
+        return -ENOENT;
+    if (!disk) {
+        disk = site->disks;
+        while (disk->exists)
+            disk++;
+        check(disk < site->disks + FAKE_DISKS);
+        *disk = (struct fake_disk){.exists = true, .size = request->size_bytes};
+        strcpy(disk->id, request->disk);
+        if (request->path[0])
+            disk->size = 8192;
+    }
+    disk->is_open = true;
+    request->size_bytes = disk->size;
+    return 0;
+}
+
+static int stream_open(struct fake_site *site, struct data_request *request)
+{
+    struct fake_stream *stream = fake_stream_of(site->world, index_of(site), request->stream);
+
+    for (unsigned i = 0; i < request->disk_count; i++) {
+        struct fake_disk *disk = fake_disk_of(site->world, index_of(site), request->disks[i].disk);
+        check(disk && disk->is_open);
+    }
+    if (stream && request->create)
+        return -EEXIST;
+    if (!stream && !request->create)
+        return -ENOENT;
+    if (stream) {
+        check(stream->disk_count == request->disk_count); /* as it was made */
+        stream->is_open = true;
+        return 0;
+    }
+    stream = site->streams;
+    while (stream->exists)
+        stream++;
+    check(stream < site->streams + FAKE_STREAMS && request->disk_count <= 8);
+    *stream =
+        (struct fake_stream){.exists = true,
+                             .is_open = true,
+                             .disk_count = request->disk_count,
+                             .role = request->is_source ? DATA_ROLE_SOURCE : DATA_ROLE_TARGET};
+    strcpy(stream->id, request->stream);
+    memcpy(stream->disks, request->disks, request->disk_count * sizeof(request->disks[0]));
+    return 0;
+}
+
+static int stream_reprotect(struct fake_site *site, struct fake_stream *stream,
+                            struct data_request *request)
+{
+    struct fake_stream *twin = twin_of(site, stream->id);
+
+    if (stream->role != DATA_ROLE_PROMOTED)
+        return -EALREADY;
+    if (!twin)
+        return -EHOSTUNREACH;
+    stream->role = request->reverse ? DATA_ROLE_SOURCE : DATA_ROLE_TARGET;
+    twin->role = request->reverse ? DATA_ROLE_TARGET : DATA_ROLE_SOURCE;
+    stream->is_started = twin->is_started = false;
+    return 0;
+}
+
+static int stream_failover(struct fake_site *site, struct fake_stream *stream)
+{
+    struct fake_stream *twin = twin_of(site, stream->id);
+
+    if (!stream->has_point)
+        return -ENODATA;
+    stream->role = DATA_ROLE_PROMOTED;
+    if (twin && twin->role == DATA_ROLE_SOURCE)
+        twin->role = DATA_ROLE_FENCED;
+    return 0;
+}
+
+static int stream_act(struct fake_site *site, struct data_request *request)
+{
+    struct fake_stream *stream = fake_stream_of(site->world, index_of(site), request->stream);
+
+    if (!stream || !stream->is_open) {
+        snprintf(request->why, sizeof(request->why), "no stream %s", request->stream);
+        return -ENOENT;
+    }
+    switch (request->op) {
+    case DATA_STREAM_REMOVE:
+        stream->exists = false;
+        return 0;
+    case DATA_STREAM_START:
+        if (stream->role != DATA_ROLE_SOURCE)
+            return -EPERM;
+        stream->is_started = true;
+        stream->one_shot = request->one_shot;
+        return 0;
+    case DATA_STREAM_STOP:
+        stream->is_started = false;
+        return 0;
+    case DATA_STREAM_FAILOVER:
+        return stream_failover(site, stream);
+    case DATA_STREAM_REPROTECT:
+        return stream_reprotect(site, stream, request);
+    default:
+        return 0;
+    }
+}
+
+static void fill_snapshot(struct fake_site *site, struct data_request *request)
+{
+    unsigned count = 0, disk_count = 0;
+    struct data_snapshot *snapshot;
+
+    snapshot = calloc(1, sizeof(*snapshot) + FAKE_STREAMS * sizeof(struct data_stream_status) +
+                             FAKE_DISKS * sizeof(struct data_disk_status));
+    check(snapshot);
+    snapshot->streams = (void *)(snapshot + 1);
+    snapshot->disks = (void *)(snapshot->streams + FAKE_STREAMS);
+    for (unsigned i = 0; i < FAKE_STREAMS; i++) {
+        const struct fake_stream *stream = &site->streams[i];
+        struct data_stream_status *status = &snapshot->streams[count];
+
+        if (!stream->exists || !stream->is_open)
+            continue;
+        strcpy(status->id, stream->id);
+        status->role = stream->role;
+        status->is_started = stream->is_started;
+        status->has_point = stream->has_point;
+        status->point_wall_ns = stream->point_wall_ns;
+        status->disk_count = stream->disk_count;
+        count++;
+    }
+    for (unsigned i = 0; i < FAKE_DISKS; i++)
+        if (site->disks[i].exists) {
+            strcpy(snapshot->disks[disk_count].id, site->disks[i].id);
+            snapshot->disks[disk_count++].is_exported = site->disks[i].is_wanted;
+        }
+    snapshot->stream_count = count;
+    snapshot->disk_count = disk_count;
+    request->snapshot = snapshot;
+}
+
+static void link_settle(struct fake_world *world)
+{
+    struct fake_site *paris = &world->sites[PARIS], *lyon = &world->sites[LYON];
+    bool is_up = world->is_net_up && paris->is_alive && lyon->is_alive && paris->is_linked &&
+                 lyon->is_linked;
+
+    if (is_up == world->is_link_up)
+        return;
+    world->is_link_up = is_up;
+    for (unsigned s = 0; s < 2; s++) {
+        struct fake_site *site = &world->sites[s];
+        for (unsigned i = 0; !is_up && i < ARRAY_COUNT(site->calls); i++) {
+            struct data_request *request = site->calls[i].request;
+            site->calls[i].request = NULL;
+            if (!request || !site->is_alive)
+                continue;
+            request->error = -EHOSTUNREACH;
+            request->done_cb(request);
+        }
+        for (unsigned i = 0; is_up && i < FAKE_STREAMS; i++) {
+            struct fake_stream *stream = &site->streams[i];
+            struct fake_stream *twin = stream->exists ? twin_of(site, stream->id) : NULL;
+            if (twin && twin->role == DATA_ROLE_PROMOTED && stream->role == DATA_ROLE_SOURCE)
+                stream->role = DATA_ROLE_FENCED;
+        }
+        tell(site, DATA_EVENT_PEER, peer_of(site)->name, is_up, is_up ? "" : "cut");
+    }
+}
+
+static void peer_call_begin(struct fake_site *site, struct data_request *request)
+{
+    struct fake_site *peer = peer_of(site);
+    struct fake_call *call = site->calls;
+    struct data_event event = {.kind = DATA_EVENT_CALL};
+
+    if (!site->world->is_link_up) {
+        request->error = -EHOSTUNREACH;
+        snprintf(request->why, sizeof(request->why), "the link is down");
+        request->done_cb(request);
+        return;
+    }
+    while (call->request)
+        call++;
+    check(call < site->calls + ARRAY_COUNT(site->calls));
+    call->request = request;
+    call->number = ++site->world->call_number;
+    snprintf(event.name, sizeof(event.name), "%s", site->name);
+    event.call = call->number;
+    event.bytes = request->bytes;
+    event.length = request->length;
+    control_event(peer->control, &event);
+}
+
+static void peer_call_reply(struct fake_site *site, struct data_request *reply)
+{
+    struct fake_site *peer = peer_of(site);
+
+    for (unsigned i = 0; i < ARRAY_COUNT(peer->calls); i++) {
+        struct data_request *request = peer->calls[i].request;
+        if (!request || peer->calls[i].number != reply->call)
+            continue;
+        peer->calls[i].request = NULL;
+        request->error = 0;
+        request->reply = malloc(reply->length);
+        check(request->reply);
+        memcpy(request->reply, reply->bytes, reply->length);
+        request->reply_length = reply->length;
+        request->done_cb(request);
+    }
+    reply->error = 0;
+    reply->done_cb(reply);
+}
+
+static int act(struct fake_site *site, struct data_request *request)
+{
+    struct fake_disk *disk =
+        request->disk ? fake_disk_of(site->world, index_of(site), request->disk) : NULL;
+
+    if (site->fail_error && site->fail_op == request->op) {
+        int error = site->fail_error;
+        site->fail_error = 0;
+        snprintf(request->why, sizeof(request->why), "made to fail");
+        return error;
+    }
+    switch (request->op) {
+    case DATA_DISK_OPEN:
+        return disk_open(site, request);
+    case DATA_DISK_CLOSE:
+        if (!disk)
+            return -ENOENT;
+        disk->is_open = false;
+        disk->exists = !request->remove;
+        return 0;
+    case DATA_DISK_ATTACH:
+    case DATA_DISK_DETACH:
+        if (!disk || !disk->is_open)
+            return -ENOENT;
+        disk->is_wanted = request->op == DATA_DISK_ATTACH;
+        return 0;
+    case DATA_STREAM_OPEN:
+        return stream_open(site, request);
+    case DATA_STATUS:
+        fill_snapshot(site, request);
+        return 0;
+    case DATA_START:
+        site->is_linked = true;
+        return 0;
+    case DATA_SNAPSHOT_LIST:
+        request->snapshots = NULL;
+        request->snapshot_count = 0;
+        return 0;
+    case DATA_SNAPSHOT_REMOVE:
+        return -ENOENT;
+    default:
+        return stream_act(site, request);
+    }
+}
+
+static void carried(struct loop_message *message)
+{
+    struct data_request *request = container_of(message, struct data_request, message);
+    struct fake_site *site = request->private[0];
+
+    if (site->is_holding && request->op == site->held) {
+        site->held_request = request;
+        return;
+    }
+    if (request->op == DATA_CALL) {
+        peer_call_begin(site, request);
+        return;
+    }
+    if (request->op == DATA_CALL_REPLY) {
+        peer_call_reply(site, request);
+        return;
+    }
+    request->error = act(site, request);
+    request->done_cb(request);
+    if (request->op == DATA_START)
+        return;
+}
+
+static void fake_submit(void *wing, struct data_request *request)
+{
+    struct fake_site *site = wing;
+
+    request->private[0] = site;
+    request->message.run_cb = carried;
+    loop_post(&site->loop->loop, &request->message);
+}
+
+static const struct data_ops wing_ops = {.submit = fake_submit};
+
+void fake_copy(struct fake_world *world)
+{
+    fake_run(world, 0);
+    for (unsigned s = 0; s < 2; s++)
+        for (unsigned i = 0; i < FAKE_STREAMS; i++) {
+            struct fake_stream *stream = &world->sites[s].streams[i];
+            struct fake_stream *twin =
+                stream->exists && stream->is_open ? twin_of(&world->sites[s], stream->id) : NULL;
+
+            if (!twin || !stream->is_started || stream->role != DATA_ROLE_SOURCE ||
+                twin->role != DATA_ROLE_TARGET)
+                continue;
+            stream->has_point = twin->has_point = true;
+            stream->point_wall_ns = twin->point_wall_ns = world->now_ns + wall_offset_ns;
+            if (stream->one_shot)
+                stream->is_started = false;
+            tell(&world->sites[s], DATA_EVENT_STREAM_CHANGED, stream->id, true, "");
+        }
+    fake_run(world, 0);
+}
+
+/* --- sites ----------------------------------------------------------------------------------- */
+
+static void started(void *arg)
+{
+    struct fake_site *site = arg;
+
+    link_settle(site->world);
+}
+
+void fake_site_start(struct fake_world *world, unsigned index)
+{
+    struct fake_site *site = &world->sites[index], *peer = &world->sites[1 - index];
+    struct site_options options = {.name = site->name,
+                                   .region = site->region,
+                                   .zone = site->zone,
+                                   .peers = {{peer->name, peer->region, peer->zone}},
+                                   .peer_count = 1,
+                                   .nbd_socket = "/run/nbd.sock",
+                                   .nbd_listen = "127.0.0.1:10809",
+                                   .group_pairs_max = 3};
+    struct err err;
+
+    site->loop = fake_loop_new(world);
+    if (meta_sqlite_open(site->path, &site->meta, &err) < 0)
+        check(!"the metadata opens");
+    check(control_new(&site->loop->loop, site->meta, &wing_ops, site, &options, &site->control,
+                      &err) == 0);
+    check(api_new(site->control, &site->api, &err) == 0);
+    site->is_alive = true;
+    site->is_linked = site->is_holding = false;
+    control_start(site->control, started, site);
+    fake_run(world, 0);
+}
+
+void fake_site_crash(struct fake_world *world, unsigned index)
+{
+    struct fake_site *site = &world->sites[index];
+
+    check(site->is_alive && world->grave_count + 3 <= ARRAY_COUNT(world->graveyard));
+    site->is_alive = false;
+    memset(site->calls, 0, sizeof(site->calls));
+    world->graveyard[world->grave_count++] = site->control;
+    world->graveyard[world->grave_count++] = site->api;
+    world->graveyard[world->grave_count++] = site->loop;
+    meta_close(site->meta);
+    for (unsigned i = 0; i < FAKE_DISKS; i++)
+        site->disks[i].is_open = site->disks[i].is_wanted = false;
+    for (unsigned i = 0; i < FAKE_STREAMS; i++)
+        site->streams[i].is_open = false;
+    link_settle(world);
+    fake_run(world, 0);
+}
+
+void fake_net(struct fake_world *world, bool is_up)
+{
+    fake_run(world, 0);
+    world->is_net_up = is_up;
+    link_settle(world);
+    fake_run(world, 0);
+}
+
+struct fake_world *fake_world_new(bool is_one_region)
+{
+    struct fake_world *world = calloc(1, sizeof(*world));
+
+    check(world);
+    world->now_ns = 1000000000;
+    world->random = 42;
+    world->is_net_up = true;
+    strcpy(world->folder, "/tmp/verso-control-XXXXXX");
+    check(mkdtemp(world->folder));
+    for (unsigned s = 0; s < 2; s++) {
+        struct fake_site *site = &world->sites[s];
+        site->world = world;
+        site->name = s == PARIS ? "paris" : "lyon";
+        site->region = s == PARIS || is_one_region ? "cn-paris" : "cn-lyon";
+        site->zone = s == PARIS ? "cn-paris-a" : "cn-lyon-a";
+        snprintf(site->path, sizeof(site->path), "%s/%s.db", world->folder, site->name);
+    }
+    fake_site_start(world, PARIS);
+    fake_site_start(world, LYON);
+    return world;
+}
+
+static void stopped(void *arg)
+{
+    struct fake_site *site = arg;
+
+    site->is_stopped = true;
+}
+
+void fake_world_free(struct fake_world *world)
+{
+    char command[128];
+
+    fake_net(world, false);
+    for (unsigned s = 0; s < 2; s++) {
+        struct fake_site *site = &world->sites[s];
+        if (!site->is_alive)
+            continue;
+        control_stop(site->control, stopped, site);
+        fake_run(world, 100000000);
+        check(site->is_stopped);
+        control_free(site->control);
+        api_free(site->api);
+        meta_close(site->meta);
+        free(site->loop);
+        site->is_alive = false;
+    }
+    snprintf(command, sizeof(command), "rm -rf %s", world->folder);
+    check(system(command) == 0);
+    free(world);
+}
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+struct question {
+    bool is_answered, is_forgotten;
+    unsigned status;
+    json_t *reply;
+};
+
+static void answered(void *arg, unsigned status, json_t *body)
+{
+    struct question *question = arg;
+
+    if (question->is_forgotten) {
+        free(question);
+        return;
+    }
+    question->is_answered = true;
+    question->status = status;
+    question->reply = json_deep_copy(body);
+}
+
+static const char *version_of(const char *action)
+{
+    for (unsigned i = 0; table_at(i); i++)
+        if (strcmp(table_at(i)->name, action) == 0)
+            return table_at(i)->version;
+    return "2021-07-30";
+}
+
+static void ask(struct fake_world *world, unsigned site, const char *action, const char *query,
+                struct question *question)
+{
+    struct form form = {0};
+    json_t *texts = json_object();
+
+    check(world->sites[site].is_alive);
+    check(form_parse(&form, query, strlen(query)) == 0);
+    for (unsigned i = 0; i < form.count; i++)
+        json_object_set_new(texts, form.pairs[i].name, json_string(form.pairs[i].value));
+    form_fini(&form);
+    api_execute(world->sites[site].api, action, version_of(action), texts, "R-1", 0, answered,
+                question);
+    json_decref(texts);
+}
+
+json_t *fake_ask(struct fake_world *world, unsigned site, const char *action, const char *query,
+                 unsigned *ret_status)
+{
+    struct question *question = calloc(1, sizeof(*question));
+    json_t *reply;
+
+    check(question);
+    ask(world, site, action, query, question);
+    for (unsigned i = 0; !question->is_answered && i < 200; i++)
+        fake_run(world, i == 0 ? 0 : 100000000);
+    if (!question->is_answered) {
+        question->is_forgotten = true;
+        return NULL;
+    }
+    *ret_status = question->status;
+    reply = question->reply;
+    free(question);
+    return reply;
+}
+
+void fake_ask_and_forget(struct fake_world *world, unsigned site, const char *action,
+                         const char *query)
+{
+    struct question *question = calloc(1, sizeof(*question));
+
+    check(question);
+    question->is_forgotten = true;
+    ask(world, site, action, query, question);
+    fake_run(world, 0);
+}

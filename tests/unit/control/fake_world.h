@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two whole control wings in one process, with virtual time and a data wing that only pretends:
+ * streams have roles and points, no bytes. What the real wing keeps on disk survives a crash here
+ * too.
+ */
+#ifndef FAKE_WORLD_H
+#define FAKE_WORLD_H
+
+#include "api/api.h"
+#include "io/loop_ops.h"
+
+enum { FAKE_DISKS = 32, FAKE_STREAMS = 16, FAKE_TIMERS = 64, PARIS = 0, LYON = 1 };
+
+struct fake_world;
+
+struct fake_loop {
+    struct loop loop;
+    struct fake_world *world;
+    struct loop_message *first, **last;
+    struct loop_timer *timers[FAKE_TIMERS];
+};
+
+struct fake_disk {
+    char id[40];
+    bool exists, is_open, is_wanted; /* wanted: hosts should reach it */
+    uint64_t size;
+};
+
+struct fake_stream {
+    char id[40];
+    bool exists, is_open;
+    enum data_role role;
+    bool is_started, one_shot, has_point;
+    uint64_t point_wall_ns;
+    unsigned disk_count;
+    struct data_stream_disk disks[8];
+};
+
+struct fake_call {
+    struct data_request *request;
+    uint64_t number;
+};
+
+struct fake_site {
+    struct fake_world *world;
+    const char *name, *region, *zone;
+    char path[128];
+    struct fake_loop *loop;
+    struct meta *meta;
+    struct control *control;
+    struct api *api;
+    bool is_alive, is_linked; /* linked: DATA_START came */
+    struct fake_disk disks[FAKE_DISKS];
+    struct fake_stream streams[FAKE_STREAMS];
+    struct fake_call calls[16]; /* to the peer, unanswered */
+    enum data_op held;          /* requests of this kind are not carried out ... */
+    bool is_holding;
+    struct data_request *held_request;
+    int fail_error; /* the next request of kind fail_op ends with it */
+    enum data_op fail_op;
+    bool is_stopped;
+};
+
+struct fake_world {
+    uint64_t now_ns, random;
+    bool is_net_up, is_link_up;
+    uint64_t call_number;
+    char folder[64];
+    struct fake_site sites[2];
+    void *graveyard[32]; /* what crashed wings left behind */
+    unsigned grave_count;
+};
+
+struct fake_world *fake_world_new(bool is_one_region);
+void fake_world_free(struct fake_world *world);
+
+void fake_site_start(struct fake_world *world, unsigned site);
+/* Ends as a kill: nothing that was under way goes on; files and records stay. */
+void fake_site_crash(struct fake_world *world, unsigned site);
+void fake_net(struct fake_world *world, bool is_up);
+/* Every started source with a link completes a copy now. */
+void fake_copy(struct fake_world *world);
+/* Runs until nothing is ready, then lets time pass up to `ns` with what falls due in it. */
+void fake_run(struct fake_world *world, uint64_t ns);
+
+/* Asks and runs until answered. The reply is the caller's; NULL: no answer within 20 s. `query` is
+ * "K=V&K=V". Version follows from the action. */
+json_t *fake_ask(struct fake_world *world, unsigned site, const char *action, const char *query,
+                 unsigned *ret_status);
+/* Asks and does not wait. */
+void fake_ask_and_forget(struct fake_world *world, unsigned site, const char *action,
+                         const char *query);
+
+struct fake_stream *fake_stream_of(struct fake_world *world, unsigned site, const char *id);
+struct fake_disk *fake_disk_of(struct fake_world *world, unsigned site, const char *id);
+
+#endif

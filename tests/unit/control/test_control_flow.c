@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of pairs and groups at two sites: create, start, fail over, reprotect both ways. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "drive.h"
+
+#define PAIR_OK(site, action, region, id)                                                          \
+    drive_ok(world, site, action, NULL, NULL, "RegionId=%s&ReplicaPairId=%s", region, id)
+#define GROUP_OK(site, action, region, id)                                                         \
+    drive_ok(world, site, action, NULL, NULL, "RegionId=%s&ReplicaGroupId=%s", region, id)
+
+static void test_pair_first_copy(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    drive_status(world, pair.id, "created");
+    drive_expect(world, PARIS, pair.id, "Site", "production");
+    drive_expect(world, LYON, pair.id, "Site", "backup");
+    drive_expect(world, LYON, pair.id, "SourceDiskId", pair.paris_disk);
+    drive_expect(world, PARIS, pair.id, "LastRecoverPoint", "");
+    PAIR_OK(PARIS, "StartDiskReplicaPair", "cn-paris", pair.id);
+    drive_status(world, pair.id, "initial_syncing");
+    fake_copy(world);
+    drive_status(world, pair.id, "normal");
+    fake_run(world, 901ull * 1000000000);
+    drive_status(world, pair.id, "syncing"); /* the point is older than the RPO */
+    fake_copy(world);
+    drive_status(world, pair.id, "normal");
+    PAIR_OK(PARIS, "StopDiskReplicaPair", "cn-paris", pair.id);
+    drive_status(world, pair.id, "stopped");
+    assert_false(fake_stream_of(world, PARIS, pair.id)->is_started);
+}
+
+static void test_one_shot_ends_by_itself(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-paris&ReplicaPairId=%s&OneShot=true", pair.id);
+    drive_status(world, pair.id, "manual_syncing");
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-paris&ReplicaPairId=%s&OneShot=true&ClientToken=again", pair.id);
+    fake_copy(world);
+    drive_status(world, pair.id, "stopped");
+    drive_fails(world, PARIS, 403, "OperationDenied.ManualSyncLimit", NULL, "StartDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaPairId=%s&OneShot=true", pair.id);
+    fake_run(world, 451ull * 1000000000);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-paris&ReplicaPairId=%s&OneShot=true", pair.id);
+}
+
+static void test_either_region_starts_and_stops(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    PAIR_OK(LYON, "StartDiskReplicaPair", "cn-lyon", pair.id); /* passed on to the source */
+    assert_true(fake_stream_of(world, PARIS, pair.id)->is_started);
+    PAIR_OK(PARIS, "StopDiskReplicaPair", "cn-lyon", pair.id); /* there and back again */
+    drive_status(world, pair.id, "stopped");
+}
+
+/* Two members, started and copied. */
+static void make_group(struct fake_world *world, char *ret_group, struct drive_pair pairs[2])
+{
+    drive_group(world, ret_group);
+    for (unsigned i = 0; i < 2; i++) {
+        drive_pair(world, &pairs[i]);
+        drive_add(world, ret_group, &pairs[i]);
+    }
+    GROUP_OK(PARIS, "StartDiskReplicaGroup", "cn-paris", ret_group);
+    drive_status(world, ret_group, "syncing");
+    fake_copy(world);
+    drive_status(world, ret_group, "normal");
+}
+
+static void test_group_round_trip(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    make_group(world, group, pairs);
+    drive_status(world, pairs[1].id, "normal"); /* members follow */
+    assert_int_equal(fake_stream_of(world, LYON, group)->disk_count, 2);
+    assert_null(fake_stream_of(world, LYON, pairs[0].id));
+
+    drive_fails(world, PARIS, 403, "OperationDenied.OperateNotAllowedForPrimary", NULL,
+                "FailoverDiskReplicaGroup", "RegionId=cn-paris&ReplicaGroupId=%s", group);
+    GROUP_OK(PARIS, "FailoverDiskReplicaGroup", "cn-lyon", group); /* passed on by RegionId */
+    drive_status(world, group, "failovered");
+    drive_status(world, pairs[0].id, "failovered");
+    GROUP_OK(LYON, "FailoverDiskReplicaGroup", "cn-lyon", group); /* a repeat */
+    drive_expect(world, LYON, group, "SourceRegionId", "cn-paris");
+    assert_int_equal(fake_stream_of(world, PARIS, group)->role, DATA_ROLE_FENCED);
+
+    GROUP_OK(LYON, "ReprotectDiskReplicaGroup", "cn-lyon", group);
+    drive_status(world, group, "stopped");
+    for (unsigned site = 0; site < 2; site++) {
+        drive_expect(world, site, group, "SourceRegionId", "cn-lyon");
+        drive_expect(world, site, group, "DestinationZoneId", "cn-paris-a");
+        drive_expect(world, site, group, "PrimaryRegion", "cn-paris");
+        drive_expect(world, site, group, "StandbyZone", "cn-lyon-a");
+        drive_expect(world, site, group, "Site", site == PARIS ? "production" : "backup");
+        drive_expect(world, site, pairs[0].id, "SourceDiskId", pairs[0].lyon_disk);
+        drive_expect(world, site, pairs[0].id, "DestinationDiskId", pairs[0].paris_disk);
+        drive_expect(world, site, pairs[0].id, "SourceRegion", "cn-lyon");
+    }
+
+    /* The other direction: lyon is the source, paris the target that fails over. */
+    GROUP_OK(PARIS, "StartDiskReplicaGroup", "cn-paris", group);
+    assert_true(fake_stream_of(world, LYON, group)->is_started);
+    fake_copy(world);
+    drive_fails(world, LYON, 403, "OperationDenied.OperateNotAllowedForPrimary", NULL,
+                "FailoverDiskReplicaGroup", "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+    GROUP_OK(PARIS, "FailoverDiskReplicaGroup", "cn-paris", group);
+    GROUP_OK(PARIS, "ReprotectDiskReplicaGroup", "cn-paris", group);
+    drive_status(world, group, "stopped");
+    drive_expect(world, LYON, group, "SourceRegionId", "cn-paris");
+    GROUP_OK(PARIS, "StartDiskReplicaGroup", "cn-paris", group);
+    fake_copy(world);
+    drive_status(world, group, "normal");
+}
+
+static void test_failover_cancelled(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    make_group(world, group, pairs);
+    GROUP_OK(LYON, "FailoverDiskReplicaGroup", "cn-lyon", group);
+    drive_ok(world, LYON, "ReprotectDiskReplicaGroup", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaGroupId=%s&ReverseReplicate=FALSE", group);
+    drive_status(world, group, "stopped");
+    drive_expect(world, LYON, group, "SourceRegionId", "cn-paris");
+    assert_int_equal(fake_stream_of(world, PARIS, group)->role, DATA_ROLE_SOURCE);
+    GROUP_OK(PARIS, "StartDiskReplicaGroup", "cn-paris", group);
+    fake_copy(world);
+    drive_status(world, group, "normal");
+}
+
+static void test_failover_alone_and_return(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    make_group(world, group, pairs);
+    fake_site_crash(world, PARIS);
+    GROUP_OK(LYON, "FailoverDiskReplicaGroup", "cn-lyon", group);
+    drive_expect(world, LYON, group, "Status", "failovered");
+    drive_ok(world, LYON, "AttachDisk", NULL, NULL, "InstanceId=i-2&DiskId=%s", pairs[0].lyon_disk);
+    drive_fails(world, LYON, 504, "RequestTimeout", "paris", "ReprotectDiskReplicaGroup",
+                "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+    drive_fails(world, LYON, 504, "RequestTimeout", "paris", "DescribeDiskReplicaGroups",
+                "RegionId=cn-paris");
+    fake_site_start(world, PARIS);
+    drive_status(world, group, "failovered"); /* paris learned of it */
+    GROUP_OK(LYON, "ReprotectDiskReplicaGroup", "cn-lyon", group);
+    drive_status(world, group, "stopped");
+    drive_expect(world, PARIS, group, "SourceRegionId", "cn-lyon");
+}
+
+static void test_attached_primary_keeps_from_reprotect(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    make_group(world, group, pairs);
+    drive_ok(world, PARIS, "AttachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s",
+             pairs[1].paris_disk);
+    GROUP_OK(LYON, "FailoverDiskReplicaGroup", "cn-lyon", group);
+    drive_fails(world, LYON, 403, "OperationDenied", pairs[1].paris_disk,
+                "ReprotectDiskReplicaGroup", "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+    drive_status(world, group, "failovered");
+    drive_ok(world, PARIS, "DetachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s",
+             pairs[1].paris_disk);
+    GROUP_OK(LYON, "ReprotectDiskReplicaGroup", "cn-lyon", group);
+    drive_status(world, group, "stopped");
+}
+
+static void test_members_leave_and_all_is_deleted(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    make_group(world, group, pairs);
+    GROUP_OK(PARIS, "StopDiskReplicaGroup", "cn-paris", group);
+    fake_run(world, 0);
+    drive_fails(world, PARIS, 403, "OperationDenied.GroupHasPair", NULL, "DeleteDiskReplicaGroup",
+                "RegionId=cn-paris&ReplicaGroupId=%s", group);
+    for (unsigned i = 0; i < 2; i++)
+        drive_ok(world, PARIS, "RemoveDiskReplicaPair", NULL, NULL,
+                 "RegionId=cn-paris&ReplicaGroupId=%s&ReplicaPairId=%s", group, pairs[i].id);
+    fake_run(world, 1000000000);
+    drive_status(world, pairs[0].id, "stopped");
+    drive_expect(world, LYON, pairs[0].id, "ReplicaGroupId", "");
+    assert_null(fake_stream_of(world, PARIS, group)); /* the old stream is gone at both */
+    assert_null(fake_stream_of(world, LYON, group));
+    GROUP_OK(PARIS, "DeleteDiskReplicaGroup", "cn-paris", group);
+    PAIR_OK(PARIS, "StartDiskReplicaPair", "cn-paris", pairs[0].id);
+    fake_copy(world);
+    drive_status(world, pairs[0].id, "normal");
+    /* It held a copy before: compared, not copied blindly. */
+    assert_true(fake_stream_of(world, PARIS, pairs[0].id)->disks[0].is_seeded);
+    PAIR_OK(PARIS, "StopDiskReplicaPair", "cn-paris", pairs[0].id);
+    fake_run(world, 0);
+    PAIR_OK(PARIS, "DeleteDiskReplicaPair", "cn-paris", pairs[0].id);
+    fake_run(world, 1000000000);
+    drive_status(world, group, "");
+    drive_status(world, pairs[0].id, "");
+    assert_null(fake_stream_of(world, LYON, pairs[0].id));
+    drive_ok(world, LYON, "DeleteDisk", NULL, NULL, "DiskId=%s", pairs[0].lyon_disk);
+}
+
+static void test_one_region_finds_the_site(void **state)
+{
+    struct fake_world *world = fake_world_new(true);
+    struct drive_pair pair;
+    char disk[64];
+
+    /* Zone tells for disks. */
+    drive_ok(world, PARIS, "CreateDisk", "DiskId", disk,
+             "RegionId=cn-paris&ZoneId=cn-lyon-a&SizeBytes=8192");
+    assert_non_null(fake_disk_of(world, LYON, disk));
+    drive_pair(world, &pair);
+    PAIR_OK(LYON, "StartDiskReplicaPair", "cn-paris", pair.id);
+    fake_copy(world);
+    PAIR_OK(PARIS, "FailoverDiskReplicaPair", "cn-paris", pair.id);
+    drive_status(world, pair.id, "failovered");
+    assert_int_equal(fake_stream_of(world, LYON, pair.id)->role, DATA_ROLE_PROMOTED);
+    PAIR_OK(PARIS, "ReprotectDiskReplicaPair", "cn-paris", pair.id);
+    drive_status(world, pair.id, "stopped");
+    PAIR_OK(LYON, "DeleteDiskReplicaPair", "cn-paris", pair.id);
+    fake_run(world, 1000000000);
+    drive_status(world, pair.id, "");
+    fake_world_free(world);
+}
+
+#define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(test_pair_first_copy),
+        STORY(test_one_shot_ends_by_itself),
+        STORY(test_either_region_starts_and_stops),
+        STORY(test_group_round_trip),
+        STORY(test_failover_cancelled),
+        STORY(test_failover_alone_and_return),
+        STORY(test_attached_primary_keeps_from_reprotect),
+        STORY(test_members_leave_and_all_is_deleted),
+        cmocka_unit_test(test_one_region_finds_the_site),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
