@@ -626,3 +626,25 @@ bool engine_peer_is_up(struct engine *engine, const char *name)
 
     return peer != NULL && peer->is_up;
 }
+
+bool engine_peer_status(struct engine *engine, const char *name,
+                        struct engine_peer_status *ret_status)
+{
+    const struct peer *peer = engine_find_peer(engine, name);
+    const struct link_status *link;
+
+    if (peer == NULL)
+        return false;
+    memset(ret_status, 0, sizeof(*ret_status));
+    snprintf(ret_status->name, sizeof(ret_status->name), "%s", name);
+    ret_status->is_up = peer->is_up;
+    if (peer->link == NULL)
+        return true;
+    link = link_status(peer->link);
+    if (!peer->is_up)
+        snprintf(ret_status->why, sizeof(ret_status->why), "%s", link->last_error);
+    ret_status->round_trip_ns = link->round_trip_ns;
+    ret_status->bytes_out = link->bytes_out;
+    ret_status->bytes_in = link->bytes_in;
+    return true;
+}
