@@ -115,11 +115,28 @@ static void address_format(const struct posix_address *address, char *text, size
     }
 }
 
+/* Failures are of no account: the peer of a fresh connection may be gone already. */
+static void set_tcp_options(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {
+        {IPPROTO_TCP, TCP_NODELAY, 1},
+        {SOL_SOCKET, SO_KEEPALIVE, 1}, /* a peer that lost its power is noticed after two minutes */
+        {IPPROTO_TCP, TCP_KEEPIDLE, 60},
+        {IPPROTO_TCP, TCP_KEEPINTVL, 15},
+        {IPPROTO_TCP, TCP_KEEPCNT, 4},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(options); i++)
+        (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
+}
+
 int posix_socket_new(struct loop *loop, int fd, const struct posix_address *address,
                      struct io_socket **ret_socket)
 {
     struct io_socket *socket = calloc(1, sizeof(*socket));
-    int yes = 1, send_bytes = UNIX_SEND_BYTES;
+    int send_bytes = UNIX_SEND_BYTES;
 
     check(fd >= 0);
     if (socket == NULL) {
@@ -133,7 +150,7 @@ int posix_socket_new(struct loop *loop, int fd, const struct posix_address *addr
     socket->in.is_ready = socket->out.is_ready = true;
     address_format(address, socket->peer, sizeof(socket->peer));
     if (address->any.sa_family == AF_INET || address->any.sa_family == AF_INET6)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof(yes)); /* dead peers refuse */
+        set_tcp_options(fd);
     else /* the kernel gives what it allows: a large reply then leaves in one piece, not in two */
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &send_bytes, sizeof(send_bytes));
     list_init(&socket->connecting_node);

@@ -97,11 +97,23 @@ static void shut_connection(struct connection *connection)
 static void break_connection(struct connection *connection, const char *reason)
 {
     const char *name = connection->user.export ? connection->user.export->name : "";
+    unsigned dropped;
     char shown[64];
 
-    log_warning("nbd", "%s%s%s: %s; connection ended", connection->peer, *name ? ", export " : "",
-                log_escape(name, strlen(name), shown, sizeof(shown)), reason);
+    if (log_limit_take(connection->options.log_limit, loop_now_ns(connection->options.loop),
+                       &dropped))
+        log_warning("nbd", "%s%s%s: %s; connection ended", connection->peer,
+                    *name ? ", export " : "", log_escape(name, strlen(name), shown, sizeof(shown)),
+                    reason);
+    if (dropped > 0)
+        log_warning("nbd", "%u more lines about clients were not written", dropped);
     shut_connection(connection);
+}
+
+static void start_drain_timer(struct connection *connection)
+{
+    loop_timer_set(connection->options.loop, &connection->timer,
+                   loop_now_ns(connection->options.loop) + DRAIN_NS_MAX);
 }
 
 static void drain_connection(struct connection *connection)
@@ -111,8 +123,7 @@ static void drain_connection(struct connection *connection)
     connection->state = CONNECTION_DRAINING;
     if (!(connection->is_receiving && connection->is_direct))
         transmission_end(&connection->transmission);
-    loop_timer_set(connection->options.loop, &connection->timer,
-                   loop_now_ns(connection->options.loop) + DRAIN_NS_MAX);
+    start_drain_timer(connection);
     wake(connection);
 }
 
@@ -123,8 +134,10 @@ static void timer_fired(struct loop_timer *timer)
     check_magic(connection, CONNECTION_MAGIC);
     if (connection->state == CONNECTION_NEGOTIATING)
         break_connection(connection, "the handshake took more than 10 s");
-    else if (connection->state == CONNECTION_DRAINING)
+    else if (connection->state == CONNECTION_DRAINING && !reply_queue_is_idle(&connection->replies))
         break_connection(connection, "the client does not read its replies");
+    else if (connection->state == CONNECTION_DRAINING) /* the store is slow: wait for it */
+        start_drain_timer(connection);
 }
 
 static void end_user(struct export_user *user)

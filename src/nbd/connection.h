@@ -3,6 +3,7 @@
 #ifndef NBD_CONNECTION_H
 #define NBD_CONNECTION_H
 
+#include "base/log_limit.h"
 #include "nbd/buffer_pool.h"
 #include "nbd/export.h"
 
@@ -13,6 +14,7 @@ struct connection_options {
     struct io_socket *socket; /* the connection's from now on, if it could be made */
     const struct list *exports;
     struct buffer_pool *pool;
+    struct log_limit *log_limit; /* for lines that clients cause */
     /* The connection is gone; called on a later turn. `node` is what connection_new() returned. */
     void (*closed_cb)(void *arg, struct list *node);
     void *arg;

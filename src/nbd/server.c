@@ -27,9 +27,11 @@ enum {
     LISTENER_COUNT_MAX = 4,
     CONNECTIONS_MAX_DEFAULT = 1024,
     NEGOTIATING_COUNT_MAX = 64,
+    LOG_LINES_MAX = 50,
 };
 
 #define BUFFER_BYTES_MAX_DEFAULT (UINT64_C(512) << 20)
+#define LOG_SPAN_NS (UINT64_C(10) * 1000 * 1000 * 1000)
 #define ACCEPT_REST_NS (UINT64_C(100) * 1000 * 1000)
 #define NEGOTIATING_NS_FAIR (UINT64_C(1000) * 1000 * 1000)
 
@@ -50,6 +52,7 @@ struct nbd_server {
     struct list connections;
     unsigned connection_count, connections_max;
     struct buffer_pool pool;
+    struct log_limit log_limit;
     bool is_stopping;
     struct loop_task stopped;
     void (*stopped_cb)(void *arg);
@@ -114,14 +117,17 @@ static void admit(struct nbd_server *server, struct io_socket *socket)
         .socket = socket,
         .exports = &server->exports,
         .pool = &server->pool,
+        .log_limit = &server->log_limit,
         .closed_cb = connection_closed,
         .arg = server,
     };
     struct list *node;
+    unsigned dropped;
 
     if (!make_room(server)) {
-        log_warning("nbd", "%s: more than %u connections; refused", io_socket_peer(socket),
-                    server->connections_max);
+        if (log_limit_take(&server->log_limit, loop_now_ns(server->loop), &dropped))
+            log_warning("nbd", "%s: more than %u connections; refused", io_socket_peer(socket),
+                        server->connections_max);
         io_socket_close(server->loop, socket);
         return;
     }
@@ -223,6 +229,7 @@ int nbd_server_new(struct loop *loop, const struct nbd_server_options *options,
     server->loop = loop;
     server->connections_max =
         options->connections_max ? options->connections_max : CONNECTIONS_MAX_DEFAULT;
+    server->log_limit = (struct log_limit){.count_max = LOG_LINES_MAX, .span_ns = LOG_SPAN_NS};
     list_init(&server->exports);
     list_init(&server->connections);
     list_init(&server->stopped.node);
