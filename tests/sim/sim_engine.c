@@ -197,19 +197,26 @@ static void boot_open(void *arg)
 
 static void boot_start(void *arg)
 {
-    struct node *node = arg;
+    struct boot *boot = arg;
 
-    engine_start(node->engine);
+    boot->error = engine_start(boot->node->engine, &boot->err);
 }
+
+static void give_up(struct node *node, const char *what, const char *why);
 
 static void start_event(void *arg)
 {
     struct node *node = arg;
+    struct boot boot = {.node = node};
 
     if (!node->engine || node->is_running || node->is_stopping)
         return;
     node->is_running = true;
-    if (sim_site_call(node->site, boot_start, node))
+    if (!sim_site_call(node->site, boot_start, &boot))
+        return;
+    if (boot.error < 0)
+        give_up(node, "start", boot.err.text);
+    else
         node_observe(node);
 }
 
