@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The replica's life: opening, promotion, closing, and the one task that does all background work.
+ *
+ * Every completion kicks the task; the task looks at everything that can go on: what was received,
+ * apply, a promotion that waits, the drain, the end. So no part calls another, and there is one
+ * place where their order stands (work()).
+ */
+#include "replication/replica.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "replication/replica_apply.h"
+#include "replication/replica_drain.h"
+#include "replication/replica_overlay.h"
+#include "replication/replica_receive.h"
+
+#define TIMER_NS_MAX (60ull * 1000 * 1000 * 1000)
+
+/* --- what it shows --------------------------------------------------------------------------- */
+
+uint64_t replica_epoch(const struct replica *replica, uint64_t *ret_cut_wall_ns)
+{
+    unsigned count = journal_epoch_count(replica->journal);
+    uint64_t epoch = replica->state->applied;
+
+    check_magic(replica, REPLICA_MAGIC);
+    *ret_cut_wall_ns = replica->state->point_wall_ns;
+    if (count > 0 && journal_epoch_at(replica->journal, count - 1)->epoch > epoch) {
+        epoch = journal_epoch_at(replica->journal, count - 1)->epoch;
+        *ret_cut_wall_ns = journal_epoch_at(replica->journal, count - 1)->cut_wall_ns;
+    }
+    return epoch;
+}
+
+uint64_t replica_journal_bytes(const struct replica *replica)
+{
+    check_magic(replica, REPLICA_MAGIC);
+    return journal_bytes(replica->journal);
+}
+
+uint64_t replica_needed_bytes(const struct replica *replica)
+{
+    check_magic(replica, REPLICA_MAGIC);
+    return replica->needed_bytes;
+}
+
+const char *replica_trouble(const struct replica *replica)
+{
+    check_magic(replica, REPLICA_MAGIC);
+    return replica->trouble;
+}
+
+bool replica_is_drained(const struct replica *replica)
+{
+    check_magic(replica, REPLICA_MAGIC);
+    if (replica->state->role == STREAM_ROLE_TARGET)
+        return journal_epoch_count(replica->journal) == 0 && replica->apply == APPLY_IDLE;
+    return replica->state->is_drained && replica->drain == DRAIN_IDLE && !replica->is_saving;
+}
+
+/* --- promotion ------------------------------------------------------------------------------- */
+
+/* R12: which epochs can be shown. 0 asks for the newest. */
+static int find_point(const struct replica *replica, uint64_t point, uint64_t *ret_point)
+{
+    const struct stream_state *state = replica->state;
+    uint64_t wall_ns, newest = replica_epoch(replica, &wall_ns);
+
+    *ret_point = point == 0 ? newest : point;
+    if (*ret_point < state->applying || *ret_point < state->applied)
+        return -ENODATA;
+    if (*ret_point == newest || *ret_point == state->applied)
+        return 0;
+    for (unsigned i = 0; i < journal_epoch_count(replica->journal); i++)
+        if (journal_epoch_at(replica->journal, i)->epoch == *ret_point)
+            return 0;
+    return -ENODATA;
+}
+
+static void report_differing(struct replica *replica, uint64_t point)
+{
+    const struct journal *journal = replica->journal;
+
+    for (unsigned i = 0; i < journal_epoch_count(journal); i++) {
+        uint64_t epoch = journal_epoch_at(journal, i)->epoch, cursor = 0;
+        struct journal_extent extent;
+
+        while (epoch > point && journal_epoch_next(journal, epoch, &cursor, &extent))
+            replica->differs_cb(replica->differs_arg, extent.disk, extent.block, extent.count);
+    }
+}
+
+static int open_superseded(struct replica *replica, bool is_fresh, struct err *err)
+{
+    uint64_t block_counts[STREAM_DISKS_MAX];
+    bool has_journal[STREAM_DISKS_MAX];
+    struct superseded_options options = {.folder = replica->folder,
+                                         .disk_count = replica->disk_count,
+                                         .block_counts = block_counts,
+                                         .has_journal = has_journal,
+                                         .is_fresh = is_fresh};
+
+    for (unsigned i = 0; i < replica->disk_count; i++) {
+        struct journal_extent extent;
+
+        block_counts[i] = volume_block_count(replica->disks[i].volume);
+        has_journal[i] = journal_next(replica->journal, i, 0, 1, &extent) && extent.disk == i;
+    }
+    return superseded_open(replica->loop, &options, &replica->superseded, err);
+}
+
+static void promote_step(struct replica *replica)
+{
+    struct replica_op *op = replica->promote_op;
+    struct err err = {0};
+    uint64_t point, wall_ns;
+    int error;
+
+    if (op == NULL || replica->apply != APPLY_IDLE || replica->moving > 0 || replica->is_saving)
+        return;
+    replica->promote_op = NULL;
+    error = find_point(replica, replica->promote_point, &point);
+    if (error == 0) {
+        report_differing(replica, point);
+        replica->has_forgotten = point < replica_epoch(replica, &wall_ns);
+        journal_forget_after(replica->journal, point);
+        superseded_close(replica->superseded); /* of a promotion that was given up */
+        replica->superseded = NULL;
+        error = open_superseded(replica, true, &err);
+        replica->is_promoted = error == 0;
+        if (error != 0)
+            snprintf(replica->trouble, sizeof(replica->trouble), "promotion: %.180s", err.text);
+    }
+    replica_op_end(op, error);
+}
+
+void replica_promote(struct replica *replica, struct replica_op *op, uint64_t point,
+                     void (*differs_cb)(void *arg, unsigned disk, uint64_t block, uint64_t count),
+                     void *arg, void (*done_cb)(struct replica_op *op, int error))
+{
+    check_magic(replica, REPLICA_MAGIC);
+    check(replica->promote_op == NULL && replica->commit_op == NULL && !replica->is_closing);
+    check(replica->state->role == STREAM_ROLE_TARGET);
+    check(journal_partial_bytes(replica->journal) == 0);
+    replica_op_begin(replica, op, done_cb);
+    replica->promote_op = op;
+    replica->promote_point = point;
+    replica->differs_cb = differs_cb;
+    replica->differs_arg = arg;
+    replica_kick(replica);
+}
+
+void replica_drain(struct replica *replica)
+{
+    struct err err = {0};
+
+    check_magic(replica, REPLICA_MAGIC);
+    if (replica->has_forgotten && replica->state->role != STREAM_ROLE_TARGET) {
+        /* The promotion is durable now. A failure fences the journal; the next start does it. */
+        if (journal_discard_after(replica->journal, replica->state->point, &err) != 0)
+            snprintf(replica->trouble, sizeof(replica->trouble), "%.190s", err.text);
+        replica->has_forgotten = false;
+    }
+    replica->wants_drain = true;
+    replica_kick(replica);
+}
+
+int replica_reset(struct replica *replica, struct err *err)
+{
+    check_magic(replica, REPLICA_MAGIC);
+    check(replica->moving == 0 && replica->reads == 0 && replica->op_count == 0);
+    check(replica->apply == APPLY_IDLE && replica->drain == DRAIN_IDLE && !replica->is_saving);
+    replica->wants_drain = replica->is_promoted = replica->has_forgotten = false;
+    replica->needed_bytes = 0;
+    replica->trouble[0] = 0;
+    return replica_drop_journal(replica, err);
+}
+
+/* --- the task -------------------------------------------------------------------------------- */
+
+static void set_timer(struct replica *replica)
+{
+    uint64_t now = loop_now_ns(replica->loop), at = replica_apply_due_ns(replica);
+
+    if (replica->retry_ns > now && (replica->wants_drain || at < UINT64_MAX))
+        at = replica->retry_ns;
+    if (replica->needed_bytes > 0 && replica->blocked_until_ns > now &&
+        replica->blocked_until_ns < at)
+        at = replica->blocked_until_ns;
+    if (at == UINT64_MAX)
+        return;
+    if (at <= now) /* due, and something else keeps it: a while */
+        at = now + 1000 * 1000 * 1000;
+    if (at > now + TIMER_NS_MAX)
+        at = now + TIMER_NS_MAX;
+    loop_timer_set(replica->loop, &replica->timer, at);
+}
+
+static void timer_fired(struct loop_timer *timer)
+{
+    struct replica *replica = container_of(timer, struct replica, timer);
+
+    check_magic(replica, REPLICA_MAGIC);
+    replica_kick(replica);
+}
+
+static void destroy(struct replica *replica)
+{
+    journal_close(replica->journal);
+    superseded_close(replica->superseded);
+    free(replica->movers);
+    replica->magic = 0;
+    free(replica);
+}
+
+static bool may_close(const struct replica *replica)
+{
+    bool is_recording = false;
+
+    for (unsigned i = 0; i < replica->disk_count; i++)
+        is_recording = is_recording || replica->disks[i].flushed != NULL;
+    return replica->is_closing && !is_recording && replica->reads == 0 && replica->moving == 0 &&
+           replica->syncing == 0 && !replica->is_saving && replica->op_count == 0 &&
+           replica->apply == APPLY_IDLE &&
+           (replica->drain == DRAIN_IDLE || replica->drain == DRAIN_DONE) &&
+           list_is_empty(&replica->work.node);
+}
+
+static void work(struct loop_task *task)
+{
+    struct replica *replica = container_of(task, struct replica, work);
+
+    check_magic(replica, REPLICA_MAGIC);
+    replica_receive_step(replica);
+    replica_apply_step(replica);
+    promote_step(replica);
+    replica_drain_step(replica);
+    loop_timer_cancel(replica->loop, &replica->timer);
+    if (may_close(replica)) {
+        void (*closed_cb)(void *arg) = replica->closed_cb;
+        void *arg = replica->closed_arg;
+
+        replica_overlay_set(replica, false);
+        destroy(replica);
+        closed_cb(arg);
+        return;
+    }
+    set_timer(replica);
+}
+
+/* --- opening, closing ------------------------------------------------------------------------ */
+
+static int check_journal(const struct replica *replica, struct err *err)
+{
+    const struct stream_state *state = replica->state;
+    uint64_t wall_ns, newest = replica_epoch(replica, &wall_ns);
+    uint64_t missing = journal_missing(replica->journal);
+
+    if (missing > state->applied)
+        return err_set(err, -EBADMSG,
+                       "%s/journal lacks epochs up to %llu, and only those up to %llu are in the "
+                       "disks: segments were lost",
+                       replica->folder, (unsigned long long)missing,
+                       (unsigned long long)state->applied);
+    if (state->applying > newest)
+        return err_set(err, -EBADMSG,
+                       "%s/journal lacks epoch %llu, which is in the disks in part only",
+                       replica->folder, (unsigned long long)state->applying);
+    return 0;
+}
+
+static void restore_superseded(void *arg, unsigned disk, uint64_t block, uint64_t count)
+{
+    struct replica *replica = arg;
+
+    journal_supersede(replica->journal, disk, block, count);
+}
+
+/* What role and state say about the journal that was found. */
+static int settle_journal(struct replica *replica, struct err *err)
+{
+    struct stream_state *state = replica->state;
+    int error;
+
+    if (state->role != STREAM_ROLE_TARGET && state->is_drained)
+        return replica_drop_journal(replica, err);
+    journal_release(replica->journal, state->applied);
+    error = check_journal(replica, err);
+    if (error != 0 || state->role == STREAM_ROLE_TARGET) {
+        if (error == 0)
+            error = superseded_remove(replica->loop, replica->folder, replica->disk_count, err);
+        return error;
+    }
+    if (journal_epoch_count(replica->journal) > 0) {
+        error = journal_discard_after(replica->journal, state->point, err);
+        if (error != 0)
+            return error;
+    }
+    error = open_superseded(replica, false, err);
+    if (error == 0)
+        superseded_each(replica->superseded, restore_superseded, replica);
+    return error;
+}
+
+static struct replica *allocate(struct loop *loop, const struct replica_options *options)
+{
+    struct replica *replica = calloc(1, sizeof(*replica));
+
+    if (replica == NULL)
+        return NULL;
+    replica->magic = REPLICA_MAGIC;
+    replica->loop = loop;
+    replica->state_file = options->state;
+    replica->state = state_file_state(options->state);
+    replica->disk_count = replica->state->disk_count;
+    replica->journal_bytes_max = options->journal_bytes_max;
+    replica->retain_ns = options->retain_ns;
+    replica->retain_bytes = options->retain_bytes;
+    replica->changed_cb = options->changed_cb;
+    replica->arg = options->arg;
+    replica->work.run_cb = work;
+    replica->timer.fired_cb = timer_fired;
+    list_init(&replica->work.node);
+    list_init(&replica->later);
+    list_init(&replica->zeros);
+    check(replica->disk_count <= STREAM_DISKS_MAX);
+    for (unsigned i = 0; i < replica->disk_count; i++) {
+        replica->disks[i].replica = replica;
+        replica->disks[i].index = i;
+        replica->disks[i].volume = options->volumes[i];
+    }
+    replica->movers = calloc(REPLICA_DEPTH, sizeof(replica->movers[0]));
+    if (replica->movers == NULL) {
+        free(replica);
+        return NULL;
+    }
+    for (unsigned i = 0; i < REPLICA_DEPTH; i++)
+        replica->movers[i].replica = replica;
+    return replica;
+}
+
+int replica_open(struct loop *loop, const struct replica_options *options,
+                 struct replica **ret_replica, struct err *err)
+{
+    struct replica *replica = allocate(loop, options);
+    struct journal_options journal = {.stream = options->stream,
+                                      .bytes_max = options->journal_bytes_max};
+    char folder[PATH_MAX];
+    int error;
+
+    if (replica == NULL)
+        return err_set(err, -ENOMEM, "no memory");
+    if (strlen(options->folder) >= sizeof(replica->folder) - 64 ||
+        strlen(options->stream) >= sizeof(replica->stream)) {
+        free(replica->movers);
+        free(replica);
+        return err_set(err, -ENAMETOOLONG, "%.100s: name too long", options->folder);
+    }
+    strcpy(replica->folder, options->folder);
+    strcpy(replica->stream, options->stream);
+    snprintf(folder, sizeof(folder), "%s/journal", replica->folder);
+    journal.folder = folder;
+    journal.disk_count_max = replica->disk_count > 0 ? replica->disk_count : 1;
+    error = journal_open(loop, &journal, &replica->journal, err);
+    if (error == 0)
+        error = settle_journal(replica, err);
+    if (error != 0) {
+        destroy(replica);
+        return error;
+    }
+    replica_overlay_set(replica, true);
+    replica->wants_drain = replica->state->role == STREAM_ROLE_PROMOTED;
+    replica_kick(replica);
+    *ret_replica = replica;
+    return 0;
+}
+
+void replica_close(struct replica *replica, void (*closed_cb)(void *arg), void *arg)
+{
+    check_magic(replica, REPLICA_MAGIC);
+    check(!replica->is_closing && closed_cb != NULL);
+    replica->is_closing = true;
+    replica->closed_cb = closed_cb;
+    replica->closed_arg = arg;
+    replica_kick(replica);
+}
