@@ -18,6 +18,7 @@
 #include "replication/replica_drain.h"
 #include "replication/replica_overlay.h"
 #include "replication/replica_receive.h"
+#include "volume/volume.h"
 
 #define TIMER_NS_MAX (60ull * 1000 * 1000 * 1000)
 
@@ -296,11 +297,11 @@ static int settle_journal(struct replica *replica, struct err *err)
             error = superseded_remove(replica->loop, replica->folder, replica->disk_count, err);
         return error;
     }
-    if (journal_epoch_count(replica->journal) > 0) {
-        error = journal_discard_after(replica->journal, state->point, err);
-        if (error != 0)
-            return error;
-    }
+    if (journal_epoch_count(replica->journal) == 0)
+        return 0; /* a base alone: nothing to supersede */
+    error = journal_discard_after(replica->journal, state->point, err);
+    if (error != 0)
+        return error;
     error = open_superseded(replica, false, err);
     if (error == 0)
         superseded_each(replica->superseded, restore_superseded, replica);

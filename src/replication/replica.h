@@ -74,8 +74,8 @@ const char *replica_trouble(const struct replica *replica);
 /* R13, the replica's half, called with no partial epoch: stops apply, discards epochs after `point`
  * and reports their blocks as differing (differs_cb, before done). The caller then saves role,
  * generation and point in the state, in the order of README.md, and calls replica_drain(). Volumes
- * may be written from done_cb on. -ENODATA: no such point. When the caller gives the promotion up, a
- * replica whose point was not the newest refuses data (-ESHUTDOWN) until it is opened again. */
+ * may be written from done_cb on. -ENODATA: no such point. When the caller gives the promotion up,
+ * a replica whose point was not the newest refuses data (-ESHUTDOWN) until it is opened again. */
 void replica_promote(struct replica *replica, struct replica_op *op, uint64_t point,
                      void (*differs_cb)(void *arg, unsigned disk, uint64_t block, uint64_t count),
                      void *arg, void (*done_cb)(struct replica_op *op, int error));

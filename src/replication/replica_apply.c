@@ -37,8 +37,8 @@ static unsigned due_count(const struct replica *replica)
         behind += journal_epoch_at(journal, i)->bytes;
     for (; count < total; count++) {
         const struct journal_epoch *epoch = journal_epoch_at(journal, count);
-        bool is_old = epoch->cut_wall_ns <= wall_ns &&
-                      wall_ns - epoch->cut_wall_ns >= replica->retain_ns;
+        bool is_old =
+            epoch->cut_wall_ns <= wall_ns && wall_ns - epoch->cut_wall_ns >= replica->retain_ns;
         bool is_begun = epoch->epoch <= replica->state->applying;
         bool is_pressed = is_hurried(replica) && taken < replica->journal_bytes_max / 4;
 
@@ -91,8 +91,8 @@ static bool next_part(struct replica *replica, struct journal_extent *ret_extent
     struct journal_extent *rest = &replica->apply_rest;
     uint64_t max;
 
-    if (rest->count == 0 && !journal_epoch_next(replica->journal, replica->apply_now,
-                                                &replica->apply_cursor, rest))
+    if (rest->count == 0 &&
+        !journal_epoch_next(replica->journal, replica->apply_now, &replica->apply_cursor, rest))
         return false;
     max = replica_move_max(rest);
     *ret_extent = *rest;

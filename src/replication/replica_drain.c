@@ -134,7 +134,7 @@ static void finish(struct replica *replica)
     struct err err = {0};
 
     if (is_journal_in_use(replica))
-        return; /* kicked again when that ends */
+        return;                                   /* kicked again when that ends */
     if (replica_drop_journal(replica, &err) != 0) /* the next start does it */
         log_warning("replica", "%s: %s", replica->stream, err.text);
     replica->drain = DRAIN_IDLE;

@@ -55,11 +55,11 @@ struct replica {
     struct loop_task work;
     struct loop_timer timer; /* the next epoch gets due, or a retry */
     struct replica_mover *movers;
-    unsigned moving;    /* busy movers */
-    unsigned syncing;   /* base syncs under way */
-    bool is_saving;     /* state */
+    unsigned moving;  /* busy movers */
+    unsigned syncing; /* base syncs under way */
+    bool is_saving;   /* state */
     struct state_save save;
-    int work_error; /* of the batch or pass under way */
+    int work_error;    /* of the batch or pass under way */
     uint64_t retry_ns; /* no work before it */
     char trouble[200];
     unsigned reads;    /* overlay reads under way */
@@ -94,8 +94,8 @@ struct replica {
     struct journal_epoch commit_epoch;
     struct replica_op *commit_op;
     struct state_save commit_save;
-    unsigned op_count;                /* replica_op under way */
-    struct list later;                /* replica_op: done, to be told by the work task */
+    unsigned op_count; /* replica_op under way */
+    struct list later; /* replica_op: done, to be told by the work task */
 
     bool is_closing;
     void (*closed_cb)(void *arg);

@@ -103,8 +103,10 @@ static int open_durable(struct superseded *superseded, const struct superseded_o
             continue;
         path_durable(options->folder, i, path);
         if (!options->is_fresh && !is_there(superseded->loop, path))
-            return err_set(err, -ENOENT, "%s is missing: what hosts wrote since the failover would "
-                                         "be hidden by older blocks", path);
+            return err_set(err, -ENOENT,
+                           "%s is missing: what hosts wrote since the failover would "
+                           "be hidden by older blocks",
+                           path);
         error = bitfile_open(superseded->loop, path, "SUPR", options->block_counts[i],
                              &superseded->disks[i].file, err);
         if (error != 0)

@@ -3,10 +3,10 @@
  * Which journal blocks of a promoted stream do not count any more, because a host replaced them or
  * the drain brought them home (R10). Two memories:
  *
- *   durable   superseded-<disk index>, a bitfile (kind SUPR): counts always; a bit is set there only
- *             after the base was synced, so what it hides in the journal is in the base for good
- *   volatile  superseded.volatile, a shared mapping with the kernel's boot id: counts only when the
- *             process died and the kernel did not, for then the base's page cache lived on too
+ *   durable   superseded-<disk index>, a bitfile (kind SUPR): counts always; a bit is set there
+ * only after the base was synced, so what it hides in the journal is in the base for good volatile
+ * superseded.volatile, a shared mapping with the kernel's boot id: counts only when the process
+ * died and the kernel did not, for then the base's page cache lived on too
  *
  * Format: docs/stream-state.md. Made at promotion, sparse, removed once the journal is drained.
  */
