@@ -13,7 +13,7 @@ void ops_disk_attach(struct call *call);
 void ops_disk_detach(struct call *call);
 /* ops_disk_show.c */
 void ops_disk_show_all(struct call *call);
-void ops_disk_show_connections(struct call *call);
+void ops_disk_show_access(struct call *call);
 /* ops_create.c */
 void ops_create_pair(struct call *call);
 void ops_show_pairs(struct call *call);
@@ -32,7 +32,6 @@ void ops_replica_reprotect(struct call *call);
 void ops_replica_delete(struct call *call);
 /* ops_verso.c */
 void ops_verso_show_status(struct call *call);
-void ops_verso_show_snapshots(struct call *call);
 void ops_verso_delete_snapshot(struct call *call);
 void ops_verso_force_open(struct call *call);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/check.h"
 #include "base/id.h"
@@ -212,11 +213,21 @@ static void import_opened(struct data_request *request)
     }
     fill_disk(call, &disk);
     COPY(disk.id, call->object);
-    COPY(disk.driver, call_text(call, "Driver"));
+    COPY(disk.driver, request->driver);
     COPY(disk.path, call_text(call, "Path"));
     disk.size_bytes = (int64_t)request->size_bytes;
     disk_move(&disk, DISK_AVAILABLE);
     reply_disk(call, &disk);
+}
+
+/* As asked, or by what lies there. */
+static const char *import_driver(struct call *call)
+{
+    struct stat found;
+
+    if (call_has(call, "Driver"))
+        return strcmp(call_text(call, "Driver"), "block") == 0 ? "block" : "file";
+    return stat(call_text(call, "Path"), &found) == 0 && S_ISBLK(found.st_mode) ? "block" : "file";
 }
 
 void ops_disk_import(struct call *call)
@@ -236,10 +247,8 @@ void ops_disk_import(struct call *call)
         return;
     }
     id_make("d", 20, site_random, call->site, call->object);
-    call->request = (struct data_request){.op = DATA_DISK_OPEN,
-                                          .disk = call->object,
-                                          .driver = call_text(call, "Driver"),
-                                          .path = path};
+    call->request = (struct data_request){
+        .op = DATA_DISK_OPEN, .disk = call->object, .driver = import_driver(call), .path = path};
     site_submit(call->site, &call->request, import_opened);
 }
 

@@ -49,6 +49,7 @@ static json_t *show_attachment(const struct attachment_record *attachment)
 static json_t *show_disk(struct site *site, const struct disk_record *disk,
                          const struct attachment_record *attachment)
 {
+    struct pair_record pair;
     json_t *tree = json_object();
 
     check(tree);
@@ -79,6 +80,8 @@ static json_t *show_disk(struct site *site, const struct disk_record *disk,
     set_time(tree, "DetachedTime", disk->detached_s);
     tree_set_text(tree, "DiskChargeType", "PostPaid");
     tree_set_text(tree, "ResourceGroupId", disk->resource_group_id);
+    tree_set_text(tree, "ReplicaPairId", /* ours */
+                  replica_find_by_disk(site, disk->id, &pair) ? pair.common.id : "");
     tree_set(tree, "Attachments",
              wrap("Attachment", attachment ? show_attachment(attachment) : NULL));
     tree_set(tree, "MountInstances",
@@ -179,38 +182,96 @@ static json_t *show_uris(struct site *site, const char *id)
     return uris;
 }
 
-/* Verso's own: where hosts reach the disk, whether they may now, and why not. */
-void ops_disk_show_connections(struct call *call)
+static json_t *show_snapshots(struct site *site, const struct data_request *request)
+{
+    json_t *list = json_array();
+
+    check(list);
+    for (unsigned i = 0; i < request->snapshot_count; i++) {
+        const struct data_disk_snapshot *snapshot = &request->snapshots[i];
+        json_t *tree = json_object();
+        char name[120];
+
+        check(tree);
+        snprintf(name, sizeof(name), "%s@%s", snapshot->disk, snapshot->label);
+        tree_set_text(tree, "SnapshotId", snapshot->id);
+        tree_set_text(tree, "Label", snapshot->label);
+        tree_set_text(tree, "ExportName", name);
+        tree_set_text(tree, "Reason", snapshot->reason);
+        tree_set_int(tree, "CreatedAt", (int64_t)(snapshot->created_wall_ns / 1000000000));
+        tree_set_int(tree, "ExpiresAt", (int64_t)(snapshot->expires_wall_ns / 1000000000));
+        tree_set_int(tree, "KeptBytes", (int64_t)snapshot->kept_bytes);
+        tree_set_int(tree, "SizeBytes", (int64_t)snapshot->size_bytes);
+        tree_set(tree, "Uris", show_uris(site, name));
+        check(json_array_append_new(list, tree) == 0);
+    }
+    return list;
+}
+
+static json_t *show_access(struct site *site, const struct disk_record *disk)
+{
+    const struct data_disk_status *status = site_disk(site, disk->id);
+    struct attachment_record attachment = {0};
+    struct pair_record pair;
+    json_t *tree = json_object();
+
+    check(tree);
+    tree_set_text(tree, "DiskId", disk->id);
+    tree_set_text(tree, "DiskName", disk->name);
+    tree_set_text(tree, "Status", disk_state_name(disk->status));
+    tree_set_int(tree, "SizeBytes", disk->size_bytes);
+    tree_set_text(tree, "Driver", disk->driver);
+    tree_set_text(tree, "Path", disk->path);
+    tree_set_text(tree, "ReplicaPairId",
+                  replica_find_by_disk(site, disk->id, &pair) ? pair.common.id : "");
+    tree_set_bool(tree, "IsAttached",
+                  meta_get(site->meta, RECORD_ATTACHMENT, disk->id, &attachment) == 0);
+    tree_set_text(tree, "InstanceId", attachment.instance_id);
+    tree_set(tree, "Uris", show_uris(site, disk->id));
+    tree_set_bool(tree, "IsExported", status && status->is_exported);
+    tree_set_bool(tree, "MayWrite", status && status->may_write);
+    tree_set_int(tree, "Connections", status ? status->connections : 0);
+    tree_set_text(tree, "Why", status ? status->why : "the disk is not open");
+    return tree;
+}
+
+static void access_done(struct data_request *request)
+{
+    struct call *call = container_of(request, struct call, request);
+    struct disk_record disk;
+    json_t *reply, *tree, *snapshots;
+
+    check_magic(call, CALL_MAGIC);
+    site_done(call->site);
+    if (request->error < 0)
+        request->snapshot_count = 0;
+    snapshots = show_snapshots(call->site, request);
+    free(request->error < 0 ? NULL : request->snapshots);
+    request->snapshots = NULL;
+    if (meta_get(call->site->meta, RECORD_DISK, call_text(call, "DiskId"), &disk) < 0) {
+        json_decref(snapshots);
+        call_fail(call, API_DISK_NOT_FOUND, NULL);
+        return;
+    }
+    reply = json_object();
+    check(reply);
+    tree = show_access(call->site, &disk);
+    tree_set(tree, "Snapshots", snapshots);
+    tree_set(reply, "Disk", tree);
+    call_reply(call, reply);
+}
+
+/* Verso's own: where hosts reach the disk, whether they may now, why not, what is kept of it. */
+void ops_disk_show_access(struct call *call)
 {
     const char *id = call_text(call, "DiskId");
-    const struct data_disk_status *status = site_disk(call->site, id);
-    struct attachment_record attachment;
     struct disk_record disk;
-    struct pair_record pair;
-    json_t *reply;
 
     if (meta_get(call->site->meta, RECORD_DISK, id, &disk) < 0) {
         call_fail(call, API_DISK_NOT_FOUND, "Disk %.60s is not known at site %s.", id,
                   call->site->name);
         return;
     }
-    reply = json_object();
-    check(reply);
-    tree_set_text(reply, "DiskId", disk.id);
-    tree_set_text(reply, "Status", disk_state_name(disk.status));
-    tree_set_text(reply, "Driver", disk.driver);
-    tree_set_text(reply, "Path", disk.path);
-    tree_set_int(reply, "SizeBytes", disk.size_bytes);
-    tree_set_text(reply, "InstanceId",
-                  meta_get(call->site->meta, RECORD_ATTACHMENT, id, &attachment) == 0
-                      ? attachment.instance_id
-                      : "");
-    tree_set_text(reply, "ReplicaPairId",
-                  replica_find_by_disk(call->site, id, &pair) ? pair.common.id : "");
-    tree_set(reply, "Uris", show_uris(call->site, id));
-    tree_set_bool(reply, "IsExported", status && status->is_exported);
-    tree_set_bool(reply, "MayWrite", status && status->may_write);
-    tree_set_int(reply, "Connections", status ? status->connections : 0);
-    tree_set_text(reply, "Why", status ? status->why : "the disk is not open");
-    call_reply(call, reply);
+    call->request = (struct data_request){.op = DATA_SNAPSHOT_LIST, .disk = id};
+    site_submit(call->site, &call->request, access_done);
 }

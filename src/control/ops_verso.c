@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Why: Verso's own operations (Version 2026-11-22): what `verso status` shows, snapshots, force. */
+/* Why: Verso's own operations (Version 2026-11-22): what `verso status` shows, letting
+ * snapshots go, force. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,15 +29,15 @@ static json_t *show_peers(struct site *site)
 
         check(tree);
         tree_set_text(tree, "Name", peer->name);
-        tree_set_text(tree, "RegionId", peer->region);
-        tree_set_text(tree, "ZoneId", peer->zone);
+        tree_set_text(tree, "Region", peer->region);
+        tree_set_text(tree, "Zone", peer->zone);
         tree_set_bool(tree, "IsUp", peer->is_up);
         tree_set_text(tree, "Why", peer->is_up ? "" : peer->why);
         for (unsigned k = 0; site->snapshot && k < site->snapshot->peer_count; k++) {
             const struct data_peer_status *status = &site->snapshot->peers[k];
             if (strcmp(status->name, peer->name) != 0)
                 continue;
-            tree_set_int(tree, "RoundTripMicros", (int64_t)(status->round_trip_ns / 1000));
+            tree_set_int(tree, "RoundTripNs", (int64_t)status->round_trip_ns);
             tree_set_int(tree, "BytesOut", (int64_t)status->bytes_out);
             tree_set_int(tree, "BytesIn", (int64_t)status->bytes_in);
         }
@@ -45,42 +46,34 @@ static json_t *show_peers(struct site *site)
     return peers;
 }
 
-static json_t *show_pairs(struct site *site, const struct replica *replica,
-                          const struct data_stream_status *stream)
+static void show_members(struct site *site, const struct replica *replica,
+                         const struct data_stream_status *stream, json_t *tree)
 {
     struct pair_record *pairs = NULL;
     unsigned count = 0;
-    json_t *list = json_array();
+    json_t *ids = json_array(), *disks = json_array();
 
-    check(list);
+    check(ids && disks);
     replica_members(site, replica, &pairs, &count);
     for (unsigned i = 0; i < count; i++) {
-        const char *ours = replica_disk(site, &pairs[i]);
-        bool is_production = ours == pairs[i].production_disk;
-        json_t *tree = json_object();
+        json_t *disk = json_object();
 
-        check(tree);
-        tree_set_text(tree, "ReplicaPairId", pairs[i].common.id);
-        tree_set_text(tree, "PairName", pairs[i].common.name);
-        tree_set_text(tree, "DiskId", ours);
-        tree_set_text(tree, "PeerDiskId",
-                      is_production ? pairs[i].backup_disk : pairs[i].production_disk);
-        tree_set_int(tree, "SizeBytes", pairs[i].size_bytes);
-        tree_set_int(tree, "BacklogBytes",
+        check(disk);
+        tree_set_text(disk, "DiskId", replica_disk(site, &pairs[i]));
+        tree_set_int(disk, "SizeBytes", pairs[i].size_bytes);
+        tree_set_int(disk, "BacklogBytes",
                      stream && i < stream->disk_count ? (int64_t)stream->disk_backlog_bytes[i] : 0);
-        check(json_array_append_new(list, tree) == 0);
+        check(json_array_append_new(disks, disk) == 0);
+        check(json_array_append_new(ids, json_string(pairs[i].common.id)) == 0);
     }
     free(pairs);
-    return list;
+    tree_set(tree, "PairIds", ids);
+    tree_set(tree, "Disks", disks);
 }
 
-static void show_stream(struct site *site, const struct data_stream_status *stream, json_t *tree)
+/* What the engine says; zeros before the first start. */
+static void show_stream(const struct data_stream_status *stream, json_t *tree)
 {
-    uint64_t now_ns = loop_wall_ns(site->loop);
-    uint64_t point_ns = stream->current_wall_ns > stream->point_wall_ns ? stream->current_wall_ns
-                                                                        : stream->point_wall_ns;
-
-    tree_set_text(tree, "Role", role_names[stream->role]);
     tree_set_bool(tree, "IsStarted", stream->is_started);
     tree_set_bool(tree, "IsConnected", stream->is_connected);
     tree_set_bool(tree, "HasPoint", stream->has_point);
@@ -90,21 +83,18 @@ static void show_stream(struct site *site, const struct data_stream_status *stre
     tree_set_int(tree, "GenerationTerm", (int64_t)stream->generation_term);
     tree_set_int(tree, "EpochAcked", (int64_t)stream->epoch_acked);
     tree_set_int(tree, "EpochApplied", (int64_t)stream->epoch_applied);
+    tree_set_int(tree, "PointWallNs", (int64_t)stream->point_wall_ns);
+    tree_set_int(tree, "CurrentWallNs", (int64_t)stream->current_wall_ns);
     tree_set_int(tree, "BacklogBytes", (int64_t)stream->backlog_bytes);
     tree_set_int(tree, "TotalBytes", (int64_t)stream->total_bytes);
     tree_set_int(tree, "ShippedBytes", (int64_t)stream->shipped_bytes);
     tree_set_int(tree, "JournalBytes", (int64_t)stream->journal_bytes);
     tree_set_int(tree, "JournalNeededBytes", (int64_t)stream->journal_needed_bytes);
-    if (stream->has_point) {
-        tree_set_int(tree, "PointMillis", (int64_t)(stream->point_wall_ns / 1000000));
-        /* "Fail over now and you lose the writes after": how long ago that is. */
-        tree_set_int(tree, "LagMillis",
-                     now_ns > point_ns ? (int64_t)((now_ns - point_ns) / 1000000) : 0);
-    }
 }
 
 static json_t *show_replica(struct site *site, const struct replica *replica)
 {
+    static const struct data_stream_status none;
     const struct replica_record *record = replica_ruler(replica);
     const struct data_stream_status *stream = site_stream(site, record->id);
     json_t *tree = json_object();
@@ -116,6 +106,10 @@ static json_t *show_replica(struct site *site, const struct replica *replica)
     tree_set_text(tree, "Kind", replica->is_group ? "group" : "pair");
     tree_set_text(tree, "Status", replica_state_name(replica_shown(site, replica)));
     tree_set_text(tree, "Peer", replica_peer(site, replica));
+    tree_set_text(tree, "Role",
+                  stream                             ? role_names[stream->role]
+                  : replica_is_source(site, replica) ? "source"
+                                                     : "target");
     tree_set_text(tree, "SourceSite",
                   record->is_reversed ? record->backup_site : record->production_site);
     tree_set_text(tree, "DestinationSite",
@@ -124,15 +118,10 @@ static json_t *show_replica(struct site *site, const struct replica *replica)
     tree_set_int(tree, "RpoSeconds", record->rpo_s);
     if (replica_point_s(site, replica) > 0)
         tree_set_int(tree, "LastRecoverPoint", replica_point_s(site, replica));
+    show_stream(stream ? stream : &none, tree);
     jobs_trouble(site, record->id, trouble, sizeof(trouble));
-    if (stream) {
-        show_stream(site, stream, tree);
-        if (stream->trouble[0])
-            tree_set_text(tree, "Trouble", stream->trouble);
-    }
-    if (!json_object_get(tree, "Trouble"))
-        tree_set_text(tree, "Trouble", trouble);
-    tree_set(tree, "Pairs", show_pairs(site, replica, stream));
+    tree_set_text(tree, "Trouble", stream && stream->trouble[0] ? stream->trouble : trouble);
+    show_members(site, replica, stream, tree);
     return tree;
 }
 
@@ -160,64 +149,24 @@ static void append_replicas(struct call *call, enum record_kind kind, json_t *li
 void ops_verso_show_status(struct call *call)
 {
     struct site *site = call->site;
-    json_t *reply = json_object(), *own = json_object(), *replicas = json_array();
+    json_t *reply = json_object(), *own = json_object(), *streams = json_array();
 
-    check(reply && own && replicas);
+    check(reply && own && streams);
     tree_set_text(own, "Name", site->name);
-    tree_set_text(own, "RegionId", site->region);
-    tree_set_text(own, "ZoneId", site->zone);
+    tree_set_text(own, "Region", site->region);
+    tree_set_text(own, "Zone", site->zone);
     tree_set_text(own, "Version", VERSO_VERSION);
+    tree_set_text(own, "Io", loop_name(site->loop));
+    tree_set_int(reply, "WallNs", (int64_t)loop_wall_ns(site->loop));
     tree_set(reply, "Site", own);
     tree_set(reply, "Peers", show_peers(site));
-    append_replicas(call, RECORD_GROUP, replicas);
-    append_replicas(call, RECORD_PAIR, replicas);
-    tree_set(reply, "Replicas", replicas);
+    append_replicas(call, RECORD_GROUP, streams);
+    append_replicas(call, RECORD_PAIR, streams);
+    tree_set(reply, "Streams", streams);
     call_reply(call, reply);
 }
 
 /* --- snapshots, force ------------------------------------------------------------------------ */
-
-static void snapshots_done(struct data_request *request)
-{
-    struct call *call = container_of(request, struct call, request);
-    json_t *reply, *list;
-
-    site_done(call->site);
-    if (request->error < 0) {
-        call_fail_internal(call, request->why);
-        return;
-    }
-    reply = json_object();
-    list = json_array();
-    check(reply && list);
-    for (unsigned i = 0; i < request->snapshot_count; i++) {
-        const struct data_disk_snapshot *snapshot = &request->snapshots[i];
-        json_t *tree = json_object();
-
-        check(tree);
-        tree_set_text(tree, "SnapshotId", snapshot->id);
-        tree_set_text(tree, "DiskId", snapshot->disk);
-        tree_set_text(tree, "Label", snapshot->label);
-        tree_set_text(tree, "Reason", snapshot->reason);
-        tree_set_int(tree, "CreateTime", (int64_t)(snapshot->created_wall_ns / 1000000000));
-        if (snapshot->expires_wall_ns > 0)
-            tree_set_int(tree, "ExpiredTime", (int64_t)(snapshot->expires_wall_ns / 1000000000));
-        tree_set_int(tree, "KeptBytes", (int64_t)snapshot->kept_bytes);
-        tree_set_int(tree, "SizeBytes", (int64_t)snapshot->size_bytes);
-        check(json_array_append_new(list, tree) == 0);
-    }
-    free(request->snapshots);
-    request->snapshots = NULL;
-    tree_set(reply, "Snapshots", list);
-    call_reply(call, reply);
-}
-
-void ops_verso_show_snapshots(struct call *call)
-{
-    call->request =
-        (struct data_request){.op = DATA_SNAPSHOT_LIST, .disk = call_text(call, "DiskId")};
-    site_submit(call->site, &call->request, snapshots_done);
-}
 
 static void simple_done(struct data_request *request)
 {
@@ -242,7 +191,7 @@ void ops_verso_delete_snapshot(struct call *call)
 void ops_verso_force_open(struct call *call)
 {
     struct replica replica;
-    const char *id = call_text(call, "Id");
+    const char *id = call_text(call, "ReplicaId");
 
     if (replica_load(call->site, id, &replica) < 0) {
         call_fail(call, API_NO_SUCH_RESOURCE, "%.60s is not known at site %s.", id,

@@ -78,13 +78,20 @@ bool replica_has_point(const struct site *site, const struct replica *replica)
     return stream && stream->has_point;
 }
 
+/* The source's heartbeat says that nothing newer is missing: then the point is as young. */
+static uint64_t newest_ns(const struct data_stream_status *stream)
+{
+    return stream->current_wall_ns > stream->point_wall_ns ? stream->current_wall_ns
+                                                           : stream->point_wall_ns;
+}
+
 int64_t replica_point_s(const struct site *site, const struct replica *replica)
 {
     const struct replica_record *record = replica_ruler(replica);
     const struct data_stream_status *stream = site_stream(site, record->id);
 
-    if (stream && stream->has_point && stream->point_wall_ns > 0)
-        return (int64_t)(stream->point_wall_ns / 1000000000);
+    if (stream && stream->has_point && newest_ns(stream) > 0)
+        return (int64_t)(newest_ns(stream) / 1000000000);
     return record->last_point_s;
 }
 
@@ -97,10 +104,8 @@ enum replica_state replica_shown(struct site *site, const struct replica *replic
 
     if (stream && stream->has_point) {
         uint64_t now_ns = loop_wall_ns(site->loop);
-        /* The source's heartbeat says that nothing newer is missing: the point is as young. */
-        uint64_t point_ns = stream->current_wall_ns > stream->point_wall_ns
-                                ? stream->current_wall_ns
-                                : stream->point_wall_ns;
+        uint64_t point_ns = newest_ns(stream);
+
         facts.has_point = true;
         facts.point_age_ns = now_ns > point_ns ? now_ns - point_ns : 0;
     }
