@@ -251,17 +251,11 @@ void layer_read(struct layer *layer, struct layer_op *op, uint64_t block, uint64
 bool layer_lookup(const struct layer *layer, uint64_t block, uint64_t count, uint64_t *ret_count)
 {
     bool is_kept = bitfile_has(layer->map, block);
-    uint64_t same = 1, next;
+    uint64_t same = 1;
 
     check(count >= 1 && block < layer->block_count && count <= layer->block_count - block);
-    if (is_kept) {
-        while (same < count && bitfile_has(layer->map, block + same))
-            same++;
-    } else if (!bitfile_next(layer->map, block, &next) || next - block > count) {
-        same = count;
-    } else {
-        same = next - block;
-    }
+    while (same < count && bitfile_has(layer->map, block + same) == is_kept)
+        same++;
     *ret_count = same;
     return is_kept;
 }

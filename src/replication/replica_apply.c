@@ -113,7 +113,7 @@ static bool move(struct replica *replica)
     while (replica->work_error == 0 && !must_rest(replica) &&
            (mover = replica_mover_free(replica)) != NULL) {
         if (next_part(replica, &extent)) {
-            replica_move(mover, &extent, NULL, moved);
+            replica_mover_start(mover, &extent, NULL, moved);
             continue;
         }
         if (replica->moving > 0) /* A2 */

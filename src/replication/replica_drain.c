@@ -62,7 +62,7 @@ static bool move(struct replica *replica)
             return replica->moving == 0;
         replica->drain_disk = extent.disk;
         replica->drain_block = extent.block + extent.count;
-        replica_move(mover, &extent, is_still_shown, moved);
+        replica_mover_start(mover, &extent, is_still_shown, moved);
     }
     return false;
 }

@@ -80,9 +80,9 @@ static void read(struct journal_op *op, int error)
         write_base(mover);
 }
 
-void replica_move(struct replica_mover *mover, const struct journal_extent *extent,
-                  bool (*locked_cb)(struct replica_mover *mover),
-                  void (*done_cb)(struct replica_mover *mover, int error))
+void replica_mover_start(struct replica_mover *mover, const struct journal_extent *extent,
+                         bool (*locked_cb)(struct replica_mover *mover),
+                         void (*done_cb)(struct replica_mover *mover, int error))
 {
     struct replica *replica = mover->replica;
 

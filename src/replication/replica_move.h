@@ -11,9 +11,9 @@ uint64_t replica_move_max(const struct journal_extent *extent);
 struct replica_mover *replica_mover_free(struct replica *replica);
 /* Reads the extent (checked by its CRCs) and writes it to the base. `locked_cb` as that of a
  * base_write, or NULL. The work task is kicked after done_cb. */
-void replica_move(struct replica_mover *mover, const struct journal_extent *extent,
-                  bool (*locked_cb)(struct replica_mover *mover),
-                  void (*done_cb)(struct replica_mover *mover, int error));
+void replica_mover_start(struct replica_mover *mover, const struct journal_extent *extent,
+                         bool (*locked_cb)(struct replica_mover *mover),
+                         void (*done_cb)(struct replica_mover *mover, int error));
 /* Syncs every touched base; replica->syncing counts them down, work_error gets the first error. */
 void replica_sync_bases(struct replica *replica);
 /* Saves the state; replica->is_saving until then, work_error. */
