@@ -176,7 +176,7 @@ static void peer_down(void *arg, const char *why)
 
     check_magic(engine, ENGINE_MAGIC);
     peer->is_up = false;
-    call_down(peer->calls);
+    link_call_down(peer->calls);
     list_for_each(node, next, &engine->streams)
     {
         struct stream *stream = list_entry(node, struct stream, node);
@@ -220,7 +220,7 @@ static bool peer_frame(void *arg, const struct link_frame_in *frame, struct err 
 
     check_magic(peer->engine, ENGINE_MAGIC);
     if (frame->stream[0] == '\0')
-        return call_frame(peer->calls, frame, why);
+        return link_call_frame(peer->calls, frame, why);
     struct stream *stream = engine_find_stream(peer->engine, frame->stream);
 
     if (stream != NULL && stream->link == peer->link && stream->is_open && !stream->is_ending)
@@ -279,7 +279,7 @@ static int make_peer(struct engine *engine, const struct engine_options *options
                                             .frame_cb = peer_frame,
                                             .room_cb = peer_room,
                                             .arg = peer};
-    struct call_callbacks call_callbacks = {.request_cb = peer_calls, .arg = peer};
+    struct link_call_callbacks link_call_callbacks = {.request_cb = peer_calls, .arg = peer};
 
     peer->engine = engine;
     peer->index = i;
@@ -296,7 +296,7 @@ static int make_peer(struct engine *engine, const struct engine_options *options
     int error = link_new(engine->loop, &link_options, &link_callbacks, &peer->link, err);
 
     if (error == 0)
-        error = call_new(engine->loop, peer->link, &call_callbacks, &peer->calls, err);
+        error = link_call_new(engine->loop, peer->link, &link_call_callbacks, &peer->calls, err);
     return error;
 }
 
@@ -473,7 +473,7 @@ void engine_free(struct engine *engine)
         link_listener_free(engine->listener);
     for (unsigned i = 0; i < engine->peer_count; i++) {
         if (engine->peers[i].calls != NULL)
-            call_free(engine->peers[i].calls);
+            link_call_free(engine->peers[i].calls);
         if (engine->peers[i].link != NULL)
             link_free(engine->peers[i].link);
     }
@@ -606,7 +606,7 @@ void engine_call(struct engine *engine, const char *name, const void *bytes, uin
         end_later(engine, later);
         return;
     }
-    later.error = call_send(peer->calls, bytes, length, timeout_ns, reply_cb, arg);
+    later.error = link_call_send(peer->calls, bytes, length, timeout_ns, reply_cb, arg);
     if (later.error != 0)
         end_later(engine, later);
 }
@@ -617,7 +617,7 @@ void engine_call_reply(struct engine *engine, uint64_t call, const void *bytes, 
 
     check_magic(engine, ENGINE_MAGIC);
     check(index < engine->peer_count);
-    call_reply(engine->peers[index].calls, call / ENGINE_PEERS_MAX, bytes, length);
+    link_call_reply(engine->peers[index].calls, call / ENGINE_PEERS_MAX, bytes, length);
 }
 
 bool engine_peer_is_up(struct engine *engine, const char *name)

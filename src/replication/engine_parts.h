@@ -6,8 +6,8 @@
 
 #include <limits.h>
 
-#include "replication/call.h"
 #include "replication/engine.h"
+#include "replication/link_call.h"
 #include "replication/link_listener.h"
 #include "replication/site_disk.h"
 #include "replication/stream.h"
@@ -19,7 +19,7 @@ struct peer {
     unsigned index;
     char name[64], address[128];
     struct link *link;
-    struct call_desk *calls;
+    struct link_call_desk *calls;
     bool is_up;
 };
 

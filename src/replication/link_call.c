@@ -10,7 +10,7 @@
  * 2. A token names one request of one connection: it is never used again, and those of a connection
  *    that went down are forgotten.
  */
-#include "replication/call.h"
+#include "replication/link_call.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,11 +23,11 @@ enum { DESK_MAGIC = 0x63616c6c, HEAD_SIZE = 8, TYPE_REQUEST = 1, TYPE_REPLY = 2 
 
 struct call_out {
     struct list node;
-    struct call_desk *desk;
+    struct link_call_desk *desk;
     uint64_t number;
     int error; /* told when the timer fires */
     struct loop_timer timer;
-    call_reply_fn reply_cb;
+    link_call_reply_fn reply_cb;
     void *arg;
 };
 
@@ -36,20 +36,20 @@ struct call_in {
     uint64_t token, number; /* ours, the peer's */
 };
 
-struct call_desk {
+struct link_call_desk {
     uint32_t magic;
     struct loop *loop;
     struct link *link;
-    struct call_callbacks callbacks;
+    struct link_call_callbacks callbacks;
     struct list out, in;
     unsigned out_count, in_count;
     uint64_t number_next, token_next;
 };
 
-int call_new(struct loop *loop, struct link *link, const struct call_callbacks *callbacks,
-             struct call_desk **ret_desk, struct err *err)
+int link_call_new(struct loop *loop, struct link *link, const struct link_call_callbacks *callbacks,
+                  struct link_call_desk **ret_desk, struct err *err)
 {
-    struct call_desk *desk = calloc(1, sizeof(*desk));
+    struct link_call_desk *desk = calloc(1, sizeof(*desk));
 
     if (desk == NULL)
         return err_set(err, -ENOMEM, "calls: no memory");
@@ -66,7 +66,7 @@ int call_new(struct loop *loop, struct link *link, const struct call_callbacks *
     return 0;
 }
 
-static void forget_requests(struct call_desk *desk)
+static void forget_requests(struct link_call_desk *desk)
 {
     struct list *node;
 
@@ -75,7 +75,7 @@ static void forget_requests(struct call_desk *desk)
     desk->in_count = 0;
 }
 
-void call_free(struct call_desk *desk)
+void link_call_free(struct link_call_desk *desk)
 {
     if (desk == NULL)
         return;
@@ -89,8 +89,8 @@ void call_free(struct call_desk *desk)
 /* Frees the call, then tells. */
 static void end_call(struct call_out *call, int error, const void *bytes, uint32_t length)
 {
-    struct call_desk *desk = call->desk;
-    call_reply_fn reply_cb = call->reply_cb;
+    struct link_call_desk *desk = call->desk;
+    link_call_reply_fn reply_cb = call->reply_cb;
     void *arg = call->arg;
 
     check_magic(desk, DESK_MAGIC);
@@ -109,8 +109,8 @@ static void fire_call(struct loop_timer *timer)
     end_call(call, call->error, NULL, 0);
 }
 
-static int send_frame(struct call_desk *desk, uint16_t type, uint64_t number, const void *bytes,
-                      uint32_t length)
+static int send_frame(struct link_call_desk *desk, uint16_t type, uint64_t number,
+                      const void *bytes, uint32_t length)
 {
     uint8_t *frame = malloc(HEAD_SIZE + (size_t)length);
     int rc;
@@ -125,7 +125,8 @@ static int send_frame(struct call_desk *desk, uint16_t type, uint64_t number, co
     return rc;
 }
 
-static int send_request(struct call_desk *desk, uint64_t number, const void *bytes, uint32_t length)
+static int send_request(struct link_call_desk *desk, uint64_t number, const void *bytes,
+                        uint32_t length)
 {
     int rc;
 
@@ -137,8 +138,8 @@ static int send_request(struct call_desk *desk, uint64_t number, const void *byt
     return rc == -ENOTCONN ? -EHOSTUNREACH : rc;
 }
 
-int call_send(struct call_desk *desk, const void *bytes, uint32_t length, uint64_t timeout_ns,
-              call_reply_fn reply_cb, void *arg)
+int link_call_send(struct link_call_desk *desk, const void *bytes, uint32_t length,
+                   uint64_t timeout_ns, link_call_reply_fn reply_cb, void *arg)
 {
     struct call_out *call = calloc(1, sizeof(*call));
     uint64_t now_ns = loop_now_ns(desk->loop);
@@ -162,7 +163,8 @@ int call_send(struct call_desk *desk, const void *bytes, uint32_t length, uint64
     return 0;
 }
 
-void call_reply(struct call_desk *desk, uint64_t token, const void *bytes, uint32_t length)
+void link_call_reply(struct link_call_desk *desk, uint64_t token, const void *bytes,
+                     uint32_t length)
 {
     struct list *node, *next_node;
 
@@ -182,7 +184,7 @@ void call_reply(struct call_desk *desk, uint64_t token, const void *bytes, uint3
     }
 }
 
-static bool take_request(struct call_desk *desk, uint64_t number, const uint8_t *bytes,
+static bool take_request(struct link_call_desk *desk, uint64_t number, const uint8_t *bytes,
                          uint32_t length, struct err *why)
 {
     struct call_in *call;
@@ -206,7 +208,7 @@ static bool take_request(struct call_desk *desk, uint64_t number, const uint8_t 
 }
 
 /* A reply that nobody waits for came after the time was out: no harm. */
-static void take_reply(struct call_desk *desk, uint64_t number, const uint8_t *bytes,
+static void take_reply(struct link_call_desk *desk, uint64_t number, const uint8_t *bytes,
                        uint32_t length)
 {
     struct list *node, *next_node;
@@ -222,7 +224,8 @@ static void take_reply(struct call_desk *desk, uint64_t number, const uint8_t *b
     }
 }
 
-bool call_frame(struct call_desk *desk, const struct link_frame_in *frame, struct err *why)
+bool link_call_frame(struct link_call_desk *desk, const struct link_frame_in *frame,
+                     struct err *why)
 {
     uint64_t number;
 
@@ -243,7 +246,7 @@ bool call_frame(struct call_desk *desk, const struct link_frame_in *frame, struc
     return true;
 }
 
-void call_down(struct call_desk *desk)
+void link_call_down(struct link_call_desk *desk)
 {
     struct list *node, *next_node;
     uint64_t now_ns = loop_now_ns(desk->loop);
@@ -260,7 +263,7 @@ void call_down(struct call_desk *desk)
     }
 }
 
-unsigned call_count(const struct call_desk *desk)
+unsigned link_call_count(const struct link_call_desk *desk)
 {
     check_magic(desk, DESK_MAGIC);
     return desk->out_count;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Calls over a link: replies, long ones, time out, link down, late replies, malformed frames. */
-#include "replication/call.h"
+#include "replication/link_call.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -17,7 +17,7 @@
 
 struct side {
     struct lab_site site;
-    struct call_desk *desk;
+    struct link_call_desk *desk;
     unsigned request_count;
     bool answers;
     uint64_t tokens[4096];
@@ -57,14 +57,14 @@ static bool side_frame(struct lab_site *site, const struct link_frame_in *frame,
 {
     struct side *side = site->user;
 
-    return call_frame(side->desk, frame, why);
+    return link_call_frame(side->desk, frame, why);
 }
 
 static void side_down(struct lab_site *site)
 {
     struct side *side = site->user;
 
-    call_down(side->desk);
+    link_call_down(side->desk);
 }
 
 /* Answers with the same bytes. */
@@ -74,13 +74,13 @@ static void take_request(void *arg, uint64_t token, const void *bytes, uint32_t 
 
     side->tokens[side->request_count++] = token;
     if (side->answers)
-        call_reply(side->desk, token, bytes, length);
+        link_call_reply(side->desk, token, bytes, length);
 }
 
 static void start_side(struct side *side, struct lab *lab, const char *name, const char *peer,
                        const struct lab_options *options)
 {
-    struct call_callbacks callbacks = {.request_cb = take_request, .arg = side};
+    struct link_call_callbacks callbacks = {.request_cb = take_request, .arg = side};
 
     memset(side, 0, sizeof(*side));
     site_start(&side->site, lab, name, peer, options);
@@ -88,7 +88,7 @@ static void start_side(struct side *side, struct lab *lab, const char *name, con
     side->site.user = side;
     side->site.frame_cb = side_frame;
     side->site.down_cb = side_down;
-    assert_int_equal(call_new(lab->loop, side->site.link, &callbacks, &side->desk, NULL), 0);
+    assert_int_equal(link_call_new(lab->loop, side->site.link, &callbacks, &side->desk, NULL), 0);
 }
 
 static bool both_up(void *arg)
@@ -100,7 +100,7 @@ static bool both_up(void *arg)
 
 static bool none_is_open(void *arg)
 {
-    return call_count(arg) == 0;
+    return link_call_count(arg) == 0;
 }
 
 static int setup(void **state)
@@ -129,8 +129,8 @@ static int teardown(void **state)
     site_stop(&two->lyon.site);
     lab_run(&two->lab, none_is_open, two->paris.desk, 5);
     lab_run(&two->lab, none_is_open, two->lyon.desk, 5);
-    call_free(two->paris.desk);
-    call_free(two->lyon.desk);
+    link_call_free(two->paris.desk);
+    link_call_free(two->lyon.desk);
     lab_fini(&two->lab);
     free(two);
     return 0;
@@ -141,9 +141,10 @@ static void test_reply(void **state)
     struct two *two = *state;
     struct answer there = {0}, back = {0}, empty = {0};
 
-    assert_int_equal(call_send(two->paris.desk, "question", 8, 1000 * MS, take_answer, &there), 0);
-    assert_int_equal(call_send(two->lyon.desk, "x", 1, 1000 * MS, take_answer, &back), 0);
-    assert_int_equal(call_send(two->paris.desk, NULL, 0, 1000 * MS, take_answer, &empty), 0);
+    assert_int_equal(link_call_send(two->paris.desk, "question", 8, 1000 * MS, take_answer, &there),
+                     0);
+    assert_int_equal(link_call_send(two->lyon.desk, "x", 1, 1000 * MS, take_answer, &back), 0);
+    assert_int_equal(link_call_send(two->paris.desk, NULL, 0, 1000 * MS, take_answer, &empty), 0);
     assert_int_equal(there.count, 0);
     lab_run(&two->lab, has_answer, &there, 5);
     lab_run(&two->lab, has_answer, &back, 5);
@@ -166,9 +167,10 @@ static void test_long(void **state)
     memset(bytes, 1, CALL_BYTES_MAX + 1);
     bytes[CALL_BYTES_MAX - 1] = 9;
     assert_int_equal(
-        call_send(two->paris.desk, bytes, CALL_BYTES_MAX, 5000 * MS, take_answer, &full), 0);
+        link_call_send(two->paris.desk, bytes, CALL_BYTES_MAX, 5000 * MS, take_answer, &full), 0);
     assert_int_equal(
-        call_send(two->paris.desk, bytes, CALL_BYTES_MAX + 1, 5000 * MS, take_answer, &over), 0);
+        link_call_send(two->paris.desk, bytes, CALL_BYTES_MAX + 1, 5000 * MS, take_answer, &over),
+        0);
     assert_int_equal(over.count, 0);
     lab_run(&two->lab, has_answer, &full, 5);
     lab_run(&two->lab, has_answer, &over, 5);
@@ -184,14 +186,14 @@ static void test_time_out(void **state)
     struct answer answer = {0}, next = {0};
 
     two->lyon.answers = false;
-    assert_int_equal(call_send(two->paris.desk, "a", 1, 50 * MS, take_answer, &answer), 0);
+    assert_int_equal(link_call_send(two->paris.desk, "a", 1, 50 * MS, take_answer, &answer), 0);
     lab_run(&two->lab, has_answer, &answer, 5);
     assert_int_equal(answer.error, -ETIMEDOUT);
     /* The late reply meets nobody; the next call is answered once, by its own. */
-    call_reply(two->lyon.desk, two->lyon.tokens[0], "late", 4);
-    call_reply(two->lyon.desk, two->lyon.tokens[0], "twice", 5);
+    link_call_reply(two->lyon.desk, two->lyon.tokens[0], "late", 4);
+    link_call_reply(two->lyon.desk, two->lyon.tokens[0], "twice", 5);
     two->lyon.answers = true;
-    assert_int_equal(call_send(two->paris.desk, "bb", 2, 1000 * MS, take_answer, &next), 0);
+    assert_int_equal(link_call_send(two->paris.desk, "bb", 2, 1000 * MS, take_answer, &next), 0);
     lab_run(&two->lab, has_answer, &next, 5);
     assert_int_equal(next.error, 0);
     assert_int_equal(next.length, 2);
@@ -206,11 +208,11 @@ static void test_link_down(void **state)
     struct answer answer = {0}, unsent = {0}, after = {0};
 
     two->lyon.answers = false;
-    assert_int_equal(call_send(two->paris.desk, "a", 1, 5000 * MS, take_answer, &answer), 0);
+    assert_int_equal(link_call_send(two->paris.desk, "a", 1, 5000 * MS, take_answer, &answer), 0);
     lab_pass(&two->lab, 0.05);
     assert_int_equal(two->lyon.request_count, 1);
     link_drop(two->paris.site.link, "test");
-    assert_int_equal(call_send(two->paris.desk, "b", 1, 5000 * MS, take_answer, &unsent), 0);
+    assert_int_equal(link_call_send(two->paris.desk, "b", 1, 5000 * MS, take_answer, &unsent), 0);
     assert_int_equal(answer.count + unsent.count, 0);
     lab_run(&two->lab, has_answer, &answer, 1);
     lab_run(&two->lab, has_answer, &unsent, 1);
@@ -218,10 +220,10 @@ static void test_link_down(void **state)
     assert_int_equal(unsent.error, -EHOSTUNREACH);
     lab_run(&two->lab, both_up, two, 5);
     /* The old token's reply goes nowhere, and nothing was sent a second time. */
-    call_reply(two->lyon.desk, two->lyon.tokens[0], "old", 3);
+    link_call_reply(two->lyon.desk, two->lyon.tokens[0], "old", 3);
     assert_int_equal(two->lyon.request_count, 1);
     two->lyon.answers = true;
-    assert_int_equal(call_send(two->paris.desk, "c", 1, 5000 * MS, take_answer, &after), 0);
+    assert_int_equal(link_call_send(two->paris.desk, "c", 1, 5000 * MS, take_answer, &after), 0);
     lab_run(&two->lab, has_answer, &after, 5);
     assert_int_equal(after.error, 0);
     assert_int_equal(answer.count, 1);
@@ -255,8 +257,8 @@ static void test_many(void **state)
     struct answer answer = {0};
 
     for (unsigned i = 0; i < CALL_COUNT_MAX; i++)
-        assert_int_equal(call_send(two->paris.desk, "12345678", 8, 9000 * MS, take_answer, &answer),
-                         0);
+        assert_int_equal(
+            link_call_send(two->paris.desk, "12345678", 8, 9000 * MS, take_answer, &answer), 0);
     lab_run(&two->lab, none_is_open, two->paris.desk, 10);
     assert_int_equal(answer.count, CALL_COUNT_MAX);
     assert_int_equal(answer.error, 0);
@@ -264,9 +266,10 @@ static void test_many(void **state)
     two->lyon.answers = false;
     answer.count = 0;
     for (unsigned i = 0; i < CALL_COUNT_MAX; i++)
-        assert_int_equal(call_send(two->paris.desk, "x", 1, 200 * MS, take_answer, &answer), 0);
+        assert_int_equal(link_call_send(two->paris.desk, "x", 1, 200 * MS, take_answer, &answer),
+                         0);
     struct answer over = {0};
-    assert_int_equal(call_send(two->paris.desk, "x", 1, 9000 * MS, take_answer, &over), 0);
+    assert_int_equal(link_call_send(two->paris.desk, "x", 1, 9000 * MS, take_answer, &over), 0);
     lab_run(&two->lab, has_answer, &over, 1);
     assert_int_equal(over.error, -ENOBUFS);
     lab_run(&two->lab, none_is_open, two->paris.desk, 10);
