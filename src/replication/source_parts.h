@@ -29,6 +29,7 @@ struct slot {
     unsigned volume;
     uint64_t token; /* asked */
     uint64_t block, count;
+    uint64_t sent;        /* of an unsent slot: so many of its blocks are out */
     uint64_t merge_count; /* of the source when a stashed block was taken */
     bool is_hole;
     bool is_reading;  /* an operation below is under way; may be true in no other state than READING

@@ -41,6 +41,7 @@ static void slot_was_read(struct slot *slot)
         for (uint64_t i = 0; i < slot->count; i++)
             slot->crcs[i] = crc32c(0, slot->bytes + (i << BLOCK_SHIFT), BLOCK_SIZE);
     slot->state = SLOT_UNSENT;
+    slot->sent = 0;
     list_append(&source->unsent, &slot->node);
     source_flush(source);
     source_poll_soon(source);

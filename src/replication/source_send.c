@@ -7,9 +7,9 @@
 
 #include <errno.h>
 
-#include "base/check.h"
+#include "base/crc32c.h"
 
-enum { ZSTD_LEVEL = -1 };
+enum { ZSTD_LEVEL = -1, ZEROS_MIN = 4 };
 
 #define SECOND_NS UINT64_C(1000000000)
 
@@ -42,11 +42,36 @@ static void spend_credit(struct source *source, uint64_t bytes)
         source->credit_bytes -= (int64_t)bytes;
 }
 
-static int send_hole(struct source *source, const struct slot *slot)
+/* Blocks of a slot that go in one frame: from `sent` on, all zeros or (but for short runs of zeros)
+ * none. */
+static uint64_t next_piece(const struct slot *slot, bool *ret_is_hole)
+{
+    uint64_t zeros = 0, at = slot->sent;
+
+    *ret_is_hole = slot->is_hole;
+    if (slot->is_hole)
+        return slot->count;
+    while (at < slot->count && zeros < ZEROS_MIN) {
+        bool is_zero = bytes_are_zero(slot->bytes + (at << BLOCK_SHIFT), BLOCK_SIZE);
+
+        zeros = is_zero ? zeros + 1 : 0;
+        at++;
+    }
+    if (zeros < ZEROS_MIN)
+        return at - slot->sent;
+    if (at - zeros > slot->sent)
+        return at - zeros - slot->sent;
+    while (at < slot->count && bytes_are_zero(slot->bytes + (at << BLOCK_SHIFT), BLOCK_SIZE))
+        at++;
+    *ret_is_hole = true;
+    return at - slot->sent;
+}
+
+static int send_hole(struct source *source, const struct slot *slot, uint64_t count)
 {
     uint8_t bytes[STREAM_SMALL_SIZE_MAX];
     struct stream_hole hole = {
-        .disk = (uint16_t)slot->volume, .block = slot->block, .count = slot->count};
+        .disk = (uint16_t)slot->volume, .block = slot->block + slot->sent, .count = count};
     uint32_t length = stream_hole_encode(&hole, bytes);
     int error = link_send_data(source->link, source->stream, STREAM_HOLE, bytes, length, NULL, 0);
 
@@ -57,27 +82,32 @@ static int send_hole(struct source *source, const struct slot *slot)
     return error;
 }
 
-static int send_blocks(struct source *source, const struct slot *slot)
+static void pack(struct source *source, struct stream_data *data)
+{
+    if (!source->is_tight || !payload_gauge_step(&source->gauge))
+        return;
+    int64_t packed = payload_compress(source->codec, ZSTD_LEVEL, data->bytes, data->length,
+                                      source->packed, data->length - 1);
+
+    if (payload_gauge_note(&source->gauge, data->length, packed > 0 ? (uint64_t)packed : 0)) {
+        data->codec = STREAM_CODEC_ZSTD;
+        data->bytes = source->packed;
+        data->length = (uint32_t)packed;
+    }
+}
+
+static int send_blocks(struct source *source, const struct slot *slot, uint64_t count)
 {
     uint8_t head[STREAM_DATA_HEAD_SIZE + 4 * SLOT_BLOCKS];
     struct stream_data data = {.disk = (uint16_t)slot->volume,
                                .codec = STREAM_CODEC_RAW,
-                               .count = (uint32_t)slot->count,
-                               .block = slot->block,
-                               .bytes = slot->bytes,
-                               .length = (uint32_t)(slot->count << BLOCK_SHIFT)};
+                               .count = (uint32_t)count,
+                               .block = slot->block + slot->sent,
+                               .bytes = slot->bytes + (slot->sent << BLOCK_SHIFT),
+                               .length = (uint32_t)(count << BLOCK_SHIFT)};
 
-    if (source->is_tight && payload_gauge_step(&source->gauge)) {
-        int64_t packed = payload_compress(source->codec, ZSTD_LEVEL, slot->bytes, data.length,
-                                          source->packed, data.length - 1);
-
-        if (payload_gauge_note(&source->gauge, data.length, packed > 0 ? (uint64_t)packed : 0)) {
-            data.codec = STREAM_CODEC_ZSTD;
-            data.bytes = source->packed;
-            data.length = (uint32_t)packed;
-        }
-    }
-    uint32_t head_length = stream_data_encode(&data, slot->crcs, head);
+    pack(source, &data);
+    uint32_t head_length = stream_data_encode(&data, slot->crcs + slot->sent, head);
     int error = link_send_data(source->link, source->stream, STREAM_DATA, head, head_length,
                                data.bytes, data.length);
 
@@ -87,6 +117,28 @@ static int send_blocks(struct source *source, const struct slot *slot)
         spend_credit(source, head_length + data.length);
     }
     return error;
+}
+
+/* True: all of it is out. False: the link or the limit says wait. */
+static bool send_slot(struct source *source, struct slot *slot)
+{
+    while (slot->sent < slot->count) {
+        bool is_hole;
+        uint64_t count = next_piece(slot, &is_hole);
+
+        if (!has_credit(source))
+            return false;
+        int error = is_hole ? send_hole(source, slot, count) : send_blocks(source, slot, count);
+
+        if (error == -EAGAIN)
+            source->is_tight = true;
+        if (error != 0)
+            return false;
+        slot->sent += count;
+        source->block_count += count;
+        source->shipped_blocks += count;
+    }
+    return true;
 }
 
 static int send_cut(struct source *source)
@@ -125,16 +177,8 @@ void source_flush(struct source *source)
     while (!list_is_empty(&source->unsent)) {
         struct slot *slot = list_entry(source->unsent.next, struct slot, node);
 
-        if (!has_credit(source))
+        if (!send_slot(source, slot))
             return;
-        int error = slot->is_hole ? send_hole(source, slot) : send_blocks(source, slot);
-
-        if (error == -EAGAIN)
-            source->is_tight = true;
-        if (error != 0)
-            return;
-        source->block_count += slot->count;
-        source->shipped_blocks += slot->count;
         source_free_slot(slot);
     }
     if (source->cut_unsent && send_cut(source) == 0) {

@@ -117,6 +117,7 @@ struct stream {
     void *end_arg;
     bool end_saves_dirty, end_brings_home;
     int end_error;
+    struct loop_task end_task;
     unsigned end_syncs;
     struct store_sync {
         struct base_write write;

@@ -168,6 +168,19 @@ static void open_held(struct stream *stream, int hold_error)
     }
 }
 
+/* A task of its own: the owner may free the stream, and callbacks of its parts are behind us. */
+static void end_done(struct loop_task *task)
+{
+    struct stream *stream = container_of(task, struct stream, end_task);
+    stream_done_fn end_cb = stream->end_cb;
+
+    check_magic(stream, STREAM_MAGIC);
+    loop_timer_cancel(stream->loop, &stream->wait_timer);
+    loop_timer_cancel(stream->loop, &stream->reprotect.timer);
+    stream->end_cb = NULL;
+    end_cb(stream->end_arg, stream->end_error, stream->trouble);
+}
+
 static struct stream *stream_new(struct loop *loop, const struct stream_open_options *options,
                                  const struct stream_settings *settings,
                                  const struct stream_callbacks *callbacks)
@@ -183,6 +196,8 @@ static struct stream *stream_new(struct loop *loop, const struct stream_open_opt
     stream->link = options->link;
     stream->opened_cb = options->opened_cb;
     stream->wait_timer.fired_cb = wait_is_over;
+    stream->end_task.run_cb = end_done;
+    list_init(&stream->end_task.node);
     list_init(&stream->node);
     snprintf(stream->id, sizeof(stream->id), "%s", options->id);
     snprintf(stream->folder, sizeof(stream->folder), "%s", options->folder);
@@ -226,23 +241,13 @@ int stream_open(struct loop *loop, const struct stream_open_options *options,
 
 /* --- ending ---------------------------------------------------------------------------------- */
 
-static void end_done(struct stream *stream, int error)
-{
-    stream_done_fn end_cb = stream->end_cb;
-
-    loop_timer_cancel(stream->loop, &stream->wait_timer);
-    loop_timer_cancel(stream->loop, &stream->reprotect.timer);
-    stream->end_cb = NULL;
-    end_cb(stream->end_arg, error, stream->trouble);
-}
-
 static void end_at_rest(struct stream *stream, int error)
 {
     (void)error;
     if (stream->is_tracked || stream->source != NULL)
         stream_untrack(stream);
     stream_release(stream);
-    end_done(stream, stream->end_error);
+    loop_defer(stream->loop, &stream->end_task);
 }
 
 static void end_saved(struct stream *stream, int error)

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two engines in one process on one real loop, without TLS, in temporary folders: paris listens,
+ * lyon dials. Each has DISKS small disks in one stream. Waiting is for conditions, with a limit
+ * that only a failure reaches.
+ */
+#ifndef TESTS_PAIR_LAB_H
+#define TESTS_PAIR_LAB_H
+
+#include "replication/engine.h"
+
+enum { PARIS, LYON, SITES, DISKS = 2, DISK_BLOCKS = 600 };
+
+struct pair_site {
+    struct pair_lab *lab;
+    const char *name;
+    char folder[200], listen[240];
+    struct engine *engine;
+    bool is_closed[DISKS]; /* told to close the export, not to open it since */
+    unsigned changes;
+};
+
+struct pair_lab {
+    struct loop *loop;
+    struct pair_site sites[SITES];
+    char folder[160];
+    enum stream_role roles[SITES]; /* at creation */
+};
+
+void pair_lab_open(struct pair_lab *lab);
+void pair_lab_close(struct pair_lab *lab);
+/* `create`: disks and stream are new. */
+void pair_site_start(struct pair_lab *lab, unsigned site, bool create);
+void pair_site_stop(struct pair_lab *lab, unsigned site); /* cleanly */
+
+/* Runs the loop until the condition holds. */
+void pair_wait(struct pair_lab *lab, bool (*is_so)(struct pair_lab *lab, void *arg), void *arg);
+void pair_run_ms(struct pair_lab *lab, unsigned ms);
+
+struct engine_stream_status pair_status(struct pair_lab *lab, unsigned site);
+/* Fills blocks with `seed`, as a host; the disk must be writable there. */
+void pair_write(struct pair_lab *lab, unsigned site, unsigned disk, unsigned block, unsigned count,
+                unsigned seed);
+void pair_read(struct pair_lab *lab, unsigned site, unsigned disk, uint8_t *ret_bytes);
+void pair_read_snapshot(struct pair_lab *lab, unsigned site, unsigned disk, uint8_t *ret_bytes);
+bool pair_is_equal(struct pair_lab *lab);
+/* Waits until everything is acknowledged, then asserts that both sites read the same. */
+void pair_settle(struct pair_lab *lab, unsigned source);
+
+/* Each runs the loop until done and returns its error. */
+int pair_start(struct pair_lab *lab, unsigned site, bool one_shot);
+int pair_stop(struct pair_lab *lab, unsigned site);
+int pair_failover(struct pair_lab *lab, unsigned site);
+int pair_reprotect(struct pair_lab *lab, unsigned site, bool reverse);
+int pair_remove(struct pair_lab *lab, unsigned site);
+
+#endif

@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two whole engines: first copy, steady state, stop and start, restarts, failover, both reprotects.
+ * What may be lost or reordered by crashes is the simulation's; here the parts must fit together on
+ * the real loop.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "pair_lab.h"
+
+static bool role_is(struct pair_lab *lab, unsigned site, enum stream_role role)
+{
+    return pair_status(lab, site).role == role;
+}
+
+static bool paris_is_fenced(struct pair_lab *lab, void *arg)
+{
+    return role_is(lab, PARIS, STREAM_ROLE_FENCED) && lab->sites[PARIS].is_closed[0];
+}
+
+static bool is_connected(struct pair_lab *lab, void *arg)
+{
+    return pair_status(lab, PARIS).is_connected && pair_status(lab, LYON).is_connected;
+}
+
+static bool lyon_may_write(struct pair_lab *lab, void *arg)
+{
+    const char *why;
+
+    return engine_disk_may_write(lab->sites[LYON].engine, "d-lyon0", &why);
+}
+
+static bool paris_may_write(struct pair_lab *lab, void *arg)
+{
+    const char *why;
+
+    return engine_disk_may_write(lab->sites[PARIS].engine, "d-paris0", &why);
+}
+
+static bool lyon_is_drained(struct pair_lab *lab, void *arg)
+{
+    return !pair_status(lab, LYON).is_draining;
+}
+
+static void open_replicating(struct pair_lab *lab)
+{
+    pair_lab_open(lab);
+    pair_wait(lab, paris_may_write, NULL);
+    pair_write(lab, PARIS, 0, 10, 100, 1);
+    pair_write(lab, PARIS, 1, 0, 300, 2);
+    assert_int_equal(pair_start(lab, PARIS, false), 0);
+    pair_settle(lab, PARIS);
+}
+
+static void copies_and_follows(void **state)
+{
+    struct pair_lab lab;
+
+    open_replicating(&lab);
+    assert_false(pair_status(&lab, PARIS).is_initial);
+    assert_false(pair_status(&lab, LYON).is_initial);
+    uint64_t shipped = pair_status(&lab, PARIS).shipped_bytes;
+
+    for (unsigned i = 0; i < 20; i++)
+        pair_write(&lab, PARIS, i % 2, i * 7, 3, 10 + i);
+    pair_settle(&lab, PARIS);
+    /* Holes did not travel as bytes, and later only what changed did. */
+    assert_in_range(shipped, 400 * BLOCK_SIZE, 430 * BLOCK_SIZE);
+    assert_in_range(pair_status(&lab, PARIS).shipped_bytes - shipped, 50 * BLOCK_SIZE,
+                    70 * BLOCK_SIZE);
+    assert_int_equal(pair_status(&lab, PARIS).epoch_acked, pair_status(&lab, LYON).epoch_acked);
+    pair_lab_close(&lab);
+}
+
+static void tells_the_age_of_its_point(void **state)
+{
+    struct pair_lab lab;
+
+    open_replicating(&lab);
+    uint64_t first = pair_status(&lab, LYON).current_wall_ns;
+
+    pair_run_ms(&lab, 100);
+    /* Nothing is written: no new epoch, but the point is known to be current. */
+    assert_true(pair_status(&lab, LYON).current_wall_ns > first);
+    assert_true(pair_status(&lab, LYON).current_wall_ns <= loop_wall_ns(lab.loop));
+    pair_lab_close(&lab);
+}
+
+static void target_disks_are_closed_to_hosts(void **state)
+{
+    struct pair_lab lab;
+    const char *why;
+
+    open_replicating(&lab);
+    assert_false(engine_disk_may_write(lab.sites[LYON].engine, "d-lyon0", &why));
+    assert_non_null(strstr(why, "target"));
+    assert_true(lab.sites[LYON].is_closed[0]);
+    assert_int_not_equal(pair_start(&lab, LYON, false), 0);
+    assert_int_not_equal(pair_reprotect(&lab, LYON, true), 0);
+    pair_lab_close(&lab);
+}
+
+static void stops_and_goes_on(void **state)
+{
+    struct pair_lab lab;
+
+    open_replicating(&lab);
+    assert_int_equal(pair_stop(&lab, PARIS), 0);
+    pair_write(&lab, PARIS, 0, 0, 5, 50);
+    pair_run_ms(&lab, 60);
+    assert_false(pair_is_equal(&lab));
+    assert_int_equal(pair_status(&lab, PARIS).backlog_bytes, 5 * BLOCK_SIZE);
+    uint64_t shipped = pair_status(&lab, PARIS).shipped_bytes;
+
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    assert_in_range(pair_status(&lab, PARIS).shipped_bytes - shipped, 5 * BLOCK_SIZE,
+                    7 * BLOCK_SIZE);
+    pair_lab_close(&lab);
+}
+
+static bool is_stopped(struct pair_lab *lab, void *arg)
+{
+    return !pair_status(lab, PARIS).is_started;
+}
+
+static void one_shot_stops_by_itself(void **state)
+{
+    struct pair_lab lab;
+
+    pair_lab_open(&lab);
+    pair_wait(&lab, paris_may_write, NULL);
+    pair_write(&lab, PARIS, 0, 10, 100, 1);
+    assert_int_equal(pair_start(&lab, PARIS, true), 0);
+    pair_wait(&lab, is_stopped, NULL);
+    assert_true(pair_is_equal(&lab));
+    assert_true(pair_status(&lab, LYON).has_point);
+    pair_write(&lab, PARIS, 0, 10, 1, 7);
+    pair_run_ms(&lab, 60);
+    assert_false(pair_is_equal(&lab));
+    pair_lab_close(&lab);
+}
+
+static void survives_clean_restarts(void **state)
+{
+    struct pair_lab lab;
+
+    open_replicating(&lab);
+    pair_site_stop(&lab, LYON);
+    pair_write(&lab, PARIS, 1, 20, 4, 60);
+    pair_site_start(&lab, LYON, false);
+    pair_settle(&lab, PARIS);
+    pair_site_stop(&lab, LYON);
+    pair_write(&lab, PARIS, 1, 40, 4, 61);
+    pair_site_stop(&lab, PARIS);
+    pair_site_start(&lab, PARIS, false);
+    /* A source that ever ran waits for its peer. */
+    pair_run_ms(&lab, 50);
+    assert_true(pair_status(&lab, PARIS).is_waiting_peer);
+    assert_false(paris_may_write(&lab, NULL));
+    assert_int_equal(pair_status(&lab, PARIS).backlog_bytes, 4 * BLOCK_SIZE);
+    pair_site_start(&lab, LYON, false);
+    pair_settle(&lab, PARIS);
+    assert_in_range(pair_status(&lab, PARIS).shipped_bytes, 4 * BLOCK_SIZE, 6 * BLOCK_SIZE);
+    assert_true(paris_may_write(&lab, NULL));
+    pair_lab_close(&lab);
+}
+
+static void opens_by_force(void **state)
+{
+    struct pair_lab lab;
+
+    open_replicating(&lab);
+    pair_site_stop(&lab, LYON);
+    pair_site_stop(&lab, PARIS);
+    pair_site_start(&lab, PARIS, false);
+    pair_run_ms(&lab, 30);
+    assert_false(paris_may_write(&lab, NULL));
+    engine_stream_force_open(lab.sites[PARIS].engine, "pg-lab", "the other site burnt down");
+    assert_true(paris_may_write(&lab, NULL));
+    pair_write(&lab, PARIS, 0, 0, 1, 9);
+    pair_site_start(&lab, LYON, false);
+    pair_settle(&lab, PARIS);
+    pair_lab_close(&lab);
+}
+
+static void fails_over_without_the_peer(void **state)
+{
+    struct pair_lab lab;
+
+    open_replicating(&lab);
+    pair_site_stop(&lab, PARIS);
+    assert_int_equal(pair_failover(&lab, LYON), 0);
+    assert_true(lyon_may_write(&lab, NULL));
+    assert_true(role_is(&lab, LYON, STREAM_ROLE_PROMOTED));
+    assert_int_equal(pair_status(&lab, LYON).generation.term, 2);
+    assert_int_equal(pair_failover(&lab, LYON), 0); /* done already */
+    pair_write(&lab, LYON, 0, 0, 10, 70);
+    assert_int_equal(pair_reprotect(&lab, LYON, true), -EHOSTUNREACH);
+    /* The old source comes back and closes itself. */
+    pair_site_start(&lab, PARIS, false);
+    pair_wait(&lab, paris_is_fenced, NULL);
+    assert_false(paris_may_write(&lab, NULL));
+    assert_true(lyon_may_write(&lab, NULL));
+    pair_lab_close(&lab);
+}
+
+static void refuses_failover_without_a_point(void **state)
+{
+    struct pair_lab lab;
+
+    pair_lab_open(&lab);
+    pair_wait(&lab, paris_may_write, NULL);
+    assert_int_equal(pair_failover(&lab, LYON), -ENODATA);
+    assert_true(role_is(&lab, LYON, STREAM_ROLE_TARGET));
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    pair_lab_close(&lab);
+}
+
+/* Both sites write after they parted; the snapshot keeps what the loser had. */
+static void diverge(struct pair_lab *lab, uint8_t *ret_paris)
+{
+    open_replicating(lab);
+    assert_int_equal(pair_stop(lab, PARIS), 0);
+    pair_write(lab, PARIS, 0, 400, 20, 80);
+    pair_read(lab, PARIS, 0, ret_paris);
+    assert_int_equal(pair_failover(lab, LYON), 0);
+    pair_wait(lab, paris_is_fenced, NULL);
+    pair_write(lab, LYON, 0, 5, 10, 81);
+    pair_write(lab, LYON, 1, 299, 10, 82);
+}
+
+static void turns_round(void **state)
+{
+    static uint8_t paris[DISK_BLOCKS * BLOCK_SIZE], kept[DISK_BLOCKS * BLOCK_SIZE];
+    struct pair_lab lab;
+
+    diverge(&lab, paris);
+    assert_int_equal(pair_reprotect(&lab, LYON, true), 0);
+    assert_true(role_is(&lab, LYON, STREAM_ROLE_SOURCE));
+    assert_true(role_is(&lab, PARIS, STREAM_ROLE_TARGET));
+    /* The union: 20 of paris, 20 of lyon. Nothing is copied before Start. */
+    assert_int_equal(pair_status(&lab, LYON).backlog_bytes, 40 * BLOCK_SIZE);
+    pair_run_ms(&lab, 60);
+    assert_false(pair_is_equal(&lab));
+    assert_int_equal(pair_failover(&lab, PARIS), -ENODATA);
+    assert_int_equal(pair_start(&lab, LYON, false), 0);
+    pair_settle(&lab, LYON);
+    assert_in_range(pair_status(&lab, LYON).shipped_bytes, 20 * BLOCK_SIZE, 44 * BLOCK_SIZE);
+    pair_read_snapshot(&lab, PARIS, 0, kept);
+    assert_memory_equal(paris, kept, sizeof(kept));
+    /* And back: what was the source fails over, and so on. */
+    assert_int_equal(pair_failover(&lab, PARIS), 0);
+    assert_int_equal(pair_status(&lab, PARIS).generation.term, 3);
+    pair_write(&lab, PARIS, 0, 0, 3, 83);
+    assert_int_equal(pair_reprotect(&lab, PARIS, true), 0);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    pair_lab_close(&lab);
+}
+
+static void cancels_a_failover(void **state)
+{
+    static uint8_t paris[DISK_BLOCKS * BLOCK_SIZE], lyon[DISK_BLOCKS * BLOCK_SIZE],
+        now[DISK_BLOCKS * BLOCK_SIZE];
+    struct pair_lab lab;
+
+    diverge(&lab, paris);
+    pair_wait(&lab, lyon_is_drained, NULL);
+    pair_read(&lab, LYON, 0, lyon);
+    assert_int_equal(pair_reprotect(&lab, LYON, false), 0);
+    assert_true(role_is(&lab, LYON, STREAM_ROLE_TARGET));
+    assert_true(role_is(&lab, PARIS, STREAM_ROLE_SOURCE));
+    assert_int_equal(pair_status(&lab, PARIS).generation.term, 3);
+    assert_true(paris_may_write(&lab, NULL));
+    assert_false(lyon_may_write(&lab, NULL));
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    pair_read(&lab, LYON, 0, now);
+    assert_memory_equal(paris, now, sizeof(now));
+    pair_read_snapshot(&lab, LYON, 0, now);
+    assert_memory_equal(lyon, now, sizeof(now));
+    pair_lab_close(&lab);
+}
+
+static void goes_on_after_restarts_in_every_role(void **state)
+{
+    static uint8_t paris[DISK_BLOCKS * BLOCK_SIZE];
+    struct pair_lab lab;
+
+    diverge(&lab, paris);
+    for (unsigned i = 0; i < SITES; i++) {
+        pair_site_stop(&lab, i);
+        pair_site_start(&lab, i, false);
+    }
+    pair_wait(&lab, lyon_may_write, NULL);
+    assert_true(role_is(&lab, PARIS, STREAM_ROLE_FENCED));
+    assert_int_equal(pair_status(&lab, PARIS).backlog_bytes, 20 * BLOCK_SIZE);
+    assert_int_equal(pair_status(&lab, LYON).backlog_bytes, 20 * BLOCK_SIZE);
+    while (pair_reprotect(&lab, LYON, true) == -EHOSTUNREACH)
+        pair_run_ms(&lab, 10);
+    for (unsigned i = 0; i < SITES; i++) {
+        pair_site_stop(&lab, i);
+        pair_site_start(&lab, i, false);
+    }
+    pair_wait(&lab, is_connected, NULL);
+    assert_int_equal(pair_start(&lab, LYON, false), 0);
+    pair_settle(&lab, LYON);
+    pair_lab_close(&lab);
+}
+
+static void ends_a_stream(void **state)
+{
+    struct pair_lab lab;
+    struct engine_stream_status status;
+    struct err err = {0};
+
+    open_replicating(&lab);
+    assert_int_equal(engine_disk_close(lab.sites[LYON].engine, "d-lyon0", true, &err), -EBUSY);
+    assert_int_equal(pair_remove(&lab, LYON), 0);
+    assert_int_equal(pair_remove(&lab, PARIS), 0);
+    assert_false(engine_stream_status(lab.sites[LYON].engine, "pg-lab", &status));
+    assert_true(lyon_may_write(&lab, NULL));
+    assert_true(pair_is_equal(&lab)); /* the journal is in the base */
+    assert_int_equal(engine_disk_close(lab.sites[LYON].engine, "d-lyon0", true, &err), 0);
+    pair_lab_close(&lab);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(copies_and_follows),
+        cmocka_unit_test(tells_the_age_of_its_point),
+        cmocka_unit_test(target_disks_are_closed_to_hosts),
+        cmocka_unit_test(stops_and_goes_on),
+        cmocka_unit_test(one_shot_stops_by_itself),
+        cmocka_unit_test(survives_clean_restarts),
+        cmocka_unit_test(opens_by_force),
+        cmocka_unit_test(fails_over_without_the_peer),
+        cmocka_unit_test(refuses_failover_without_a_point),
+        cmocka_unit_test(turns_round),
+        cmocka_unit_test(cancels_a_failover),
+        cmocka_unit_test(goes_on_after_restarts_in_every_role),
+        cmocka_unit_test(ends_a_stream),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
