@@ -33,6 +33,7 @@
 enum {
     CONNECTION_MAGIC = 0x6e636f6e,
     RECEIVE_BYTES = 256 << 10,
+    PROGRESS_BYTES_MIN = 64 << 10, /* of a payload, between two ticks */
 };
 
 #define HANDSHAKE_NS_MAX (UINT64_C(10) * 1000 * 1000 * 1000)
@@ -56,7 +57,11 @@ struct connection {
     uint64_t start_ns;
     char peer[64];
     struct loop_task turn;
-    struct loop_timer timer; /* of the handshake, then of draining */
+    struct loop_timer timer; /* of the handshake, then of payloads, then of draining */
+    uint64_t received_bytes; /* in all */
+    struct {
+        uint64_t received_bytes, write_count;
+    } seen; /* at the last tick of the payload timer */
     struct nbd_handshake handshake;
     struct reply greeting; /* carries the handshake's output */
     bool is_greeting_sent;
@@ -127,6 +132,25 @@ static void drain_connection(struct connection *connection)
     wake(connection);
 }
 
+static void start_payload_timer(struct connection *connection)
+{
+    connection->seen.received_bytes = connection->received_bytes;
+    connection->seen.write_count = connection->transmission.write_count;
+    loop_timer_set(connection->options.loop, &connection->timer,
+                   loop_now_ns(connection->options.loop) + connection->options.payload_ns_max);
+}
+
+/* A payload that does not come holds memory that others wait for. */
+static void check_payload(struct connection *connection)
+{
+    if (transmission_is_within_message(&connection->transmission) &&
+        connection->transmission.write_count == connection->seen.write_count &&
+        connection->received_bytes - connection->seen.received_bytes < PROGRESS_BYTES_MIN)
+        break_connection(connection, "the payload of a write does not come");
+    else
+        start_payload_timer(connection);
+}
+
 static void timer_fired(struct loop_timer *timer)
 {
     struct connection *connection = list_entry(timer, struct connection, timer);
@@ -134,6 +158,8 @@ static void timer_fired(struct loop_timer *timer)
     check_magic(connection, CONNECTION_MAGIC);
     if (connection->state == CONNECTION_NEGOTIATING)
         break_connection(connection, "the handshake took more than 10 s");
+    else if (connection->state == CONNECTION_OPEN)
+        check_payload(connection);
     else if (connection->state == CONNECTION_DRAINING && !reply_queue_is_idle(&connection->replies))
         break_connection(connection, "the client does not read its replies");
     else if (connection->state == CONNECTION_DRAINING) /* the store is slow: wait for it */
@@ -175,13 +201,13 @@ static void begin_transmission(struct connection *connection)
     struct nbd_handshake *handshake = &connection->handshake;
 
     connection->state = CONNECTION_OPEN;
-    loop_timer_cancel(connection->options.loop, &connection->timer);
     export_attach(handshake->export, &connection->user);
     transmission_init(&connection->transmission, handshake->export, connection->options.pool,
                       &connection->replies, handshake->has_structured_replies,
                       nbd_handshake_has_allocation(handshake));
     transmission_set_wake(&connection->transmission, wake, connection);
     connection->has_transmission = true;
+    start_payload_timer(connection);
 }
 
 /* One handshake message; false when nothing more can be consumed now. */
@@ -301,6 +327,7 @@ static void receive_done(struct io_op *op, int64_t result)
         receive_ended(connection, result);
         return;
     }
+    connection->received_bytes += (uint64_t)result;
     if (is_direct)
         transmission_received(&connection->transmission, (size_t)result);
     else

@@ -15,6 +15,7 @@ struct connection_options {
     const struct list *exports;
     struct buffer_pool *pool;
     struct log_limit *log_limit; /* for lines that clients cause */
+    uint64_t payload_ns_max;     /* how long a write's payload may make no progress to speak of */
     /* The connection is gone; called on a later turn. `node` is what connection_new() returned. */
     void (*closed_cb)(void *arg, struct list *node);
     void *arg;

@@ -32,6 +32,7 @@ enum {
 
 #define BUFFER_BYTES_MAX_DEFAULT (UINT64_C(512) << 20)
 #define LOG_SPAN_NS (UINT64_C(10) * 1000 * 1000 * 1000)
+#define PAYLOAD_NS_DEFAULT (UINT64_C(30) * 1000 * 1000 * 1000)
 #define ACCEPT_REST_NS (UINT64_C(100) * 1000 * 1000)
 #define NEGOTIATING_NS_FAIR (UINT64_C(1000) * 1000 * 1000)
 
@@ -53,6 +54,7 @@ struct nbd_server {
     unsigned connection_count, connections_max;
     struct buffer_pool pool;
     struct log_limit log_limit;
+    uint64_t payload_ns_max;
     bool is_stopping;
     struct loop_task stopped;
     void (*stopped_cb)(void *arg);
@@ -118,6 +120,7 @@ static void admit(struct nbd_server *server, struct io_socket *socket)
         .exports = &server->exports,
         .pool = &server->pool,
         .log_limit = &server->log_limit,
+        .payload_ns_max = server->payload_ns_max,
         .closed_cb = connection_closed,
         .arg = server,
     };
@@ -229,6 +232,7 @@ int nbd_server_new(struct loop *loop, const struct nbd_server_options *options,
     server->loop = loop;
     server->connections_max =
         options->connections_max ? options->connections_max : CONNECTIONS_MAX_DEFAULT;
+    server->payload_ns_max = options->payload_ns_max ? options->payload_ns_max : PAYLOAD_NS_DEFAULT;
     server->log_limit = (struct log_limit){.count_max = LOG_LINES_MAX, .span_ns = LOG_SPAN_NS};
     list_init(&server->exports);
     list_init(&server->connections);

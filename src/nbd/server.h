@@ -17,12 +17,14 @@ struct nbd_server_options {
     const char *addresses[4];  /* as io_listen(); NULL ends */
     unsigned connections_max;  /* 0: 1024 */
     uint64_t buffer_bytes_max; /* of requests under way on all connections; 0: 512 MiB */
+    uint64_t payload_ns_max;   /* a payload that makes no progress; 0: 30 s */
 };
 
 /* Listens at once; with no export yet every name is refused as unknown. */
 int nbd_server_new(struct loop *loop, const struct nbd_server_options *options,
                    struct nbd_server **ret_server, struct err *err);
-/* Ends every connection and listener, then stopped_cb; after that nbd_server_free(). */
+/* Ends every connection and listener, then stopped_cb; after that nbd_server_free(), which frees
+ * the exports that were not removed. */
 void nbd_server_stop(struct nbd_server *server, void (*stopped_cb)(void *arg), void *arg);
 void nbd_server_free(struct nbd_server *server);
 /* The port that the TCP address number `index` of the options got. */

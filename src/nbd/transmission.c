@@ -344,8 +344,10 @@ static enum transmission_result refuse_request(struct transmission *transmission
     if (error != 0)
         return TRANSMISSION_STALLED;
     request->header = *header;
-    if (header->type == NBD_CMD_WRITE)
+    if (header->type == NBD_CMD_WRITE) {
         transmission->discard_bytes = header->length;
+        transmission->write_count++;
+    }
     send_result(request, nbd_error);
     return TRANSMISSION_MORE;
 }
@@ -389,6 +391,7 @@ static enum transmission_result take_header(struct transmission *transmission, c
     if (header.type == NBD_CMD_WRITE) {
         transmission->receiving = request;
         transmission->received_bytes = 0;
+        transmission->write_count++;
         transmission->has_large_writes = header.length >= LARGE_BYTES_MIN;
     } else {
         submit_request(request);

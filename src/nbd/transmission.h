@@ -41,6 +41,7 @@ struct transmission {
     struct transmission_request *receiving; /* a write whose payload is not all here */
     uint32_t received_bytes;
     uint64_t discard_bytes;
+    uint64_t write_count;  /* write headers taken: tells one payload from the next */
     bool has_large_writes; /* the last write was one: see transmission_receive_hint() */
     char reason[96];
 };

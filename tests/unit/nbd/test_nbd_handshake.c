@@ -122,7 +122,7 @@ static uint32_t feed(struct world *world, uint32_t type, const uint8_t *bytes, u
 
 static uint32_t info_bytes(uint8_t *bytes, const char *name)
 {
-    struct bytes_writer writer = {bytes, 4096, false};
+    struct bytes_writer writer = {bytes, 64, false};
 
     bytes_put_be32(&writer, (uint32_t)strlen(name));
     bytes_put(&writer, name, strlen(name));
@@ -133,7 +133,7 @@ static uint32_t info_bytes(uint8_t *bytes, const char *name)
 
 static uint32_t meta_bytes(uint8_t *bytes, const char *name, const char *query)
 {
-    struct bytes_writer writer = {bytes, 4096, false};
+    struct bytes_writer writer = {bytes, 64, false};
 
     bytes_put_be32(&writer, (uint32_t)strlen(name));
     bytes_put(&writer, name, strlen(name));
@@ -288,6 +288,49 @@ static void test_option_limit(void **state)
     assert_int_equal(result, NBD_HANDSHAKE_BROKEN);
 }
 
+/* Damaged streams: no step reads past its bytes, consumes more than there are, or goes on after the
+ * end. Meant for a sanitizer. */
+static void test_damaged_streams(void **state)
+{
+    struct world *world = *state;
+    uint64_t random = 12345;
+
+    for (unsigned turn = 0; turn < 20000; turn++) {
+        uint8_t message[160], *clipped;
+        struct bytes_writer writer = {message, sizeof(message), false};
+        size_t size, at = 0, consumed;
+        enum nbd_handshake_result result = NBD_HANDSHAKE_NEXT;
+
+        bytes_put_be32(&writer, NBD_FIXED_NEWSTYLE);
+        bytes_put_be64(&writer, NBD_OPTION_MAGIC);
+        bytes_put_be64(&writer, (uint64_t)NBD_OPT_STRUCTURED_REPLY << 32);
+        bytes_put_be64(&writer, NBD_OPTION_MAGIC);
+        bytes_put_be64(&writer, (uint64_t)NBD_OPT_SET_META_CONTEXT << 32 | 31);
+        writer.at += meta_bytes(writer.at, "disk", NBD_META_ALLOCATION);
+        writer.left -= 31;
+        bytes_put_be64(&writer, NBD_OPTION_MAGIC);
+        bytes_put_be64(&writer, (uint64_t)NBD_OPT_GO << 32 | 12);
+        writer.at += info_bytes(writer.at, "disk");
+        size = (size_t)(writer.at - message);
+        for (unsigned i = 0; i <= turn % 4; i++) {
+            random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+            message[(random >> 33) % size] = (uint8_t)(random >> 20);
+        }
+        clipped = malloc(size);
+        memcpy(clipped, message, size);
+        assert_int_equal(nbd_handshake_init(&world->handshake, &world->exports), 0);
+        while (result == NBD_HANDSHAKE_NEXT) {
+            result = nbd_handshake_step(&world->handshake, clipped + at, size - at, &consumed);
+            assert_true(consumed <= size - at);
+            assert_true(result != NBD_HANDSHAKE_NEXT || consumed > 0);
+            at += consumed;
+        }
+        assert_int_equal(result == NBD_HANDSHAKE_TRANSMISSION, world->handshake.export != NULL);
+        free(clipped);
+        nbd_handshake_fini(&world->handshake);
+    }
+}
+
 /* A thousand exports with the longest texts: the listing is whole. */
 static void test_long_listing(void **state)
 {
@@ -325,6 +368,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_breaking, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unknown_client_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(test_option_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_streams, setup, teardown),
         cmocka_unit_test_setup_teardown(test_long_listing, setup, teardown),
     };
 

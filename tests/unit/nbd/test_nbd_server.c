@@ -404,6 +404,29 @@ static void test_global_limit(void **state)
     fixture_free(fixture);
 }
 
+/* A payload that stops coming ends its connection, wanted or to be read away; an idle client stays.
+ */
+static void test_payload_that_does_not_come(void **state)
+{
+    const struct nbd_server_options options = {.payload_ns_max = 50 * 1000 * 1000};
+    struct fixture *fixture = fixture_new(&options);
+    uint8_t bytes[4096] = {0};
+    int idle, stuck, refused;
+
+    fixture_add(fixture, "disk", false);
+    idle = client_open(fixture, "disk", 0);
+    stuck = client_open(fixture, "disk", 0);
+    refused = client_open(fixture, "disk", 0);
+    client_request(stuck, NBD_CMD_WRITE, 0, 1, 0, 32 << 20);
+    client_send(stuck, bytes, sizeof(bytes));
+    client_request(refused, NBD_CMD_WRITE, 0, 1, 1, 32 << 20);
+    client_expect_end(stuck);
+    client_expect_end(refused);
+    expect_data(idle, 0, 0, bytes, 4096);
+    close(idle);
+    fixture_free(fixture);
+}
+
 static void test_many_half_open(void **state)
 {
     int fds[200], fd;
@@ -483,6 +506,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_request_limit, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_buffer_limit, fixture_setup, fixture_teardown),
         cmocka_unit_test(test_global_limit),
+        cmocka_unit_test(test_payload_that_does_not_come),
         cmocka_unit_test_setup_teardown(test_many_half_open, fixture_setup, fixture_teardown),
         cmocka_unit_test(test_connection_limit),
         cmocka_unit_test_setup_teardown(test_stop_under_load, fixture_setup, fixture_teardown),
