@@ -262,10 +262,8 @@ static int make_folders(struct engine *engine, struct err *err)
 
     for (unsigned i = 0; i < ARRAY_COUNT(names) && error == 0; i++) {
         snprintf(path, sizeof(path), "%s%s", engine->folder, names[i]);
-        error = io_dir_make(engine->loop, path);
+        error = io_dir_make_durable(engine->loop, path);
     }
-    if (error == 0)
-        error = io_dir_sync(engine->loop, engine->folder);
     return error == 0 ? 0 : err_set(err, error, "%s: %s", path, err_name(error));
 }
 

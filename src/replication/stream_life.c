@@ -216,7 +216,7 @@ int stream_open(struct loop *loop, const struct stream_open_options *options,
 
     if (stream == NULL)
         return err_set(err, -ENOMEM, "no memory for a stream");
-    int error = io_dir_make(loop, stream->folder);
+    int error = io_dir_make_durable(loop, stream->folder);
 
     if (error != 0)
         err_set(err, error, "%s: %s", stream->folder, err_name(error));
