@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is refused, with which code, and that the message names the thing. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "drive.h"
+
+#define CREATE_PAIR                                                                                \
+    "RegionId=cn-paris&SourceZoneId=cn-paris-a&DiskId=%s&DestinationRegionId=cn-lyon&"             \
+    "DestinationZoneId=cn-lyon-a&DestinationDiskId=%s"
+
+/* Bad input: one row a rule. */
+static const struct {
+    const char *action, *query;
+    unsigned status;
+    const char *code, *part;
+} rows[] = {
+    {"NoSuchThing", "RegionId=cn-paris", 404, "InvalidApi.NotFound", NULL},
+    {"CreateDisk", "ZoneId=cn-paris-a&Size=1", 400, "MissingRegionId", "RegionId is mandatory"},
+    {"CreateDisk", "RegionId=cn-paris&Size=1", 400, "MissingParameter", "ZoneId"},
+    {"CreateDisk", "RegionId=cn-paris&ZoneId=cn-paris-a", 400, "MissingParameter", "Size"},
+    {"CreateDisk", "RegionId=cn-nowhere&ZoneId=z&Size=1", 404, "InvalidRegionId.NotFound", NULL},
+    {"CreateDisk", "RegionId=cn-paris&ZoneId=z-9&Size=1", 404, "InvalidZoneId.NotFound", "z-9"},
+    {"CreateDisk", "RegionId=cn-paris&ZoneId=cn-paris-a&Size=0", 400,
+     "InvalidSize.ValueNotSupported", NULL},
+    {"CreateDisk", "RegionId=cn-paris&ZoneId=cn-paris-a&Size=1x", 400,
+     "InvalidSize.ValueNotSupported", NULL},
+    {"CreateDisk", "RegionId=cn-paris&ZoneId=cn-paris-a&Size=99999999999999999999", 400,
+     "InvalidSize.ValueNotSupported", NULL},
+    {"CreateDisk", "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=5000", 400,
+     "InvalidSize.ValueNotSupported", "5000"},
+    {"CreateDisk", "RegionId=cn-paris&ZoneId=cn-paris-a&Size=1&DiskName=1x", 400,
+     "InvalidDiskName.Malformed", NULL},
+    {"CreateDisk", "RegionId=cn-paris&ZoneId=cn-paris-a&Size=1&DiskCategory=tape", 400,
+     "InvalidDiskCategory.ValueNotSupported", NULL},
+    {"CreateDisk", "RegionId=cn-paris&ZoneId=cn-paris-a&Size=1&Encrypted=maybe", 400,
+     "InvalidParameter", "Encrypted"},
+    {"CreateDisk", "RegionId=cn-paris&ZoneId=cn-paris-a&Size=1&ClientToken=%C3%A9", 400,
+     "InvalidClientToken", NULL},
+    {"ImportDisk", "Path=relative", 400, "InvalidParameter", "relative"},
+    {"ImportDisk", "Path=/missing", 400, "InvalidParameter", "/missing: no such file"},
+    {"ImportDisk", "DiskName=ab", 400, "MissingPath", NULL},
+    {"DeleteDisk", "DiskId=d-none", 404, "InvalidDiskId.NotFound", "d-none"},
+    {"AttachDisk", "DiskId=d-none&InstanceId=i-1", 404, "InvalidDiskId.NotFound", "d-none"},
+    {"AttachDisk", "DiskId=d-none", 400, "MissingInstanceId", NULL},
+    {"DescribeDisks", "RegionId=cn-paris&DiskIds=d-1", 400, "InvalidParameter.DiskIds", NULL},
+    {"DescribeDisks", "RegionId=cn-paris&DiskIds=[1]", 400, "InvalidParameter.DiskIds", NULL},
+    {"DescribeDisks", "RegionId=cn-paris&PageSize=101", 400, "InvalidPageSize", NULL},
+    {"DescribeDisks", "RegionId=cn-paris&NextToken=nonsense", 400, "InvalidNextToken", NULL},
+    {"CreateDiskReplicaGroup",
+     "RegionId=cn-paris&SourceZoneId=cn-paris-a&DestinationRegionId=cn-lyon&"
+     "DestinationZoneId=cn-lyon-a&GroupName=http://x",
+     400, "InvalidParameter", "GroupName"},
+    {"CreateDiskReplicaGroup",
+     "RegionId=cn-paris&SourceZoneId=cn-paris-a&DestinationRegionId=cn-lyon&"
+     "DestinationZoneId=cn-lyon-a&RPO=0",
+     400, "InvalidRPO", NULL},
+    {"CreateDiskReplicaGroup",
+     "RegionId=cn-paris&SourceZoneId=cn-paris-a&DestinationRegionId=cn-paris&"
+     "DestinationZoneId=cn-paris-a",
+     403, "OperationDenied", "one site"},
+    {"CreateDiskReplicaGroup",
+     "RegionId=cn-paris&SourceZoneId=cn-paris-a&DestinationRegionId=cn-lyon&DestinationZoneId=z-9",
+     404, "NoSuchResource", "z-9"},
+    {"StartDiskReplicaPair", "RegionId=cn-paris&ReplicaPairId=pair-none", 404, "NoSuchResource",
+     "pair-none"},
+    {"FailoverDiskReplicaGroup", "RegionId=cn-lyon&ReplicaGroupId=pg-none", 404, "NoSuchResource",
+     "pg-none"},
+    {"ReprotectDiskReplicaGroup", "RegionId=cn-paris", 400, "MissingReplicaGroupId", NULL},
+    {"ReprotectDiskReplicaGroup", "RegionId=cn-paris&ReplicaGroupId=pg-1&ReverseReplicate=1", 400,
+     "InvalidParameter", "ReverseReplicate"},
+    {"DescribeDiskReplicaPairs", "RegionId=cn-paris&Site=left", 400, "InvalidSite", NULL},
+    {"DescribeDiskReplicaPairs", "RegionId=cn-paris&MaxResults=501", 400, "InvalidMaxResults",
+     NULL},
+    {"DescribeDiskReplicaPairs", "RegionId=cn-paris&PairIds=a,,b", 400, "InvalidPairIds", NULL},
+    {"DescribeDiskReplicaPairProgress", "RegionId=cn-paris&ReplicaPairId=pair-none", 404,
+     "NoSuchResource", NULL},
+    {"DescribeDiskAccess", "DiskId=d-none", 404, "InvalidDiskId.NotFound", NULL},
+    {"ForceOpenDiskReplica", "ReplicaId=pg-none&Reason=because", 404, "NoSuchResource", NULL},
+};
+
+static void test_bad_input(void **state)
+{
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        drive_fails(*state, PARIS, rows[i].status, rows[i].code, rows[i].part, rows[i].action, "%s",
+                    rows[i].query);
+}
+
+static void test_pairs_that_cannot_be(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char small[64], big[64], other[64];
+
+    drive_pair(world, &pair);
+    drive_disk(world, PARIS, other);
+    drive_ok(world, PARIS, "CreateDisk", "DiskId", small,
+             "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=4096");
+    drive_disk(world, LYON, big);
+    drive_fails(world, PARIS, 404, "NoSuchResource", "d-none", "CreateDiskReplicaPair", CREATE_PAIR,
+                "d-none", big);
+    drive_fails(world, PARIS, 404, "NoSuchResource", "d-none", "CreateDiskReplicaPair", CREATE_PAIR,
+                other, "d-none");
+    drive_fails(world, PARIS, 403, "OperationDenied", small, "CreateDiskReplicaPair", CREATE_PAIR,
+                small, big);
+    drive_fails(world, PARIS, 403, "OperationDenied.QuotaExceed", pair.id, "CreateDiskReplicaPair",
+                CREATE_PAIR, pair.paris_disk, big);
+    drive_fails(world, PARIS, 403, "OperationDenied.QuotaExceed", pair.lyon_disk,
+                "CreateDiskReplicaPair", CREATE_PAIR, other, pair.lyon_disk);
+    fake_net(world, false);
+    drive_fails(world, PARIS, 504, "RequestTimeout", "lyon", "CreateDiskReplicaPair", CREATE_PAIR,
+                other, big);
+    drive_fails(world, PARIS, 504, "RequestTimeout", "lyon", "StartDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaPairId=%s", pair.id);
+}
+
+static void test_disks_in_replication(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    drive_fails(world, LYON, 403, "IncorrectDiskStatus", pair.id, "AttachDisk",
+                "InstanceId=i-1&DiskId=%s", pair.lyon_disk);
+    drive_fails(world, PARIS, 403, "IncorrectDiskStatus", pair.id, "DeleteDisk", "DiskId=%s",
+                pair.paris_disk);
+    drive_ok(world, PARIS, "AttachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", pair.paris_disk);
+    assert_true(fake_disk_of(world, PARIS, pair.paris_disk)->is_wanted);
+    drive_fails(world, PARIS, 404, "InvalidDisk.InUse", pair.paris_disk, "AttachDisk",
+                "InstanceId=i-2&DiskId=%s", pair.paris_disk);
+    drive_fails(world, PARIS, 403, "DependencyViolation", "i-1", "DetachDisk",
+                "InstanceId=i-2&DiskId=%s", pair.paris_disk);
+    drive_ok(world, PARIS, "DetachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", pair.paris_disk);
+    assert_false(fake_disk_of(world, PARIS, pair.paris_disk)->is_wanted);
+    drive_fails(world, PARIS, 404, "InvalidDisk.AlreadyDetached", NULL, "DetachDisk",
+                "InstanceId=i-1&DiskId=%s", pair.paris_disk);
+}
+
+static void test_attached_target_keeps_from_start(void **state)
+{
+    struct fake_world *world = *state;
+    char paris[64], lyon[64], pair[64];
+
+    drive_disk(world, PARIS, paris);
+    drive_disk(world, LYON, lyon);
+    drive_ok(world, LYON, "AttachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", lyon);
+    drive_ok(world, PARIS, "CreateDiskReplicaPair", "ReplicaPairId", pair, CREATE_PAIR, paris,
+             lyon);
+    drive_fails(world, PARIS, 400, "OperationDenied.StandbyDeviceAttached", lyon,
+                "StartDiskReplicaPair", "RegionId=cn-paris&ReplicaPairId=%s", pair);
+    drive_ok(world, LYON, "DetachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", lyon);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair);
+}
+
+static void test_group_rules(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[4];
+    char group[64], second[64];
+
+    drive_group(world, group);
+    drive_group(world, second);
+    drive_fails(world, PARIS, 403, "OperationDenied.NoPairInGroup", NULL, "StartDiskReplicaGroup",
+                "RegionId=cn-paris&ReplicaGroupId=%s", group);
+    drive_fails(world, LYON, 403, "OperationDenied.NoPairInGroup", NULL, "FailoverDiskReplicaGroup",
+                "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+    drive_fails(world, LYON, 403, "OperationDenied.OperateNotAllowedForStandby", NULL,
+                "DeleteDiskReplicaGroup", "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+    for (unsigned i = 0; i < 4; i++)
+        drive_pair(world, &pairs[i]);
+    for (unsigned i = 0; i < 3; i++)
+        drive_add(world, group, &pairs[i]);
+    drive_fails(world, PARIS, 403, "OperationDenied.PairsExceedInGroup", NULL, "AddDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaGroupId=%s&ReplicaPairId=%s", group, pairs[3].id);
+    drive_fails(world, PARIS, 403, "OperationDenied.PairInAnotherGroup", group,
+                "AddDiskReplicaPair", "RegionId=cn-paris&ReplicaGroupId=%s&ReplicaPairId=%s",
+                second, pairs[0].id);
+    drive_fails(world, PARIS, 403, "OperationDenied.PairNotInGroup", NULL, "RemoveDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaGroupId=%s&ReplicaPairId=%s", group, pairs[3].id);
+    drive_fails(world, PARIS, 403, "OperationDenied", group, "StartDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaPairId=%s", pairs[0].id);
+    drive_fails(world, PARIS, 403, "OperationDenied", group, "DeleteDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaPairId=%s", pairs[0].id);
+    drive_ok(world, PARIS, "StartDiskReplicaGroup", NULL, NULL,
+             "RegionId=cn-paris&ReplicaGroupId=%s", group);
+    drive_fails(world, LYON, 403, "OperationDenied.InvalidStatus", "no recovery point",
+                "FailoverDiskReplicaGroup", "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+    drive_fails(world, PARIS, 403, "OperationDenied.GroupStatusCannotRemovePair", NULL,
+                "RemoveDiskReplicaPair", "RegionId=cn-paris&ReplicaGroupId=%s&ReplicaPairId=%s",
+                group, pairs[0].id);
+    fake_copy(world);
+    drive_fails(world, LYON, 403, "OperationDenied.InvalidStatus", "normal",
+                "ReprotectDiskReplicaGroup", "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+    drive_fails(world, PARIS, 403, "OperationDenied.InvalidStatus", "normal",
+                "DeleteDiskReplicaGroup", "RegionId=cn-paris&ReplicaGroupId=%s", group);
+}
+
+static void test_tokens(void **state)
+{
+    struct fake_world *world = *state;
+    char first[64], again[64];
+
+    drive_ok(world, PARIS, "CreateDisk", "DiskId", first,
+             "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=4096&ClientToken=t1&Nonce=1");
+    drive_ok(world, PARIS, "CreateDisk", "DiskId", again,
+             "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=4096&ClientToken=t1&Nonce=2");
+    assert_string_equal(first, again);
+    drive_fails(world, PARIS, 400, "IdempotentParameterMismatch", NULL, "CreateDisk",
+                "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=8192&ClientToken=t1");
+    fake_site_crash(world, PARIS);
+    fake_site_start(world, PARIS);
+    drive_ok(world, PARIS, "CreateDisk", "DiskId", again,
+             "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=4096&ClientToken=t1");
+    assert_string_equal(first, again);
+}
+
+static void test_pages(void **state)
+{
+    struct fake_world *world = *state;
+    char id[64], token[64], count[64];
+
+    for (unsigned i = 0; i < 5; i++)
+        drive_disk(world, PARIS, id);
+    drive_ok(world, PARIS, "DescribeDisks", "NextToken", token, "RegionId=cn-paris&MaxResults=2");
+    assert_true(token[0]);
+    drive_ok(world, PARIS, "DescribeDisks", "NextToken", token,
+             "RegionId=cn-paris&MaxResults=2&NextToken=%s", token);
+    drive_ok(world, PARIS, "DescribeDisks", "NextToken", token,
+             "RegionId=cn-paris&MaxResults=2&NextToken=%s", token);
+    assert_string_equal(token, "");
+    drive_ok(world, PARIS, "DescribeDisks", "TotalCount", count,
+             "RegionId=cn-paris&PageNumber=9&PageSize=2");
+    assert_string_equal(count, "5");
+    drive_ok(world, PARIS, "DescribeDisks", "TotalCount", count, "RegionId=cn-paris&DiskIds=[]");
+    assert_string_equal(count, "0");
+    drive_ok(world, PARIS, "DescribeDisks", "TotalCount", count, "RegionId=cn-lyon");
+    assert_string_equal(count, "0"); /* the other site's */
+}
+
+static void test_failed_data_wing(void **state)
+{
+    struct fake_world *world = *state;
+    char count[64];
+
+    world->sites[PARIS].fail_op = DATA_DISK_OPEN;
+    world->sites[PARIS].fail_error = -ENOSPC;
+    drive_fails(world, PARIS, 500, "InternalError", "made to fail", "CreateDisk",
+                "RegionId=cn-paris&ZoneId=cn-paris-a&Size=1");
+    drive_ok(world, PARIS, "DescribeDisks", "TotalCount", count, "RegionId=cn-paris");
+    assert_string_equal(count, "0");
+}
+
+#define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(test_bad_input),
+        STORY(test_pairs_that_cannot_be),
+        STORY(test_disks_in_replication),
+        STORY(test_attached_target_keeps_from_start),
+        STORY(test_group_rules),
+        STORY(test_tokens),
+        STORY(test_pages),
+        STORY(test_failed_data_wing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
