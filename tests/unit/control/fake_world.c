@@ -477,6 +477,8 @@ static void carried(struct loop_message *message)
     struct fake_site *site = request->private[0];
 
     if (site->is_holding && request->op == site->held) {
+        if (site->is_held_after)
+            act(site, request);
         site->held_request = request;
         return;
     }
@@ -492,6 +494,28 @@ static void carried(struct loop_message *message)
     request->done_cb(request);
     if (request->op == DATA_START)
         return;
+}
+
+void fake_hold(struct fake_world *world, unsigned index, enum data_op op, bool after)
+{
+    struct fake_site *site = &world->sites[index];
+
+    site->held = op;
+    site->is_holding = true;
+    site->is_held_after = after;
+    site->held_request = NULL;
+}
+
+void fake_release(struct fake_world *world, unsigned index)
+{
+    struct fake_site *site = &world->sites[index];
+    struct data_request *request = site->held_request;
+
+    site->is_holding = false;
+    site->held_request = NULL;
+    check(request);
+    carried(&request->message);
+    fake_run(world, 0);
 }
 
 static void fake_submit(void *wing, struct data_request *request)
@@ -567,6 +591,7 @@ void fake_site_crash(struct fake_world *world, unsigned index)
     check(site->is_alive && world->grave_count + 3 <= ARRAY_COUNT(world->graveyard));
     site->is_alive = false;
     memset(site->calls, 0, sizeof(site->calls));
+    site->held_request = NULL;
     world->graveyard[world->grave_count++] = site->control;
     world->graveyard[world->grave_count++] = site->api;
     world->graveyard[world->grave_count++] = site->loop;

@@ -56,6 +56,7 @@ struct fake_site {
     struct fake_call calls[16]; /* to the peer, unanswered */
     enum data_op held;          /* requests of this kind are not carried out ... */
     bool is_holding;
+    bool is_held_after; /* ... or are carried out, and never answered */
     struct data_request *held_request;
     int fail_error; /* the next request of kind fail_op ends with it */
     enum data_op fail_op;
@@ -78,6 +79,10 @@ void fake_world_free(struct fake_world *world);
 void fake_site_start(struct fake_world *world, unsigned site);
 /* Ends as a kill: nothing that was under way goes on; files and records stay. */
 void fake_site_crash(struct fake_world *world, unsigned site);
+/* From now on requests of this kind stand still (or, `after`, are done but not answered). */
+void fake_hold(struct fake_world *world, unsigned site, enum data_op op, bool after);
+/* What stands still goes on. */
+void fake_release(struct fake_world *world, unsigned site);
 void fake_net(struct fake_world *world, bool is_up);
 /* Every started source with a link completes a copy now. */
 void fake_copy(struct fake_world *world);
