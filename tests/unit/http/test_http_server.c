@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The door over a real socket: what reaches the router, what comes back, bounds, stopping. */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "http/http_server.h"
+
+struct fixture {
+    char folder[64], path[96];
+    struct loop *loop;
+    struct http_server *server;
+    pthread_t thread;
+    struct http_request *kept; /* the router keeps requests with the parameter "keep" */
+    atomic_bool is_keeping, is_stopped;
+    struct loop_message message;
+};
+
+/* Answers with what it saw. */
+static void route(void *arg, struct http_request *request)
+{
+    struct fixture *fixture = arg;
+    char body[2000];
+    const char *a = form_get(&request->form, "a"), *b = form_get(&request->form, "b");
+
+    if (form_get(&request->form, "keep")) {
+        fixture->kept = request;
+        atomic_store(&fixture->is_keeping, true);
+        return;
+    }
+    snprintf(body, sizeof(body), "{\"problem\":%d,\"a\":\"%s\",\"b\":\"%s\",\"action\":\"%s\"}",
+             request->problem, a ? a : "-", b ? b : "-", request->action);
+    http_reply(request, request->problem == HTTP_FINE ? 200 : 400, "R-1", body);
+}
+
+static void *run(void *arg)
+{
+    struct fixture *fixture = arg;
+
+    loop_run(fixture->loop);
+    return NULL;
+}
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof(*fixture));
+    struct http_server_options options = {.route_cb = route, .arg = fixture};
+    struct err err;
+
+    strcpy(fixture->folder, "/tmp/verso-http-XXXXXX");
+    assert_non_null(mkdtemp(fixture->folder));
+    snprintf(fixture->path, sizeof(fixture->path), "%s/api.sock", fixture->folder);
+    assert_int_equal(loop_new(LOOP_THREADS, &fixture->loop, &err), 0);
+    options.loop = fixture->loop;
+    options.socket_path = fixture->path;
+    assert_int_equal(http_server_new(&options, &fixture->server, &err), 0);
+    assert_int_equal(pthread_create(&fixture->thread, NULL, run, fixture), 0);
+    *state = fixture;
+    return 0;
+}
+
+static void stopped(void *arg)
+{
+    struct fixture *fixture = arg;
+
+    atomic_store(&fixture->is_stopped, true);
+    loop_stop(fixture->loop);
+}
+
+static void stop(struct loop_message *message)
+{
+    struct fixture *fixture = container_of(message, struct fixture, message);
+
+    http_server_stop(fixture->server, stopped, fixture);
+    if (fixture->kept)
+        http_reply(fixture->kept, 200, "R-2", "{\"kept\":true}");
+}
+
+static int teardown(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->message.run_cb = stop;
+    loop_post(fixture->loop, &fixture->message);
+    pthread_join(fixture->thread, NULL);
+    assert_true(fixture->is_stopped);
+    assert_int_equal(access(fixture->path, F_OK), -1);
+    http_server_free(fixture->server);
+    loop_free(fixture->loop);
+    rmdir(fixture->folder);
+    free(fixture);
+    return 0;
+}
+
+static int dial(struct fixture *fixture)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct timeval limit = {.tv_sec = 10};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+    strcpy(address.sun_path, fixture->path);
+    assert_int_equal(connect(fd, (void *)&address, sizeof(address)), 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    return fd;
+}
+
+static void say(int fd, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t done = send(fd, bytes, length, MSG_NOSIGNAL);
+        if (done <= 0)
+            return; /* refused in the middle: the answer tells */
+        bytes += done;
+        length -= (size_t)done;
+    }
+}
+
+/* Reads until `wanted` was seen or the connection ends; fails without it. */
+static void hear(int fd, const char *wanted)
+{
+    static char text[65536];
+    size_t used = 0;
+    ssize_t done;
+
+    text[0] = 0;
+    while (!strstr(text, wanted) && used + 1 < sizeof(text) &&
+           (done = recv(fd, text + used, sizeof(text) - 1 - used, 0)) > 0) {
+        used += (size_t)done;
+        text[used] = 0;
+    }
+    if (!strstr(text, wanted))
+        fail_msg("no '%s' in '%s'", wanted, text);
+}
+
+static void exchange(struct fixture *fixture, const char *request, const char *wanted)
+{
+    int fd = dial(fixture);
+
+    say(fd, request, strlen(request));
+    hear(fd, wanted);
+    close(fd);
+}
+
+static void test_query_and_body_are_one(void **state)
+{
+    exchange(*state,
+             "POST /?a=1 HTTP/1.1\r\nHost: x\r\nX-Acs-Action: Do\r\nContent-Type: "
+             "application/x-www-form-urlencoded; charset=utf-8\r\nContent-Length: 7\r\n\r\nb=2&a=9",
+             "{\"problem\":0,\"a\":\"1\",\"b\":\"2\",\"action\":\"Do\"}");
+    exchange(*state, "GET /?b=%2B+x HTTP/1.1\r\nHost: x\r\n\r\n", "\"b\":\"+ x\"");
+    exchange(
+        *state,
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=7\r\n0\r\n\r\n",
+        "\"a\":\"7\"");
+    exchange(*state, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "Keep-Alive: timeout=55");
+    exchange(*state, "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+             "Content-Type: application/json;charset=utf-8");
+}
+
+static void test_one_connection_many_requests(void **state)
+{
+    static const char request[] = "GET /?a=1 HTTP/1.1\r\nHost: x\r\n\r\n";
+    int fd = dial(*state);
+
+    for (unsigned i = 0; i < 50; i++) {
+        say(fd, request, sizeof(request) - 1);
+        hear(fd, "\"a\":\"1\"");
+    }
+    close(fd);
+}
+
+static void test_problems_reach_the_router(void **state)
+{
+    static const struct {
+        const char *request;
+        enum http_problem problem;
+    } rows[] = {
+        {"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", HTTP_BAD_METHOD},
+        {"DELETE / HTTP/1.1\r\nHost: x\r\n\r\n", HTTP_BAD_METHOD},
+        {"GET /other?a=1 HTTP/1.1\r\nHost: x\r\n\r\n", HTTP_BAD_PATH},
+        {"GET /?a=%zz HTTP/1.1\r\nHost: x\r\n\r\n", HTTP_BAD_FORM},
+        {"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\na=%00", HTTP_BAD_FORM},
+        {"POST / HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: "
+         "2\r\n\r\n{}",
+         HTTP_BAD_TYPE},
+    };
+    char wanted[40];
+
+    for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
+        snprintf(wanted, sizeof(wanted), "\"problem\":%d", rows[i].problem);
+        exchange(*state, rows[i].request, wanted);
+    }
+}
+
+static void test_bounds(void **state)
+{
+    struct fixture *fixture = *state;
+    size_t length = HTTP_BODY_BYTES_MAX + 1;
+    char *body = malloc(length), head[200];
+    int fd = dial(fixture);
+
+    memset(body, 'x', length);
+    snprintf(head, sizeof(head), "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+             length);
+    say(fd, head, strlen(head));
+    say(fd, body, length);
+    hear(fd, "\"problem\":7"); /* HTTP_BODY_TOO_LARGE */
+    close(fd);
+
+    fd = dial(fixture);
+    say(fd, "GET /?a=", 8);
+    say(fd, body, HTTP_HEAD_BYTES_MAX + 10);
+    say(fd, " HTTP/1.1\r\nHost: x\r\n\r\n", 23);
+    hear(fd, "\"problem\":6"); /* HTTP_HEAD_TOO_LARGE */
+    close(fd);
+
+    fd = dial(fixture);
+    say(fd, "GET /?a=", 8);
+    for (unsigned i = 0; i < 2; i++)
+        say(fd, body, length);
+    hear(fd, "HTTP/1.1 "); /* more than the library reads: an answer, and the end */
+    close(fd);
+    free(body);
+    exchange(fixture, "GET /?a=still HTTP/1.1\r\nHost: x\r\n\r\n", "still");
+}
+
+static void test_broken_clients_do_no_harm(void **state)
+{
+    struct fixture *fixture = *state;
+    static const char *const halves[] = {"G",
+                                         "GET / HTT",
+                                         "POST / HTTP/1.1\r\nContent-Length: 9",
+                                         "\r\n\r\n\r\n",
+                                         "\x16\x03\x01\x02",
+                                         "GET / HTTP/9.9\r\n\r\n"};
+
+    for (unsigned i = 0; i < ARRAY_COUNT(halves); i++) {
+        int fd = dial(fixture);
+        say(fd, halves[i], strlen(halves[i]));
+        close(fd);
+    }
+    exchange(fixture, "GET /?a=still HTTP/1.1\r\nHost: x\r\n\r\n", "still");
+}
+
+static void test_stop_waits_for_the_answer(void **state)
+{
+    struct fixture *fixture = *state;
+    int fd = dial(fixture);
+
+    say(fd, "GET /?keep=1 HTTP/1.1\r\nHost: x\r\n\r\n", 34);
+    while (!atomic_load(&fixture->is_keeping))
+        usleep(1000);
+    close(fd); /* the client has gone; the answer comes all the same */
+}
+
+static void test_live_socket_is_not_taken(void **state)
+{
+    struct fixture *fixture = *state;
+    struct http_server_options options = {
+        .socket_path = fixture->path, .loop = fixture->loop, .route_cb = route, .arg = fixture};
+    struct http_server *second;
+    struct err err;
+
+    assert_int_equal(http_server_new(&options, &second, &err), -EADDRINUSE);
+    assert_non_null(strstr(err.text, "another process listens"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_query_and_body_are_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_connection_many_requests, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_problems_reach_the_router, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_broken_clients_do_no_harm, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_stop_waits_for_the_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_live_socket_is_not_taken, setup, teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
