@@ -378,7 +378,6 @@ void engine_stream_force_open(struct engine *engine, const char *id, const char 
 static void fill_progress(const struct stream *stream, struct engine_stream_status *status)
 {
     const struct stream_state *state = &stream->state;
-    uint64_t wall_ns;
 
     for (unsigned i = 0; i < state->disk_count; i++) {
         status->total_bytes += state->disks[i].size_bytes;
@@ -386,6 +385,8 @@ static void fill_progress(const struct stream *stream, struct engine_stream_stat
         status->is_initial = status->is_initial || state->disks[i].is_initial;
     }
     status->epoch_acked = state->epoch;
+    if (state->role == STREAM_ROLE_TARGET && stream->committed_epoch > state->epoch)
+        status->epoch_acked = stream->committed_epoch;
     status->point_wall_ns = stream->acked_wall_ns;
     status->current_wall_ns = stream->current_wall_ns;
     if (stream->source != NULL) {
@@ -396,12 +397,6 @@ static void fill_progress(const struct stream *stream, struct engine_stream_stat
     if (stream->replica != NULL) {
         status->journal_bytes = replica_journal_bytes(stream->replica);
         status->journal_needed_bytes = replica_needed_bytes(stream->replica);
-        if (state->role == STREAM_ROLE_TARGET &&
-            replica_epoch(stream->replica, &wall_ns) > state->epoch)
-            status->epoch_acked = replica_epoch(stream->replica, &wall_ns);
-        if (state->role == STREAM_ROLE_TARGET && replica_epoch(stream->replica, &wall_ns) > 0 &&
-            status->point_wall_ns == 0)
-            status->point_wall_ns = wall_ns;
     }
 }
 

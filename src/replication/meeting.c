@@ -97,6 +97,11 @@ static void ship(struct stream *stream)
     stream_set_trouble(stream, "");
     settle_incomparable(stream);
     stream->state.has_point = stream->hello.has_point;
+    /* What the target has committed on our line is acknowledged, whether we heard it or not. */
+    if (stream->state.epoch < stream->hello.epoch)
+        stream->state.epoch = stream->hello.epoch;
+    if (stream->hello.has_point && stream->acked_wall_ns < stream->hello.point_wall_ns)
+        stream->acked_wall_ns = stream->hello.point_wall_ns;
     source_connected(stream->source, stream->link, generation_newest(&stream->state.line),
                      stream->hello.epoch, stream->hello.has_point);
 }

@@ -395,7 +395,11 @@ int stream_open_replica(struct stream *stream, struct err *err)
     };
 
     check(stream->replica == NULL);
-    return replica_open(stream->loop, &options, &stream->replica, err);
+    int error = replica_open(stream->loop, &options, &stream->replica, err);
+
+    if (error == 0 && stream->state.role == STREAM_ROLE_TARGET)
+        stream->committed_epoch = replica_epoch(stream->replica, &stream->acked_wall_ns);
+    return error;
 }
 
 static void target_committed(void *arg, uint64_t epoch, uint64_t cut_wall_ns)
@@ -404,6 +408,7 @@ static void target_committed(void *arg, uint64_t epoch, uint64_t cut_wall_ns)
 
     check_magic(stream, STREAM_MAGIC);
     check(epoch > 0);
+    stream->committed_epoch = epoch;
     stream->acked_wall_ns = cut_wall_ns;
     if (stream->current_wall_ns < cut_wall_ns)
         stream->current_wall_ns = cut_wall_ns;
@@ -547,6 +552,7 @@ void stream_send_hello(struct stream *stream)
     hello.is_reprotect_reverse = stream->state.is_reprotect_reverse;
     hello.has_point = stream->state.has_point;
     hello.wants_reply = !stream->has_hello;
+    hello.point_wall_ns = stream->acked_wall_ns;
     hello.epoch = stream->state.role == STREAM_ROLE_TARGET && stream->replica != NULL
                       ? replica_epoch(stream->replica, &wall_ns)
                       : stream_newest_epoch(stream);

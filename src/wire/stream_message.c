@@ -95,6 +95,7 @@ uint32_t stream_hello_encode(const struct stream_hello *hello, uint8_t *ret_byte
     bytes_put_le16(&writer, hello->disk_count);
     bytes_put_le16(&writer, hello->line.count);
     bytes_put_le64(&writer, hello->epoch);
+    bytes_put_le64(&writer, hello->point_wall_ns);
     put_line(&writer, &hello->line);
     for (unsigned i = 0; i < hello->disk_count; i++) {
         bytes_put_le64(&writer, hello->disks[i].size_bytes);
@@ -109,7 +110,7 @@ bool stream_hello_decode(const uint8_t *bytes, size_t length, struct stream_hell
     uint16_t version = bytes_le16(&reader);
     uint8_t role = bytes_u8(&reader), flags = bytes_u8(&reader);
     uint16_t disk_count = bytes_le16(&reader), line_count = bytes_le16(&reader);
-    uint64_t epoch = bytes_le64(&reader);
+    uint64_t epoch = bytes_le64(&reader), point_wall_ns = bytes_le64(&reader);
 
     if (reader.failed || version != STREAM_MESSAGE_VERSION || role >= 4 || flags >= 32 ||
         disk_count == 0 || disk_count > STREAM_MESSAGE_DISKS_MAX || epoch >= UINT64_MAX / 2)
@@ -122,6 +123,7 @@ bool stream_hello_decode(const uint8_t *bytes, size_t length, struct stream_hell
     ret_hello->wants_reply = flags & FLAG_WANTS_REPLY;
     ret_hello->has_point = flags & FLAG_POINT;
     ret_hello->epoch = epoch;
+    ret_hello->point_wall_ns = point_wall_ns;
     ret_hello->disk_count = disk_count;
     if (!get_line(&reader, line_count, &ret_hello->line))
         return false;

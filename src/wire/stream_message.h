@@ -70,7 +70,8 @@ struct stream_hello {
     bool is_reprotect_open, is_reprotect_reverse;
     bool wants_reply; /* the sender has not heard our hello on this connection */
     bool has_point;
-    uint64_t epoch; /* newest committed (target) or used */
+    uint64_t epoch;         /* newest committed (target) or used */
+    uint64_t point_wall_ns; /* cut time of that epoch (target); 0: none */
     struct stream_line line;
     uint16_t disk_count;
     struct {

@@ -146,6 +146,7 @@ static void carries_hello(void **state)
                                  .is_reprotect_open = true,
                                  .wants_reply = true,
                                  .epoch = 77,
+                                 .point_wall_ns = 78,
                                  .line = make_line(3),
                                  .disk_count = 2};
     struct stream_hello back;
@@ -181,8 +182,8 @@ static void refuses_bad_hellos(void **state)
         {4, 129},   /* disks: too many */
         {6, 65},    /* line: too long */
         {15, 0xff}, /* epoch near the end of 64 bits */
-        {23, 0xff}, /* term near the end */
-        {48, 1},    /* term does not rise */
+        {31, 0xff}, /* term near the end */
+        {56, 1},    /* term does not rise */
     };
 
     for (size_t i = 0; i < sizeof(damages) / sizeof(damages[0]); i++) {
