@@ -66,6 +66,12 @@ static bool nudge(struct sim_run *run)
     }
     if (!source || !target)
         return false;
+    if (target->status.journal_needed_bytes > 0) {
+        sim_trace(run->world, target->site, "gets more space for its journal");
+        run->settings.journal_bytes_max = 1 << 30;
+        operator_lose(target, false);
+        return false;
+    }
     if (!source->status.is_started || source->status.is_one_shot) {
         node_act(source, ACT_START, false);
         return false;
