@@ -5,6 +5,7 @@
  *
  * Ends with 0 when all were lawful; else prints the seed and what was seen, and ends with 1.
  */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -127,6 +128,9 @@ int main(int argc, char **argv)
         else
             return usage();
     }
+    /* Pages of the simulated disks come and go: keep them. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
     log_set_level(is_traced ? LOG_DEBUG : (enum log_level)0);
     if (!is_single)
         return run_many(first, count, goes_on, totals);

@@ -117,7 +117,7 @@ static void observe_target(struct node *node)
 
     if (!status->has_point)
         return;
-    if (status->epoch_acked < node->epoch_seen && node->is_read)
+    if (status->epoch_acked < node->epoch_seen && node->is_read && node->is_running)
         run_fail(node->run, node, "committed epoch %llu is gone, newest is %llu",
                  (unsigned long long)node->epoch_seen, (unsigned long long)status->epoch_acked);
     if (status->epoch_acked <= node->epoch_seen)
