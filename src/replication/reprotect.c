@@ -448,13 +448,16 @@ static int keep_snapshots(struct stream *stream, struct err *err)
     return 0;
 }
 
-static void become_held(struct stream *stream, int hold_error)
+static void become_synced(struct stream *stream, int sync_error)
 {
     struct stream_state *state = &stream->state;
     struct err err = {0};
     uint64_t epoch = stream_newest_epoch(stream);
 
-    check(hold_error == 0);
+    if (sync_error != 0) {
+        become_failed(stream, sync_error, "the loser's disks cannot be synced");
+        return;
+    }
     int error = keep_snapshots(stream, &err);
 
     if (error != 0) {
@@ -474,6 +477,14 @@ static void become_held(struct stream *stream, int hold_error)
     for (unsigned i = 0; i < state->disk_count; i++)
         state->disks[i].is_initial = state->disks[i].is_seeded = false;
     stream_save(stream, become_saved);
+}
+
+/* R14: what this site holds is what the winner compared with; a power loss must not take it back
+ * once nothing remembers which of its writes were not flushed. The snapshot stands on it too. */
+static void become_held(struct stream *stream, int error)
+{
+    check(error == 0);
+    stream_sync_bases(stream, become_synced);
 }
 
 static void become_idle(void *arg)

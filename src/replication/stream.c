@@ -153,6 +153,31 @@ void stream_save_intents(struct stream *stream, stream_step_fn step_cb)
     }
 }
 
+static void base_synced(struct base_write *write, int error)
+{
+    struct base_sync *sync = container_of(write, struct base_sync, write);
+    struct stream *stream = sync->stream;
+
+    check_magic(stream, STREAM_MAGIC);
+    if (stream->join_count == 1) {
+        free(stream->base_syncs);
+        stream->base_syncs = NULL;
+    }
+    join_one(stream, error);
+}
+
+void stream_sync_bases(struct stream *stream, stream_step_fn step_cb)
+{
+    join_begin(stream, step_cb);
+    check(stream->base_syncs == NULL);
+    stream->base_syncs = calloc(stream->state.disk_count, sizeof(stream->base_syncs[0]));
+    check(stream->base_syncs != NULL);
+    for (unsigned i = 0; i < stream->state.disk_count; i++) {
+        stream->base_syncs[i].stream = stream;
+        volume_base_sync(stream->volumes[i], &stream->base_syncs[i].write, base_synced);
+    }
+}
+
 static void volume_is_quiet(void *arg)
 {
     struct stream *stream = arg;

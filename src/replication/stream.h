@@ -118,11 +118,10 @@ struct stream {
     bool end_saves_dirty, end_brings_home;
     int end_error;
     struct loop_task end_task;
-    unsigned end_syncs;
-    struct store_sync {
+    struct base_sync {
         struct base_write write;
         struct stream *stream;
-    } * end_sync_list;
+    } * base_syncs; /* of the fan-out under way, or NULL */
     stream_step_fn opened_cb;
     uint64_t acked_wall_ns, current_wall_ns;
     uint64_t committed_epoch; /* target: newest, also once the replica is closed */
@@ -140,6 +139,8 @@ void stream_step_end(struct stream *stream); /* last in a callback */
 void stream_wait_rest(struct stream *stream, stream_step_fn step_cb);
 /* Makes the intent bits of all disks durable, then step_cb. One fan-out at a time. */
 void stream_save_intents(struct stream *stream, stream_step_fn step_cb);
+/* Syncs the bases of all disks, then step_cb. One fan-out at a time. */
+void stream_sync_bases(struct stream *stream, stream_step_fn step_cb);
 /* Holds all volumes until quiet, then step_cb; it must release them. One fan-out at a time. */
 void stream_hold(struct stream *stream, stream_step_fn step_cb);
 void stream_release(struct stream *stream);

@@ -261,6 +261,8 @@ static void end_synced(struct stream *stream, int error)
 {
     struct err err = {0};
 
+    if (error != 0)
+        stream->end_error = error;
     if (error == 0 && stream->is_tracked)
         error = dirty_file_save(stream->loop, stream->folder, stream->volumes,
                                 stream->state.disk_count, &err);
@@ -275,34 +277,13 @@ static void end_synced(struct stream *stream, int error)
     stream_save(stream, end_saved);
 }
 
-static void end_store_synced(struct base_write *write, int error)
-{
-    struct store_sync *sync = container_of(write, struct store_sync, write);
-    struct stream *stream = sync->stream;
-
-    check_magic(stream, STREAM_MAGIC);
-    if (error != 0)
-        stream->end_error = error;
-    if (--stream->end_syncs > 0)
-        return;
-    free(stream->end_sync_list);
-    stream->end_sync_list = NULL;
-    end_synced(stream, stream->end_error);
-}
-
 static void end_closed(struct stream *stream)
 {
     if (!stream->end_saves_dirty || !stream->is_open) {
         stream_wait_rest(stream, end_at_rest);
         return;
     }
-    stream->end_syncs = stream->state.disk_count;
-    stream->end_sync_list = calloc(stream->end_syncs, sizeof(stream->end_sync_list[0]));
-    check(stream->end_sync_list != NULL);
-    for (unsigned i = 0; i < stream->state.disk_count; i++) {
-        stream->end_sync_list[i].stream = stream;
-        volume_base_sync(stream->volumes[i], &stream->end_sync_list[i].write, end_store_synced);
-    }
+    stream_sync_bases(stream, end_synced);
 }
 
 static void end_replica_closed(void *arg)

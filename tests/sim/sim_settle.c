@@ -126,6 +126,13 @@ static bool is_read(void *arg)
     return ((struct last_look *)arg)->is_done;
 }
 
+static bool nothing_is_read(void *arg)
+{
+    struct sim_run *run = arg;
+
+    return run->has_failed || (!run->nodes[0].images && !run->nodes[1].images);
+}
+
 static struct judge_universe *whole_disks(const struct sim_run *run)
 {
     struct judge_universe *whole = sim_kernel_alloc(sizeof(*whole));
@@ -189,7 +196,9 @@ static void look_last(struct sim_run *run)
     if (!run->has_failed) {
         witness_snapshots(&run->nodes[0]);
         witness_snapshots(&run->nodes[1]);
-        sim_world_run_until(run->world, sim_now_ns(run->world) + SIM_SECOND);
+        deadline_ns = sim_now_ns(run->world) + 60 * SIM_SECOND;
+        if (!sim_world_run_for(run->world, nothing_is_read, run, deadline_ns))
+            run_fail(run, NULL, "the last reading of snapshots hangs");
     }
     images_drop(&run->nodes[0]);
     images_drop(&run->nodes[1]);
