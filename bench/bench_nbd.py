@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """NBD against nbdkit and qemu-nbd on this machine, in this run.
 
-One connection over a unix socket, a preallocated file on /dev/shm, fio's nbd engine as the client. Each round runs
-every server once for each workload, side by side in time, in turning order; the figures are medians of rounds and
-the ratios are medians of the ratios within a round. Only one server runs at a time.
+One connection over a unix socket, a preallocated file on /dev/shm that all serve, fio's nbd engine as the client. Each
+round runs every server once for each workload, side by side in time, in turning order; the figures are medians of
+rounds and the ratios are medians of the ratios within a round. The peers are started for each run; versod, with the file
+imported as a disk and replication off, runs throughout and is idle while a peer is measured.
 """
 import argparse
 import json
@@ -14,11 +15,14 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "lib"))
+from lab import Lab  # noqa: E402
+
 SIZE = 1 << 30
+SERVERS = ["verso", "nbdkit", "qemu-nbd"]
 WORKLOADS = (  # name, fio's rw, block size, depth, wanted of nbdkit, wanted of qemu-nbd
     ("4k random write QD32", "randwrite", "4k", 32, 1.0, 2.0),
     ("4k random read QD32", "randread", "4k", 32, 1.0, 2.0),
@@ -29,34 +33,64 @@ WORKLOADS = (  # name, fio's rw, block size, depth, wanted of nbdkit, wanted of 
 )
 
 
-def serve_verso(options, path, socket):
-    command = [options.daemon, "--io", options.io, "--socket", socket, "--file", path, "--size", str(SIZE)]
-    return command, f"nbd+unix:///disk?socket={socket}"
+class Process:
+    """A server that is started for each run."""
 
+    def __init__(self, name, command, export=""):
+        self.name, self.command, self.export = name, command, export
 
-def serve_nbdkit(options, path, socket):
-    return ["nbdkit", "--foreground", "--unix", socket, "file", path], f"nbd+unix:///?socket={socket}"
-
-
-def serve_qemu(options, path, socket):
-    command = ["qemu-nbd", "--socket", socket, "--format=raw", "--persistent", "--cache=writeback", "--aio=threads", path]
-    return command, f"nbd+unix:///?socket={socket}"
-
-
-SERVERS = {"verso": serve_verso, "nbdkit": serve_nbdkit, "qemu-nbd": serve_qemu}
-
-
-def measure(options, server, workload, path, folder):
-    """One run of one workload on a fresh process of one server; operations a second."""
-    socket = os.path.join(folder, f"{server}.sock")
-    command, uri = SERVERS[server](options, path, socket)
-    process = subprocess.Popen([str(word) for word in command], stdout=subprocess.DEVNULL)
-    try:
+    def start(self, folder):
+        self.socket = os.path.join(folder, f"{self.name}.sock")
+        command = [word.replace("SOCKET", self.socket) for word in self.command]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         end = time.monotonic() + 10
-        while not os.path.exists(socket):
-            if process.poll() is not None or time.monotonic() > end:
-                raise SystemExit(f"bench_nbd: {server} does not start: {' '.join(map(str, command))}")
+        while not os.path.exists(self.socket):
+            if self.process.poll() is not None or time.monotonic() > end:
+                raise SystemExit(f"bench_nbd: {self.name} does not start: {' '.join(command)}")
             time.sleep(0.01)
+        return f"nbd+unix:///{self.export}?socket={self.socket}"
+
+    def stop(self):
+        self.process.terminate()
+        self.process.wait(timeout=30)
+        if os.path.exists(self.socket):
+            os.unlink(self.socket)
+
+
+class Versod:
+    """The real daemon of one site, its peer absent."""
+
+    def __init__(self, lab, path):
+        lab.paris.start()
+        disk = lab.paris.verso("disk", "import", "--name", "bench", "--path", path)
+        lab.paris.attach(disk)
+        self.uri = lab.paris.uri(disk)
+
+    def start(self, folder):
+        return self.uri
+
+    def stop(self):
+        pass
+
+
+def make_servers(options, lab, path):
+    if options.server == "versod":
+        own = Versod(lab, path)
+    else:
+        own = Process("verso", [str(options.build / "tests/lib/nbd_daemon"), "--io", options.io, "--socket", "SOCKET",
+                                "--file", path, "--size", str(SIZE)], "disk")
+    return {
+        "verso": own,
+        "nbdkit": Process("nbdkit", ["nbdkit", "--foreground", "--unix", "SOCKET", "file", path]),
+        "qemu-nbd": Process("qemu-nbd", ["qemu-nbd", "--socket", "SOCKET", "--format=raw", "--persistent",
+                                         "--cache=writeback", "--aio=threads", path]),
+    }
+
+
+def measure(options, server, workload, folder):
+    """One run of one workload; operations a second."""
+    uri = server.start(folder)
+    try:
         _, rw, size, depth, _, _ = workload
         done = subprocess.run(
             ["fio", "--name=bench", "--ioengine=nbd", f"--uri={uri}", f"--rw={rw}", f"--bs={size}",
@@ -64,14 +98,28 @@ def measure(options, server, workload, path, folder):
              "--randrepeat=0", "--norandommap", "--output-format=json"],
             capture_output=True, text=True, timeout=options.seconds + 60)
         if done.returncode != 0:
-            raise SystemExit(f"bench_nbd: fio against {server}: {done.stdout}{done.stderr}")
+            raise SystemExit(f"bench_nbd: fio: {done.stdout}{done.stderr}")
         job = json.loads(done.stdout[done.stdout.index("{"):])["jobs"][0]
         return job["read"]["iops"] + job["write"]["iops"]
     finally:
-        process.terminate()
-        process.wait(timeout=30)
-        if os.path.exists(socket):
-            os.unlink(socket)
+        server.stop()
+
+
+def take_figures(options, workloads):
+    figures = {workload[0]: {server: [] for server in SERVERS} for workload in workloads}
+    with Lab(build=options.build, io=options.io, base="/dev/shm") as lab:
+        path = str(lab.folder / "bench.raw")
+        with open(path, "wb") as file:  # no server pays for the allocation of pages
+            for _ in range(SIZE >> 20):
+                file.write(os.urandom(1 << 20))
+        servers = make_servers(options, lab, path)
+        for number in range(options.rounds):
+            for workload in workloads:
+                for name in SERVERS[number % 3:] + SERVERS[:number % 3]:
+                    figures[workload[0]][name].append(measure(options, servers[name], workload, lab.folder))
+        if options.server == "versod":
+            lab.paris.stop()
+    return figures
 
 
 def ratio(figures, server):
@@ -88,30 +136,17 @@ def main():
     parser.add_argument("--seconds", type=float, default=2, help="of each run (default 2)")
     parser.add_argument("--rounds", type=int, default=5, help="pairs for each figure (default 5)")
     parser.add_argument("--io", default="auto", choices=("auto", "uring", "threads"))
+    parser.add_argument("--server", default="versod", choices=("versod", "nbd_daemon"),
+                        help="nbd_daemon: the data path alone")
     parser.add_argument("--only", help="workloads whose name contains this text")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    options.daemon = options.build / "tests/lib/nbd_daemon"
     missing = [tool for tool in ("fio", "nbdkit", "qemu-nbd") if not shutil.which(tool)]
-    if missing or not options.daemon.exists():
-        print(f"bench_nbd: skipped, missing: {' '.join(missing) or options.daemon}")
+    if missing:
+        print(f"bench_nbd: skipped, missing: {' '.join(missing)}")
         return 77
     workloads = [workload for workload in WORKLOADS if not options.only or options.only in workload[0]]
-
-    folder = tempfile.mkdtemp(prefix="verso-bench-", dir="/dev/shm")
-    figures = {workload[0]: {server: [] for server in SERVERS} for workload in workloads}
-    try:
-        path = os.path.join(folder, "disk.raw")
-        with open(path, "wb") as file:  # no server pays for the allocation of pages
-            for _ in range(SIZE >> 20):
-                file.write(os.urandom(1 << 20))
-        for number in range(options.rounds):
-            for workload in workloads:
-                order = list(SERVERS)[number % 3:] + list(SERVERS)[:number % 3]
-                for server in order:
-                    figures[workload[0]][server].append(measure(options, server, workload, path, folder))
-    finally:
-        shutil.rmtree(folder)
+    figures = take_figures(options, workloads)
     return report(options, workloads, figures)
 
 
@@ -132,7 +167,7 @@ def report(options, workloads, figures):
     print(f"{'':22}{'verso':>9}{'nbdkit':>9}{'qemu-nbd':>9}{'/nbdkit':>9}{'/qemu':>7}")
     for name, own, kit, qemu, of_kit, of_qemu, is_met in rows:
         print(f"{name:22}{own:9.0f}{kit:9.0f}{qemu:9.0f}{of_kit:9.2f}{of_qemu:7.2f}{'' if is_met else '  MISSED'}")
-    print(f"verso: nbd_daemon --io {options.io} (store, volume and NBD server; replication off)")
+    print(f"verso: {options.server}, io={options.io}, file store, replication off")
     print(f"nbdkit: {version('nbdkit', '--version')}, file plugin, default settings (16 threads, cache=default)")
     print(f"qemu-nbd: {version('qemu-nbd', '--version')}, raw, --cache=writeback --aio=threads (its defaults)")
     print("wanted: 4k: 1.0 of nbdkit and 2.0 of qemu-nbd; 256k: 0.95 of nbdkit")
