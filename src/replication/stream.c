@@ -470,7 +470,10 @@ bool stream_may_write(const struct stream *stream, const char **ret_why)
     const struct stream_state *state = &stream->state;
     const char *why = NULL;
 
-    if (!stream->is_open)
+    /* Hosts of a new source stay connected: their requests are held while its sets are made. */
+    bool is_new_source = state->role == STREAM_ROLE_SOURCE && !state->has_started_ever;
+
+    if (!stream->is_open && (!is_new_source || stream->trouble[0] != '\0'))
         why = stream->trouble[0] != '\0' ? stream->trouble : "the stream is being opened";
     else if (stream->hold_why != NULL)
         why = stream->hold_why;
