@@ -61,10 +61,10 @@ static void disk_opened(struct data_request *request)
         site_submit(boot->site, request, disk_opened);
         return;
     }
-    if (request->error < 0) {
+    if (request->error < 0 && disk->status != DISK_DELETING) {
         log_error("control", "disk %s cannot be opened and is left out: %s", disk->id,
                   request->why);
-    } else if (disk->status == DISK_CREATING) {
+    } else if (request->error == 0 && disk->status == DISK_CREATING) {
         disk->status = DISK_AVAILABLE;
         put_disk(boot->site, disk, false);
     }
@@ -87,21 +87,29 @@ static void open_disk(struct boot *boot)
 
 /* --- streams --------------------------------------------------------------------------------- */
 
+static const struct replica_record *boot_replica(const struct boot *boot)
+{
+    size_t size = record_type(boot->phase == BOOT_GROUPS ? RECORD_GROUP : RECORD_PAIR)->size;
+
+    return (const void *)((const char *)boot->records + (size_t)boot->index * size);
+}
+
 static void stream_opened(void *arg, int error, const char *why)
 {
     struct boot *boot = arg;
 
-    if (error < 0)
-        log_error("control", "a stream cannot be opened and is left out: %s", why);
+    if (error < 0) {
+        log_error("control", "%s cannot be opened and is left out: %s", boot_replica(boot)->id,
+                  why);
+        site_note_trouble(boot->site, boot_replica(boot)->id, why);
+    }
     boot->index++;
     boot_next(boot);
 }
 
 static void open_stream(struct boot *boot)
 {
-    size_t size = record_type(boot->phase == BOOT_GROUPS ? RECORD_GROUP : RECORD_PAIR)->size;
-    const struct replica_record *record =
-        (const void *)((const char *)boot->records + (size_t)boot->index * size);
+    const struct replica_record *record = boot_replica(boot);
 
     if (record->opened_serial == 0) {
         boot->index++;

@@ -17,6 +17,8 @@
 #include "base/id.h"
 #include "base/log.h"
 
+enum { QUIET_ATTEMPTS = 3 };
+
 struct jobs {
     const struct job_kind *kinds;
     unsigned kind_count;
@@ -216,7 +218,9 @@ static void record_trouble(struct job *job, const char *why)
 {
     struct change change;
 
-    if (strncmp(job->record.trouble, why, sizeof(job->record.trouble) - 1) == 0)
+    /* What passes within a moment is no trouble. */
+    if (job->record.attempt_count < QUIET_ATTEMPTS ||
+        strncmp(job->record.trouble, why, sizeof(job->record.trouble) - 1) == 0)
         return;
     snprintf(job->record.trouble, sizeof(job->record.trouble), "%s", why);
     log_warning("control", "job %s: %s; trying again", job->record.id, why);

@@ -55,6 +55,20 @@ static int record_opened(struct opening *opening, bool is_open)
     return change_commit(&change);
 }
 
+/* A making that failed; or one that a crash cut off before anything was there. A stream that was
+ * in use and whose files are gone is another matter: that stays, and is told. */
+static bool is_nothing_there(const struct opening *opening)
+{
+    struct replica replica;
+
+    if (opening->request.create)
+        return true;
+    return opening->request.error == -ENOENT &&
+           replica_load(opening->site, opening->id, &replica) == 0 &&
+           (replica_own(&replica)->status == REPLICA_CREATED ||
+            replica_own(&replica)->status == REPLICA_STOPPED);
+}
+
 static void opening_done(struct data_request *request)
 {
     struct opening *opening = container_of(request, struct opening, request);
@@ -65,9 +79,10 @@ static void opening_done(struct data_request *request)
         site_submit(opening->site, request, opening_done);
         return;
     }
-    if ((request->error == -ENOENT || (request->error < 0 && request->create)) &&
-        !opening->site->is_stopping)
+    if (request->error < 0 && !opening->site->is_stopping && is_nothing_there(opening))
         record_opened(opening, false);
+    if (request->error == 0)
+        site_note_trouble(opening->site, opening->id, "");
     opening_end(opening, request->error, request->why);
 }
 

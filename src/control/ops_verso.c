@@ -2,6 +2,7 @@
 /* Why: Verso's own operations (Version 2026-11-22): what `verso status` shows, letting
  * snapshots go, force. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,6 +121,8 @@ static json_t *show_replica(struct site *site, const struct replica *replica)
         tree_set_int(tree, "LastRecoverPoint", replica_point_s(site, replica));
     show_stream(stream ? stream : &none, tree);
     jobs_trouble(site, record->id, trouble, sizeof(trouble));
+    if (!trouble[0])
+        snprintf(trouble, sizeof(trouble), "%s", site_trouble(site, record->id));
     tree_set_text(tree, "Trouble", stream && stream->trouble[0] ? stream->trouble : trouble);
     show_members(site, replica, stream, tree);
     return tree;

@@ -48,7 +48,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     site->meta = meta;
     site->group_pairs_max = options->group_pairs_max ? options->group_pairs_max : 17;
     site->pairs_max = options->pairs_max ? options->pairs_max : 1000;
-    site->retry_min_ns = options->retry_min_ns ? options->retry_min_ns : 200000000;
+    site->retry_min_ns = options->retry_min_ns ? options->retry_min_ns : 25000000;
     site->retry_max_ns = options->retry_max_ns ? options->retry_max_ns : 5000000000;
     site->call_timeout_ns = options->call_timeout_ns ? options->call_timeout_ns : 2500000000;
     result = word_copy(site->name, sizeof(site->name), options->name, "site name", err);
@@ -134,6 +134,36 @@ struct site_peer *site_peer_in(struct site *site, const char *region, const char
             (!zone || strcmp(site->peers[i].zone, zone) == 0))
             return &site->peers[i];
     return NULL;
+}
+
+void site_note_trouble(struct site *site, const char *id, const char *text)
+{
+    struct site_trouble *free_one = NULL;
+
+    for (unsigned i = 0; i < SITE_TROUBLES_MAX; i++) {
+        struct site_trouble *trouble = &site->troubles[i];
+        if (strcmp(trouble->id, id) == 0) {
+            free_one = trouble;
+            break;
+        }
+        if (!trouble->id[0] && !free_one)
+            free_one = trouble;
+    }
+    if (!free_one)
+        return; /* the log has it */
+    memset(free_one, 0, sizeof(*free_one));
+    if (!text[0])
+        return;
+    strncpy(free_one->id, id, sizeof(free_one->id) - 1);
+    strncpy(free_one->text, text, sizeof(free_one->text) - 1);
+}
+
+const char *site_trouble(const struct site *site, const char *id)
+{
+    for (unsigned i = 0; i < SITE_TROUBLES_MAX; i++)
+        if (strcmp(site->troubles[i].id, id) == 0)
+            return site->troubles[i].text;
+    return "";
 }
 
 int64_t site_now_s(struct site *site)

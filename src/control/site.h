@@ -10,7 +10,7 @@
 #include "control/data_ops.h"
 #include "meta/meta.h"
 
-enum { SITE_PEERS_MAX = 8 };
+enum { SITE_PEERS_MAX = 8, SITE_TROUBLES_MAX = 32 };
 
 struct jobs;
 struct sync;
@@ -19,6 +19,12 @@ struct site_peer {
     char name[RECORD_WORD_SIZE], region[RECORD_WORD_SIZE], zone[RECORD_WORD_SIZE];
     bool is_up;
     char why[200]; /* why it is down */
+};
+
+/* What could not be opened, for the status. */
+struct site_trouble {
+    char id[RECORD_ID_SIZE];
+    char text[200];
 };
 
 struct site_options {
@@ -31,7 +37,7 @@ struct site_options {
     const char *nbd_listen;   /* "HOST:PORT", NULL: none */
     unsigned group_pairs_max; /* 0: 17 */
     unsigned pairs_max;       /* quota, 0: 1000 */
-    uint64_t retry_min_ns;    /* of jobs; 0: 200 ms */
+    uint64_t retry_min_ns;    /* of jobs; 0: 25 ms */
     uint64_t retry_max_ns;    /* 0: 5 s */
     uint64_t call_timeout_ns; /* of calls to a peer inside an operation; 0: 2.5 s */
 };
@@ -51,6 +57,7 @@ struct site {
     unsigned pending_count;         /* data requests under way */
     bool is_ready;                  /* start is done: operations may run */
     bool is_stopping;
+    struct site_trouble troubles[SITE_TROUBLES_MAX];
     struct jobs *jobs;
     struct sync *sync;
 };
@@ -76,6 +83,10 @@ const struct data_disk_status *site_disk(const struct site *site, const char *id
 struct site_peer *site_peer_named(struct site *site, const char *name);
 /* The peer in that region and zone; a NULL zone matches any. */
 struct site_peer *site_peer_in(struct site *site, const char *region, const char *zone);
+
+/* A stream of that id cannot be opened, and why; "": it can. */
+void site_note_trouble(struct site *site, const char *id, const char *text);
+const char *site_trouble(const struct site *site, const char *id);
 
 int64_t site_now_s(struct site *site);
 uint64_t site_random(void *arg); /* for id_make(); arg is the site */

@@ -371,7 +371,8 @@ static enum sync_verdict take(struct site *site, struct replica *theirs, const s
     if (ours) {
         struct replica own = *ours;
         record->opened_serial = replica_own(&own)->opened_serial;
-        record->last_point_s = replica_point_s(site, ours);
+        if (replica_point_s(site, ours) > record->last_point_s)
+            record->last_point_s = replica_point_s(site, ours);
         strcpy(record->opened_disks, replica_own(&own)->opened_disks);
         jobs_cancel(&change, record->id);
     }

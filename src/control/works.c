@@ -23,7 +23,19 @@
 #include "control/replica.h"
 #include "control/sync.h"
 
-enum { ATTEMPTS_MAX = 5 };
+enum { ATTEMPTS_MAX = 8 };
+
+/* It may be otherwise in a moment: the stream is still being opened, the peer is not there. */
+static bool is_passing(int error)
+{
+    return error == -EBUSY || error == -EAGAIN || error == -EHOSTUNREACH || error == -ETIMEDOUT;
+}
+
+/* Try again, rather than say that it failed? */
+static bool is_worth_a_try(const struct job *job, int error)
+{
+    return is_passing(error) || (error < 0 && job->record.attempt_count < ATTEMPTS_MAX);
+}
 
 /* Loads the job's replica; without one, or cancelled, the job ends here. */
 static bool job_load(struct job *job, struct replica *ret_replica)
@@ -121,8 +133,7 @@ static void stop_done(struct data_request *request)
 
     if (!job_load(job, &replica))
         return;
-    if (request->error < 0 && request->error != -ENOENT &&
-        job->record.attempt_count < ATTEMPTS_MAX) {
+    if (is_worth_a_try(job, request->error)) {
         job_retry(job, request->why);
         return;
     }
@@ -131,8 +142,7 @@ static void stop_done(struct data_request *request)
         return;
     }
     replica_keep_point(job->site, &replica);
-    replica_move(&replica, request->error == 0 || request->error == -ENOENT ? REPLICA_STOPPED
-                                                                            : REPLICA_STOP_FAILED);
+    replica_move(&replica, request->error == 0 ? REPLICA_STOPPED : REPLICA_STOP_FAILED);
     job_end(job, &replica);
 }
 
@@ -150,8 +160,7 @@ static void failover_done(struct data_request *request)
 
     if (!job_load(job, &replica))
         return;
-    if (request->error < 0 && request->error != -ENODATA && request->error != -ENOENT &&
-        job->record.attempt_count < ATTEMPTS_MAX) {
+    if (request->error != -ENODATA && is_worth_a_try(job, request->error)) {
         job_retry(job, request->why);
         return;
     }
@@ -169,11 +178,6 @@ static void failover_done(struct data_request *request)
 static void failover_run(struct job *job)
 {
     submit(job, DATA_STREAM_FAILOVER, failover_done);
-}
-
-static bool is_passing(int error)
-{
-    return error == -EHOSTUNREACH || error == -ETIMEDOUT || error == -EAGAIN || error == -EIO;
 }
 
 static void reprotect_done(struct data_request *request)

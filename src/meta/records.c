@@ -61,7 +61,7 @@ static const struct record_field attachment_fields[] = {
         COMMON(status, FIELD_REPLICA_STATE), COMMON(status_message, FIELD_TEXT),                   \
         COMMON(term, FIELD_INT), COMMON(version, FIELD_INT), COMMON(stream_serial, FIELD_INT),     \
         COMMON(one_shot_s, FIELD_INT), COMMON(created_s, FIELD_INT),                               \
-        LOCAL(opened_serial, FIELD_INT), LOCAL(last_point_s, FIELD_INT),                           \
+        LOCAL(opened_serial, FIELD_INT), COMMON(last_point_s, FIELD_INT),                          \
         LOCAL(opened_disks, FIELD_TEXT)
 
 static const struct record_field group_fields[] = {COMMON_FIELDS};

@@ -77,9 +77,9 @@ struct replica_record {
     int64_t stream_serial;
     int64_t one_shot_s; /* last one-shot start; 0: never */
     int64_t created_s;
+    int64_t last_point_s; /* newest recovery point seen, survives the stream */
     /* Local. */
     int64_t opened_serial;                /* the stream of this serial is open here; 0: none */
-    int64_t last_point_s;                 /* newest recovery point seen, survives the stream */
     char opened_disks[RECORD_DISKS_SIZE]; /* its disks in order, each followed by a space */
 };
 
