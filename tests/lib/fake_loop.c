@@ -297,6 +297,33 @@ static void fake_sync(struct loop *loop, struct io_op *op, struct io_file *file)
     submit(loop, op, (struct pending){{0}, FAKE_SYNC, file, NULL, 0, 0});
 }
 
+static uint64_t fake_random(struct loop *loop)
+{
+    return ++fake_of(loop)->random * 0x9e3779b97f4a7c15ull;
+}
+
+static int fake_dir_make(struct loop *loop, const char *path)
+{
+    (void)loop;
+    (void)path;
+    return 0;
+}
+
+/* In the order of the slots, not by name. */
+static int fake_dir_list(struct loop *loop, const char *path,
+                         void (*entry_cb)(void *arg, const char *name), void *arg)
+{
+    size_t length = strlen(path);
+
+    for (unsigned i = 0; i < FAKE_FILES; i++) {
+        const char *name = fake_of(loop)->files[i].path;
+
+        if (strncmp(name, path, length) == 0 && name[length] == '/')
+            entry_cb(arg, name + length + 1);
+    }
+    return 0;
+}
+
 static int fake_dir_sync(struct loop *loop, const char *path)
 {
     (void)loop;
@@ -331,6 +358,7 @@ static const struct loop_ops fake_ops = {
     .name = "fake",
     .now_ns = fake_now,
     .wall_ns = fake_now,
+    .random = fake_random,
     .defer = fake_defer,
     .timer_set = fake_timer_set,
     .timer_cancel = fake_timer_cancel,
@@ -345,7 +373,9 @@ static const struct loop_ops fake_ops = {
     .file_read = fake_read,
     .file_write = fake_write,
     .file_sync = fake_sync,
+    .dir_make = fake_dir_make,
     .dir_sync = fake_dir_sync,
+    .dir_list = fake_dir_list,
     .unlink = fake_unlink,
     .rename = fake_rename,
 };

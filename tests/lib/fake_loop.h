@@ -13,7 +13,7 @@ enum { FAKE_FILES = 8, FAKE_LOG_BYTES = 1 << 16 };
 
 struct io_file {
     struct io_handle handle; /* first */
-    char path[128]; /* empty: free */
+    char path[128];          /* empty: free */
     uint8_t *bytes;
     uint64_t size;
     bool is_open;
@@ -22,6 +22,7 @@ struct io_file {
 struct fake_loop {
     struct loop loop; /* first */
     uint64_t now_ns;
+    uint64_t random; /* loop_random() is made of it */
     struct list tasks, timers;
     struct list pending; /* file operations, by submission */
     bool is_held;        /* file operations wait for fake_loop_complete() */

@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The journal on a loop that fails and holds back at will: the order of a commit, disk full at each
+ * write, I/O errors that fence, appends that come during a commit, an abort over appends under way.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "journal/journal.h"
+#include "tests/lib/fake_loop.h"
+
+enum { NONE = 12345 };
+
+struct lab {
+    struct fake_loop fake;
+    struct journal *journal;
+    struct journal_options options;
+    struct err err;
+};
+
+struct call {
+    struct journal_op op;
+    int error;
+    uint32_t crc;
+    uint8_t bytes[BLOCK_SIZE];
+};
+
+static void done(struct journal_op *op, int error)
+{
+    struct call *call = container_of(op, struct call, op);
+
+    assert_int_equal(call->error, NONE); /* once */
+    call->error = error;
+}
+
+static int open_journal(struct lab *lab)
+{
+    lab->options = (struct journal_options){.folder = "/j",
+                                            .stream = "pg-1",
+                                            .segment_bytes = 1 << 20,
+                                            .bytes_max = 1 << 24,
+                                            .disk_count_max = 2};
+    return journal_open(&lab->fake.loop, &lab->options, &lab->journal, &lab->err);
+}
+
+static void begin(struct lab *lab)
+{
+    fake_loop_init(&lab->fake);
+    assert_int_equal(open_journal(lab), 0);
+}
+
+static void end(struct lab *lab)
+{
+    journal_close(lab->journal);
+    fake_loop_fini(&lab->fake);
+}
+
+static void append(struct lab *lab, struct call *call, uint64_t block, uint8_t stamp)
+{
+    memset(call->bytes, stamp, BLOCK_SIZE);
+    call->crc = crc32c(0, call->bytes, BLOCK_SIZE);
+    call->error = NONE;
+    journal_append(lab->journal, &call->op, 0, block, 1, call->bytes, &call->crc, done);
+    assert_int_equal(call->error, NONE); /* never from inside */
+}
+
+static void commit(struct lab *lab, struct call *call, uint64_t epoch)
+{
+    struct journal_epoch info = {.epoch = epoch};
+
+    call->error = NONE;
+    journal_commit(lab->journal, &call->op, &info, done);
+    assert_int_equal(call->error, NONE);
+}
+
+static void give_up(struct lab *lab, struct call *call)
+{
+    call->error = NONE;
+    journal_abort(lab->journal, &call->op, done);
+    assert_int_equal(call->error, NONE);
+}
+
+static int run(struct lab *lab, const struct call *call)
+{
+    fake_loop_run(&lab->fake);
+    return call->error;
+}
+
+static uint8_t stamp_at(struct lab *lab, uint64_t block)
+{
+    struct journal_extent extent;
+    struct call call = {.error = NONE};
+
+    if (!journal_lookup(lab->journal, 0, block, 1, &extent))
+        return 0;
+    journal_read(lab->journal, &call.op, &extent, call.bytes, done);
+    assert_int_equal(run(lab, &call), 0);
+    return call.bytes[0];
+}
+
+/* J2: data and table, sync, commit record, sync. */
+static void test_order_of_a_commit(void **state)
+{
+    struct call call;
+    struct lab lab;
+
+    begin(&lab);
+    append(&lab, &call, 5, 1);
+    assert_int_equal(run(&lab, &call), 0);
+    lab.fake.log[0] = 0;
+    commit(&lab, &call, 1);
+    assert_int_equal(run(&lab, &call), 0);
+    assert_string_equal(lab.fake.log, "write 1.seg\n" /* the table */
+                                      "sync 1.seg\nsynced 1.seg\n"
+                                      "write 1.seg\n" /* commit and twin */
+                                      "sync 1.seg\nsynced 1.seg\n");
+    end(&lab);
+}
+
+/* Killed after any completed operation of a commit: the epoch is whole or not there. */
+static void test_stop_after_each_operation(void **state)
+{
+    for (unsigned stop = 0; stop < 12; stop++) {
+        struct call call, second;
+        struct lab lab;
+
+        begin(&lab);
+        append(&lab, &call, 5, 1);
+        assert_int_equal(run(&lab, &call), 0);
+        commit(&lab, &call, 1);
+        assert_int_equal(run(&lab, &call), 0);
+        append(&lab, &call, 5, 2);
+        assert_int_equal(run(&lab, &call), 0);
+        lab.fake.is_held = true;
+        commit(&lab, &second, 2);
+        for (unsigned i = 0; i < stop; i++)
+            fake_loop_complete(&lab.fake);
+        if (second.error == NONE) { /* what is there now is what a kill leaves */
+            struct fake_loop *fake = &lab.fake;
+            struct io_file *file = fake_loop_file(fake, "/j/1.seg");
+            uint8_t *bytes = malloc(file->size);
+            uint64_t size = file->size;
+
+            memcpy(bytes, file->bytes, size);
+            fake->is_held = false;
+            assert_int_equal(run(&lab, &second), 0);
+            journal_close(lab.journal);
+            file->size = size;
+            memcpy(file->bytes, bytes, size);
+            free(bytes);
+        } else {
+            lab.fake.is_held = false;
+            journal_close(lab.journal);
+        }
+        assert_int_equal(open_journal(&lab), 0);
+        assert_true(journal_epoch_count(lab.journal) >= 1);
+        assert_int_equal(stamp_at(&lab, 5), journal_epoch_count(lab.journal));
+        end(&lab);
+    }
+}
+
+/* Disk full at the n-th write: refused, aborted, and the next epoch is whole. */
+static void test_disk_full(void **state)
+{
+    struct call call, other;
+    struct lab lab;
+
+    begin(&lab);
+    append(&lab, &call, 1, 1);
+    assert_int_equal(run(&lab, &call), 0);
+    lab.fake.write_error = -ENOSPC;
+    append(&lab, &call, 2, 1);
+    assert_int_equal(run(&lab, &call), -ENOSPC);
+    lab.fake.write_error = 0;
+    append(&lab, &call, 3, 1); /* this partial epoch has a gap: it takes nothing more */
+    assert_int_equal(run(&lab, &call), -ENOSPC);
+    commit(&lab, &call, 1);
+    assert_int_equal(run(&lab, &call), -ENOSPC);
+    give_up(&lab, &call);
+    assert_int_equal(run(&lab, &call), 0);
+    append(&lab, &call, 2, 7);
+    assert_int_equal(run(&lab, &call), 0);
+    lab.fake.write_error = -ENOSPC; /* at the commit's first write */
+    commit(&lab, &call, 1);
+    assert_int_equal(run(&lab, &call), -ENOSPC);
+    lab.fake.write_error = 0;
+    give_up(&lab, &other);
+    assert_int_equal(run(&lab, &other), 0);
+    append(&lab, &call, 2, 8);
+    assert_int_equal(run(&lab, &call), 0);
+    commit(&lab, &call, 1);
+    assert_int_equal(run(&lab, &call), 0);
+    assert_int_equal(stamp_at(&lab, 2), 8);
+    assert_int_equal(stamp_at(&lab, 1), 0);
+    journal_close(lab.journal);
+    assert_int_equal(open_journal(&lab), 0);
+    assert_int_equal(journal_epoch_count(lab.journal), 1);
+    assert_int_equal(stamp_at(&lab, 2), 8);
+    end(&lab);
+}
+
+/* J4, F7, F8: the first failed write or sync is final, though the next would be answered 0. */
+static void test_fence(void **state)
+{
+    for (unsigned is_sync = 0; is_sync < 2; is_sync++) {
+        struct call call;
+        struct lab lab;
+
+        begin(&lab);
+        append(&lab, &call, 1, 1);
+        assert_int_equal(run(&lab, &call), 0);
+        commit(&lab, &call, 1);
+        assert_int_equal(run(&lab, &call), 0);
+        append(&lab, &call, 1, 2);
+        assert_int_equal(run(&lab, &call), 0);
+        if (is_sync)
+            lab.fake.sync_error = -EIO;
+        else
+            lab.fake.write_error = -EIO;
+        commit(&lab, &call, 2);
+        assert_int_equal(run(&lab, &call), -EIO);
+        lab.fake.sync_error = lab.fake.write_error = 0;
+        commit(&lab, &call, 3);
+        assert_int_equal(run(&lab, &call), -EIO);
+        give_up(&lab, &call);
+        assert_int_equal(run(&lab, &call), 0);
+        append(&lab, &call, 1, 3);
+        assert_int_equal(run(&lab, &call), -EIO);
+        assert_int_equal(stamp_at(&lab, 1), 1); /* what is committed is shown */
+        assert_int_equal(journal_epoch_count(lab.journal), 1);
+        journal_close(lab.journal);
+        assert_int_equal(open_journal(&lab), 0); /* opened anew it goes on */
+        append(&lab, &call, 1, 4);
+        assert_int_equal(run(&lab, &call), 0);
+        commit(&lab, &call, 5);
+        assert_int_equal(run(&lab, &call), 0);
+        assert_int_equal(stamp_at(&lab, 1), 4);
+        end(&lab);
+    }
+}
+
+/* Appends that come while a commit is under way belong to the next epoch. */
+static void test_append_during_commit(void **state)
+{
+    struct call first, second, both;
+    struct lab lab;
+
+    begin(&lab);
+    append(&lab, &first, 1, 1);
+    assert_int_equal(run(&lab, &first), 0);
+    lab.fake.is_held = true;
+    commit(&lab, &both, 1);
+    append(&lab, &second, 1, 2);
+    lab.fake.is_held = false;
+    assert_int_equal(run(&lab, &both), 0);
+    assert_int_equal(second.error, 0);
+    assert_int_equal(stamp_at(&lab, 1), 1);
+    commit(&lab, &both, 2);
+    assert_int_equal(run(&lab, &both), 0);
+    assert_int_equal(stamp_at(&lab, 1), 2);
+    end(&lab);
+}
+
+static void test_abort_waits_for_appends(void **state)
+{
+    struct call first, second, third;
+    struct lab lab;
+
+    begin(&lab);
+    lab.fake.is_held = true;
+    append(&lab, &first, 1, 1);
+    append(&lab, &second, 2, 2);
+    give_up(&lab, &third);
+    fake_loop_complete(&lab.fake);
+    assert_int_equal(third.error, NONE);
+    lab.fake.is_held = false;
+    assert_int_equal(run(&lab, &third), 0);
+    assert_int_equal(first.error, 0);
+    assert_int_equal(second.error, 0);
+    assert_int_equal(journal_partial_bytes(lab.journal), 0);
+    assert_int_equal(fake_loop_file(&lab.fake, "/j/1.seg")->size, 4096);
+    end(&lab);
+}
+
+/* A read that is under way when its epoch is released ends well, then the segment goes. */
+static void test_release_under_a_read(void **state)
+{
+    struct journal_extent extent;
+    struct call call, reading = {.error = NONE};
+    struct lab lab;
+
+    begin(&lab);
+    for (uint64_t epoch = 1; epoch <= 200; epoch++) { /* some segments full */
+        append(&lab, &call, epoch, (uint8_t)epoch);
+        assert_int_equal(run(&lab, &call), 0);
+        append(&lab, &call, 1000 + epoch, (uint8_t)epoch);
+        assert_int_equal(run(&lab, &call), 0);
+        commit(&lab, &call, epoch);
+        assert_int_equal(run(&lab, &call), 0);
+    }
+    assert_non_null(fake_loop_file(&lab.fake, "/j/2.seg"));
+    assert_true(journal_lookup(lab.journal, 0, 3, 1, &extent));
+    lab.fake.is_held = true;
+    journal_read(lab.journal, &reading.op, &extent, reading.bytes, done);
+    journal_release(lab.journal, 200);
+    assert_non_null(fake_loop_file(&lab.fake, "/j/1.seg"));
+    lab.fake.is_held = false;
+    assert_int_equal(run(&lab, &reading), 0);
+    assert_int_equal(reading.bytes[0], 3);
+    assert_null(fake_loop_file(&lab.fake, "/j/1.seg"));
+    end(&lab);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_order_of_a_commit),
+        cmocka_unit_test(test_stop_after_each_operation),
+        cmocka_unit_test(test_disk_full),
+        cmocka_unit_test(test_fence),
+        cmocka_unit_test(test_append_during_commit),
+        cmocka_unit_test(test_abort_waits_for_appends),
+        cmocka_unit_test(test_release_under_a_read),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
