@@ -267,8 +267,10 @@ bool meeting_hello(struct stream *stream, const struct link_frame_in *frame, str
     if (!stream->is_link_up)
         return true;
     /* A stream that was opened anew over there knows nothing of what was under way. */
-    if (hello.wants_reply)
+    if (hello.wants_reply && stream->has_hello) {
         stream_disconnect(stream);
+        reprotect_link_down(stream);
+    }
     stream->hello = hello;
     stream->has_hello = true;
     if (hello.wants_reply)

@@ -675,7 +675,7 @@ void reprotect_link_down(struct stream *stream)
         stream->closed_cb = stream->drained_cb = NULL;
     stream->reprotect.step = REPROTECT_NONE;
     finish(stream, -EHOSTUNREACH,
-           "the link went down; it goes on when the other site is there, or ask again");
+           "the exchange was cut short; it goes on when the other site is there, or ask again");
 }
 
 static void patience_is_over(struct loop_timer *timer)

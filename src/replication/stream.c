@@ -248,6 +248,7 @@ static void source_acked(void *arg, uint64_t epoch, uint64_t cut_wall_ns)
     stream->state.has_point = true;
     stream->peer_memory_unsaved = true;
     stream->acked_wall_ns = stream->current_wall_ns = cut_wall_ns;
+    stream->state.point_wall_ns = cut_wall_ns;
     for (unsigned i = 0; i < stream->state.disk_count; i++) {
         is_first = is_first || stream->state.disks[i].is_initial;
         stream->state.disks[i].is_initial = stream->state.disks[i].is_seeded = false;
@@ -392,6 +393,18 @@ void stream_untrack(struct stream *stream)
     stream->is_tracked = false;
 }
 
+/* What keeps apply or drain from going on; it is tried again by itself. */
+static void tell_replica_trouble(struct stream *stream)
+{
+    const char *trouble = replica_trouble(stream->replica);
+
+    if (trouble[0] != '\0')
+        stream_set_trouble(stream, trouble);
+    else if (stream->has_replica_trouble)
+        stream_set_trouble(stream, "");
+    stream->has_replica_trouble = trouble[0] != '\0';
+}
+
 static void replica_changed(void *arg)
 {
     struct stream *stream = arg;
@@ -401,6 +414,7 @@ static void replica_changed(void *arg)
         return;
     if (stream->target != NULL)
         target_space(stream->target);
+    tell_replica_trouble(stream);
     tell_drained(stream);
     stream_changed(stream);
 }

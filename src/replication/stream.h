@@ -125,6 +125,7 @@ struct stream {
     stream_step_fn opened_cb;
     uint64_t acked_wall_ns, current_wall_ns;
     uint64_t committed_epoch; /* target: newest, also once the replica is closed */
+    bool has_replica_trouble;
     bool peer_is_stale, peer_memory_unsaved;
     char trouble[200];
 };

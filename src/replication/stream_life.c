@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "replication/dirty_file.h"
+#include "replication/reprotect.h"
 #include "volume/base_write.h"
 
 /* --- opening --------------------------------------------------------------------------------- */
@@ -357,6 +358,7 @@ void stream_end(struct stream *stream, bool save_dirty, bool bring_home, stream_
 
     stream->closed_cb = stream->drained_cb = NULL;
     stream_disconnect(stream);
+    reprotect_link_down(stream);
     if (stream->source != NULL)
         source_stop(stream->source);
     for (unsigned i = 0; i < ARRAY_COUNT(waits); i++)
