@@ -87,7 +87,7 @@ static void open_disk(struct boot *boot)
 
 /* --- streams --------------------------------------------------------------------------------- */
 
-static const struct replica_record *boot_replica(const struct boot *boot)
+static const struct replica_record *boot_relation(const struct boot *boot)
 {
     size_t size = record_type(boot->phase == BOOT_GROUPS ? RECORD_GROUP : RECORD_PAIR)->size;
 
@@ -99,9 +99,9 @@ static void stream_opened(void *arg, int error, const char *why)
     struct boot *boot = arg;
 
     if (error < 0) {
-        log_error("control", "%s cannot be opened and is left out: %s", boot_replica(boot)->id,
+        log_error("control", "%s cannot be opened and is left out: %s", boot_relation(boot)->id,
                   why);
-        site_note_trouble(boot->site, boot_replica(boot)->id, why);
+        site_note_trouble(boot->site, boot_relation(boot)->id, why);
     }
     boot->index++;
     boot_next(boot);
@@ -109,7 +109,7 @@ static void stream_opened(void *arg, int error, const char *why)
 
 static void open_stream(struct boot *boot)
 {
-    const struct replica_record *record = boot_replica(boot);
+    const struct replica_record *record = boot_relation(boot);
 
     if (record->opened_serial == 0) {
         boot->index++;

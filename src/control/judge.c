@@ -10,12 +10,12 @@
 #include "control/sync.h"
 #include "control/token.h"
 
-static unsigned member_count(struct site *site, const struct replica *replica)
+static unsigned member_count(struct site *site, const struct relation *relation)
 {
     struct pair_record *pairs = NULL;
     unsigned count = 0;
 
-    replica_members(site, replica, &pairs, &count);
+    relation_members(site, relation, &pairs, &count);
     free(pairs);
     return count;
 }
@@ -31,19 +31,19 @@ static bool needs_pairs(int group_op)
     return group_op == GROUP_START || group_op == GROUP_FAILOVER || group_op == GROUP_REPROTECT;
 }
 
-static enum state_verdict judge_state(struct call *call, const struct replica *replica,
+static enum state_verdict judge_state(struct call *call, const struct relation *relation,
                                       enum replica_state shown, enum api_error *ret_error)
 {
     unsigned one_shot = call_bool(call, "OneShot") ? 1 : 0; /* the row that follows */
 
-    if (replica->is_group)
+    if (relation->is_group)
         return group_state_judge((enum group_op)(call->operation->group_op + (int)one_shot), shown,
                                  ret_error);
     return pair_state_judge((enum pair_op)(call->operation->pair_op + (int)one_shot), shown,
                             ret_error);
 }
 
-enum state_verdict judge_replica(struct call *call, struct replica *ret_replica)
+enum state_verdict judge_relation(struct call *call, struct relation *ret_relation)
 {
     struct site *site = call->site;
     const char *id = call_text(call, call->operation->object);
@@ -51,22 +51,22 @@ enum state_verdict judge_replica(struct call *call, struct replica *ret_replica)
     enum replica_state shown;
     enum state_verdict verdict;
 
-    if (replica_load(site, id, ret_replica) < 0) {
+    if (relation_load(site, id, ret_relation) < 0) {
         call_fail(call, API_NO_SUCH_RESOURCE, "%.60s is not known at site %s.", id, site->name);
         return STATE_DENY;
     }
-    if (replica_is_member(ret_replica)) {
+    if (relation_is_member(ret_relation)) {
         call_fail(call, API_DENIED, "Pair %s is in group %s: ask for the group.", id,
-                  ret_replica->pair.group_id);
+                  ret_relation->pair.group_id);
         return STATE_DENY;
     }
-    if (ret_replica->is_group && needs_pairs(call->operation->group_op) &&
-        member_count(site, ret_replica) == 0) {
+    if (ret_relation->is_group && needs_pairs(call->operation->group_op) &&
+        member_count(site, ret_relation) == 0) {
         call_fail(call, API_NO_PAIR_IN_GROUP, NULL);
         return STATE_DENY;
     }
-    shown = replica_shown(site, ret_replica);
-    verdict = judge_state(call, ret_replica, shown, &error);
+    shown = relation_shown(site, ret_relation);
+    verdict = judge_state(call, ret_relation, shown, &error);
     if (verdict == STATE_ALLOW && is_busy(shown))
         verdict = STATE_DENY;
     if (verdict == STATE_REPEAT)
@@ -76,18 +76,18 @@ enum state_verdict judge_replica(struct call *call, struct replica *ret_replica)
     return verdict;
 }
 
-void judge_accept(struct call *call, struct replica *replica, enum replica_state to,
+void judge_accept(struct call *call, struct relation *relation, enum replica_state to,
                   const char *job, const char *argument)
 {
     struct site *site = call->site;
     char id[RECORD_ID_SIZE];
     struct change change;
 
-    strcpy(id, replica_own(replica)->id);
-    replica_move(replica, to);
+    strcpy(id, relation_own(relation)->id);
+    relation_move(relation, to);
     change_begin(&change, site);
     jobs_cancel(&change, id);
-    replica_put(&change, replica);
+    relation_put(&change, relation);
     jobs_add(&change, job, id, argument);
     token_remember(&change, call, NULL);
     if (change_commit(&change) < 0) {

@@ -4,15 +4,15 @@
 #define CONTROL_JUDGE_H
 
 #include "control/call.h"
-#include "control/replica.h"
+#include "control/relation.h"
 
-/* Loads the replica that the call's operation names and judges its state by the operation's row of
+/* Loads the relation that the call's operation names and judges its state by the operation's row of
  * the model. Anything but STATE_ALLOW: the call is answered (a repeat with success). */
-enum state_verdict judge_replica(struct call *call, struct replica *ret_replica);
+enum state_verdict judge_relation(struct call *call, struct relation *ret_relation);
 
-/* Accepts the operation in one transaction: earlier jobs of the replica end, its state moves, the
+/* Accepts the operation in one transaction: earlier jobs of the relation end, its state moves, the
  * job begins, the token is kept; then answers. */
-void judge_accept(struct call *call, struct replica *replica, enum replica_state to,
+void judge_accept(struct call *call, struct relation *relation, enum replica_state to,
                   const char *job, const char *argument);
 
 /* Answers with what a peer's refusal says. */

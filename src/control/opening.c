@@ -36,14 +36,14 @@ static void opening_end(struct opening *opening, int error, const char *why)
 /* Records that the stream of the present serial is there (with those disks), or that none is. */
 static int record_opened(struct opening *opening, bool is_open)
 {
-    struct replica replica;
+    struct relation relation;
     struct replica_record *own;
     struct change change;
-    int result = replica_load(opening->site, opening->id, &replica);
+    int result = relation_load(opening->site, opening->id, &relation);
 
     if (result < 0)
         return result;
-    own = replica_own(&replica);
+    own = relation_own(&relation);
     own->opened_serial = is_open ? own->stream_serial : 0;
     memset(own->opened_disks, 0, sizeof(own->opened_disks));
     for (unsigned i = 0; is_open && i < opening->request.disk_count; i++) {
@@ -51,7 +51,7 @@ static int record_opened(struct opening *opening, bool is_open)
         strcat(strcat(own->opened_disks, opening->disks[i].disk), " ");
     }
     change_begin(&change, opening->site);
-    replica_put(&change, &replica);
+    relation_put(&change, &relation);
     return change_commit(&change);
 }
 
@@ -59,14 +59,14 @@ static int record_opened(struct opening *opening, bool is_open)
  * in use and whose files are gone is another matter: that stays, and is told. */
 static bool is_nothing_there(const struct opening *opening)
 {
-    struct replica replica;
+    struct relation relation;
 
     if (opening->request.create)
         return true;
     return opening->request.error == -ENOENT &&
-           replica_load(opening->site, opening->id, &replica) == 0 &&
-           (replica_own(&replica)->status == REPLICA_CREATED ||
-            replica_own(&replica)->status == REPLICA_STOPPED);
+           relation_load(opening->site, opening->id, &relation) == 0 &&
+           (relation_own(&relation)->status == REPLICA_CREATED ||
+            relation_own(&relation)->status == REPLICA_STOPPED);
 }
 
 static void opening_done(struct data_request *request)
@@ -87,11 +87,11 @@ static void opening_done(struct data_request *request)
 }
 
 /* Of a new stream: the members. */
-static int choose_disks(struct opening *opening, const struct replica *replica)
+static int choose_disks(struct opening *opening, const struct relation *relation)
 {
     struct pair_record *pairs = NULL;
     unsigned count = 0;
-    int result = replica_members(opening->site, replica, &pairs, &count);
+    int result = relation_members(opening->site, relation, &pairs, &count);
 
     if (result < 0)
         return result;
@@ -100,7 +100,7 @@ static int choose_disks(struct opening *opening, const struct replica *replica)
         return -EINVAL;
     }
     for (unsigned i = 0; i < count; i++) {
-        strcpy(opening->disks[i].disk, replica_disk(opening->site, &pairs[i]));
+        strcpy(opening->disks[i].disk, relation_disk(opening->site, &pairs[i]));
         opening->disks[i].is_seeded = pairs[i].is_seeded;
     }
     opening->request.disk_count = count;
@@ -127,7 +127,7 @@ void opening_start(struct site *site, const char *id, bool create,
                    void (*done_cb)(void *arg, int error, const char *why), void *arg)
 {
     struct opening *opening = calloc(1, sizeof(*opening));
-    struct replica replica;
+    struct relation relation;
     int result;
 
     check(opening);
@@ -135,27 +135,28 @@ void opening_start(struct site *site, const char *id, bool create,
     opening->done_cb = done_cb;
     opening->arg = arg;
     snprintf(opening->id, sizeof(opening->id), "%s", id);
-    result = replica_load(site, id, &replica);
-    if (result == 0 && create && replica_own(&replica)->opened_serial != 0) {
+    result = relation_load(site, id, &relation);
+    if (result == 0 && create && relation_own(&relation)->opened_serial != 0) {
         /* Already there, of this serial or of one whose removal is under way. */
-        bool is_it = replica_own(&replica)->opened_serial == replica_own(&replica)->stream_serial;
+        bool is_it =
+            relation_own(&relation)->opened_serial == relation_own(&relation)->stream_serial;
         opening_end(opening, is_it ? 0 : -EBUSY, is_it ? "" : "an earlier stream is being removed");
         return;
     }
     if (result == 0)
-        result =
-            create ? choose_disks(opening, &replica) : recall_disks(opening, replica_own(&replica));
+        result = create ? choose_disks(opening, &relation)
+                        : recall_disks(opening, relation_own(&relation));
     if (result == 0 && create)
         result = record_opened(opening, true);
     if (result < 0) {
         opening_end(opening, result, err_name(result));
         return;
     }
-    snprintf(opening->peer, sizeof(opening->peer), "%s", replica_peer(site, &replica));
+    snprintf(opening->peer, sizeof(opening->peer), "%s", relation_peer(site, &relation));
     opening->request.op = DATA_STREAM_OPEN;
     opening->request.stream = opening->id;
     opening->request.peer = opening->peer;
-    opening->request.is_source = replica_is_source(site, &replica);
+    opening->request.is_source = relation_is_source(site, &relation);
     opening->request.create = create;
     opening->request.disks = opening->disks;
     site_submit(site, &opening->request, opening_done);

@@ -3,7 +3,7 @@
 #ifndef CONTROL_OPENING_H
 #define CONTROL_OPENING_H
 
-#include "control/replica.h"
+#include "control/relation.h"
 
 /* Opens the stream of `id` unless it is. `create`: its files are made if they are not there. The
  * record's opened_serial says so durably before the data wing is asked. done_cb once, perhaps from

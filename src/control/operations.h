@@ -24,12 +24,12 @@ void ops_show_groups(struct call *call);
 /* ops_member.c */
 void ops_member_add(struct call *call);
 void ops_member_remove(struct call *call);
-/* ops_replica.c: pairs and groups */
-void ops_replica_start(struct call *call);
-void ops_replica_stop(struct call *call);
-void ops_replica_failover(struct call *call);
-void ops_replica_reprotect(struct call *call);
-void ops_replica_delete(struct call *call);
+/* ops_relation.c: pairs and groups */
+void ops_relation_start(struct call *call);
+void ops_relation_stop(struct call *call);
+void ops_relation_failover(struct call *call);
+void ops_relation_reprotect(struct call *call);
+void ops_relation_delete(struct call *call);
 /* ops_verso.c */
 void ops_verso_show_status(struct call *call);
 void ops_verso_delete_snapshot(struct call *call);

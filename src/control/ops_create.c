@@ -40,13 +40,13 @@ static void create_accept(struct creation *creation)
     struct change change;
     json_t *reply;
 
-    if (replica_find_by_disk(call->site, pair->production_disk, &other)) {
+    if (relation_find_by_disk(call->site, pair->production_disk, &other)) {
         call_fail(call, API_QUOTA_EXCEED, "Disk %s is in pair %s.", pair->production_disk,
                   other.common.id);
         return;
     }
     pair->common.status = REPLICA_CREATED;
-    replica_touch(&pair->common);
+    relation_touch(&pair->common);
     reply = json_object();
     check(reply);
     tree_set_text(reply, "ReplicaPairId", pair->common.id);
@@ -91,7 +91,7 @@ static bool check_disk(struct call *call, struct disk_record *ret_disk)
                   call->site->name);
         return false;
     }
-    if (replica_find_by_disk(call->site, id, &other)) {
+    if (relation_find_by_disk(call->site, id, &other)) {
         call_fail(call, API_QUOTA_EXCEED, "Disk %s is in pair %s.", id, other.common.id);
         return false;
     }

@@ -13,7 +13,7 @@
 #include "base/id.h"
 #include "control/change.h"
 #include "control/operations.h"
-#include "control/replica.h"
+#include "control/relation.h"
 #include "control/token.h"
 #include "control/tree.h"
 
@@ -282,7 +282,7 @@ void ops_disk_delete(struct call *call)
 
     if (!load_disk(call, &disk) || !judge_disk(call, DISK_DELETE, &disk))
         return;
-    if (replica_find_by_disk(call->site, disk.id, &pair)) {
+    if (relation_find_by_disk(call->site, disk.id, &pair)) {
         call_fail(call, API_DISK_STATUS, "Disk %s is in pair %s.", disk.id, pair.common.id);
         return;
     }
@@ -314,14 +314,14 @@ static void attach_done(struct data_request *request)
 static bool may_attach(struct call *call, const struct disk_record *disk)
 {
     struct pair_record pair;
-    struct replica replica;
+    struct relation relation;
     enum replica_state state;
 
-    if (!replica_find_by_disk(call->site, disk->id, &pair) ||
-        replica_load(call->site, pair.common.id, &replica) < 0 ||
-        replica_is_source(call->site, &replica))
+    if (!relation_find_by_disk(call->site, disk->id, &pair) ||
+        relation_load(call->site, pair.common.id, &relation) < 0 ||
+        relation_is_source(call->site, &relation))
         return true;
-    state = replica_ruler(&replica)->status;
+    state = relation_ruler(&relation)->status;
     if (state == REPLICA_FAILOVERED || state == REPLICA_FAILOVERING)
         return true;
     call_fail(call, API_DISK_STATUS, "Disk %s is the secondary disk of pair %s, which is %s.",

@@ -14,46 +14,46 @@
 #include "control/sync.h"
 #include "control/token.h"
 
-/* The replica's stream is past; its removal is a job if it is open. */
+/* The relation's stream is past; its removal is a job if it is open. */
 static void retire_stream(struct change *change, struct replica_record *record)
 {
     record->stream_serial++;
-    replica_touch(record);
+    relation_touch(record);
     if (record->opened_serial != 0)
         jobs_add(change, "drop", record->id, "");
 }
 
 /* All members of the group but `except` were in a stream that ends now. */
-static void seed_members(struct change *change, const struct replica *group, const char *except)
+static void seed_members(struct change *change, const struct relation *group, const char *except)
 {
     struct pair_record *pairs = NULL;
     unsigned count = 0;
 
-    replica_members(change->site, group, &pairs, &count);
+    relation_members(change->site, group, &pairs, &count);
     for (unsigned i = 0; i < count; i++) {
         if (strcmp(pairs[i].common.id, except) == 0 || group->group.common.opened_serial == 0)
             continue;
         pairs[i].is_seeded = true;
-        replica_touch(&pairs[i].common);
+        relation_touch(&pairs[i].common);
         change_put(change, RECORD_PAIR, &pairs[i]);
     }
     free(pairs);
 }
 
-static void mark_all(struct site *site, const struct replica *group, const char *pair)
+static void mark_all(struct site *site, const struct relation *group, const char *pair)
 {
     struct pair_record *pairs = NULL;
     unsigned count = 0;
 
     sync_mark(site, group->group.common.id);
     sync_mark(site, pair);
-    replica_members(site, group, &pairs, &count);
+    relation_members(site, group, &pairs, &count);
     for (unsigned i = 0; i < count; i++)
         sync_mark(site, pairs[i].common.id);
     free(pairs);
 }
 
-static void finish(struct call *call, struct change *change, const struct replica *group,
+static void finish(struct call *call, struct change *change, const struct relation *group,
                    const char *pair)
 {
     token_remember(change, call, NULL);
@@ -66,11 +66,11 @@ static void finish(struct call *call, struct change *change, const struct replic
     call_reply(call, NULL);
 }
 
-static bool load_pair(struct call *call, struct replica *ret_pair)
+static bool load_pair(struct call *call, struct relation *ret_pair)
 {
     const char *id = call_text(call, "ReplicaPairId");
 
-    if (replica_load(call->site, id, ret_pair) == 0 && !ret_pair->is_group)
+    if (relation_load(call->site, id, ret_pair) == 0 && !ret_pair->is_group)
         return true;
     call_fail(call, API_NO_SUCH_RESOURCE, "Pair %.60s is not known at site %s.", id,
               call->site->name);
@@ -88,14 +88,14 @@ static bool is_same_direction(const struct replica_record *a, const struct repli
 }
 
 /* False: answered. */
-static bool may_add(struct call *call, const struct replica *group, struct replica *pair)
+static bool may_add(struct call *call, const struct relation *group, struct relation *pair)
 {
     struct pair_record *pairs = NULL;
     unsigned count = 0;
     enum api_error error;
     enum replica_state shown;
 
-    if (replica_is_member(pair)) {
+    if (relation_is_member(pair)) {
         if (strcmp(pair->pair.group_id, group->group.common.id) == 0)
             call_reply(call, NULL);
         else
@@ -103,7 +103,7 @@ static bool may_add(struct call *call, const struct replica *group, struct repli
                       pair->pair.common.id, pair->pair.group_id);
         return false;
     }
-    shown = replica_shown(call->site, pair);
+    shown = relation_shown(call->site, pair);
     if (pair_state_judge(PAIR_ADD_TO_GROUP, shown, &error) != STATE_ALLOW) {
         call_fail(call, error, "%s is %s.", pair->pair.common.id, replica_state_name(shown));
         return false;
@@ -112,7 +112,7 @@ static bool may_add(struct call *call, const struct replica *group, struct repli
         call_fail(call, API_PAIR_GROUP_ZONE_CONFLICT, NULL);
         return false;
     }
-    replica_members(call->site, group, &pairs, &count);
+    relation_members(call->site, group, &pairs, &count);
     free(pairs);
     if (count >= call->site->group_pairs_max) {
         call_fail(call, API_PAIRS_EXCEED, "At most %u.", call->site->group_pairs_max);
@@ -123,10 +123,10 @@ static bool may_add(struct call *call, const struct replica *group, struct repli
 
 void ops_member_add(struct call *call)
 {
-    struct replica group, pair;
+    struct relation group, pair;
     struct change change;
 
-    if (!load_pair(call, &pair) || judge_replica(call, &group) != STATE_ALLOW ||
+    if (!load_pair(call, &pair) || judge_relation(call, &group) != STATE_ALLOW ||
         !may_add(call, &group, &pair))
         return;
     change_begin(&change, call->site);
@@ -142,13 +142,13 @@ void ops_member_add(struct call *call)
 
 void ops_member_remove(struct call *call)
 {
-    struct replica group, pair;
+    struct relation group, pair;
     struct replica_record *own = &pair.pair.common;
     struct change change;
 
-    if (!load_pair(call, &pair) || judge_replica(call, &group) != STATE_ALLOW)
+    if (!load_pair(call, &pair) || judge_relation(call, &group) != STATE_ALLOW)
         return;
-    if (!replica_is_member(&pair)) {
+    if (!relation_is_member(&pair)) {
         call_fail(call, API_PAIR_NOT_IN_GROUP, NULL);
         return;
     }
@@ -160,15 +160,15 @@ void ops_member_remove(struct call *call)
     change_begin(&change, call->site);
     seed_members(&change, &group, own->id);
     /* The pair keeps what it had as a member. */
-    own->last_point_s = replica_point_s(call->site, &pair);
+    own->last_point_s = relation_point_s(call->site, &pair);
     own->is_reversed = group.group.common.is_reversed;
     own->status = group.group.common.status == REPLICA_CREATED ? REPLICA_CREATED : REPLICA_STOPPED;
     own->term = own->term > group.group.common.term ? own->term : group.group.common.term;
     own->stream_serial++;
-    replica_touch(own);
+    relation_touch(own);
     pair.pair.is_seeded = pair.pair.is_seeded || group.group.common.opened_serial != 0;
     pair.pair.group_id[0] = 0;
-    replica_keep_point(call->site, &group);
+    relation_keep_point(call->site, &group);
     retire_stream(&change, &group.group.common);
     change_put(&change, RECORD_GROUP, &group.group);
     change_put(&change, RECORD_PAIR, &pair.pair);

@@ -12,16 +12,16 @@
 #include "base/check.h"
 #include "control/operations.h"
 #include "control/page.h"
-#include "control/replica.h"
+#include "control/relation.h"
 #include "control/tree.h"
 
-static void show_common(struct site *site, const struct replica *replica, json_t *tree)
+static void show_common(struct site *site, const struct relation *relation, json_t *tree)
 {
-    const struct replica_record *ruler = replica_ruler(replica);
-    int64_t point_s = replica_point_s(site, replica);
+    const struct replica_record *ruler = relation_ruler(relation);
+    int64_t point_s = relation_point_s(site, relation);
 
-    tree_set_text(tree, "Status", replica_state_name(replica_shown(site, replica)));
-    tree_set_text(tree, "Site", replica_is_production(site, replica) ? "production" : "backup");
+    tree_set_text(tree, "Status", replica_state_name(relation_shown(site, relation)));
+    tree_set_text(tree, "Site", relation_is_production(site, relation) ? "production" : "backup");
     tree_set_text(tree, "PrimaryRegion", ruler->production_region);
     tree_set_text(tree, "PrimaryZone", ruler->production_zone);
     tree_set_text(tree, "StandbyRegion", ruler->backup_region);
@@ -36,9 +36,9 @@ static void show_common(struct site *site, const struct replica *replica, json_t
 }
 
 /* "SourceRegion" or "SourceRegionId" ... */
-static void show_direction(const struct replica *replica, json_t *tree, const char *region_suffix)
+static void show_direction(const struct relation *relation, json_t *tree, const char *region_suffix)
 {
-    const struct replica_record *ruler = replica_ruler(replica);
+    const struct replica_record *ruler = relation_ruler(relation);
     char name[40];
 
     for (unsigned is_destination = 0; is_destination < 2; is_destination++) {
@@ -49,39 +49,39 @@ static void show_direction(const struct replica *replica, json_t *tree, const ch
         tree_set_text(tree, name, is_backup ? ruler->backup_region : ruler->production_region);
         snprintf(name, sizeof(name), "%sZoneId", side);
         tree_set_text(tree, name, is_backup ? ruler->backup_zone : ruler->production_zone);
-        if (replica->is_group)
+        if (relation->is_group)
             continue;
         snprintf(name, sizeof(name), "%sDiskId", side);
         tree_set_text(tree, name,
-                      is_backup ? replica->pair.backup_disk : replica->pair.production_disk);
+                      is_backup ? relation->pair.backup_disk : relation->pair.production_disk);
     }
 }
 
-static json_t *show_pair(struct site *site, const struct replica *replica)
+static json_t *show_pair(struct site *site, const struct relation *relation)
 {
-    const struct replica_record *own = &replica->pair.common;
+    const struct replica_record *own = &relation->pair.common;
     json_t *tree = json_object();
 
     check(tree);
     tree_set_text(tree, "ReplicaPairId", own->id);
     tree_set_text(tree, "PairName", own->name);
     tree_set_text(tree, "Description", own->description);
-    show_common(site, replica, tree);
+    show_common(site, relation, tree);
     if (own->status_message[0])
         tree_set_text(tree, "StatusMessage", own->status_message);
-    show_direction(replica, tree, "");
-    tree_set_text(tree, "ReplicaGroupId", replica->pair.group_id);
+    show_direction(relation, tree, "");
+    tree_set_text(tree, "ReplicaGroupId", relation->pair.group_id);
     tree_set_text(tree, "ReplicaGroupName",
-                  replica_is_member(replica) ? replica->group.common.name : "");
+                  relation_is_member(relation) ? relation->group.common.name : "");
     tree_set_int(tree, "CreateTime", own->created_s);
-    tree_set_text(tree, "ChargeType", replica->pair.charge_type);
+    tree_set_text(tree, "ChargeType", relation->pair.charge_type);
     tree_set_text(tree, "ResourceGroupId", own->resource_group_id);
     return tree;
 }
 
-static json_t *show_group(struct site *site, const struct replica *replica)
+static json_t *show_group(struct site *site, const struct relation *relation)
 {
-    const struct replica_record *own = &replica->group.common;
+    const struct replica_record *own = &relation->group.common;
     json_t *tree = json_object(), *ids = json_array();
     struct pair_record *pairs = NULL;
     unsigned count = 0;
@@ -90,9 +90,9 @@ static json_t *show_group(struct site *site, const struct replica *replica)
     tree_set_text(tree, "ReplicaGroupId", own->id);
     tree_set_text(tree, "GroupName", own->name);
     tree_set_text(tree, "Description", own->description);
-    show_common(site, replica, tree);
-    show_direction(replica, tree, "Id");
-    replica_members(site, replica, &pairs, &count);
+    show_common(site, relation, tree);
+    show_direction(relation, tree, "Id");
+    relation_members(site, relation, &pairs, &count);
     for (unsigned i = 0; i < count; i++)
         check(json_array_append_new(ids, json_string(pairs[i].common.id)) == 0);
     free(pairs);
@@ -117,14 +117,14 @@ static bool is_listed(const json_t *ids, const char *id)
     return false;
 }
 
-static bool is_wanted(struct call *call, const struct replica *replica, const char *ids)
+static bool is_wanted(struct call *call, const struct relation *relation, const char *ids)
 {
     const struct replica_record *own =
-        replica->is_group ? &replica->group.common : &replica->pair.common;
+        relation->is_group ? &relation->group.common : &relation->pair.common;
     const char *name = call_text(call, "Name"), *site = call_text(call, "Site");
     const char *resource = call_text(call, "ResourceGroupId");
     const char *group = call_text(call, "ReplicaGroupId");
-    bool is_production = replica_is_production(call->site, replica);
+    bool is_production = relation_is_production(call->site, relation);
 
     if (!is_listed(json_object_get(call->parameters, ids), own->id))
         return false;
@@ -134,9 +134,9 @@ static bool is_wanted(struct call *call, const struct replica *replica, const ch
         return false;
     if (resource[0] && strcmp(resource, own->resource_group_id) != 0)
         return false;
-    if (!group[0] || replica->is_group)
+    if (!group[0] || relation->is_group)
         return true;
-    return strcmp(strcmp(group, "-") == 0 ? "" : group, replica->pair.group_id) == 0;
+    return strcmp(strcmp(group, "-") == 0 ? "" : group, relation->pair.group_id) == 0;
 }
 
 static void describe(struct call *call, enum record_kind kind, const char *ids, const char *list)
@@ -154,11 +154,11 @@ static void describe(struct call *call, enum record_kind kind, const char *ids, 
     page_init(&page);
     for (unsigned i = 0; i < count; i++) {
         const char *id = (const char *)records + (size_t)i * size; /* the id is first */
-        struct replica replica;
+        struct relation relation;
 
-        if (replica_load(site, id, &replica) == 0 && is_wanted(call, &replica, ids))
+        if (relation_load(site, id, &relation) == 0 && is_wanted(call, &relation, ids))
             page_add(&page, id,
-                     replica.is_group ? show_group(site, &replica) : show_pair(site, &replica));
+                     relation.is_group ? show_group(site, &relation) : show_pair(site, &relation));
     }
     free(records);
     page_reply(&page, call, list, NULL);
@@ -175,24 +175,24 @@ void ops_show_groups(struct call *call)
 }
 
 /* Percent of the pair's disk that is the same at both sites, as far as this site knows. */
-static int64_t progress(struct site *site, const struct replica *replica)
+static int64_t progress(struct site *site, const struct relation *relation)
 {
-    const struct data_stream_status *stream = site_stream(site, replica_ruler(replica)->id);
-    enum replica_state shown = replica_shown(site, replica);
-    struct replica ruler;
+    const struct data_stream_status *stream = site_stream(site, relation_ruler(relation)->id);
+    enum replica_state shown = relation_shown(site, relation);
+    struct relation ruler;
     struct pair_record *pairs = NULL;
     unsigned count = 0;
-    uint64_t backlog = 0, size = (uint64_t)replica->pair.size_bytes;
+    uint64_t backlog = 0, size = (uint64_t)relation->pair.size_bytes;
 
     if (shown == REPLICA_NORMAL || (stream && stream->has_point && !stream->backlog_bytes))
         return 100;
-    if (!stream || replica_load(site, replica_ruler(replica)->id, &ruler) < 0)
+    if (!stream || relation_load(site, relation_ruler(relation)->id, &ruler) < 0)
         return 0;
     if (stream->role != DATA_ROLE_SOURCE)
         return stream->has_point ? 100 : 0;
-    replica_members(site, &ruler, &pairs, &count);
+    relation_members(site, &ruler, &pairs, &count);
     for (unsigned i = 0; i < count && i < stream->disk_count; i++)
-        if (strcmp(pairs[i].common.id, replica->pair.common.id) == 0)
+        if (strcmp(pairs[i].common.id, relation->pair.common.id) == 0)
             backlog = stream->disk_backlog_bytes[i];
     free(pairs);
     if (!stream->is_started && !stream->has_point)
@@ -203,18 +203,18 @@ static int64_t progress(struct site *site, const struct replica *replica)
 void ops_show_progress(struct call *call)
 {
     const char *id = call_text(call, "ReplicaPairId");
-    struct replica replica;
+    struct relation relation;
     json_t *reply;
 
-    if (replica_load(call->site, id, &replica) < 0 || replica.is_group) {
+    if (relation_load(call->site, id, &relation) < 0 || relation.is_group) {
         call_fail(call, API_NO_SUCH_RESOURCE, "Pair %.60s is not known at site %s.", id,
                   call->site->name);
         return;
     }
     reply = json_object();
     check(reply);
-    tree_set_int(reply, "Progress", progress(call->site, &replica));
-    if (replica_point_s(call->site, &replica) > 0)
-        tree_set_int(reply, "RecoverPoint", replica_point_s(call->site, &replica));
+    tree_set_int(reply, "Progress", progress(call->site, &relation));
+    if (relation_point_s(call->site, &relation) > 0)
+        tree_set_int(reply, "RecoverPoint", relation_point_s(call->site, &relation));
     call_reply(call, reply);
 }

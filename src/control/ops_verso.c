@@ -9,7 +9,7 @@
 #include "base/check.h"
 #include "control/jobs.h"
 #include "control/operations.h"
-#include "control/replica.h"
+#include "control/relation.h"
 #include "control/tree.h"
 
 static const char *const role_names[] = {
@@ -47,7 +47,7 @@ static json_t *show_peers(struct site *site)
     return peers;
 }
 
-static void show_members(struct site *site, const struct replica *replica,
+static void show_members(struct site *site, const struct relation *relation,
                          const struct data_stream_status *stream, json_t *tree)
 {
     struct pair_record *pairs = NULL;
@@ -55,12 +55,12 @@ static void show_members(struct site *site, const struct replica *replica,
     json_t *ids = json_array(), *disks = json_array();
 
     check(ids && disks);
-    replica_members(site, replica, &pairs, &count);
+    relation_members(site, relation, &pairs, &count);
     for (unsigned i = 0; i < count; i++) {
         json_t *disk = json_object();
 
         check(disk);
-        tree_set_text(disk, "DiskId", replica_disk(site, &pairs[i]));
+        tree_set_text(disk, "DiskId", relation_disk(site, &pairs[i]));
         tree_set_int(disk, "SizeBytes", pairs[i].size_bytes);
         tree_set_int(disk, "BacklogBytes",
                      stream && i < stream->disk_count ? (int64_t)stream->disk_backlog_bytes[i] : 0);
@@ -93,10 +93,10 @@ static void show_stream(const struct data_stream_status *stream, json_t *tree)
     tree_set_int(tree, "JournalNeededBytes", (int64_t)stream->journal_needed_bytes);
 }
 
-static json_t *show_replica(struct site *site, const struct replica *replica)
+static json_t *show_relation(struct site *site, const struct relation *relation)
 {
     static const struct data_stream_status none;
-    const struct replica_record *record = replica_ruler(replica);
+    const struct replica_record *record = relation_ruler(relation);
     const struct data_stream_status *stream = site_stream(site, record->id);
     json_t *tree = json_object();
     char trouble[RECORD_NAME_SIZE] = "";
@@ -104,31 +104,31 @@ static json_t *show_replica(struct site *site, const struct replica *replica)
     check(tree);
     tree_set_text(tree, "Id", record->id);
     tree_set_text(tree, "Name", record->name);
-    tree_set_text(tree, "Kind", replica->is_group ? "group" : "pair");
-    tree_set_text(tree, "Status", replica_state_name(replica_shown(site, replica)));
-    tree_set_text(tree, "Peer", replica_peer(site, replica));
+    tree_set_text(tree, "Kind", relation->is_group ? "group" : "pair");
+    tree_set_text(tree, "Status", replica_state_name(relation_shown(site, relation)));
+    tree_set_text(tree, "Peer", relation_peer(site, relation));
     tree_set_text(tree, "Role",
-                  stream                             ? role_names[stream->role]
-                  : replica_is_source(site, replica) ? "source"
-                                                     : "target");
+                  stream                               ? role_names[stream->role]
+                  : relation_is_source(site, relation) ? "source"
+                                                       : "target");
     tree_set_text(tree, "SourceSite",
                   record->is_reversed ? record->backup_site : record->production_site);
     tree_set_text(tree, "DestinationSite",
                   record->is_reversed ? record->production_site : record->backup_site);
     tree_set_bool(tree, "IsReversed", record->is_reversed);
     tree_set_int(tree, "RpoSeconds", record->rpo_s);
-    if (replica_point_s(site, replica) > 0)
-        tree_set_int(tree, "LastRecoverPoint", replica_point_s(site, replica));
+    if (relation_point_s(site, relation) > 0)
+        tree_set_int(tree, "LastRecoverPoint", relation_point_s(site, relation));
     show_stream(stream ? stream : &none, tree);
     jobs_trouble(site, record->id, trouble, sizeof(trouble));
     if (!trouble[0])
         snprintf(trouble, sizeof(trouble), "%s", site_trouble(site, record->id));
     tree_set_text(tree, "Trouble", stream && stream->trouble[0] ? stream->trouble : trouble);
-    show_members(site, replica, stream, tree);
+    show_members(site, relation, stream, tree);
     return tree;
 }
 
-static void append_replicas(struct call *call, enum record_kind kind, json_t *list)
+static void append_relations(struct call *call, enum record_kind kind, json_t *list)
 {
     size_t size = record_type(kind)->size;
     const char *wanted = call_text(call, "Id");
@@ -139,12 +139,12 @@ static void append_replicas(struct call *call, enum record_kind kind, json_t *li
         return;
     for (unsigned i = 0; i < count; i++) {
         const char *id = (const char *)records + (size_t)i * size; /* the id is first */
-        struct replica replica;
+        struct relation relation;
 
-        if ((wanted[0] && strcmp(wanted, id) != 0) || replica_load(call->site, id, &replica) < 0 ||
-            replica_is_member(&replica))
+        if ((wanted[0] && strcmp(wanted, id) != 0) ||
+            relation_load(call->site, id, &relation) < 0 || relation_is_member(&relation))
             continue;
-        check(json_array_append_new(list, show_replica(call->site, &replica)) == 0);
+        check(json_array_append_new(list, show_relation(call->site, &relation)) == 0);
     }
     free(records);
 }
@@ -163,8 +163,8 @@ void ops_verso_show_status(struct call *call)
     tree_set_int(reply, "WallNs", (int64_t)loop_wall_ns(site->loop));
     tree_set(reply, "Site", own);
     tree_set(reply, "Peers", show_peers(site));
-    append_replicas(call, RECORD_GROUP, streams);
-    append_replicas(call, RECORD_PAIR, streams);
+    append_relations(call, RECORD_GROUP, streams);
+    append_relations(call, RECORD_PAIR, streams);
     tree_set(reply, "Streams", streams);
     call_reply(call, reply);
 }
@@ -193,19 +193,19 @@ void ops_verso_delete_snapshot(struct call *call)
 
 void ops_verso_force_open(struct call *call)
 {
-    struct replica replica;
+    struct relation relation;
     const char *id = call_text(call, "ReplicaId");
 
-    if (replica_load(call->site, id, &replica) < 0) {
+    if (relation_load(call->site, id, &relation) < 0) {
         call_fail(call, API_NO_SUCH_RESOURCE, "%.60s is not known at site %s.", id,
                   call->site->name);
         return;
     }
-    if (!replica_is_source(call->site, &replica)) {
+    if (!relation_is_source(call->site, &relation)) {
         call_fail(call, API_NOT_FOR_STANDBY, NULL);
         return;
     }
-    strcpy(call->object, replica_ruler(&replica)->id);
+    strcpy(call->object, relation_ruler(&relation)->id);
     call->request = (struct data_request){
         .op = DATA_STREAM_FORCE_OPEN, .stream = call->object, .reason = call_text(call, "Reason")};
     site_submit(call->site, &call->request, simple_done);

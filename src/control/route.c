@@ -11,7 +11,7 @@
 
 #include "base/check.h"
 #include "control/peer.h"
-#include "control/replica.h"
+#include "control/relation.h"
 #include "control/tree.h"
 
 struct passing {
@@ -91,20 +91,20 @@ static bool route_zone(struct call *call)
     return false;
 }
 
-static bool route_replica(struct call *call, bool is_either)
+static bool route_relation(struct call *call, bool is_either)
 {
     struct site *site = call->site;
     const struct operation *operation = call->operation;
     const char *id = call_text(call, operation->object);
-    struct replica replica;
+    struct relation relation;
     bool is_source, is_right;
 
-    if (replica_load(site, id, &replica) < 0 || replica.is_group != operation->is_group) {
+    if (relation_load(site, id, &relation) < 0 || relation.is_group != operation->is_group) {
         call_fail(call, API_NO_SUCH_RESOURCE, "%s %.60s is not known at site %s.",
                   operation->is_group ? "Group" : "Pair", id, site->name);
         return false;
     }
-    is_source = replica_is_source(site, &replica);
+    is_source = relation_is_source(site, &relation);
     switch (operation->rule) {
     case SITE_SOURCE:
         is_right = is_source;
@@ -114,14 +114,14 @@ static bool route_replica(struct call *call, bool is_either)
         is_right = !is_source;
         break;
     default:
-        is_right = is_source || replica_is_production(site, &replica) ||
-                   replica_own(&replica)->status == REPLICA_INVALID;
+        is_right = is_source || relation_is_production(site, &relation) ||
+                   relation_own(&relation)->status == REPLICA_INVALID;
         break;
     }
     if (is_right)
         return true;
     if (is_either)
-        route_pass(call, replica_peer(site, &replica));
+        route_pass(call, relation_peer(site, &relation));
     else
         call_fail(call, is_source ? API_NOT_FOR_PRIMARY : API_NOT_FOR_STANDBY, NULL);
     return false;
@@ -148,7 +148,7 @@ bool route_call(struct call *call)
     case SITE_SOURCE:
     case SITE_TARGET:
     case SITE_PRODUCTION:
-        return route_replica(call, where == WHERE_EITHER);
+        return route_relation(call, where == WHERE_EITHER);
     }
     check(!"every rule has a case");
     return false;

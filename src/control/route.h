@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Which site runs a call: RegionId, the operation's rule and the replica's direction decide. */
+/* Which site runs a call: RegionId, the operation's rule and the relation's direction decide. */
 #ifndef CONTROL_ROUTE_H
 #define CONTROL_ROUTE_H
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Why: the other half of operations that need both sites. Whatever the peer says is checked against
- * our own records: it can touch only replicas between it and us.
+ * our own records: it can touch only relations between it and us.
  *
  *     pair.prepare    our disk fits the peer's new pair: keep the record, creating
  *     stream.prepare  first start: take the records over, open our end of the stream
@@ -40,7 +40,7 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
         peer_answer_fail(answer, API_NO_SUCH_RESOURCE, "disk %s is not known.", pair->backup_disk);
         return false;
     }
-    if (replica_find_by_disk(site, disk.id, &other) && strcmp(other.common.id, record->id) != 0) {
+    if (relation_find_by_disk(site, disk.id, &other) && strcmp(other.common.id, record->id) != 0) {
         peer_answer_fail(answer, API_QUOTA_EXCEED, "disk %s is in pair %s.", disk.id,
                          other.common.id);
         return false;
@@ -66,22 +66,22 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
 
 static void serve_pair_prepare(struct peer_answer *answer)
 {
-    struct replica replica, known;
+    struct relation relation, known;
     struct change change;
 
-    if (!sync_parse(answer->site, answer->peer, answer->arguments, &replica) || replica.is_group ||
-        replica.pair.common.status != REPLICA_CREATING) {
+    if (!sync_parse(answer->site, answer->peer, answer->arguments, &relation) ||
+        relation.is_group || relation.pair.common.status != REPLICA_CREATING) {
         peer_answer_fail(answer, API_INVALID_PARAMETER_FORMAT, "malformed record");
         return;
     }
-    if (!check_pair(answer, &replica.pair))
+    if (!check_pair(answer, &relation.pair))
         return;
-    if (replica_load(answer->site, replica.pair.common.id, &known) != -ENOENT) {
-        peer_answer_fail(answer, API_DENIED, "pair %s exists.", replica.pair.common.id);
+    if (relation_load(answer->site, relation.pair.common.id, &known) != -ENOENT) {
+        peer_answer_fail(answer, API_DENIED, "pair %s exists.", relation.pair.common.id);
         return;
     }
     change_begin(&change, answer->site);
-    change_put(&change, RECORD_PAIR, &replica.pair);
+    change_put(&change, RECORD_PAIR, &relation.pair);
     if (change_commit(&change) < 0)
         peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", change.err.text);
     else
@@ -102,13 +102,13 @@ static void prepare_opened(void *arg, int error, const char *why)
         peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", why);
 }
 
-/* The peer's replica named by "id"; false: answered. */
-static bool load_theirs(struct peer_answer *answer, struct replica *ret_replica)
+/* The peer's relation named by "id"; false: answered. */
+static bool load_theirs(struct peer_answer *answer, struct relation *ret_relation)
 {
     const char *id = tree_text(answer->arguments, "id");
 
-    if (replica_load(answer->site, id, ret_replica) == 0 && !replica_is_member(ret_replica) &&
-        strcmp(replica_peer(answer->site, ret_replica), answer->peer) == 0)
+    if (relation_load(answer->site, id, ret_relation) == 0 && !relation_is_member(ret_relation) &&
+        strcmp(relation_peer(answer->site, ret_relation), answer->peer) == 0)
         return true;
     peer_answer_fail(answer, API_NO_SUCH_RESOURCE, "%.60s is not known.", id);
     return false;
@@ -136,37 +136,37 @@ static bool adopt_records(struct peer_answer *answer)
 
 static void serve_stream_prepare(struct peer_answer *answer)
 {
-    struct replica replica;
+    struct relation relation;
     struct attachment_record attachment;
 
-    if (!adopt_records(answer) || !load_theirs(answer, &replica))
+    if (!adopt_records(answer) || !load_theirs(answer, &relation))
         return;
-    if (replica_is_source(answer->site, &replica)) {
+    if (relation_is_source(answer->site, &relation)) {
         peer_answer_fail(answer, API_INVALID_STATUS, "%s is the source.", answer->site->name);
         return;
     }
-    if (replica_own(&replica)->stream_serial != tree_int(answer->arguments, "serial", -1)) {
+    if (relation_own(&relation)->stream_serial != tree_int(answer->arguments, "serial", -1)) {
         peer_answer_fail(answer, API_INVALID_STATUS, "the records of the sites differ.");
         return;
     }
-    if (replica_find_attached(answer->site, &replica, &attachment)) {
+    if (relation_find_attached(answer->site, &relation, &attachment)) {
         peer_answer_fail(answer, API_STANDBY_ATTACHED, "disk %s is attached to %s.",
                          attachment.disk_id, attachment.instance_id);
         return;
     }
-    opening_start(answer->site, replica_own(&replica)->id, true, prepare_opened, answer);
+    opening_start(answer->site, relation_own(&relation)->id, true, prepare_opened, answer);
 }
 
 /* --- reprotect.check ------------------------------------------------------------------------- */
 
 static void serve_reprotect_check(struct peer_answer *answer)
 {
-    struct replica replica;
+    struct relation relation;
     struct attachment_record attachment;
 
-    if (!load_theirs(answer, &replica))
+    if (!load_theirs(answer, &relation))
         return;
-    if (replica_find_attached(answer->site, &replica, &attachment))
+    if (relation_find_attached(answer->site, &relation, &attachment))
         peer_answer_fail(answer, API_DENIED, "disk %s is attached to %s; detach it first.",
                          attachment.disk_id, attachment.instance_id);
     else

@@ -98,17 +98,17 @@ void sync_fini(struct site *site)
 
 json_t *sync_record_tree(struct site *site, const char *id)
 {
-    struct replica replica;
+    struct relation relation;
     json_t *tree;
 
-    if (replica_load(site, id, &replica) < 0)
+    if (relation_load(site, id, &relation) < 0)
         return NULL;
     tree = json_object();
     check(tree);
-    tree_set_text(tree, "kind", replica.is_group ? "group" : "pair");
+    tree_set_text(tree, "kind", relation.is_group ? "group" : "pair");
     tree_set(tree, "record",
-             replica.is_group ? tree_from_record(RECORD_GROUP, &replica.group)
-                              : tree_from_record(RECORD_PAIR, &replica.pair));
+             relation.is_group ? tree_from_record(RECORD_GROUP, &relation.group)
+                               : tree_from_record(RECORD_PAIR, &relation.pair));
     return tree;
 }
 
@@ -140,14 +140,14 @@ static struct pusher *pusher_of(struct site *site, const char *peer)
 
 void sync_mark(struct site *site, const char *id)
 {
-    struct replica replica;
+    struct relation relation;
     struct tombstone_record tombstone;
     struct pusher *pusher = NULL;
 
     if (site->is_stopping)
         return;
-    if (replica_load(site, id, &replica) == 0)
-        pusher = pusher_of(site, replica_peer(site, &replica));
+    if (relation_load(site, id, &relation) == 0)
+        pusher = pusher_of(site, relation_peer(site, &relation));
     else if (meta_get(site->meta, RECORD_TOMBSTONE, id, &tombstone) == 0 && !tombstone.is_acked)
         pusher = pusher_of(site, tombstone.peer);
     if (!pusher)
@@ -160,23 +160,23 @@ void sync_mark(struct site *site, const char *id)
 static void push_deleted(struct pusher *pusher, const char *id, int64_t term)
 {
     struct site *site = pusher->site;
-    struct replica replica;
+    struct relation relation;
     struct replica_record *own;
     struct change change;
 
-    if (replica_load(site, id, &replica) < 0)
+    if (relation_load(site, id, &relation) < 0)
         return;
-    own = replica_own(&replica);
+    own = relation_own(&relation);
     change_begin(&change, site);
     if (own->term > term) {
         /* It was failed over here after the deletion there: a person decides. */
         own->status = REPLICA_INVALID;
         strcpy(own->status_message, "DeviceRemoved");
-        replica_put(&change, &replica);
+        relation_put(&change, &relation);
     } else if (!jobs_exist(site, "delete", id)) {
         jobs_cancel(&change, id);
         own->status = REPLICA_DELETING;
-        replica_put(&change, &replica);
+        relation_put(&change, &relation);
         jobs_add(&change, "delete", id, "peer");
     }
     if (change_commit(&change) == 0)
@@ -186,14 +186,14 @@ static void push_deleted(struct pusher *pusher, const char *id, int64_t term)
 /* The peer never heard of a record whose creation it had begun: it never came to life. */
 static void push_unknown(struct pusher *pusher, const char *id)
 {
-    struct replica replica;
+    struct relation relation;
     struct change change;
 
-    if (replica_load(pusher->site, id, &replica) < 0 ||
-        replica_own(&replica)->status != REPLICA_CREATING)
+    if (relation_load(pusher->site, id, &relation) < 0 ||
+        relation_own(&relation)->status != REPLICA_CREATING)
         return;
     change_begin(&change, pusher->site);
-    change_remove(&change, replica.is_group ? RECORD_GROUP : RECORD_PAIR, id);
+    change_remove(&change, relation.is_group ? RECORD_GROUP : RECORD_PAIR, id);
     change_commit(&change);
 }
 
@@ -280,7 +280,7 @@ static void push_next(struct pusher *pusher)
               push_done);
 }
 
-static void mark_replicas(struct pusher *pusher, enum record_kind kind, const char *peer)
+static void mark_relations(struct pusher *pusher, enum record_kind kind, const char *peer)
 {
     struct site *site = pusher->site;
     size_t size = record_type(kind)->size;
@@ -307,8 +307,8 @@ void sync_peer_up(struct site *site, const char *peer)
 
     if (!pusher || site->is_stopping)
         return;
-    mark_replicas(pusher, RECORD_GROUP, peer);
-    mark_replicas(pusher, RECORD_PAIR, peer);
+    mark_relations(pusher, RECORD_GROUP, peer);
+    mark_relations(pusher, RECORD_PAIR, peer);
     if (meta_list(site->meta, RECORD_TOMBSTONE, "peer", peer, &records, &count) == 0) {
         const struct tombstone_record *tombstones = records;
         for (unsigned i = 0; i < count; i++)
@@ -334,51 +334,52 @@ static bool is_ours_with(struct site *site, const char *peer, const struct repli
 }
 
 bool sync_parse(struct site *site, const char *peer, const json_t *tree,
-                struct replica *ret_replica)
+                struct relation *ret_relation)
 {
     const json_t *record = json_object_get(tree, "record");
     const char *kind = tree_text(tree, "kind");
 
-    memset(ret_replica, 0, sizeof(*ret_replica));
-    ret_replica->is_group = strcmp(kind, "group") == 0;
-    if (ret_replica->is_group)
-        return tree_to_record(RECORD_GROUP, record, &ret_replica->group) &&
-               id_is_valid("pg", ret_replica->group.common.id) &&
-               is_ours_with(site, peer, &ret_replica->group.common);
-    const struct pair_record *pair = &ret_replica->pair;
-    return strcmp(kind, "pair") == 0 && tree_to_record(RECORD_PAIR, record, &ret_replica->pair) &&
+    memset(ret_relation, 0, sizeof(*ret_relation));
+    ret_relation->is_group = strcmp(kind, "group") == 0;
+    if (ret_relation->is_group)
+        return tree_to_record(RECORD_GROUP, record, &ret_relation->group) &&
+               id_is_valid("pg", ret_relation->group.common.id) &&
+               is_ours_with(site, peer, &ret_relation->group.common);
+    const struct pair_record *pair = &ret_relation->pair;
+    return strcmp(kind, "pair") == 0 && tree_to_record(RECORD_PAIR, record, &ret_relation->pair) &&
            id_is_valid("pair", pair->common.id) && is_ours_with(site, peer, &pair->common) &&
            id_is_valid("d", pair->production_disk) && id_is_valid("d", pair->backup_disk) &&
            (!pair->group_id[0] || id_is_valid("pg", pair->group_id)) && pair->size_bytes > 0;
 }
 
 /* Ours, or another record, has one of its disks already. */
-static bool is_in_conflict(struct site *site, const struct replica *theirs)
+static bool is_in_conflict(struct site *site, const struct relation *theirs)
 {
     struct pair_record other;
 
     return !theirs->is_group &&
-           replica_find_by_disk(site, replica_disk(site, &theirs->pair), &other) &&
+           relation_find_by_disk(site, relation_disk(site, &theirs->pair), &other) &&
            strcmp(other.common.id, theirs->pair.common.id) != 0;
 }
 
-static enum sync_verdict take(struct site *site, struct replica *theirs, const struct replica *ours)
+static enum sync_verdict take(struct site *site, struct relation *theirs,
+                              const struct relation *ours)
 {
-    struct replica_record *record = replica_own(theirs);
+    struct replica_record *record = relation_own(theirs);
     struct change change;
 
     change_begin(&change, site);
     if (ours) {
-        struct replica own = *ours;
-        record->opened_serial = replica_own(&own)->opened_serial;
-        if (replica_point_s(site, ours) > record->last_point_s)
-            record->last_point_s = replica_point_s(site, ours);
-        strcpy(record->opened_disks, replica_own(&own)->opened_disks);
+        struct relation own = *ours;
+        record->opened_serial = relation_own(&own)->opened_serial;
+        if (relation_point_s(site, ours) > record->last_point_s)
+            record->last_point_s = relation_point_s(site, ours);
+        strcpy(record->opened_disks, relation_own(&own)->opened_disks);
         jobs_cancel(&change, record->id);
     }
     if (record->opened_serial != 0 && record->opened_serial != record->stream_serial)
         jobs_add(&change, "drop", record->id, "");
-    replica_put(&change, theirs);
+    relation_put(&change, theirs);
     if (change_commit(&change) < 0)
         return SYNC_WAIT;
     jobs_wake(site);
@@ -387,7 +388,7 @@ static enum sync_verdict take(struct site *site, struct replica *theirs, const s
 
 enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *tree)
 {
-    struct replica theirs, ours;
+    struct relation theirs, ours;
     struct tombstone_record tombstone;
     struct group_record group;
     const struct replica_record *their_own, *our_own;
@@ -395,13 +396,13 @@ enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *
 
     if (!sync_parse(site, peer, tree, &theirs))
         return SYNC_REFUSED;
-    their_own = replica_own(&theirs);
+    their_own = relation_own(&theirs);
     if (meta_get(site->meta, RECORD_TOMBSTONE, their_own->id, &tombstone) == 0)
         return SYNC_DELETED;
     if (!theirs.is_group && theirs.pair.group_id[0] &&
         meta_get(site->meta, RECORD_GROUP, theirs.pair.group_id, &group) < 0)
         return SYNC_WAIT;
-    result = replica_load(site, their_own->id, &ours);
+    result = relation_load(site, their_own->id, &ours);
     if (result == -ENOENT) {
         if (their_own->status == REPLICA_CREATING)
             return SYNC_UNKNOWN;
@@ -409,7 +410,7 @@ enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *
     }
     if (result < 0)
         return SYNC_WAIT;
-    our_own = replica_own(&ours);
+    our_own = relation_own(&ours);
     if (strcmp(our_own->production_site, their_own->production_site) != 0 ||
         is_in_conflict(site, &theirs))
         return SYNC_REFUSED;
@@ -443,7 +444,7 @@ void sync_serve_delete(struct peer_answer *answer)
     const char *id = tree_text(answer->arguments, "id");
     int64_t term = tree_int(answer->arguments, "term", 0);
     struct tombstone_record tombstone = {.term = term, .is_acked = true};
-    struct replica replica;
+    struct relation relation;
     struct change change;
     json_t *reply;
     int result;
@@ -452,9 +453,9 @@ void sync_serve_delete(struct peer_answer *answer)
         peer_answer_fail(answer, API_INVALID_PARAMETER_FORMAT, "not an id");
         return;
     }
-    result = replica_load(site, id, &replica);
-    if (result == 0 && strcmp(replica_peer(site, &replica), answer->peer) != 0) {
-        peer_answer_fail(answer, API_FORBIDDEN, "%s is no replica of yours", id);
+    result = relation_load(site, id, &relation);
+    if (result == 0 && strcmp(relation_peer(site, &relation), answer->peer) != 0) {
+        peer_answer_fail(answer, API_FORBIDDEN, "%s is no relation of yours", id);
         return;
     }
     change_begin(&change, site);
@@ -463,11 +464,11 @@ void sync_serve_delete(struct peer_answer *answer)
         strcpy(tombstone.peer, answer->peer);
         tombstone.created_s = site_now_s(site);
         change_put(&change, RECORD_TOMBSTONE, &tombstone);
-    } else if (result == 0 && replica_own(&replica)->term <= term &&
+    } else if (result == 0 && relation_own(&relation)->term <= term &&
                !jobs_exist(site, "delete", id)) {
         jobs_cancel(&change, id);
-        replica_own(&replica)->status = REPLICA_DELETING;
-        replica_put(&change, &replica);
+        relation_own(&relation)->status = REPLICA_DELETING;
+        relation_put(&change, &relation);
         jobs_add(&change, "delete", id, "peer");
     }
     if (change_commit(&change) < 0) {
@@ -479,7 +480,7 @@ void sync_serve_delete(struct peer_answer *answer)
     check(reply);
     /* Newer here: our record goes back and meets their tombstone. */
     tree_set_text(reply, "verdict",
-                  result == 0 && replica_own(&replica)->term > term ? "newer" : "gone");
+                  result == 0 && relation_own(&relation)->term > term ? "newer" : "gone");
     if (result == 0)
         sync_mark(site, id);
     peer_answer_ok(answer, reply);

@@ -8,7 +8,7 @@
 #define CONTROL_SYNC_H
 
 #include "control/peer.h"
-#include "control/replica.h"
+#include "control/relation.h"
 
 int sync_init(struct site *site);
 void sync_fini(struct site *site);
@@ -31,7 +31,7 @@ enum sync_verdict {
 
 /* Reads and checks {"kind":"pair","record":{...}}: well-formed, and between us and that peer. */
 bool sync_parse(struct site *site, const char *peer, const json_t *tree,
-                struct replica *ret_replica);
+                struct relation *ret_relation);
 /* Takes over a peer's record ({"kind":"pair","record":{...}}) if it is newer. */
 enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *tree);
 /* {"kind":..., "record":...} of a pair or group here; NULL: there is none. */

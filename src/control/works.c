@@ -20,7 +20,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "control/replica.h"
+#include "control/relation.h"
 #include "control/sync.h"
 
 enum { ATTEMPTS_MAX = 8 };
@@ -37,8 +37,8 @@ static bool is_worth_a_try(const struct job *job, int error)
     return is_passing(error) || (error < 0 && job->record.attempt_count < ATTEMPTS_MAX);
 }
 
-/* Loads the job's replica; without one, or cancelled, the job ends here. */
-static bool job_load(struct job *job, struct replica *ret_replica)
+/* Loads the job's relation; without one, or cancelled, the job ends here. */
+static bool job_load(struct job *job, struct relation *ret_relation)
 {
     struct change change;
 
@@ -46,7 +46,7 @@ static bool job_load(struct job *job, struct replica *ret_replica)
         job_finish(job);
         return false;
     }
-    if (replica_load(job->site, job->record.object, ret_replica) == 0)
+    if (relation_load(job->site, job->record.object, ret_relation) == 0)
         return true;
     change_begin(&change, job->site);
     change_remove(&change, RECORD_JOB, job->record.id);
@@ -55,8 +55,8 @@ static bool job_load(struct job *job, struct replica *ret_replica)
     return false;
 }
 
-/* Commits the replica's new state and the job's end together. */
-static void job_end(struct job *job, const struct replica *replica)
+/* Commits the relation's new state and the job's end together. */
+static void job_end(struct job *job, const struct relation *relation)
 {
     struct site *site = job->site;
     struct change change;
@@ -64,15 +64,15 @@ static void job_end(struct job *job, const struct replica *replica)
 
     strcpy(object, job->record.object);
     change_begin(&change, site);
-    if (replica)
-        replica_put(&change, replica);
+    if (relation)
+        relation_put(&change, relation);
     change_remove(&change, RECORD_JOB, job->record.id);
     if (change_commit(&change) < 0) {
         job_retry(job, change.err.text);
         return;
     }
     job_finish(job);
-    if (replica)
+    if (relation)
         sync_mark(site, object);
 }
 
@@ -98,9 +98,9 @@ static struct job *job_of(struct data_request *request)
 static void start_done(struct data_request *request)
 {
     struct job *job = job_of(request);
-    struct replica replica;
+    struct relation relation;
 
-    if (!job_load(job, &replica))
+    if (!job_load(job, &relation))
         return;
     if (request->error < 0)
         job_retry(job, request->why);
@@ -110,40 +110,40 @@ static void start_done(struct data_request *request)
 
 static void start_run(struct job *job)
 {
-    struct replica replica;
+    struct relation relation;
 
-    if (!job_load(job, &replica))
+    if (!job_load(job, &relation))
         return;
-    if (!replica_state_is_active(replica_own(&replica)->status) || replica_is_member(&replica) ||
-        !replica_is_source(job->site, &replica)) {
+    if (!replica_state_is_active(relation_own(&relation)->status) ||
+        relation_is_member(&relation) || !relation_is_source(job->site, &relation)) {
         job_end(job, NULL); /* overtaken */
         return;
     }
     memset(&job->request, 0, sizeof(job->request));
     job->request.op = DATA_STREAM_START;
     job->request.stream = job->record.object;
-    job->request.one_shot = replica_own(&replica)->status == REPLICA_MANUAL_SYNCING;
+    job->request.one_shot = relation_own(&relation)->status == REPLICA_MANUAL_SYNCING;
     site_submit(job->site, &job->request, start_done);
 }
 
 static void stop_done(struct data_request *request)
 {
     struct job *job = job_of(request);
-    struct replica replica;
+    struct relation relation;
 
-    if (!job_load(job, &replica))
+    if (!job_load(job, &relation))
         return;
     if (is_worth_a_try(job, request->error)) {
         job_retry(job, request->why);
         return;
     }
-    if (replica_own(&replica)->status != REPLICA_STOPPING) {
+    if (relation_own(&relation)->status != REPLICA_STOPPING) {
         job_end(job, NULL);
         return;
     }
-    replica_keep_point(job->site, &replica);
-    replica_move(&replica, request->error == 0 ? REPLICA_STOPPED : REPLICA_STOP_FAILED);
-    job_end(job, &replica);
+    relation_keep_point(job->site, &relation);
+    relation_move(&relation, request->error == 0 ? REPLICA_STOPPED : REPLICA_STOP_FAILED);
+    job_end(job, &relation);
 }
 
 static void stop_run(struct job *job)
@@ -156,23 +156,23 @@ static void stop_run(struct job *job)
 static void failover_done(struct data_request *request)
 {
     struct job *job = job_of(request);
-    struct replica replica;
+    struct relation relation;
 
-    if (!job_load(job, &replica))
+    if (!job_load(job, &relation))
         return;
     if (request->error != -ENODATA && is_worth_a_try(job, request->error)) {
         job_retry(job, request->why);
         return;
     }
-    if (replica_own(&replica)->status != REPLICA_FAILOVERING) {
+    if (relation_own(&relation)->status != REPLICA_FAILOVERING) {
         job_end(job, NULL);
         return;
     }
     if (request->error < 0)
         log_error("control", "failover of %s: %s", job->record.object, request->why);
-    replica_keep_point(job->site, &replica);
-    replica_move(&replica, request->error == 0 ? REPLICA_FAILOVERED : REPLICA_FAILOVER_FAILED);
-    job_end(job, &replica);
+    relation_keep_point(job->site, &relation);
+    relation_move(&relation, request->error == 0 ? REPLICA_FAILOVERED : REPLICA_FAILOVER_FAILED);
+    job_end(job, &relation);
 }
 
 static void failover_run(struct job *job)
@@ -183,25 +183,25 @@ static void failover_run(struct job *job)
 static void reprotect_done(struct data_request *request)
 {
     struct job *job = job_of(request);
-    struct replica replica;
+    struct relation relation;
     bool is_done = request->error == 0 || request->error == -EALREADY;
 
-    if (!job_load(job, &replica))
+    if (!job_load(job, &relation))
         return;
     if (is_passing(request->error)) {
         job_retry(job, request->why);
         return;
     }
-    if (replica_own(&replica)->status != REPLICA_REPROTECTING) {
+    if (relation_own(&relation)->status != REPLICA_REPROTECTING) {
         job_end(job, NULL);
         return;
     }
     if (!is_done)
         log_error("control", "reprotect of %s: %s", job->record.object, request->why);
-    replica_move(&replica, is_done ? REPLICA_STOPPED : REPLICA_REPROTECT_FAILED);
+    relation_move(&relation, is_done ? REPLICA_STOPPED : REPLICA_REPROTECT_FAILED);
     if (is_done && strcmp(job->record.argument, "reverse") == 0)
-        replica_own(&replica)->is_reversed = !replica_own(&replica)->is_reversed;
-    job_end(job, &replica);
+        relation_own(&relation)->is_reversed = !relation_own(&relation)->is_reversed;
+    job_end(job, &relation);
 }
 
 static void reprotect_run(struct job *job)
@@ -218,20 +218,20 @@ static void reprotect_run(struct job *job)
 static void drop_done(struct data_request *request)
 {
     struct job *job = job_of(request);
-    struct replica replica;
+    struct relation relation;
     struct change change;
 
-    if (!job_load(job, &replica))
+    if (!job_load(job, &relation))
         return;
     if (request->error < 0 && request->error != -ENOENT) {
         job_retry(job, request->why);
         return;
     }
-    replica_own(&replica)->opened_serial = 0;
-    replica_own(&replica)->opened_disks[0] = 0;
+    relation_own(&relation)->opened_serial = 0;
+    relation_own(&relation)->opened_disks[0] = 0;
     /* Local alone: no new version, nothing to push. */
     change_begin(&change, job->site);
-    replica_put(&change, &replica);
+    relation_put(&change, &relation);
     change_remove(&change, RECORD_JOB, job->record.id);
     if (change_commit(&change) < 0)
         job_retry(job, change.err.text);
@@ -244,29 +244,29 @@ static void drop_run(struct job *job)
     submit(job, DATA_STREAM_REMOVE, drop_done);
 }
 
-static void delete_end(struct job *job, struct replica *replica)
+static void delete_end(struct job *job, struct relation *relation)
 {
     struct site *site = job->site;
-    struct tombstone_record tombstone = {.term = replica_own(replica)->term,
+    struct tombstone_record tombstone = {.term = relation_own(relation)->term,
                                          .is_acked = strcmp(job->record.argument, "peer") == 0,
                                          .created_s = site_now_s(site)};
     struct change change;
 
     strcpy(tombstone.id, job->record.object);
-    strcpy(tombstone.peer, replica_peer(site, replica));
+    strcpy(tombstone.peer, relation_peer(site, relation));
     change_begin(&change, site);
-    if (replica->is_group) {
+    if (relation->is_group) {
         /* A member that the peer did not tell us of yet must not hold it. */
         struct pair_record *pairs = NULL;
         unsigned count = 0;
-        replica_members(site, replica, &pairs, &count);
+        relation_members(site, relation, &pairs, &count);
         for (unsigned i = 0; i < count; i++) {
             pairs[i].group_id[0] = 0;
             change_put(&change, RECORD_PAIR, &pairs[i]);
         }
         free(pairs);
     }
-    change_remove(&change, replica->is_group ? RECORD_GROUP : RECORD_PAIR, job->record.object);
+    change_remove(&change, relation->is_group ? RECORD_GROUP : RECORD_PAIR, job->record.object);
     change_put(&change, RECORD_TOMBSTONE, &tombstone);
     change_remove(&change, RECORD_JOB, job->record.id);
     if (change_commit(&change) < 0) {
@@ -280,24 +280,24 @@ static void delete_end(struct job *job, struct replica *replica)
 static void delete_done(struct data_request *request)
 {
     struct job *job = job_of(request);
-    struct replica replica;
+    struct relation relation;
 
-    if (!job_load(job, &replica))
+    if (!job_load(job, &relation))
         return;
     if (request->error < 0 && request->error != -ENOENT)
         job_retry(job, request->why);
     else
-        delete_end(job, &replica);
+        delete_end(job, &relation);
 }
 
 static void delete_run(struct job *job)
 {
-    struct replica replica;
+    struct relation relation;
 
-    if (!job_load(job, &replica))
+    if (!job_load(job, &relation))
         return;
-    if (replica_own(&replica)->opened_serial == 0)
-        delete_end(job, &replica);
+    if (relation_own(&relation)->opened_serial == 0)
+        delete_end(job, &relation);
     else
         submit(job, DATA_STREAM_REMOVE, delete_done);
 }
@@ -318,17 +318,17 @@ const struct job_kind *works_kinds(unsigned *ret_count)
 static void end_one_shot(struct site *site, const char *id)
 {
     const struct data_stream_status *stream = site_stream(site, id);
-    struct replica replica;
+    struct relation relation;
     struct change change;
 
     if (!stream || stream->is_started || stream->role != DATA_ROLE_SOURCE ||
-        jobs_exist(site, "start", id) || replica_load(site, id, &replica) < 0 ||
-        replica_is_member(&replica))
+        jobs_exist(site, "start", id) || relation_load(site, id, &relation) < 0 ||
+        relation_is_member(&relation))
         return;
-    replica_keep_point(site, &replica);
-    replica_move(&replica, REPLICA_STOPPED);
+    relation_keep_point(site, &relation);
+    relation_move(&relation, REPLICA_STOPPED);
     change_begin(&change, site);
-    replica_put(&change, &replica);
+    relation_put(&change, &relation);
     if (change_commit(&change) == 0)
         sync_mark(site, id);
 }

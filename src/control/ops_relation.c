@@ -30,14 +30,14 @@ struct asking {
     char peer[RECORD_WORD_SIZE];
 };
 
-static void ask(struct call *call, const struct replica *replica, const char *name,
+static void ask(struct call *call, const struct relation *relation, const char *name,
                 json_t *arguments, void (*done_cb)(struct peer_call *))
 {
     struct asking *asking = calloc(1, sizeof(*asking));
 
     check(asking);
     asking->call = call;
-    strcpy(asking->peer, replica_peer(call->site, replica));
+    strcpy(asking->peer, relation_peer(call->site, relation));
     peer_call(call->site, &asking->peer_call, asking->peer, name, arguments, done_cb);
 }
 
@@ -45,20 +45,20 @@ static void ask(struct call *call, const struct replica *replica, const char *na
 
 static void start_accept(struct call *call)
 {
-    struct replica replica;
+    struct relation relation;
     struct replica_record *own;
     enum replica_state to;
 
-    if (judge_replica(call, &replica) != STATE_ALLOW)
+    if (judge_relation(call, &relation) != STATE_ALLOW)
         return;
-    own = replica_own(&replica);
+    own = relation_own(&relation);
     if (call_bool(call, "OneShot")) {
         to = REPLICA_MANUAL_SYNCING;
         own->one_shot_s = site_now_s(call->site);
     } else {
-        to = replica.is_group ? REPLICA_SYNCING : REPLICA_INITIAL_SYNCING;
+        to = relation.is_group ? REPLICA_SYNCING : REPLICA_INITIAL_SYNCING;
     }
-    judge_accept(call, &replica, to, "start", "");
+    judge_accept(call, &relation, to, "start", "");
 }
 
 static void start_opened(void *arg, int error, const char *why)
@@ -78,15 +78,15 @@ static void start_asked(struct peer_call *peer_call)
     struct asking *asking = container_of(peer_call, struct asking, peer_call);
     struct call *call = asking->call;
     const char *id = call_text(call, call->operation->object);
-    struct replica replica;
+    struct relation relation;
 
     if (peer_call->error == 0 && peer_call->status != 200) {
         judge_fail_as_peer(call, asking->peer, peer_call->code, peer_call->message);
-    } else if (judge_replica(call, &replica) != STATE_ALLOW) {
+    } else if (judge_relation(call, &relation) != STATE_ALLOW) {
         /* answered */
     } else if (peer_call->error < 0 &&
-               (replica_own(&replica)->opened_serial == 0 ||
-                replica_own(&replica)->opened_serial != replica_own(&replica)->stream_serial)) {
+               (relation_own(&relation)->opened_serial == 0 ||
+                relation_own(&relation)->opened_serial != relation_own(&relation)->stream_serial)) {
         call_fail(call, API_REQUEST_TIMEOUT,
                   "Site %s, needed for the first start, is not "
                   "reachable: %s.",
@@ -97,17 +97,17 @@ static void start_asked(struct peer_call *peer_call)
     free(asking);
 }
 
-static json_t *prepare_tree(struct site *site, const struct replica *replica)
+static json_t *prepare_tree(struct site *site, const struct relation *relation)
 {
-    const struct replica_record *record = replica_ruler(replica);
+    const struct replica_record *record = relation_ruler(relation);
     json_t *tree = json_object(), *records = json_array();
     struct pair_record *pairs = NULL;
     unsigned count = 0;
 
     check(tree && records);
-    if (replica->is_group)
+    if (relation->is_group)
         check(json_array_append_new(records, sync_record_tree(site, record->id)) == 0);
-    replica_members(site, replica, &pairs, &count);
+    relation_members(site, relation, &pairs, &count);
     for (unsigned i = 0; i < count; i++)
         check(json_array_append_new(records, sync_record_tree(site, pairs[i].common.id)) == 0);
     free(pairs);
@@ -117,46 +117,46 @@ static json_t *prepare_tree(struct site *site, const struct replica *replica)
     return tree;
 }
 
-void ops_replica_start(struct call *call)
+void ops_relation_start(struct call *call)
 {
-    struct replica replica;
+    struct relation relation;
     const struct replica_record *own;
 
-    if (judge_replica(call, &replica) != STATE_ALLOW)
+    if (judge_relation(call, &relation) != STATE_ALLOW)
         return;
-    own = replica_own(&replica);
+    own = relation_own(&relation);
     if (call_bool(call, "OneShot") && own->one_shot_s > 0 &&
         (site_now_s(call->site) - own->one_shot_s) * 2 <= own->rpo_s) {
         call_fail(call, API_MANUAL_SYNC_LIMIT, NULL);
         return;
     }
-    ask(call, &replica, "stream.prepare", prepare_tree(call->site, &replica), start_asked);
+    ask(call, &relation, "stream.prepare", prepare_tree(call->site, &relation), start_asked);
 }
 
 /* --- stop, failover, delete ------------------------------------------------------------------ */
 
-void ops_replica_stop(struct call *call)
+void ops_relation_stop(struct call *call)
 {
-    struct replica replica;
+    struct relation relation;
 
-    if (judge_replica(call, &replica) == STATE_ALLOW)
-        judge_accept(call, &replica, REPLICA_STOPPING, "stop", "");
+    if (judge_relation(call, &relation) == STATE_ALLOW)
+        judge_accept(call, &relation, REPLICA_STOPPING, "stop", "");
 }
 
 /* Members' records count up with the group's, so that no older membership wins over it. */
-static int raise_members(struct call *call, const struct replica *replica, int64_t term)
+static int raise_members(struct call *call, const struct relation *relation, int64_t term)
 {
     struct pair_record *pairs = NULL;
     unsigned count = 0;
     struct change change;
 
-    if (!replica->is_group)
+    if (!relation->is_group)
         return 0;
-    replica_members(call->site, replica, &pairs, &count);
+    relation_members(call->site, relation, &pairs, &count);
     change_begin(&change, call->site);
     for (unsigned i = 0; i < count; i++) {
         pairs[i].common.term = term > pairs[i].common.term ? term : pairs[i].common.term;
-        replica_touch(&pairs[i].common);
+        relation_touch(&pairs[i].common);
         change_put(&change, RECORD_PAIR, &pairs[i]);
     }
     if (change_commit(&change) == 0)
@@ -166,42 +166,42 @@ static int raise_members(struct call *call, const struct replica *replica, int64
     return change.result;
 }
 
-void ops_replica_failover(struct call *call)
+void ops_relation_failover(struct call *call)
 {
-    struct replica replica;
+    struct relation relation;
 
-    if (judge_replica(call, &replica) != STATE_ALLOW)
+    if (judge_relation(call, &relation) != STATE_ALLOW)
         return;
-    if (!replica_has_point(call->site, &replica)) {
+    if (!relation_has_point(call->site, &relation)) {
         call_fail(call, API_INVALID_STATUS, "%s has no recovery point yet.",
-                  replica_own(&replica)->id);
+                  relation_own(&relation)->id);
         return;
     }
-    replica_own(&replica)->term++;
-    if (raise_members(call, &replica, replica_own(&replica)->term) < 0) {
+    relation_own(&relation)->term++;
+    if (raise_members(call, &relation, relation_own(&relation)->term) < 0) {
         call_fail_internal(call, "metadata");
         return;
     }
-    judge_accept(call, &replica, REPLICA_FAILOVERING, "failover", "");
+    judge_accept(call, &relation, REPLICA_FAILOVERING, "failover", "");
 }
 
-void ops_replica_delete(struct call *call)
+void ops_relation_delete(struct call *call)
 {
-    struct replica replica;
+    struct relation relation;
     struct pair_record *pairs = NULL;
     unsigned count = 0;
 
-    if (judge_replica(call, &replica) != STATE_ALLOW)
+    if (judge_relation(call, &relation) != STATE_ALLOW)
         return;
-    if (replica.is_group) {
-        replica_members(call->site, &replica, &pairs, &count);
+    if (relation.is_group) {
+        relation_members(call->site, &relation, &pairs, &count);
         free(pairs);
         if (count > 0) {
             call_fail(call, API_GROUP_HAS_PAIR, NULL);
             return;
         }
     }
-    judge_accept(call, &replica, REPLICA_DELETING, "delete", "");
+    judge_accept(call, &relation, REPLICA_DELETING, "delete", "");
 }
 
 /* --- reprotect ------------------------------------------------------------------------------- */
@@ -210,36 +210,36 @@ static void reprotect_asked(struct peer_call *peer_call)
 {
     struct asking *asking = container_of(peer_call, struct asking, peer_call);
     struct call *call = asking->call;
-    struct replica replica;
+    struct relation relation;
 
     if (peer_call->error < 0)
         call_fail(call, API_REQUEST_TIMEOUT, "Site %s is not reachable: %s.", asking->peer,
                   peer_call->why);
     else if (peer_call->status != 200)
         judge_fail_as_peer(call, asking->peer, peer_call->code, peer_call->message);
-    else if (judge_replica(call, &replica) == STATE_ALLOW)
-        judge_accept(call, &replica, REPLICA_REPROTECTING, "reprotect",
+    else if (judge_relation(call, &relation) == STATE_ALLOW)
+        judge_accept(call, &relation, REPLICA_REPROTECTING, "reprotect",
                      call_bool(call, "ReverseReplicate") ? "reverse" : "cancel");
     free(asking);
 }
 
-void ops_replica_reprotect(struct call *call)
+void ops_relation_reprotect(struct call *call)
 {
-    struct replica replica;
+    struct relation relation;
     struct attachment_record attachment;
     json_t *arguments;
 
-    if (judge_replica(call, &replica) != STATE_ALLOW)
+    if (judge_relation(call, &relation) != STATE_ALLOW)
         return;
     /* Cancelling the failover makes our disks the target again. */
     if (!call_bool(call, "ReverseReplicate") &&
-        replica_find_attached(call->site, &replica, &attachment)) {
+        relation_find_attached(call->site, &relation, &attachment)) {
         call_fail(call, API_DENIED, "Disk %s is attached to %s at site %s.", attachment.disk_id,
                   attachment.instance_id, call->site->name);
         return;
     }
     arguments = json_object();
     check(arguments);
-    tree_set_text(arguments, "id", replica_own(&replica)->id);
-    ask(call, &replica, "reprotect.check", arguments, reprotect_asked);
+    tree_set_text(arguments, "id", relation_own(&relation)->id);
+    ask(call, &relation, "reprotect.check", arguments, reprotect_asked);
 }

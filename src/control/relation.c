@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: pairs and groups take the same operations; this is what those need to know of either.
+ *
+ * Invariants
+ *  1. A member's own status is not read while it is a member.
+ *  2. `version` rises with every change, `term` with every failover; both only at the site that
+ *     makes the change.
+ */
+#include "control/relation.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+int relation_load(struct site *site, const char *id, struct relation *ret_relation)
+{
+    int result;
+
+    memset(ret_relation, 0, sizeof(*ret_relation));
+    if (strncmp(id, "pg-", 3) == 0) {
+        ret_relation->is_group = true;
+        return meta_get(site->meta, RECORD_GROUP, id, &ret_relation->group);
+    }
+    result = meta_get(site->meta, RECORD_PAIR, id, &ret_relation->pair);
+    if (result == 0 && ret_relation->pair.group_id[0])
+        result =
+            meta_get(site->meta, RECORD_GROUP, ret_relation->pair.group_id, &ret_relation->group);
+    return result;
+}
+
+bool relation_is_member(const struct relation *relation)
+{
+    return !relation->is_group && relation->pair.group_id[0];
+}
+
+struct replica_record *relation_own(struct relation *relation)
+{
+    return relation->is_group ? &relation->group.common : &relation->pair.common;
+}
+
+const struct replica_record *relation_ruler(const struct relation *relation)
+{
+    if (relation->is_group || relation->pair.group_id[0])
+        return &relation->group.common;
+    return &relation->pair.common;
+}
+
+bool relation_is_production(const struct site *site, const struct relation *relation)
+{
+    return strcmp(relation_ruler(relation)->production_site, site->name) == 0;
+}
+
+bool relation_is_source(const struct site *site, const struct relation *relation)
+{
+    return relation_is_production(site, relation) != relation_ruler(relation)->is_reversed;
+}
+
+const char *relation_peer(const struct site *site, const struct relation *relation)
+{
+    const struct replica_record *record = relation_ruler(relation);
+
+    return relation_is_production(site, relation) ? record->backup_site : record->production_site;
+}
+
+const char *relation_disk(const struct site *site, const struct pair_record *pair)
+{
+    return strcmp(pair->common.production_site, site->name) == 0 ? pair->production_disk
+                                                                 : pair->backup_disk;
+}
+
+bool relation_has_point(const struct site *site, const struct relation *relation)
+{
+    const struct data_stream_status *stream = site_stream(site, relation_ruler(relation)->id);
+
+    return stream && stream->has_point;
+}
+
+/* The source's heartbeat says that nothing newer is missing: then the point is as young. */
+static uint64_t newest_ns(const struct data_stream_status *stream)
+{
+    return stream->current_wall_ns > stream->point_wall_ns ? stream->current_wall_ns
+                                                           : stream->point_wall_ns;
+}
+
+int64_t relation_point_s(const struct site *site, const struct relation *relation)
+{
+    const struct replica_record *record = relation_ruler(relation);
+    const struct data_stream_status *stream = site_stream(site, record->id);
+
+    if (stream && stream->has_point && newest_ns(stream) > 0)
+        return (int64_t)(newest_ns(stream) / 1000000000);
+    return record->last_point_s;
+}
+
+enum replica_state relation_shown(struct site *site, const struct relation *relation)
+{
+    const struct replica_record *record = relation_ruler(relation);
+    const struct data_stream_status *stream = site_stream(site, record->id);
+    struct replica_facts facts = {.is_group = record == &relation->group.common,
+                                  .rpo_ns = (uint64_t)record->rpo_s * 1000000000};
+
+    if (stream && stream->has_point) {
+        uint64_t now_ns = loop_wall_ns(site->loop);
+        uint64_t point_ns = newest_ns(stream);
+
+        facts.has_point = true;
+        facts.point_age_ns = now_ns > point_ns ? now_ns - point_ns : 0;
+    }
+    return replica_state_shown(record->status, &facts);
+}
+
+static int compare_pairs(const void *a, const void *b)
+{
+    const struct pair_record *left = a, *right = b;
+
+    return strcmp(left->common.id, right->common.id);
+}
+
+int relation_members(struct site *site, const struct relation *relation,
+                     struct pair_record **ret_pairs, unsigned *ret_count)
+{
+    void *pairs = NULL;
+    int result;
+
+    check(!relation_is_member(relation));
+    if (!relation->is_group) {
+        pairs = malloc(sizeof(struct pair_record));
+        if (!pairs)
+            return -ENOMEM;
+        memcpy(pairs, &relation->pair, sizeof(struct pair_record));
+        *ret_pairs = pairs;
+        *ret_count = 1;
+        return 0;
+    }
+    result = meta_list(site->meta, RECORD_PAIR, "group_id", relation->group.common.id, &pairs,
+                       ret_count);
+    if (result < 0)
+        return result;
+    if (*ret_count > 1)
+        qsort(pairs, *ret_count, sizeof(struct pair_record), compare_pairs);
+    *ret_pairs = pairs;
+    return 0;
+}
+
+bool relation_find_attached(struct site *site, const struct relation *relation,
+                            struct attachment_record *ret_attachment)
+{
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
+    bool found = false;
+
+    if (relation_members(site, relation, &pairs, &count) < 0)
+        return false;
+    for (unsigned i = 0; !found && i < count; i++)
+        found = meta_get(site->meta, RECORD_ATTACHMENT, relation_disk(site, &pairs[i]),
+                         ret_attachment) == 0;
+    free(pairs);
+    return found;
+}
+
+bool relation_find_by_disk(struct site *site, const char *disk, struct pair_record *ret_pair)
+{
+    static const char *const columns[] = {"production_disk", "backup_disk"};
+
+    for (unsigned i = 0; i < ARRAY_COUNT(columns); i++) {
+        void *pairs = NULL;
+        unsigned count = 0;
+        bool found;
+
+        if (meta_list(site->meta, RECORD_PAIR, columns[i], disk, &pairs, &count) < 0)
+            continue;
+        found = count > 0 && strcmp(relation_disk(site, pairs), disk) == 0;
+        if (found)
+            memcpy(ret_pair, pairs, sizeof(*ret_pair));
+        free(pairs);
+        if (found)
+            return true;
+    }
+    return false;
+}
+
+void relation_touch(struct replica_record *record)
+{
+    check(record->version < INT64_MAX);
+    record->version++;
+}
+
+void relation_move(struct relation *relation, enum replica_state to)
+{
+    struct replica_record *record = relation_own(relation);
+
+    check(!relation_is_member(relation));
+    check(record->status == to || replica_state_may_move(record->status, to));
+    record->status = to;
+    record->status_message[0] = 0;
+    relation_touch(record);
+}
+
+void relation_keep_point(const struct site *site, struct relation *relation)
+{
+    relation_own(relation)->last_point_s = relation_point_s(site, relation);
+}
+
+void relation_put(struct change *change, const struct relation *relation)
+{
+    if (relation->is_group)
+        change_put(change, RECORD_GROUP, &relation->group);
+    else
+        change_put(change, RECORD_PAIR, &relation->pair);
+}
