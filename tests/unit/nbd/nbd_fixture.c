@@ -41,7 +41,6 @@ struct fixture_export {
     atomic_uint held_count;
     struct list held, ready;
     struct loop_task finish;
-    struct store_op *extents_op;
 };
 
 struct call {
