@@ -420,7 +420,8 @@ static void peer_call_reply(struct fake_site *site, struct data_request *reply)
         check(request->reply);
         memcpy(request->reply, reply->bytes, reply->length);
         request->reply_length = reply->length;
-        request->done_cb(request);
+        if (request->done_cb)
+            request->done_cb(request);
     }
     reply->error = 0;
     reply->done_cb(reply);

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A peer that says anything at all: malformed calls, records that are none of its business. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "control/sync.h"
+#include "control/tree.h"
+#include "drive.h"
+
+/* Gives lyon a call as if paris had made it, and returns lyon's reply. */
+static json_t *call_lyon(struct fake_world *world, const char *from, const void *bytes,
+                         size_t length)
+{
+    struct fake_site *lyon = &world->sites[LYON], *paris = &world->sites[PARIS];
+    struct data_request request = {0};
+    struct data_event event = {.kind = DATA_EVENT_CALL, .bytes = bytes, .length = length};
+    json_t *reply;
+
+    snprintf(event.name, sizeof(event.name), "%s", from);
+    fake_run(world, 0);
+    request.done_cb = NULL;
+    /* The pretended wing finds the question by its number. */
+    event.call = ++world->call_number;
+    paris->calls[15].request = &request;
+    paris->calls[15].number = event.call;
+    control_event(lyon->control, &event);
+    fake_run(world, 0);
+    assert_null(paris->calls[15].request); /* answered */
+    reply = json_loadb(request.reply, request.reply_length, 0, NULL);
+    free(request.reply);
+    assert_int_equal(tree_int(reply, "v", 0), 1);
+    return reply;
+}
+
+static void expect_status(struct fake_world *world, const char *text, int64_t status)
+{
+    json_t *reply = call_lyon(world, "paris", text, strlen(text));
+
+    if (tree_int(reply, "status", 0) != status)
+        fail_msg("%s: %s", text, json_dumps(reply, 0));
+    json_decref(reply);
+}
+
+static void test_malformed_calls(void **state)
+{
+    static const char *const texts[] = {
+        "",
+        "{",
+        "[]",
+        "null",
+        "\"x\"",
+        "{\"v\":1}",
+        "{\"v\":2,\"call\":\"record.put\",\"args\":{}}",
+        "{\"v\":\"1\",\"call\":\"record.put\",\"args\":{}}",
+        "{\"v\":1,\"call\":7,\"args\":{}}",
+        "{\"v\":1,\"call\":\"record.put\",\"args\":[]}",
+        "{\"v\":1,\"call\":\"record.put\",\"call\":\"record.put\",\"args\":{}}",
+        "{\"v\":1,\"call\":\"nonsense\",\"args\":{}}",
+    };
+
+    for (unsigned i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+        expect_status(*state, texts[i], 404);
+    expect_status(*state, "{\"v\":1,\"call\":\"forward\",\"args\":{}}", 400);
+    expect_status(*state,
+                  "{\"v\":1,\"call\":\"forward\",\"args\":{\"hops\":1,\"parameters\":{\"a\":1}}}",
+                  400);
+    expect_status(*state, "{\"v\":1,\"call\":\"forward\",\"args\":{\"hops\":9,\"parameters\":{}}}",
+                  400);
+    expect_status(*state, "{\"v\":1,\"call\":\"pair.prepare\",\"args\":{}}", 400);
+    expect_status(*state, "{\"v\":1,\"call\":\"stream.prepare\",\"args\":{}}", 404);
+    expect_status(*state, "{\"v\":1,\"call\":\"stream.prepare\",\"args\":{\"records\":[7]}}", 403);
+    expect_status(*state, "{\"v\":1,\"call\":\"reprotect.check\",\"args\":{\"id\":\"pg-1\"}}", 404);
+    expect_status(*state, "{\"v\":1,\"call\":\"record.delete\",\"args\":{\"id\":\"../x\"}}", 400);
+}
+
+static void test_every_truncation_is_answered(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    json_t *tree = json_object();
+    char *text;
+
+    drive_pair(world, &pair);
+    tree_set_int(tree, "v", 1);
+    tree_set_text(tree, "call", "record.put");
+    tree_set(tree, "args", sync_record_tree(control_site(world->sites[PARIS].control), pair.id));
+    text = json_dumps(tree, JSON_COMPACT);
+    for (size_t length = 0; length < strlen(text); length += 7) {
+        char *exact = malloc(length ? length : 1);
+        memcpy(exact, text, length);
+        json_t *reply = call_lyon(world, "paris", exact, length);
+        assert_int_equal(tree_int(reply, "status", 0), 404);
+        json_decref(reply);
+        free(exact);
+    }
+    free(text);
+    json_decref(tree);
+}
+
+/* Pushes paris's record of `id` with one member replaced; returns the verdict. */
+static void push_changed(struct fake_world *world, const char *from, const char *id,
+                         const char *member, json_t *value, const char *verdict)
+{
+    json_t *tree = json_object();
+    json_t *arguments = sync_record_tree(control_site(world->sites[PARIS].control), id);
+    json_t *record = json_object_get(arguments, "record"), *reply;
+    char *text;
+
+    if (value)
+        json_object_set_new(record, member, value);
+    else
+        json_object_del(record, member);
+    tree_set_int(tree, "v", 1);
+    tree_set_text(tree, "call", "record.put");
+    tree_set(tree, "args", arguments);
+    text = json_dumps(tree, JSON_COMPACT);
+    reply = call_lyon(world, from, text, strlen(text));
+    if (strcmp(tree_text(json_object_get(reply, "reply"), "verdict"), verdict) != 0)
+        fail_msg("%s from %s: wanted %s, got %s", member, from, verdict, json_dumps(reply, 0));
+    free(text);
+    json_decref(reply);
+    json_decref(tree);
+}
+
+static void test_records_that_are_refused(void **state)
+{
+    struct fake_world *world = *state;
+    const struct record_type *type = record_type(RECORD_PAIR);
+    struct drive_pair pair, other;
+    char big[RECORD_TEXT_SIZE + 10];
+
+    drive_pair(world, &pair);
+    drive_pair(world, &other);
+    push_changed(world, "paris", pair.id, "x", json_integer(1), "same");
+    for (unsigned i = 0; i < type->field_count; i++) {
+        if (type->fields[i].is_local)
+            continue;
+        push_changed(world, "paris", pair.id, type->fields[i].name, NULL, "refused");
+        push_changed(world, "paris", pair.id, type->fields[i].name, json_array(), "refused");
+    }
+    memset(big, 'x', sizeof(big));
+    big[sizeof(big) - 1] = 0;
+    push_changed(world, "paris", pair.id, "description", json_string(big), "refused");
+    push_changed(world, "paris", pair.id, "status", json_string("perfect"), "refused");
+    push_changed(world, "paris", pair.id, "version", json_integer(-1), "refused");
+    push_changed(world, "paris", pair.id, "rpo_s", json_integer(0), "refused");
+    push_changed(world, "paris", pair.id, "id", json_string("../../etc"), "refused");
+    push_changed(world, "paris", pair.id, "backup_disk", json_string("d-/../x"), "refused");
+    push_changed(world, "paris", pair.id, "production_site", json_string("rome"), "refused");
+    push_changed(world, "paris", pair.id, "backup_disk", json_string(other.lyon_disk), "refused");
+    push_changed(world, "paris", pair.id, "version", json_integer(1), "older");
+    push_changed(world, "paris", pair.id, "group_id", json_string("pg-unknown"), "wait");
+    drive_status(world, pair.id, "created");
+}
+
+static void test_local_fields_do_not_travel(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    struct pair_record record;
+
+    drive_pair(world, &pair);
+    push_changed(world, "paris", pair.id, "version", json_integer(99), "taken");
+    assert_int_equal(meta_get(world->sites[LYON].meta, RECORD_PAIR, pair.id, &record), 0);
+    assert_int_equal(record.common.opened_serial, 0);
+    json_t *tree = tree_from_record(RECORD_PAIR, &record);
+    assert_null(json_object_get(tree, "opened_serial"));
+    json_decref(tree);
+}
+
+#define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(test_malformed_calls),
+        STORY(test_every_truncation_is_answered),
+        STORY(test_records_that_are_refused),
+        STORY(test_local_fields_do_not_travel),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
