@@ -182,7 +182,10 @@ static int load(struct state_file *file, const char *path, struct err *err)
         return err_set(err, error, "%s: slot %u cannot be used: %s", path, best, err_name(error));
     file->slot_durable = best;
     file->sequence = sequence[best];
-    error = write_both_now(file);
+    /* A life that was killed may have left the best slot unsynced: first it, then its twin. */
+    error = io_file_sync_now(file->loop, file->file);
+    if (error == 0)
+        error = write_both_now(file);
     return error == 0 ? 0 : err_set(err, error, "%s: cannot write: %s", path, err_name(error));
 }
 

@@ -236,6 +236,13 @@ int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t
         error = load_header(file, err);
     if (error == 0)
         error = load_pages(file, err);
+    if (error == 0) {
+        /* An earlier life may have been killed before its sync: what we read counts as durable from
+         * here on, and the other slot will be written next. */
+        error = io_file_sync_now(loop, file->file);
+        if (error < 0)
+            err_set(err, error, "sync %s: %s", path, err_name(error));
+    }
     if (error < 0)
         bitfile_close(file);
     else

@@ -11,7 +11,7 @@
 #include "sim_alloc.h"
 #include "sim_run.h"
 
-enum { SETTLE_SECONDS = 600, STEP_MS = 50 };
+enum { SETTLE_SECONDS = 600, STEP_MS = 50, STEADY_STEPS = 20 };
 
 static void step(struct sim_run *run)
 {
@@ -208,11 +208,13 @@ static void look_last(struct sim_run *run)
 bool run_settle(struct sim_run *run)
 {
     uint64_t deadline_ns;
+    unsigned steady = 0;
     char state[600];
 
     make_calm(run);
     deadline_ns = sim_now_ns(run->world) + SETTLE_SECONDS * SIM_SECOND;
-    while (!run->has_failed && !nudge(run)) {
+    while (!run->has_failed && steady < STEADY_STEPS) {
+        steady = nudge(run) ? steady + 1 : 0;
         step(run);
         if (sim_now_ns(run->world) > deadline_ns) {
             say_state(run, state, sizeof(state));
