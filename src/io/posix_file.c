@@ -14,14 +14,20 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
+
+enum { PREDECESSOR_TRIES = 100, PREDECESSOR_PAUSE_NS = 20000000 };
 
 static int open_flags(const char *path, unsigned flags)
 {
@@ -72,9 +78,46 @@ static int look(struct io_file *file, const char *path, struct err *err)
     return 0;
 }
 
+/* Is the lock held by a process that has ended? Its ring may hold the file for some milliseconds
+ * more (proc_locks(5): "1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF"). */
+static bool is_holder_gone(const struct io_file *file)
+{
+    struct stat facts;
+    char line[256], inode[32];
+    bool is_alive = false; /* no line at all: it went in this moment */
+    int holder;
+    FILE *locks = fopen("/proc/locks", "re");
+
+    if (locks == NULL || fstat(file->fd, &facts) < 0) {
+        if (locks)
+            fclose(locks);
+        return false;
+    }
+    snprintf(inode, sizeof(inode), ":%llu 0 EOF", (unsigned long long)facts.st_ino);
+    while (fgets(line, sizeof(line), locks) != NULL) {
+        if (strstr(line, "FLOCK") == NULL || strstr(line, inode) == NULL)
+            continue;
+        if (sscanf(line, "%*[^W]WRITE %d", &holder) != 1 || holder <= 0 || kill(holder, 0) == 0 ||
+            errno != ESRCH)
+            is_alive = true;
+    }
+    fclose(locks);
+    return !is_alive;
+}
+
 static int lock_file(struct io_file *file, const char *path, struct err *err)
 {
-    if (flock(file->fd, LOCK_EX | LOCK_NB) == 0)
+    int failed = flock(file->fd, LOCK_EX | LOCK_NB);
+
+    for (unsigned tries = 0; failed && errno == EWOULDBLOCK && tries < PREDECESSOR_TRIES; tries++) {
+        if (!is_holder_gone(file)) {
+            errno = EWOULDBLOCK;
+            break;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = PREDECESSOR_PAUSE_NS}, NULL);
+        failed = flock(file->fd, LOCK_EX | LOCK_NB);
+    }
+    if (!failed)
         return 0;
     if (errno == EWOULDBLOCK)
         return err_set(err, -EBUSY, "%s is in use by another holder of its lock", path);

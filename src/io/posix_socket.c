@@ -18,11 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/check.h"
 
 enum { BACKLOG = 1024, SYN_COUNT = 2, UNIX_SEND_BYTES = 1 << 20 };
+enum { PREDECESSOR_TRIES = 100, PREDECESSOR_PAUSE_NS = 20000000 };
 
 static int parse_port(const char *text, in_port_t *ret_port)
 {
@@ -232,6 +234,11 @@ int posix_socket_listen(struct loop *loop, const char *text, int fd_flags,
     if (fd < 0)
         return err_set(err, -errno, "listen on %s: %s", text, err_name(errno));
     result = bind_and_listen(fd, &address);
+    /* The ring of a killed predecessor may hold its listener for some milliseconds more. */
+    for (unsigned tries = 0; result == -EADDRINUSE && tries < PREDECESSOR_TRIES; tries++) {
+        nanosleep(&(struct timespec){.tv_nsec = PREDECESSOR_PAUSE_NS}, NULL);
+        result = bind_and_listen(fd, &address);
+    }
     if (result < 0) {
         close(fd);
         return err_set(err, result, "listen on %s: %s", text, err_name(result));

@@ -82,7 +82,7 @@ class CliTest(LabCase):
         self.assertEqual(self.paris.verso_fails("disk", "create")[0], 2)
         self.assertEqual(self.paris.verso_fails("frobnicate")[0], 2)
         self.assertEqual(self.paris.verso_fails("disk", "list", "--socket", "/nowhere.sock")[0], 8)
-        group = self.paris.verso("group", "create", "--peer", "lyon", "--name", "g")
+        group = self.paris.verso("group", "create", "--peer", "lyon", "--name", "grp")
         self.assertRegex(group, r"^pg-[0-9A-Za-z]+$")
         self.assertEqual(self.paris.verso_fails("group", "start", group)[0], 4)
         self.assertEqual(self.paris.verso_fails("wait", group, "--for", "normal", "--timeout", "0.2")[0], 6)
@@ -116,8 +116,9 @@ class CliTest(LabCase):
     def test_bad_input(self):
         place = {"RegionId": self.paris.region, "ZoneId": self.paris.zone}
         self.refused(self.paris, "NoSuchAction", 2, "InvalidApi.NotFound")
-        self.refused(self.paris, "CreateDisk", 2, "MissingZoneId", RegionId=self.paris.region, Size=1)
-        a, b = self.paris.disk("a", 4 * MIB), self.lyon.disk("b", 8 * MIB)
+        self.refused(self.paris, "CreateDisk", 2, "MissingRegionId", ZoneId=self.paris.zone, Size=1)
+        self.refused(self.paris, "CreateDisk", 2, "MissingParameter", "ZoneId", RegionId=self.paris.region, Size=1)
+        a, b = self.paris.disk("one", 4 * MIB), self.lyon.disk("two", 8 * MIB)
         pair = {"RegionId": self.paris.region, "SourceZoneId": self.paris.zone, "DestinationRegionId": self.lyon.region,
                 "DestinationZoneId": self.lyon.zone, "DiskId": a, "DestinationDiskId": b}
         self.refused(self.paris, "CreateDiskReplicaPair", 4, "OperationDenied", **pair)  # sizes differ

@@ -116,8 +116,8 @@ class KeyTest(LabCase):
         wait_until(lambda: self.lyon.api_call("DescribeVersoStatus")["Peers"][0]["Why"], "lyon tells why")
         for site in (self.paris, self.lyon):
             self.assertFalse(site.api_call("DescribeVersoStatus")["Peers"][0]["IsUp"])
-        status, _ = self.paris.verso_fails("pair", "create", "--disk", self.paris.disk("a", MIB), "--peer", "lyon",
-                                           "--peer-disk", self.lyon.disk("a", MIB))
+        status, _ = self.paris.verso_fails("pair", "create", "--disk", self.paris.disk("one", MIB), "--peer", "lyon",
+                                           "--peer-disk", self.lyon.disk("one", MIB))
         self.assertEqual(status, 8)
         self.lyon.stop()
         self.lyon.psk = self.lab.psk

@@ -187,8 +187,9 @@ class Site:
         """SHA-256 of what a client reads from an export."""
         reader = subprocess.Popen(["nbdcopy", "--", self.uri(export), "-"], stdout=subprocess.PIPE)
         hasher = hashlib.sha256()
-        while chunk := reader.stdout.read(1 << 20):
-            hasher.update(chunk)
+        with reader.stdout:
+            while chunk := reader.stdout.read(1 << 20):
+                hasher.update(chunk)
         if reader.wait() != 0:
             raise Failure(f"nbdcopy from {self.uri(export)} failed")
         return hasher.hexdigest()

@@ -23,17 +23,19 @@ class LabCase(unittest.TestCase):
             self.skipTest(str(reason))
         self.addCleanup(self.lab.__exit__, None, None, None)
         self.paris, self.lyon = self.lab.paris, self.lab.lyon
+        self.addCleanup(self.show_logs)
         if self.start_lab:
             self.lab.start()
 
-    def run(self, result=None):
-        try:
-            return super().run(result)
-        finally:
-            if result and getattr(self, "lab", None) and any(test is self for test, _ in
-                                                            result.errors + result.failures):
-                for site in (self.paris, self.lyon):
-                    print(f"--- log of {site.name}\n{site.log_tail()}", file=sys.stderr)
+    def show_logs(self):
+        """Runs before the lab goes: the ends of both logs, when the test failed so far."""
+        outcome = self._outcome.result
+        if any(test is self for test, _ in outcome.errors + outcome.failures) or sys.exc_info()[0] \
+                or not self._outcome.success:
+            for site in (self.paris, self.lyon):
+                print(f"--- log of {site.name}\n{site.log_tail()}", file=sys.stderr)
+                if site.process and site.process.poll() is None and site.api.exists():
+                    print(site.verso("api", "DescribeVersoStatus", check=False), file=sys.stderr)
 
     def wait_role(self, site, stream, role, timeout=30):
         wait_until(lambda: (site.status(stream) or {}).get("Role") == role, f"{stream} is {role} at {site.name}",
