@@ -52,7 +52,7 @@ for number, uri in enumerate(sys.argv[1:]):
     handle = nbd.NBD()
     handle.connect_uri(uri)
     for block in range(1024):
-        data = handle.pread(4096, block * 4096)
+        data = bytes(handle.pread(4096, block * 4096))
         stamps = {data[i:i + 8] for i in range(0, 4096, 8)}
         print(number, block, int.from_bytes(stamps.pop(), "little") if len(stamps) == 1 else "torn")
 """
