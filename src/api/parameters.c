@@ -88,6 +88,8 @@ static json_t *parse_choice(const struct parameter *parameter, const char *text)
 {
     size_t length = strlen(text);
 
+    if (strchr(text, '|'))
+        return NULL;
     for (const char *at = parameter->choices; at; at = strchr(at, '|')) {
         at += *at == '|';
         if (strncmp(at, text, length) == 0 && (at[length] == '|' || at[length] == 0))

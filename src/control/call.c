@@ -47,6 +47,7 @@ void call_answer(struct call *call, unsigned http_status, json_t *reply)
 {
     check_magic(call, CALL_MAGIC);
     check(!call->reply && reply);
+    list_remove(&call->node);
     call->http_status = http_status;
     call->reply = reply;
     call->done_cb(call);

@@ -31,6 +31,7 @@ struct call {
 
     /* For the operation while it waits: */
     struct site *site;
+    struct list node; /* of site->calls, while it runs here */
     struct data_request request;
     json_t *state;
     char object[RECORD_ID_SIZE];

@@ -155,8 +155,10 @@ static void call_refreshed(struct data_request *request)
     site_done(call->site);
     site_take_snapshot(call->site, request);
     works_end_one_shots(call->site);
-    if (!token_replay(call) && route_call(call))
-        call->operation->run(call);
+    if (token_replay(call) || !route_call(call))
+        return;
+    list_append(&call->site->calls, &call->node);
+    call->operation->run(call);
 }
 
 void control_submit(struct control *control, struct call *call)
@@ -165,6 +167,7 @@ void control_submit(struct control *control, struct call *call)
     check_magic(call, CALL_MAGIC);
     check(call->operation && call->parameters && call->texts && call->done_cb);
     call->site = &control->site;
+    list_init(&call->node);
     if (!control->site.is_ready || control->site.is_stopping) {
         call_fail(call, API_SERVICE_UNAVAILABLE, "Site %s is starting or stopping.",
                   control->site.name);

@@ -44,6 +44,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
 
     memset(site, 0, sizeof(*site));
     site->magic = SITE_MAGIC;
+    list_init(&site->calls);
     site->loop = loop;
     site->meta = meta;
     site->group_pairs_max = options->group_pairs_max ? options->group_pairs_max : 17;
@@ -68,7 +69,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
 void site_fini(struct site *site)
 {
     check_magic(site, SITE_MAGIC);
-    check(site->pending_count == 0);
+    check(site->pending_count == 0 && list_is_empty(&site->calls));
     free(site->snapshot);
     site->snapshot = NULL;
     site->magic = 0;

@@ -58,6 +58,7 @@ struct site {
     bool is_ready;                  /* start is done: operations may run */
     bool is_stopping;
     struct site_trouble troubles[SITE_TROUBLES_MAX];
+    struct list calls; /* operations under way here (struct call) */
     struct jobs *jobs;
     struct sync *sync;
 };

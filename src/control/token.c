@@ -55,13 +55,32 @@ static bool token_key(const struct call *call, char *ret_key, size_t size)
     return snprintf(ret_key, size, "%s/%s", call->operation->name, token) < (int)size;
 }
 
+static bool is_running(const struct call *call, const char *key)
+{
+    struct list *head = &call->site->calls, *node, *next;
+    char other[sizeof(((struct token_record *)0)->id)];
+
+    list_for_each(node, next, head)
+    {
+        if (token_key(list_entry(node, struct call, node), other, sizeof(other)) &&
+            strcmp(other, key) == 0)
+            return true;
+    }
+    return false;
+}
+
 bool token_replay(struct call *call)
 {
     struct token_record record;
     char wanted[RECORD_WORD_SIZE], key[sizeof(record.id)];
 
-    if (!token_key(call, key, sizeof(key)) ||
-        meta_get(call->site->meta, RECORD_TOKEN, key, &record) < 0)
+    if (!token_key(call, key, sizeof(key)))
+        return false;
+    if (is_running(call, key)) {
+        call_fail(call, API_LAST_TOKEN_PROCESSING, NULL);
+        return true;
+    }
+    if (meta_get(call->site->meta, RECORD_TOKEN, key, &record) < 0)
         return false;
     digest(call, wanted, sizeof(wanted));
     if (strcmp(record.digest, wanted) != 0)

@@ -6,8 +6,8 @@
 #include "control/call.h"
 #include "control/change.h"
 
-/* Answers a call whose token is known (the old reply, or IdempotentParameterMismatch). False: new.
- */
+/* Answers a call whose token is known: the old reply, IdempotentParameterMismatch, or
+ * LastTokenProcessing while the first call runs. False: new. */
 bool token_replay(struct call *call);
 /* Inside the transaction that accepts the call. `reply` may be NULL. */
 void token_remember(struct change *change, struct call *call, const json_t *reply);

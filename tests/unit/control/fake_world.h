@@ -69,7 +69,7 @@ struct fake_world {
     uint64_t call_number;
     char folder[64];
     struct fake_site sites[2];
-    void *graveyard[32]; /* what crashed wings left behind */
+    void *graveyard[64]; /* what crashed wings left behind */
     unsigned grave_count;
 };
 

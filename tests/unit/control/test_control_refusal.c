@@ -222,6 +222,21 @@ static void test_tokens(void **state)
     assert_string_equal(first, again);
 }
 
+static void test_token_in_progress(void **state)
+{
+    static const char query[] = "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=4096&ClientToken=t1";
+    struct fake_world *world = *state;
+    char count[64];
+
+    fake_hold(world, PARIS, DATA_DISK_OPEN, false);
+    fake_ask_and_forget(world, PARIS, "CreateDisk", query);
+    drive_fails(world, PARIS, 403, "LastTokenProcessing", NULL, "CreateDisk", "%s", query);
+    fake_release(world, PARIS);
+    drive_ok(world, PARIS, "CreateDisk", NULL, NULL, "%s", query);
+    drive_ok(world, PARIS, "DescribeDisks", "TotalCount", count, "RegionId=cn-paris");
+    assert_string_equal(count, "1");
+}
+
 static void test_pages(void **state)
 {
     struct fake_world *world = *state;
@@ -269,6 +284,7 @@ int main(void)
         STORY(test_attached_target_keeps_from_start),
         STORY(test_group_rules),
         STORY(test_tokens),
+        STORY(test_token_in_progress),
         STORY(test_pages),
         STORY(test_failed_data_wing),
     };

@@ -1,0 +1,118 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The door as real clients use it: every form of request, every error a JSON object, answers in time."""
+import concurrent.futures
+import http.client
+import json
+import pathlib
+import re
+import socket
+import sys
+import time
+import urllib.parse
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+from lab_case import LabCase, main  # noqa: E402
+
+EBS, ECS = "2021-07-30", "2014-05-26"
+UUID = re.compile(r"^[0-9A-F]{8}-[0-9A-F]{4}-4[0-9A-F]{3}-[89AB][0-9A-F]{3}-[0-9A-F]{12}$")
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=30)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(30)
+        self.sock.connect(self.path)
+
+
+class ApiTest(LabCase):
+    def ask(self, method, target, body=None, headers=None, site=None, connection=None):
+        """(status, reply as an object); checks what holds for every reply."""
+        link = connection or UnixConnection((site or self.paris).api)
+        link.request(method, target, body=body, headers=headers or {})
+        answer = link.getresponse()
+        reply = json.loads(answer.read())
+        self.assertRegex(reply["RequestId"], UUID)
+        self.assertEqual(answer.headers["x-acs-request-id"], reply["RequestId"])
+        self.assertEqual(answer.headers["Content-Type"], "application/json;charset=utf-8")
+        if answer.status == 200:
+            self.assertNotIn("Code", reply)
+        else:
+            self.assertIsInstance(reply["Code"], str)
+            self.assertIsInstance(reply["Message"], str)
+            self.assertTrue(reply["Message"])
+        if connection is None:
+            link.close()
+        return answer.status, reply
+
+    def test_every_form_of_request(self):
+        """The captured forms of the stock clients: GET, body, mixed and chunked, headers; signatures are ignored."""
+        region = urllib.parse.quote(self.paris.region)
+        extra = "AccessKeyId=x&Format=JSON&SignatureMethod=HMAC-SHA1&SignatureNonce=1&Timestamp=2026-11-22T15%3A14%3A47Z"
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        action = f"Action=DescribeDiskReplicaGroups&Version={EBS}"
+        forms = [
+            ("GET", f"/?{action}&RegionId={region}&{extra}", None, {}),
+            ("POST", "/", f"{action}&RegionId={region}&{extra}", form),
+            ("POST", f"/?RegionId={region}", None,
+             {"x-acs-action": "DescribeDiskReplicaGroups", "x-acs-version": EBS, "accept": "application/json"}),
+            ("POST", f"/?{action}&{extra}", iter([f"RegionId={region}".encode()]), form),  # chunked
+            ("POST", f"/?{action}&RegionId={region}&SignatureType=", "", form),
+        ]
+        for method, target, body, headers in forms:
+            status, reply = self.ask(method, target, body, headers)
+            self.assertEqual((status, reply["ReplicaGroups"], reply["TotalCount"]), (200, [], 0), target)
+            self.assertEqual((reply["NextToken"], reply["PageNumber"]), ("", 1))
+
+    def test_every_error_is_json(self):
+        for method, target, body, headers, status, code in [
+                ("GET", "/nowhere", None, {}, 404, "InvalidApi.NotFound"),
+                ("PUT", "/", None, {}, 400, "UnsupportedHTTPMethod"),
+                ("GET", "/", None, {}, 400, "MissingAction"),
+                ("GET", "/?Action=CreateDisk", None, {}, 400, "MissingVersion"),
+                ("GET", f"/?Action=CreateDisk&Version={EBS}", None, {}, 404, "InvalidApi.NotFound"),
+                ("GET", "/?Action=%zz", None, {}, 400, "InvalidParameter.Format"),
+                ("POST", "/", "{}", {"content-type": "application/json"}, 400, "InvalidParameter.Format"),
+                ("POST", "/", "x" * (2 << 20), {}, 413, "RequestTooLarge"),
+                ("GET", "/?a=" + "x" * 70000, None, {}, 431, "RequestHeaderTooLarge"),
+                ("GET", f"/?Action=StartDiskReplicaPair&Version={EBS}&RegionId=rome&ReplicaPairId=pair-1", None, {}, 404,
+                 "InvalidRegionId.NotFound"),
+                ("GET", f"/?Action=AttachDisk&Version={ECS}&DiskId=d-1", None, {}, 400, "MissingInstanceId")]:
+            got, reply = self.ask(method, target, body, headers)
+            self.assertEqual((got, reply["Code"]), (status, code), target[:80])
+
+    def test_one_connection_and_many(self):
+        target = f"/?Action=CreateDisk&Version={ECS}&RegionId={self.paris.region}&ZoneId={self.paris.zone}&SizeBytes=65536"
+        connection = UnixConnection(self.paris.api)
+        for _ in range(20):
+            self.assertEqual(self.ask("GET", target, connection=connection)[0], 200)
+        connection.close()
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            replies = list(pool.map(lambda number: self.ask("POST", f"{target}&ClientToken=t{number % 8}")[1], range(64)))
+        self.assertEqual(len({reply.get("DiskId") for reply in replies} - {None}), 8, "a token makes one disk")
+        for reply in replies:
+            self.assertIn(reply.get("Code"), (None, "LastTokenProcessing"))
+        page = self.ask("GET", f"/?Action=DescribeDisks&Version={ECS}&RegionId={self.paris.region}&MaxResults=500")[1]
+        self.assertEqual(len(page["Disks"]["Disk"]), 28)
+
+    def test_passed_on_and_in_time(self):
+        """A call for the other region, and the answer when that site is gone, come within three seconds."""
+        target = f"/?Action=DescribeVersoStatus&Version=2026-11-22&RegionId={self.lyon.region}"
+        status, reply = self.ask("GET", target)
+        self.assertEqual((status, reply["Site"]["Name"]), (200, "lyon"))
+        self.lyon.process.send_signal(19)  # SIGSTOP: silent, not gone
+        try:
+            begun = time.monotonic()
+            status, reply = self.ask("GET", target)
+            self.assertEqual((status, reply["Code"]), (504, "RequestTimeout"))
+            self.assertLess(time.monotonic() - begun, 3)
+        finally:
+            self.lyon.process.send_signal(18)
+
+
+if __name__ == "__main__":
+    main()
