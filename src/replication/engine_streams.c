@@ -125,65 +125,103 @@ static int make_snapshot(void *arg, struct stream *stream, const char *disk, con
     return snapshots_make(engine->snapshots, &description, err);
 }
 
-/* --- orders that end later ------------------------------------------------------------------- */
+/* --- orders ---------------------------------------------------------------------------------- */
 
-struct later {
+/* An operator's order: run at once, or when the stream's parts are there; its end is told from the
+ * stream, or in a turn of its own when nothing could be begun. */
+struct order {
+    struct list node; /* waiting in the stream */
     struct loop_task task;
+    struct engine *engine;
+    struct stream *stream;
+    enum { ORDER_START, ORDER_STOP, ORDER_FAILOVER, ORDER_REPROTECT } kind;
+    bool flag;      /* one shot; reverse */
+    uint64_t point; /* of a failover */
     engine_done_fn done_cb;
     void *arg;
-    int error;
-    char why[480];
+    struct err err;
 };
 
-static void run_later(struct loop_task *task)
+static void tell_order(struct loop_task *task)
 {
-    struct later *later = container_of(task, struct later, task);
+    struct order *order = container_of(task, struct order, task);
 
-    later->done_cb(later->arg, later->error, later->why);
-    free(later);
+    order->done_cb(order->arg, order->err.code, order->err.text);
+    free(order);
 }
 
-/* `err` may say 0: done. */
-static void end_later(struct engine *engine, engine_done_fn done_cb, void *arg,
-                      const struct err *err)
+/* With the code and text in order->err. */
+static void end_order(struct order *order)
 {
-    struct later *later = calloc(1, sizeof(*later));
-
-    check(later != NULL);
-    later->task.run_cb = run_later;
-    list_init(&later->task.node);
-    later->done_cb = done_cb;
-    later->arg = arg;
-    later->error = err->code;
-    snprintf(later->why, sizeof(later->why), "%s", err->text);
-    loop_defer(engine->loop, &later->task);
+    order->task.run_cb = tell_order;
+    list_init(&order->task.node);
+    loop_defer(order->engine->loop, &order->task);
 }
 
-/* NULL: it fails later. */
-static struct stream *need_stream(struct engine *engine, const char *id, engine_done_fn done_cb,
-                                  void *arg)
+static int begin_order(struct order *order)
 {
-    struct stream *stream = engine_find_stream(engine, id);
-    struct err err;
+    struct stream *stream = order->stream;
+    struct err *err = &order->err;
+
+    switch (order->kind) {
+    case ORDER_START:
+        return stream_start(stream, order->flag, order->done_cb, order->arg, err);
+    case ORDER_STOP:
+        return stream_stop(stream, order->done_cb, order->arg, err);
+    case ORDER_FAILOVER:
+        return failover_begin(stream, order->point, order->done_cb, order->arg, err);
+    case ORDER_REPROTECT:
+        return reprotect_begin(stream, order->flag, order->done_cb, order->arg, err);
+    }
+    check(!"an unknown order");
+}
+
+static void run_order(struct order *order)
+{
+    int error = begin_order(order);
+
+    if (error == 0) {
+        free(order);
+        return;
+    }
+    if (order->kind == ORDER_FAILOVER && error == -EALREADY)
+        order->err = (struct err){0}; /* promoted: that is what was asked */
+    end_order(order);
+}
+
+static void give_order(struct engine *engine, const char *id, struct order content)
+{
+    struct order *order = malloc(sizeof(*order));
 
     check_magic(engine, ENGINE_MAGIC);
-    if (stream == NULL) {
-        err_set(&err, -ENOENT, "there is no stream %s", id);
-        end_later(engine, done_cb, arg, &err);
+    check(order != NULL);
+    *order = content;
+    order->engine = engine;
+    order->stream = engine_find_stream(engine, id);
+    list_init(&order->node);
+    if (order->stream == NULL) {
+        err_set(&order->err, -ENOENT, "there is no stream %s", id);
+        end_order(order);
+    } else if (order->stream->has_opened) {
+        run_order(order);
+    } else {
+        list_append(&order->stream->orders, &order->node);
     }
-    return stream;
 }
 
 /* --- streams --------------------------------------------------------------------------------- */
 
 static void stream_opened(struct stream *stream, int error)
 {
-    if (error != 0) {
+    struct list *node;
+
+    if (error != 0)
         log_error("engine", "stream %s: %s", stream->id, stream->trouble);
-        return;
-    }
-    if (link_is_up(stream->link))
+    else if (link_is_up(stream->link))
         meeting_link_up(stream);
+    stream->has_opened = true;
+    while ((node = list_pop(&stream->orders)) != NULL)
+        run_order(list_entry(node, struct order, node));
 }
 
 static int gather_disks(struct engine *engine, const struct engine_stream_options *options,
@@ -302,66 +340,56 @@ static void removal_ended(void *arg, int end_error, const char *why)
 
 void engine_stream_remove(struct engine *engine, const char *id, engine_done_fn done_cb, void *arg)
 {
-    struct stream *stream = need_stream(engine, id, done_cb, arg);
-    struct err err;
+    struct stream *stream = engine_find_stream(engine, id);
+    struct removal *removal = malloc(sizeof(*removal));
+    struct order *order;
 
-    if (stream == NULL)
-        return;
-    if (stream->is_ending) {
-        err_set(&err, -EBUSY, "stream %s is being removed", id);
-        end_later(engine, done_cb, arg, &err);
+    check_magic(engine, ENGINE_MAGIC);
+    check(removal != NULL);
+    if (stream != NULL && !stream->is_ending) {
+        *removal =
+            (struct removal){.engine = engine, .stream = stream, .done_cb = done_cb, .arg = arg};
+        stream_end(stream, false, true, removal_ended, removal);
         return;
     }
-    struct removal *removal = calloc(1, sizeof(*removal));
-
-    check(removal != NULL);
-    *removal = (struct removal){.engine = engine, .stream = stream, .done_cb = done_cb, .arg = arg};
-    stream_end(stream, false, true, removal_ended, removal);
+    free(removal);
+    order = calloc(1, sizeof(*order));
+    check(order != NULL);
+    *order = (struct order){.engine = engine, .done_cb = done_cb, .arg = arg};
+    if (stream == NULL)
+        err_set(&order->err, -ENOENT, "there is no stream %s", id);
+    else
+        err_set(&order->err, -EBUSY, "stream %s is being removed", id);
+    end_order(order);
 }
 
 void engine_stream_start(struct engine *engine, const char *id, bool one_shot,
                          engine_done_fn done_cb, void *arg)
 {
-    struct stream *stream = need_stream(engine, id, done_cb, arg);
-    struct err err = {0};
-
-    if (stream != NULL && stream_start(stream, one_shot, done_cb, arg, &err) != 0)
-        end_later(engine, done_cb, arg, &err);
+    give_order(
+        engine, id,
+        (struct order){.kind = ORDER_START, .flag = one_shot, .done_cb = done_cb, .arg = arg});
 }
 
 void engine_stream_stop(struct engine *engine, const char *id, engine_done_fn done_cb, void *arg)
 {
-    struct stream *stream = need_stream(engine, id, done_cb, arg);
-    struct err err = {0};
-
-    if (stream != NULL && stream_stop(stream, done_cb, arg, &err) != 0)
-        end_later(engine, done_cb, arg, &err);
+    give_order(engine, id, (struct order){.kind = ORDER_STOP, .done_cb = done_cb, .arg = arg});
 }
 
 void engine_stream_failover(struct engine *engine, const char *id, uint64_t point,
                             engine_done_fn done_cb, void *arg)
 {
-    struct stream *stream = need_stream(engine, id, done_cb, arg);
-    struct err err = {0};
-
-    if (stream == NULL)
-        return;
-    int error = failover_begin(stream, point, done_cb, arg, &err);
-
-    if (error == -EALREADY)
-        end_later(engine, done_cb, arg, &(struct err){0});
-    else if (error != 0)
-        end_later(engine, done_cb, arg, &err);
+    give_order(
+        engine, id,
+        (struct order){.kind = ORDER_FAILOVER, .point = point, .done_cb = done_cb, .arg = arg});
 }
 
 void engine_stream_reprotect(struct engine *engine, const char *id, bool reverse,
                              engine_done_fn done_cb, void *arg)
 {
-    struct stream *stream = need_stream(engine, id, done_cb, arg);
-    struct err err = {0};
-
-    if (stream != NULL && reprotect_begin(stream, reverse, done_cb, arg, &err) != 0)
-        end_later(engine, done_cb, arg, &err);
+    give_order(
+        engine, id,
+        (struct order){.kind = ORDER_REPROTECT, .flag = reverse, .done_cb = done_cb, .arg = arg});
 }
 
 void engine_stream_force_open(struct engine *engine, const char *id, const char *reason)

@@ -31,8 +31,7 @@ static void finish(struct stream *stream, int error, const char *why)
 /* Before step 6: a target it stays. */
 static void give_up(struct stream *stream, int error, const char *why)
 {
-    if (stream->is_tracked)
-        stream_untrack(stream);
+    stream_untrack(stream);
     stream_release(stream);
     finish(stream, error, why);
     stream_role_changed(stream);

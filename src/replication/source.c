@@ -441,6 +441,9 @@ void source_dirtied(struct source *source)
 void source_stash_full(struct source *source)
 {
     source_step(source, (struct source_event){.kind = SOURCE_EVENT_STASH_FULL});
+    source->callbacks.trouble_cb(source->callbacks.arg,
+                                 "stash full: hosts write faster than the link ships, the epoch "
+                                 "is begun anew; give the stash more space (stash-disk)");
 }
 
 void source_on_idle(struct source *source, void (*idle_cb)(void *arg), void *arg)

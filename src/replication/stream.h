@@ -87,6 +87,8 @@ struct stream {
     struct target *target;   /* target */
     bool is_open, is_ending; /* parts are there; they are being taken away */
     bool is_tracked;
+    struct list orders; /* the engine's: they wait for has_opened */
+    bool has_opened;
     bool is_changed; /* the engine's: its owner is to be told */
     bool is_waiting_peer;
     const char *hold_why; /* a change of role is under way: hosts wait outside */
@@ -153,7 +155,7 @@ void stream_disk_closed(struct stream *stream);
 
 /* Begins and ends tracking, with the source's shell. Hosts are held. */
 int stream_track(struct stream *stream, struct err *err);
-/* Source idle and hosts quiet. */
+/* Source idle and hosts quiet. Also takes away what is there of a tracking that did not begin. */
 void stream_untrack(struct stream *stream);
 /* Clears all intent bits in memory (stream_save_intents() makes it durable); not tracked. */
 int stream_reset_intents(struct stream *stream, struct err *err);

@@ -200,6 +200,7 @@ static struct stream *stream_new(struct loop *loop, const struct stream_open_opt
     stream->end_task.run_cb = end_done;
     list_init(&stream->end_task.node);
     list_init(&stream->node);
+    list_init(&stream->orders);
     snprintf(stream->id, sizeof(stream->id), "%s", options->id);
     snprintf(stream->folder, sizeof(stream->folder), "%s", options->folder);
     for (unsigned i = 0; i < options->disk_count; i++)
@@ -245,8 +246,7 @@ int stream_open(struct loop *loop, const struct stream_open_options *options,
 static void end_at_rest(struct stream *stream, int error)
 {
     (void)error;
-    if (stream->is_tracked || stream->source != NULL)
-        stream_untrack(stream);
+    stream_untrack(stream);
     stream_release(stream);
     loop_defer(stream->loop, &stream->end_task);
 }

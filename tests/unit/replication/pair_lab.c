@@ -176,12 +176,7 @@ void pair_site_start(struct pair_lab *lab, unsigned index, bool create)
         .site_name = site->name,
         .link_listen = index == PARIS ? site->listen : NULL,
         .peer_count = 1,
-        .settings = {.interval_ns = 20 * MILLISECOND_NS,
-                     .stash_memory_bytes = 64 * BLOCK_SIZE,
-                     .stash_disk_bytes = 256 * BLOCK_SIZE,
-                     .journal_bytes_max = 256 << 20,
-                     .retain_ns = 50 * MILLISECOND_NS,
-                     .retain_bytes = 1 << 20},
+        .settings = lab->settings,
     };
     struct err err = {0};
 
@@ -210,7 +205,7 @@ void pair_site_stop(struct pair_lab *lab, unsigned index)
     site->engine = NULL;
 }
 
-void pair_lab_open(struct pair_lab *lab)
+void pair_lab_prepare(struct pair_lab *lab)
 {
     struct err err = {0};
 
@@ -229,8 +224,24 @@ void pair_lab_open(struct pair_lab *lab)
     }
     lab->roles[PARIS] = STREAM_ROLE_SOURCE;
     lab->roles[LYON] = STREAM_ROLE_TARGET;
+    lab->settings = (struct engine_settings){.interval_ns = 20 * MILLISECOND_NS,
+                                             .stash_memory_bytes = 64 * BLOCK_SIZE,
+                                             .stash_disk_bytes = 256 * BLOCK_SIZE,
+                                             .journal_bytes_max = 256 << 20,
+                                             .retain_ns = 50 * MILLISECOND_NS,
+                                             .retain_bytes = 1 << 20};
+}
+
+void pair_lab_start(struct pair_lab *lab)
+{
     pair_site_start(lab, PARIS, true);
     pair_site_start(lab, LYON, true);
+}
+
+void pair_lab_open(struct pair_lab *lab)
+{
+    pair_lab_prepare(lab);
+    pair_lab_start(lab);
 }
 
 void pair_lab_close(struct pair_lab *lab)

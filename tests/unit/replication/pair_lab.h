@@ -25,9 +25,13 @@ struct pair_lab {
     struct pair_site sites[SITES];
     char folder[160];
     enum stream_role roles[SITES]; /* at creation */
+    struct engine_settings settings;
 };
 
 void pair_lab_open(struct pair_lab *lab);
+/* The same in two steps: settings may be changed between them. */
+void pair_lab_prepare(struct pair_lab *lab);
+void pair_lab_start(struct pair_lab *lab);
 void pair_lab_close(struct pair_lab *lab);
 /* `create`: disks and stream are new. */
 void pair_site_start(struct pair_lab *lab, unsigned site, bool create);

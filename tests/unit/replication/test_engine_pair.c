@@ -44,6 +44,17 @@ static bool paris_may_write(struct pair_lab *lab, void *arg)
     return engine_disk_may_write(lab->sites[PARIS].engine, "d-paris0", &why);
 }
 
+static bool lyon_is_blocked(struct pair_lab *lab, void *arg)
+{
+    return pair_status(lab, LYON).journal_needed_bytes > 200 * BLOCK_SIZE &&
+           strstr(pair_status(lab, LYON).trouble, "journal full") != NULL;
+}
+
+static bool paris_knows_it(struct pair_lab *lab, void *arg)
+{
+    return strstr(pair_status(lab, PARIS).trouble, "journal full") != NULL;
+}
+
 static bool lyon_is_drained(struct pair_lab *lab, void *arg)
 {
     return !pair_status(lab, LYON).is_draining;
@@ -317,6 +328,63 @@ static void goes_on_after_restarts_in_every_role(void **state)
     pair_lab_close(&lab);
 }
 
+/* Hosts rewrite a set that the slow link cannot follow, and the stash holds next to nothing. */
+static void gives_an_epoch_up_when_the_stash_is_full(void **state)
+{
+    struct pair_lab lab;
+    bool was_full = false;
+
+    pair_lab_prepare(&lab);
+    lab.settings.stash_memory_bytes = 2 * BLOCK_SIZE;
+    lab.settings.stash_disk_bytes = 0;
+    lab.settings.bandwidth_bytes = 2 << 20;
+    pair_lab_start(&lab);
+    pair_wait(&lab, paris_may_write, NULL);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    for (unsigned i = 0; i < 2000 && !was_full; i++) {
+        pair_write(&lab, PARIS, i % 2, i % 7 * 80, 80, i);
+        was_full = strstr(pair_status(&lab, PARIS).trouble, "stash full") != NULL;
+    }
+    assert_true(was_full);
+    pair_settle(&lab, PARIS);
+    assert_string_equal(pair_status(&lab, PARIS).trouble, "");
+    pair_lab_close(&lab);
+}
+
+/* A delta larger than the journal: said, the last point kept, hosts unharmed. */
+static void says_when_the_journal_is_too_small(void **state)
+{
+    static uint8_t before[DISK_BLOCKS * BLOCK_SIZE], after[DISK_BLOCKS * BLOCK_SIZE];
+    struct pair_lab lab;
+
+    pair_lab_prepare(&lab);
+    lab.settings.journal_bytes_max = 200 * BLOCK_SIZE;
+    lab.settings.retain_ns = 0;
+    lab.settings.retain_bytes = 0;
+    pair_lab_start(&lab);
+    pair_wait(&lab, paris_may_write, NULL);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    pair_read(&lab, LYON, 0, before);
+    assert_int_equal(pair_stop(&lab, PARIS), 0);
+    pair_write(&lab, PARIS, 0, 0, 500, 90);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_wait(&lab, lyon_is_blocked, NULL);
+    pair_wait(&lab, paris_knows_it, NULL);
+    pair_write(&lab, PARIS, 0, 500, 10, 91);
+    pair_read(&lab, LYON, 0, after);
+    assert_memory_equal(before, after, sizeof(after));
+    assert_true(pair_status(&lab, LYON).has_point);
+    /* Given space, it goes on. */
+    pair_site_stop(&lab, LYON);
+    lab.settings.journal_bytes_max = 256 << 20;
+    pair_site_start(&lab, LYON, false);
+    pair_settle(&lab, PARIS);
+    assert_string_equal(pair_status(&lab, PARIS).trouble, "");
+    pair_lab_close(&lab);
+}
+
 static void ends_a_stream(void **state)
 {
     struct pair_lab lab;
@@ -349,6 +417,8 @@ int main(void)
         cmocka_unit_test(turns_round),
         cmocka_unit_test(cancels_a_failover),
         cmocka_unit_test(goes_on_after_restarts_in_every_role),
+        cmocka_unit_test(gives_an_epoch_up_when_the_stash_is_full),
+        cmocka_unit_test(says_when_the_journal_is_too_small),
         cmocka_unit_test(ends_a_stream),
     };
 
