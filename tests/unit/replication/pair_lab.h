@@ -9,7 +9,7 @@
 
 #include "replication/engine.h"
 
-enum { PARIS, LYON, SITES, DISKS = 2, DISK_BLOCKS = 600 };
+enum { PARIS, LYON, SITES, DISKS = 2, DISK_BLOCKS = 3000 };
 
 struct pair_site {
     struct pair_lab *lab;

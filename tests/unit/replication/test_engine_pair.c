@@ -337,13 +337,13 @@ static void gives_an_epoch_up_when_the_stash_is_full(void **state)
     pair_lab_prepare(&lab);
     lab.settings.stash_memory_bytes = 2 * BLOCK_SIZE;
     lab.settings.stash_disk_bytes = 0;
-    lab.settings.bandwidth_bytes = 2 << 20;
+    lab.settings.bandwidth_bytes = 8 << 20;
     pair_lab_start(&lab);
     pair_wait(&lab, paris_may_write, NULL);
     assert_int_equal(pair_start(&lab, PARIS, false), 0);
     pair_settle(&lab, PARIS);
     for (unsigned i = 0; i < 2000 && !was_full; i++) {
-        pair_write(&lab, PARIS, i % 2, i % 7 * 80, 80, i);
+        pair_write(&lab, PARIS, i % 2, i % 20 * 150, 150, i);
         was_full = strstr(pair_status(&lab, PARIS).trouble, "stash full") != NULL;
     }
     assert_true(was_full);
