@@ -25,7 +25,7 @@ static int64_t text_length(const char *text)
 
 static json_t *parse_text(const struct parameter *parameter, const char *text)
 {
-    int64_t length = text_length(text);
+    int64_t length = parameter->kind == PARAMETER_TEXT ? (int64_t)strlen(text) : text_length(text);
 
     if (length < parameter->min || (parameter->max > 0 && length > parameter->max))
         return NULL;
@@ -128,7 +128,7 @@ static json_t *parse_ids_json(const struct parameter *parameter, const char *tex
 
     json_array_foreach(list, index, item)
     {
-        is_good = is_good && json_is_string(item);
+        is_good = is_good && json_is_string(item) && json_string_length(item) <= 60;
     }
     if (is_good)
         return list;

@@ -28,6 +28,11 @@
     {                                                                                              \
         TEXT(field), .max = 255                                                                    \
     }
+/* Fits a word of the records. */
+#define RESOURCE_GROUP                                                                             \
+    {                                                                                              \
+        TEXT("ResourceGroupId"), .max = 60                                                         \
+    }
 #define REGION NEEDED("RegionId")
 #define REGION_MAYBE MAYBE("RegionId")
 #define TOKEN                                                                                      \
@@ -57,7 +62,7 @@
 #define SITES                                                                                      \
     REGION, NEEDED("SourceZoneId"), NEEDED("DestinationRegionId"), NEEDED("DestinationZoneId"),    \
         NUMBER("RPO", 1, 86400, "900"), FLAG("EnableRtc", "false"),                                \
-        NUMBER("Bandwidth", 0, 1048576000, NULL), MAYBE("ResourceGroupId"), TOKEN
+        NUMBER("Bandwidth", 0, 1048576000, NULL), RESOURCE_GROUP, TOKEN
 
 #define PAIR_ROW(op)                                                                               \
     .version = EBS, .object = "ReplicaPairId", .pair_op = op, .group_op = -1, .is_remembered = true
@@ -110,7 +115,7 @@ static const struct operation pair_rows[] = {
                     MAYBE("Name"),
                     CHOICE("Site", "production|backup", NULL),
                     MAYBE("ReplicaGroupId"),
-                    MAYBE("ResourceGroupId"),
+                    RESOURCE_GROUP,
                     PAGES},
      .run = ops_show_pairs},
     {.name = "DescribeDiskReplicaPairProgress",
@@ -163,7 +168,7 @@ static const struct operation group_rows[] = {
                     {.name = "GroupIds", .kind = PARAMETER_IDS, .max = 100},
                     MAYBE("Name"),
                     CHOICE("Site", "production|backup", NULL),
-                    MAYBE("ResourceGroupId"),
+                    RESOURCE_GROUP,
                     PAGES},
      .run = ops_show_groups},
     {.name = "AddDiskReplicaPair",
@@ -229,7 +234,7 @@ static const struct operation disk_rows[] = {
            .error = API_DISK_SIZE},
           DISK_KIND,
           FLAG("Encrypted", "false"),
-          MAYBE("ResourceGroupId"),
+          RESOURCE_GROUP,
           TOKEN},
      .run = ops_disk_create},
     {.name = "DeleteDisk",
@@ -251,7 +256,7 @@ static const struct operation disk_rows[] = {
           MAYBE("ZoneId"),
           MAYBE("InstanceId"),
           MAYBE("DiskName"),
-          MAYBE("ResourceGroupId"),
+          RESOURCE_GROUP,
           {.name = "Status",
            .kind = PARAMETER_CHOICE,
            .choices = "All|In_use|Available|Attaching|Detaching|Creating|ReIniting",
@@ -304,7 +309,7 @@ static const struct operation verso_rows[] = {
                     MAYBE("ZoneId"),
                     DISK_NAMES,
                     DISK_KIND,
-                    MAYBE("ResourceGroupId"),
+                    RESOURCE_GROUP,
                     TOKEN},
      .run = ops_disk_import},
     {.name = "DescribeDiskAccess",

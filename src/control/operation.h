@@ -16,7 +16,7 @@
 struct call;
 
 enum parameter_kind {
-    PARAMETER_TEXT,  /* min, max: length in characters; 0, 0: any */
+    PARAMETER_TEXT,  /* min, max: length in bytes (ids, paths); 0, 0: any */
     PARAMETER_TOKEN, /* 1..64 ASCII characters */
     PARAMETER_NAME,  /* contract 2.2: first a letter, no http:// */
     PARAMETER_NOTE,  /* a description: no http:// first */

@@ -316,16 +316,18 @@ static bool may_attach(struct call *call, const struct disk_record *disk)
     struct pair_record pair;
     struct relation relation;
     enum replica_state state;
+    bool is_source;
 
     if (!relation_find_by_disk(call->site, disk->id, &pair) ||
-        relation_load(call->site, pair.common.id, &relation) < 0 ||
-        relation_is_source(call->site, &relation))
+        relation_load(call->site, pair.common.id, &relation) < 0)
         return true;
     state = relation_ruler(&relation)->status;
-    if (state == REPLICA_FAILOVERED || state == REPLICA_FAILOVERING)
+    is_source = relation_is_source(call->site, &relation);
+    if (is_source ? state != REPLICA_REPROTECTING
+                  : state == REPLICA_FAILOVERED || state == REPLICA_FAILOVERING)
         return true;
-    call_fail(call, API_DISK_STATUS, "Disk %s is the secondary disk of pair %s, which is %s.",
-              disk->id, pair.common.id, replica_state_name(state));
+    call_fail(call, API_DISK_STATUS, "Disk %s is the %s disk of pair %s, which is %s.", disk->id,
+              is_source ? "primary" : "secondary", pair.common.id, replica_state_name(state));
     return false;
 }
 
@@ -362,8 +364,14 @@ static void detach_done(struct data_request *request)
     struct disk_record disk;
     struct change change;
 
-    if (request->error < 0 || meta_get(call->site->meta, RECORD_DISK, call->object, &disk) < 0) {
-        call_fail_internal(call, request->why); /* stays Detaching: finished at the next start */
+    if (meta_get(call->site->meta, RECORD_DISK, call->object, &disk) < 0) {
+        call_fail_internal(call, "the disk's record is gone");
+        return;
+    }
+    if (request->error < 0 && request->error != -ENOENT) {
+        disk_move(&disk, DISK_IN_USE);
+        put_disk(call->site, &disk);
+        call_fail_internal(call, request->why);
         return;
     }
     disk_move(&disk, DISK_AVAILABLE);

@@ -48,6 +48,10 @@ void route_pass(struct call *call, const char *peer)
         call_fail_internal(call, "the sites pass this call to each other");
         return;
     }
+    if (json_dumpb(call->texts, NULL, 0, JSON_COMPACT) > DATA_CALL_BYTES_MAX / 2) {
+        call_fail(call, API_REQUEST_TOO_LARGE, NULL);
+        return;
+    }
     passing = calloc(1, sizeof(*passing));
     arguments = json_object();
     check(passing && arguments);

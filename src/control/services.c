@@ -19,7 +19,25 @@
 #include "control/sync.h"
 #include "control/tree.h"
 
+enum { STALE_S = 10 };
+
 /* --- pair.prepare ---------------------------------------------------------------------------- */
+
+/* Half a pair whose creation has long ended at the other site, without us hearing of it. */
+static bool is_stale(struct site *site, const struct pair_record *pair, const char *peer)
+{
+    return pair->common.status == REPLICA_CREATING &&
+           strcmp(pair->common.production_site, peer) == 0 &&
+           pair->common.created_s + STALE_S < site_now_s(site);
+}
+
+/* The pair that our disk is in and that keeps it from being in this one. */
+static bool find_other(struct peer_answer *answer, const struct pair_record *pair,
+                       struct pair_record *ret_other)
+{
+    return relation_find_by_disk(answer->site, pair->backup_disk, ret_other) &&
+           strcmp(ret_other->common.id, pair->common.id) != 0;
+}
 
 /* False: answered. */
 static bool check_pair(struct peer_answer *answer, const struct pair_record *pair)
@@ -40,7 +58,7 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
         peer_answer_fail(answer, API_NO_SUCH_RESOURCE, "disk %s is not known.", pair->backup_disk);
         return false;
     }
-    if (relation_find_by_disk(site, disk.id, &other) && strcmp(other.common.id, record->id) != 0) {
+    if (find_other(answer, pair, &other) && !is_stale(site, &other, answer->peer)) {
         peer_answer_fail(answer, API_QUOTA_EXCEED, "disk %s is in pair %s.", disk.id,
                          other.common.id);
         return false;
@@ -67,6 +85,7 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
 static void serve_pair_prepare(struct peer_answer *answer)
 {
     struct relation relation, known;
+    struct pair_record other;
     struct change change;
 
     if (!sync_parse(answer->site, answer->peer, answer->arguments, &relation) ||
@@ -81,6 +100,8 @@ static void serve_pair_prepare(struct peer_answer *answer)
         return;
     }
     change_begin(&change, answer->site);
+    if (find_other(answer, &relation.pair, &other))
+        change_remove(&change, RECORD_PAIR, other.common.id); /* a stale one: checked */
     change_put(&change, RECORD_PAIR, &relation.pair);
     if (change_commit(&change) < 0)
         peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", change.err.text);

@@ -57,7 +57,8 @@ static void test_text_and_absence(void **state)
     struct parameter text = {.name = "P", .kind = PARAMETER_TEXT, .min = 2, .max = 3};
 
     good(text, "ab", json_string("ab"));
-    good(text, "\xc3\xa4\xc3\xa4\xc3\xa4", json_string("\xc3\xa4\xc3\xa4\xc3\xa4")); /* three */
+    good(text, "\xc3\xa4", json_string("\xc3\xa4"));
+    bad(text, "\xc3\xa4\xc3\xa4", API_INVALID_NAME); /* bytes count: records hold bytes */
     bad(text, "a", API_INVALID_NAME);
     bad(text, "abcd", API_INVALID_NAME);
     good(text, NULL, NULL);

@@ -237,6 +237,54 @@ static void test_token_in_progress(void **state)
     assert_string_equal(count, "1");
 }
 
+/* Texts that are longer than what records hold, and calls that are too large to pass on. */
+static void test_overlong_texts(void **state)
+{
+    struct fake_world *world = *state;
+    static char query[700000];
+    char text[300], disk[64];
+    unsigned status;
+
+    memset(text, 'x', sizeof(text));
+    text[250] = 0;
+    drive_fails(world, PARIS, 400, "InvalidResourceGroupId", NULL, "CreateDisk",
+                "RegionId=cn-paris&ZoneId=cn-paris-a&Size=1&ResourceGroupId=%s", text);
+    drive_disk(world, PARIS, disk);
+    drive_fails(world, PARIS, 400, "InvalidInstanceId", NULL, "AttachDisk",
+                "DiskId=%s&InstanceId=%s", disk, text);
+    drive_fails(world, PARIS, 404, "NoSuchResource", NULL, "CreateDiskReplicaPair", CREATE_PAIR,
+                disk, text);
+    drive_fails(world, PARIS, 404, "InvalidDiskId.NotFound", NULL, "DeleteDisk", "DiskId=%s", text);
+    strcpy(query, "RegionId=cn-lyon&Junk=");
+    memset(query + strlen(query), 'x', sizeof(query) - 100);
+    json_t *reply = fake_ask(world, PARIS, "DescribeDisks", query, &status);
+    assert_int_equal(status, 413);
+    json_decref(reply);
+}
+
+static void test_stale_half_makes_room(void **state)
+{
+    struct fake_world *world = *state;
+    char paris[64], lyon[64], query[300];
+
+    drive_disk(world, PARIS, paris);
+    drive_disk(world, LYON, lyon);
+    snprintf(query, sizeof(query), CREATE_PAIR, paris, lyon);
+    fake_hold(world, LYON, DATA_CALL_REPLY, false);
+    fake_ask_and_forget(world, PARIS, "CreateDiskReplicaPair", query);
+    /* The reply is lost, but not the link. */
+    struct fake_call *waiting = &world->sites[PARIS].calls[0];
+    assert_non_null(waiting->request);
+    waiting->request->error = -ETIMEDOUT;
+    waiting->request->done_cb(waiting->request);
+    waiting->request = NULL;
+    fake_release(world, LYON);
+    drive_fails(world, PARIS, 403, "OperationDenied.QuotaExceed", lyon, "CreateDiskReplicaPair",
+                "%s", query);
+    fake_run(world, 11ull * 1000000000);
+    drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, "%s", query);
+}
+
 static void test_pages(void **state)
 {
     struct fake_world *world = *state;
@@ -285,6 +333,8 @@ int main(void)
         STORY(test_group_rules),
         STORY(test_tokens),
         STORY(test_token_in_progress),
+        STORY(test_overlong_texts),
+        STORY(test_stale_half_makes_room),
         STORY(test_pages),
         STORY(test_failed_data_wing),
     };
