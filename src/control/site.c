@@ -48,6 +48,8 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     site->loop = loop;
     site->meta = meta;
     site->group_pairs_max = options->group_pairs_max ? options->group_pairs_max : 17;
+    if (site->group_pairs_max > DATA_DISKS_MAX)
+        site->group_pairs_max = DATA_DISKS_MAX;
     site->pairs_max = options->pairs_max ? options->pairs_max : 1000;
     site->retry_min_ns = options->retry_min_ns ? options->retry_min_ns : 25000000;
     site->retry_max_ns = options->retry_max_ns ? options->retry_max_ns : 5000000000;

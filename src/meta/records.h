@@ -25,8 +25,8 @@ enum {
     RECORD_WORD_SIZE = 64
 };
 
-/* 128 disk ids of 22 characters. */
-enum { RECORD_DISKS_SIZE = 3072 };
+/* 128 disk ids, each with a space. */
+enum { RECORD_DISKS_SIZE = 5376 };
 
 struct disk_record {
     char id[RECORD_ID_SIZE];

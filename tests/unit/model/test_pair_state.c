@@ -99,6 +99,36 @@ static void test_every_transient_state_ends(void **state)
     assert_true(replica_state_may_move(REPLICA_REPROTECTING, REPLICA_STOPPED));
 }
 
+/* What an operation is allowed in, its first move must be allowed from: the mover aborts else. */
+static void test_allowed_operations_can_move(void **state)
+{
+    static const struct {
+        enum pair_op pair;
+        enum group_op group;
+        enum replica_state to;
+    } rows[] = {
+        {PAIR_START, GROUP_START, REPLICA_INITIAL_SYNCING},
+        {PAIR_START, GROUP_START, REPLICA_SYNCING},
+        {PAIR_START_ONE_SHOT, GROUP_START_ONE_SHOT, REPLICA_MANUAL_SYNCING},
+        {PAIR_STOP, GROUP_STOP, REPLICA_STOPPING},
+        {PAIR_FAILOVER, GROUP_FAILOVER, REPLICA_FAILOVERING},
+        {PAIR_REPROTECT, GROUP_REPROTECT, REPLICA_REPROTECTING},
+        {PAIR_DELETE, GROUP_DELETE, REPLICA_DELETING},
+    };
+
+    for (unsigned i = 0; i < ARRAY_COUNT(rows); i++)
+        for (unsigned at = 0; at < REPLICA_STATE_COUNT; at++) {
+            enum api_error error;
+            /* Refused by control while their job runs. */
+            if (at == REPLICA_CREATING || at == REPLICA_REPROTECTING || at == REPLICA_DELETING)
+                continue;
+            if (pair_state_judge(rows[i].pair, at, &error) == STATE_ALLOW ||
+                group_state_judge(rows[i].group, at, &error) == STATE_ALLOW)
+                if (!replica_state_may_move(at, rows[i].to))
+                    fail_msg("%s to %s", replica_state_name(at), replica_state_name(rows[i].to));
+        }
+}
+
 static void test_names_go_both_ways(void **state)
 {
     for (unsigned at = 0; at < REPLICA_STATE_COUNT; at++) {
@@ -134,6 +164,7 @@ int main(void)
         cmocka_unit_test(test_group_table),
         cmocka_unit_test(test_refusals_have_their_code),
         cmocka_unit_test(test_every_transient_state_ends),
+        cmocka_unit_test(test_allowed_operations_can_move),
         cmocka_unit_test(test_names_go_both_ways),
         cmocka_unit_test(test_shown_state_follows_the_point),
     };
