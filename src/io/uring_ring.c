@@ -9,8 +9,7 @@
  *      and then the waiting queue. So a loop may be set up on one thread and run on another, and
  *      SINGLE_ISSUER still holds.
  *   4. Before it sleeps it looks for news for a few microseconds, without system calls, as long as
- *      looking pays: to be woken from sleep costs more than to serve a request, and a host with one
- *      request in flight waits for it each time. An idle loop does not look.
+ *      looking pays (spin_policy.c).
  *   5. Completions beyond the completion queue are kept by the kernel (NODROP, required) and come
  *      with the next enter.
  *
@@ -23,6 +22,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,8 +34,7 @@ enum {
     SQ_ENTRIES = 512,
     CQ_ENTRIES = 4096,
     LENGTH_MAX = 1 << 30, /* of one transfer; the rest is continued */
-    SPIN_NS_MAX = 50000,
-    SPIN_NS_MIN = 5000,
+    SPIN_NS_MAX = 25000,
 };
 
 static int check_kernel(struct io_uring *ring, unsigned features)
@@ -89,7 +88,7 @@ int uring_ring_init(struct uring_ring *uring, struct err *err)
     if (result < 0)
         return err_set(err, result, "io_uring cannot be used here: %s", err_name(result));
     if (sysconf(_SC_NPROCESSORS_ONLN) > 1)
-        uring->spin_ns_max = SPIN_NS_MAX;
+        spin_policy_init(&uring->spin, SPIN_NS_MAX);
     return 0;
 }
 
@@ -268,19 +267,21 @@ static void sleep_until_news(struct uring_ring *uring, uint64_t wait_ns)
                                                  wait_ns == UINT64_MAX ? NULL : &timeout, NULL));
 }
 
-/* A sleep that ended soon would have been better spent looking; a long one makes the next look
- * shorter. So a busy connection is watched and an idle daemon sleeps at once. */
-static void adapt(struct uring_ring *uring, uint64_t waited_ns)
+/* Looks now and then whether this core is ours. */
+static uint64_t spin_budget(struct uring_ring *uring, uint64_t now_ns)
 {
-    if (waited_ns <= uring->spin_ns_max)
-        uring->spin_ns = uring->spin_ns_max;
-    else
-        uring->spin_ns = uring->spin_ns > SPIN_NS_MIN ? uring->spin_ns / 2 : 0;
+    struct rusage usage;
+
+    if (spin_policy_wants_check(&uring->spin, now_ns)) {
+        check(getrusage(RUSAGE_THREAD, &usage) == 0);
+        spin_policy_check(&uring->spin, now_ns, (uint64_t)usage.ru_nivcsw);
+    }
+    return spin_policy_budget(&uring->spin, now_ns);
 }
 
 void uring_ring_wait(struct uring_ring *uring, uint64_t wait_ns)
 {
-    uint64_t start_ns;
+    uint64_t start_ns, spin_ns;
 
     while (uring->waiting.head != NULL && try_submit(uring, uring->waiting.head))
         posix_op_pop(&uring->waiting);
@@ -288,22 +289,23 @@ void uring_ring_wait(struct uring_ring *uring, uint64_t wait_ns)
         check_enter(io_uring_submit_and_get_events(&uring->ring));
         return;
     }
-    if (uring->spin_ns_max == 0) {
+    if (uring->spin.spin_ns_max == 0) {
         sleep_until_news(uring, wait_ns);
         return;
     }
     start_ns = clock_ns();
-    if (uring->spin_ns > 0) {
+    spin_ns = spin_budget(uring, start_ns);
+    if (spin_ns > 0) {
         if (io_uring_sq_ready(&uring->ring) > 0)
             check_enter(io_uring_submit_and_get_events(&uring->ring));
-        if (spin(uring, start_ns, uring->spin_ns < wait_ns ? uring->spin_ns : wait_ns)) {
+        if (spin(uring, start_ns, spin_ns < wait_ns ? spin_ns : wait_ns)) {
             if (io_uring_cq_ready(&uring->ring) == 0)
                 check_enter(io_uring_get_events(&uring->ring));
             return;
         }
     }
     sleep_until_news(uring, wait_ns);
-    adapt(uring, clock_ns() - start_ns);
+    spin_policy_slept(&uring->spin, clock_ns() - start_ns);
 }
 
 unsigned uring_ring_take(struct uring_ring *uring, struct uring_result *results)

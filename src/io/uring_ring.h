@@ -9,6 +9,7 @@
 #include <liburing.h>
 
 #include "io/posix_loop.h"
+#include "io/spin_policy.h"
 
 enum { URING_BATCH_MAX = 128 };
 
@@ -16,8 +17,7 @@ struct uring_ring {
     struct io_uring ring;
     struct posix_op_queue waiting; /* for a place in the submission queue */
     bool is_enabled;               /* the thread that runs the loop is known to the kernel */
-    uint64_t spin_ns;              /* how long to look before sleeping; adapts, 0 .. spin_ns_max */
-    uint64_t spin_ns_max;          /* 0: never */
+    struct spin_policy spin;
 };
 
 /* Made disabled: the thread that first enables it is the one that may submit. */

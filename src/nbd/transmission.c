@@ -101,16 +101,23 @@ bool transmission_is_idle(const struct transmission *transmission)
     return transmission->request_count == 0;
 }
 
+static void release_buffer(struct transmission_request *request)
+{
+    struct transmission *transmission = request->transmission;
+
+    if (request->buffer == NULL)
+        return;
+    check(transmission->buffer_bytes >= request->buffer->size_bytes);
+    transmission->buffer_bytes -= request->buffer->size_bytes;
+    buffer_pool_put(transmission->pool, request->buffer);
+    request->buffer = NULL;
+}
+
 static void release_request(struct transmission_request *request)
 {
     struct transmission *transmission = request->transmission;
 
-    if (request->buffer) {
-        check(transmission->buffer_bytes >= request->buffer->size_bytes);
-        transmission->buffer_bytes -= request->buffer->size_bytes;
-        buffer_pool_put(transmission->pool, request->buffer);
-        request->buffer = NULL;
-    }
+    release_buffer(request);
     check(transmission->request_count > 0);
     transmission->request_count--;
     list_push(&transmission->free_requests, &request->node);
@@ -192,6 +199,7 @@ static void send_result(struct transmission_request *request, uint32_t nbd_error
 {
     uint8_t *header = request->reply.header;
 
+    release_buffer(request); /* the next payload finds it still in the cache */
     if (nbd_error != 0 && wants_chunk(request)) {
         nbd_error_chunk_encode(header, request->header.cookie, nbd_error);
         send_reply(request, NBD_ERROR_CHUNK_BYTES, NULL, 0);
