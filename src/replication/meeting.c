@@ -108,7 +108,7 @@ static void ship(struct stream *stream)
 
 static void receive(struct stream *stream)
 {
-    if (target_is_connected(stream->target))
+    if (target_is_connected(stream->target) || !stream_is_settled(stream))
         return;
     stream_set_trouble(stream, "");
     target_connected(stream->target, stream->link, generation_newest(&stream->state.line));

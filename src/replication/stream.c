@@ -462,6 +462,15 @@ static void target_is_current(void *arg, uint64_t wall_ns)
     stream->current_wall_ns = wall_ns;
 }
 
+static void target_settled(void *arg)
+{
+    struct stream *stream = arg;
+
+    check_magic(stream, STREAM_MAGIC);
+    if (stream->hello_is_owed)
+        stream_role_changed(stream); /* the two meet, as it was put off */
+}
+
 int stream_make_target(struct stream *stream)
 {
     struct target_options options = {.stream = stream->id,
@@ -471,6 +480,7 @@ int stream_make_target(struct stream *stream)
     struct target_callbacks callbacks = {.committed_cb = target_committed,
                                          .current_cb = target_is_current,
                                          .trouble_cb = set_trouble_of_part,
+                                         .settled_cb = target_settled,
                                          .arg = stream};
 
     check(stream->target == NULL && stream->replica != NULL);
@@ -579,6 +589,12 @@ void stream_read_line(const struct stream_line *line, struct generation_line *re
     }
 }
 
+bool stream_is_settled(const struct stream *stream)
+{
+    return stream->target == NULL || target_is_connected(stream->target) ||
+           target_is_quiet(stream->target);
+}
+
 void stream_send_hello(struct stream *stream)
 {
     static const struct stream_hello empty;
@@ -587,6 +603,11 @@ void stream_send_hello(struct stream *stream)
     uint64_t wall_ns;
 
     if (!stream->is_link_up || !stream->is_open || stream->is_ending)
+        return;
+    /* A commit of the last connection may still end: what we say of our newest epoch, and what we
+     * compare by hash, must not be older than it. */
+    stream->hello_is_owed = !stream_is_settled(stream);
+    if (stream->hello_is_owed)
         return;
     hello.role = (uint8_t)stream->state.role;
     hello.is_started = stream->state.is_started;

@@ -105,6 +105,7 @@ struct stream {
     struct loop_timer wait_timer;
     /* The peer, as of its last HELLO on this connection. */
     bool has_hello, hello_sent;
+    bool hello_is_owed; /* once what the earlier connection left under way has ended */
     struct stream_hello hello;
     enum generation_verdict verdict;
     struct reprotect reprotect;
@@ -172,6 +173,8 @@ void stream_confirm_peer(struct stream *stream);
 
 uint64_t stream_newest_epoch(const struct stream *stream);
 void stream_send_hello(struct stream *stream);
+/* Nothing of an earlier connection is under way at the target: the peer may be met. */
+bool stream_is_settled(const struct stream *stream);
 void stream_wire_line(const struct stream *stream, struct stream_line *ret_line);
 void stream_read_line(const struct stream_line *line, struct generation_line *ret_line);
 /* Data may not flow any more: source and target give up what is under way. */

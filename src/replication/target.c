@@ -361,6 +361,8 @@ static bool take_item(struct target *target, struct item *item)
 
 static void tell_quiet(struct target *target)
 {
+    if (target_is_quiet(target))
+        target->callbacks.settled_cb(target->callbacks.arg);
     if (target->quiet_cb != NULL && target_is_quiet(target)) {
         void (*quiet_cb)(void *arg) = target->quiet_cb;
 

@@ -17,6 +17,8 @@ struct target_callbacks {
     void (*committed_cb)(void *arg, uint64_t epoch, uint64_t cut_wall_ns);
     void (*current_cb)(void *arg, uint64_t wall_ns); /* nothing newer than this is missing */
     void (*trouble_cb)(void *arg, const char *text); /* "": well again */
+    /* What an earlier connection left under way has ended: a new one may be met. */
+    void (*settled_cb)(void *arg);
     void *arg;
 };
 
