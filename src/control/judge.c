@@ -76,27 +76,50 @@ enum state_verdict judge_relation(struct call *call, struct relation *ret_relati
     return verdict;
 }
 
+/* After a failover members' records count up with the group's, so that no membership of before wins
+ * over it. */
+static void raise_members(struct change *change, const struct relation *group,
+                          struct pair_record *pairs, unsigned count)
+{
+    int64_t term = group->group.common.term;
+
+    for (unsigned i = 0; i < count; i++) {
+        if (pairs[i].common.term < term)
+            pairs[i].common.term = term;
+        relation_touch(&pairs[i].common);
+        change_put(change, RECORD_PAIR, &pairs[i]);
+    }
+}
+
 void judge_accept(struct call *call, struct relation *relation, enum replica_state to,
                   const char *job, const char *argument)
 {
     struct site *site = call->site;
     char id[RECORD_ID_SIZE];
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
     struct change change;
 
     strcpy(id, relation_own(relation)->id);
     relation_move(relation, to);
+    if (to == REPLICA_FAILOVERING && relation->is_group)
+        relation_members(site, relation, &pairs, &count);
     change_begin(&change, site);
+    raise_members(&change, relation, pairs, count);
     jobs_cancel(&change, id);
     relation_put(&change, relation);
     jobs_add(&change, job, id, argument);
     token_remember(&change, call, NULL);
-    if (change_commit(&change) < 0) {
+    if (change_commit(&change) == 0) {
+        sync_mark(site, id);
+        for (unsigned i = 0; i < count; i++)
+            sync_mark(site, pairs[i].common.id);
+        jobs_wake(site);
+        call_reply(call, NULL);
+    } else {
         call_fail_internal(call, change.err.text);
-        return;
     }
-    sync_mark(site, id);
-    jobs_wake(site);
-    call_reply(call, NULL);
+    free(pairs);
 }
 
 void judge_fail_as_peer(struct call *call, const char *peer, const char *code, const char *message)

@@ -143,29 +143,6 @@ void ops_relation_stop(struct call *call)
         judge_accept(call, &relation, REPLICA_STOPPING, "stop", "");
 }
 
-/* Members' records count up with the group's, so that no older membership wins over it. */
-static int raise_members(struct call *call, const struct relation *relation, int64_t term)
-{
-    struct pair_record *pairs = NULL;
-    unsigned count = 0;
-    struct change change;
-
-    if (!relation->is_group)
-        return 0;
-    relation_members(call->site, relation, &pairs, &count);
-    change_begin(&change, call->site);
-    for (unsigned i = 0; i < count; i++) {
-        pairs[i].common.term = term > pairs[i].common.term ? term : pairs[i].common.term;
-        relation_touch(&pairs[i].common);
-        change_put(&change, RECORD_PAIR, &pairs[i]);
-    }
-    if (change_commit(&change) == 0)
-        for (unsigned i = 0; i < count; i++)
-            sync_mark(call->site, pairs[i].common.id);
-    free(pairs);
-    return change.result;
-}
-
 void ops_relation_failover(struct call *call)
 {
     struct relation relation;
@@ -178,10 +155,6 @@ void ops_relation_failover(struct call *call)
         return;
     }
     relation_own(&relation)->term++;
-    if (raise_members(call, &relation, relation_own(&relation)->term) < 0) {
-        call_fail_internal(call, "metadata");
-        return;
-    }
     judge_accept(call, &relation, REPLICA_FAILOVERING, "failover", "");
 }
 

@@ -386,6 +386,25 @@ static enum sync_verdict take(struct site *site, struct relation *theirs,
     return SYNC_TAKEN;
 }
 
+/* The newest point seen is no change. */
+static bool is_alike(const struct relation *theirs, const struct relation *ours)
+{
+    struct relation copy = *theirs;
+    enum record_kind kind = theirs->is_group ? RECORD_GROUP : RECORD_PAIR;
+    const void *our_record = ours->is_group ? (const void *)&ours->group : &ours->pair;
+    json_t *left, *right;
+    bool alike;
+
+    relation_own(&copy)->last_point_s =
+        ours->is_group ? ours->group.common.last_point_s : ours->pair.common.last_point_s;
+    left = tree_from_record(kind, copy.is_group ? (const void *)&copy.group : &copy.pair);
+    right = tree_from_record(kind, our_record);
+    alike = json_equal(left, right);
+    json_decref(left);
+    json_decref(right);
+    return alike;
+}
+
 enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *tree)
 {
     struct relation theirs, ours;
@@ -416,8 +435,12 @@ enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *
         return SYNC_REFUSED;
     if (their_own->term != our_own->term)
         return their_own->term > our_own->term ? take(site, &theirs, &ours) : SYNC_OLDER;
-    if (their_own->version == our_own->version)
-        return SYNC_SAME;
+    if (their_own->version == our_own->version) {
+        if (is_alike(&theirs, &ours))
+            return SYNC_SAME;
+        /* Both changed it while apart: production's stands. */
+        return relation_is_production(site, &ours) ? SYNC_OLDER : take(site, &theirs, &ours);
+    }
     return their_own->version > our_own->version ? take(site, &theirs, &ours) : SYNC_OLDER;
 }
 

@@ -2,7 +2,8 @@
 /*
  * The two sites' records of pairs and groups are kept alike: what changed here is pushed to the
  * peer, everything is pushed again when the peer comes back, and of two versions the one with the
- * higher (term, version) stands. A deleted record leaves a tombstone, so that it stays deleted.
+ * higher (term, version) stands; when both changed it while apart, production's. A deleted record
+ * leaves a tombstone, so that it stays deleted.
  */
 #ifndef CONTROL_SYNC_H
 #define CONTROL_SYNC_H

@@ -158,6 +158,8 @@ static void test_records_that_are_refused(void **state)
     push_changed(world, "paris", pair.id, "version", json_integer(1), "older");
     push_changed(world, "paris", pair.id, "group_id", json_string("pg-unknown"), "wait");
     drive_status(world, pair.id, "created");
+    push_changed(world, "paris", pair.id, "last_point_s", json_integer(5), "same");
+    push_changed(world, "paris", pair.id, "name", json_string("other"), "taken"); /* production's */
 }
 
 static void test_local_fields_do_not_travel(void **state)
