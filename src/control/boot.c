@@ -172,6 +172,12 @@ static void links_started(struct data_request *request)
     struct boot *boot = container_of(request, struct boot, request);
 
     site_done(boot->site);
+    if (request->error < 0) {
+        log_error("control", "the links do not start: %s", request->why);
+        for (unsigned i = 0; i < boot->site->peer_count; i++)
+            snprintf(boot->site->peers[i].why, sizeof(boot->site->peers[i].why), "%.190s",
+                     request->why);
+    }
     boot->phase = BOOT_DONE;
     boot_next(boot);
 }
