@@ -255,7 +255,7 @@ static void boot_image_done(struct image *image)
     }
     if (!node_look(node))
         return;
-    if ((unsigned)node->status.role != image->role) { /* read while it changed: again */
+    if (node->status.role != image->note.role) { /* read while it changed: again */
         read_boot_image(node);
         return;
     }
@@ -269,10 +269,9 @@ static void boot_image_done(struct image *image)
 
 static void read_boot_image(struct node *node)
 {
-    struct image *image = image_read(node, &node->run->universe, boot_image_done, NULL);
+    struct image_note note = {.role = node->status.role};
 
-    if (image)
-        image->role = (unsigned)node->status.role;
+    image_read(node, &node->run->universe, note, boot_image_done, NULL);
 }
 
 void node_boot(struct node *node)

@@ -20,7 +20,6 @@ struct image_part {
 struct submission {
     struct image *image;
     const char *snapshot; /* NULL: the volumes */
-    unsigned part;
 };
 
 static void image_free(struct image *image)
@@ -63,26 +62,45 @@ static void part_done(struct volume_request *request, int error)
         image_finish(image);
 }
 
-static void submit_part(void *arg)
+static void submit_parts(void *arg)
 {
     struct submission *submission = arg;
     struct image *image = submission->image;
-    struct image_part *part = &image->parts[submission->part];
-    struct node *node = image->node;
+    struct engine *engine = image->node->engine;
 
-    if (submission->snapshot)
-        engine_snapshot_submit(node->engine, submission->snapshot, &part->request);
-    else
-        volume_submit(engine_disk_volume(node->engine, node_disk_id(part->span->disk)),
-                      &part->request);
+    for (unsigned i = 0; i < image->universe->span_count; i++) {
+        struct image_part *part = &image->parts[i];
+        if (!part->bytes)
+            continue;
+        if (submission->snapshot)
+            engine_snapshot_submit(engine, submission->snapshot, &part->request);
+        else
+            volume_submit(engine_disk_volume(engine, node_disk_id(part->span->disk)),
+                          &part->request);
+    }
 }
 
-static struct image *image_begin(struct node *node, const struct judge_universe *universe,
-                                 int only_disk, const char *snapshot,
-                                 void (*done_cb)(struct image *image), void *arg)
+static void prepare_part(struct image *image, unsigned index)
+{
+    struct image_part *part = &image->parts[index];
+
+    part->image = image;
+    part->span = &image->universe->spans[index];
+    part->bytes = sim_kernel_alloc(part->span->length);
+    part->iov = (struct iovec){part->bytes, part->span->length};
+    part->request = (struct volume_request){.op = VOLUME_READ,
+                                            .offset = part->span->offset,
+                                            .length = part->span->length,
+                                            .iov = &part->iov,
+                                            .iov_count = 1,
+                                            .done_cb = part_done};
+    image->pending++;
+}
+
+static struct image *image_new(struct node *node, const struct judge_universe *universe,
+                               void (*done_cb)(struct image *image), void *arg)
 {
     struct image *image = sim_kernel_alloc(sizeof(*image));
-    unsigned count = 0;
 
     check(node->engine);
     image->node = node;
@@ -94,40 +112,33 @@ static struct image *image_begin(struct node *node, const struct judge_universe 
     image->parts = sim_kernel_alloc(universe->span_count * sizeof(*image->parts));
     image->next = node->images;
     node->images = image;
-    for (unsigned i = 0; i < universe->span_count; i++)
-        count += only_disk < 0 || universe->spans[i].disk == (unsigned)only_disk;
-    image->pending = count;
-    for (unsigned i = 0; i < universe->span_count; i++) {
-        struct image_part *part = &image->parts[i];
-        struct submission submission = {image, snapshot, i};
-        if (only_disk >= 0 && universe->spans[i].disk != (unsigned)only_disk)
-            continue;
-        part->image = image;
-        part->span = &universe->spans[i];
-        part->bytes = sim_kernel_alloc(part->span->length);
-        part->iov = (struct iovec){part->bytes, part->span->length};
-        part->request = (struct volume_request){.op = VOLUME_READ,
-                                                .offset = part->span->offset,
-                                                .length = part->span->length,
-                                                .iov = &part->iov,
-                                                .iov_count = 1,
-                                                .done_cb = part_done};
-        if (!sim_site_call(node->site, submit_part, &submission))
-            return NULL; /* died inside; images_drop() ended it */
-    }
     return image;
 }
 
-struct image *image_read(struct node *node, const struct judge_universe *universe,
-                         void (*done_cb)(struct image *image), void *arg)
+void image_read(struct node *node, const struct judge_universe *universe, struct image_note note,
+                void (*done_cb)(struct image *image), void *arg)
 {
-    return image_begin(node, universe, -1, NULL, done_cb, arg);
+    struct image *image = image_new(node, universe, done_cb, arg);
+    struct submission submission = {image, NULL};
+
+    image->note = note;
+    for (unsigned i = 0; i < universe->span_count; i++)
+        prepare_part(image, i);
+    sim_site_call(node->site, submit_parts, &submission);
 }
 
-struct image *image_read_snapshot(struct node *node, unsigned disk, const char *id,
-                                  void (*done_cb)(struct image *image), void *arg)
+void image_read_snapshot(struct node *node, unsigned disk, const char *id,
+                         void (*done_cb)(struct image *image), void *arg)
 {
-    return image_begin(node, &node->run->universe, (int)disk, id, done_cb, arg);
+    const struct judge_universe *universe = &node->run->universe;
+    struct image *image = image_new(node, universe, done_cb, arg);
+    struct submission submission = {image, id};
+
+    for (unsigned i = 0; i < universe->span_count; i++) {
+        if (universe->spans[i].disk == disk)
+            prepare_part(image, i);
+    }
+    sim_site_call(node->site, submit_parts, &submission);
 }
 
 void images_drop(struct node *node)

@@ -105,7 +105,7 @@ static void reprotect_wait(void *arg)
         return;
     }
     if (loser->engine)
-        image_read(loser, &node->run->universe, loser_read, node);
+        image_read(loser, &node->run->universe, (struct image_note){0}, loser_read, node);
     else
         reprotect_call(node);
 }

@@ -21,6 +21,12 @@ enum {
 struct sim_run;
 struct node;
 
+/* What its user wants to know again when it is read. */
+struct image_note {
+    uint64_t epoch, cut_ns;
+    enum stream_role role;
+};
+
 /* Reads every span of the universe through a volume or a snapshot. */
 struct image {
     struct node *node;
@@ -31,9 +37,8 @@ struct image {
     char why[JUDGE_WHY_SIZE];
     uint64_t *values; /* universe->sector_count; sectors not read stay 0 */
     void (*done_cb)(struct image *image);
-    uint64_t epoch, cut_ns; /* the user's */
-    unsigned role;          /* the user's */
-    void *arg;              /* the user's */
+    struct image_note note;
+    void *arg; /* the user's */
     struct image_part *parts;
     struct image *next; /* of node->images */
 };
@@ -125,10 +130,11 @@ void run_fail(struct sim_run *run, const struct node *node, const char *format, 
     __attribute__((format(printf, 3, 4)));
 
 /* sim_image.c */
-struct image *image_read(struct node *node, const struct judge_universe *universe,
+/* The image frees itself after done_cb, which may run inside these. */
+void image_read(struct node *node, const struct judge_universe *universe, struct image_note note,
+                void (*done_cb)(struct image *image), void *arg);
+void image_read_snapshot(struct node *node, unsigned disk, const char *id,
                          void (*done_cb)(struct image *image), void *arg);
-struct image *image_read_snapshot(struct node *node, unsigned disk, const char *id,
-                                  void (*done_cb)(struct image *image), void *arg);
 /* The site died: done_cb of all, with is_bad. */
 void images_drop(struct node *node);
 

@@ -183,7 +183,7 @@ static void look_last(struct sim_run *run)
     uint64_t deadline_ns = sim_now_ns(run->world) + 60 * SIM_SECOND;
 
     for (unsigned i = 0; i < RUN_NODES && !run->has_failed; i++) {
-        image_read(&run->nodes[i], whole, last_read, &looks[i]);
+        image_read(&run->nodes[i], whole, (struct image_note){0}, last_read, &looks[i]);
         if (!sim_world_run_for(run->world, is_read, &looks[i], deadline_ns))
             run_fail(run, &run->nodes[i], "the last reading hangs");
     }

@@ -76,39 +76,36 @@ static void point_read(struct image *image)
         return;
     if (image->is_bad) {
         if (image->error == 0 || !node->may_fail)
-            run_fail(run, node, "reading epoch %llu: error %d %s", (unsigned long long)image->epoch,
-                     image->error, image->why);
+            run_fail(run, node, "reading epoch %llu: error %d %s",
+                     (unsigned long long)image->note.epoch, image->error, image->why);
         return;
     }
     if (!node_look(node) || node->status.role != STREAM_ROLE_TARGET)
         return;
-    if (node->status.epoch_acked != image->epoch) {
+    if (node->status.epoch_acked != image->note.epoch) {
         look_at_point(node);
         return;
     }
-    if (!can_judge(node->other, image->cut_ns))
+    if (!can_judge(node->other, image->note.cut_ns))
         return;
-    if (!judge_cut(node->other->line, image->values, image->cut_ns, why))
-        run_fail(run, node, "epoch %llu, cut at %llu us: %s", (unsigned long long)image->epoch,
-                 (unsigned long long)image->cut_ns / SIM_US, why);
-    sim_trace(run->world, node->site, "epoch %llu is judged", (unsigned long long)image->epoch);
+    if (!judge_cut(node->other->line, image->values, image->note.cut_ns, why))
+        run_fail(run, node, "epoch %llu, cut at %llu us: %s", (unsigned long long)image->note.epoch,
+                 (unsigned long long)image->note.cut_ns / SIM_US, why);
+    sim_trace(run->world, node->site, "epoch %llu is judged",
+              (unsigned long long)image->note.epoch);
     run->epochs_judged++;
-    node->judged_epoch = image->epoch;
+    node->judged_epoch = image->note.epoch;
     keep(node, &node->judged_image, image->values);
 }
 
 static void look_at_point(struct node *node)
 {
-    struct image *image;
+    struct image_note note = {.epoch = node->status.epoch_acked, .cut_ns = cut_of(node)};
 
-    if (node->is_judging || node->status.epoch_acked == node->judged_epoch)
+    if (node->is_judging || node->status.epoch_acked == node->judged_epoch || !node->is_running)
         return;
     node->is_judging = true;
-    image = image_read(node, &node->run->universe, point_read, NULL);
-    if (image) {
-        image->epoch = node->status.epoch_acked;
-        image->cut_ns = cut_of(node);
-    }
+    image_read(node, &node->run->universe, note, point_read, NULL);
 }
 
 static void observe_target(struct node *node)
@@ -125,8 +122,7 @@ static void observe_target(struct node *node)
     node->epoch_seen = status->epoch_acked;
     sim_trace(node->run->world, node->site, "epoch %llu is committed, cut at %llu us",
               (unsigned long long)status->epoch_acked, (unsigned long long)cut_of(node) / SIM_US);
-    if (node->is_running)
-        look_at_point(node);
+    look_at_point(node);
 }
 
 void witness_target(struct node *node, const struct image *image)
@@ -327,7 +323,7 @@ static void role_changed(struct node *node, enum stream_role before)
         node->settled_ns = 0;
     }
     if (node->role == STREAM_ROLE_PROMOTED && node->is_read && !node->line)
-        image_read(node, &node->run->universe, promoted_read, NULL);
+        image_read(node, &node->run->universe, (struct image_note){0}, promoted_read, NULL);
 }
 
 void node_observe(struct node *node)
