@@ -373,6 +373,7 @@ static void become_failed(struct stream *stream, int error, const char *text)
     stream_set_trouble(stream, text);
     refuse(stream, error, text);
     finish(stream, error, text);
+    stream_role_changed(stream); /* what was not said meanwhile */
     stream_step_end(stream);
 }
 
