@@ -90,6 +90,8 @@ struct node {
 
     /* what the judge knows */
     struct judge_line *line;           /* since this site became writable */
+    struct judge_line *line_before;    /* while a target: that of its last writable time */
+    struct generation line_generation; /* of either */
     bool has_crashed, lost_power;      /* since the line was last judged */
     uint64_t settled_ns;               /* when it was */
     uint64_t epoch_seen, epoch_cut_ns; /* target: newest epoch */

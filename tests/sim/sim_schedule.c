@@ -112,6 +112,7 @@ void run_free(struct sim_run *run)
         node->engine = NULL;
         images_drop(node);
         judge_line_free(node->line);
+        judge_line_free(node->line_before);
         sim_kernel_free(node->judged_image);
         sim_kernel_free(node->known_image);
         for (unsigned s = 0; s < node->snapshot_count; s++)

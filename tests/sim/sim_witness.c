@@ -315,13 +315,24 @@ static void role_changed(struct node *node, enum stream_role before)
     if (node->role == STREAM_ROLE_TARGET) {
         for (unsigned i = 0; i < JUDGE_DISKS && node->has_role; i++)
             list_snapshots(node, i);
-        judge_line_free(node->line);
+        if (node->line) {
+            judge_line_free(node->line_before);
+            node->line_before = node->line;
+        }
         node->line = NULL;
         node->epoch_seen = node->status.epoch_acked;
         node->judged_epoch = 0;
         node->has_crashed = node->lost_power = false;
         node->settled_ns = 0;
     }
+    if (node->role != STREAM_ROLE_TARGET && !node->line && node->line_before &&
+        generation_is_equal(&node->status.generation, &node->line_generation)) {
+        /* It died before it was a target durably: nothing has become of that. */
+        node->line = node->line_before;
+        node->line_before = NULL;
+    }
+    if (node->role != STREAM_ROLE_TARGET)
+        node->line_generation = node->status.generation;
     if (node->role == STREAM_ROLE_PROMOTED && node->is_read && !node->line)
         image_read(node, &node->run->universe, (struct image_note){0}, promoted_read, NULL);
 }
