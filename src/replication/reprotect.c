@@ -550,6 +550,8 @@ static bool take_commit(struct stream *stream, const struct link_frame_in *frame
                "another");
         return true;
     }
+    if (stream->reprotect.step == REPROTECT_ASKED)
+        finish(stream, -EALREADY, "a reprotect towards this site was decided before");
     stream->reprotect.step = REPROTECT_BECOMING;
     stream->reprotect.commit_epoch = commit.epoch;
     stream->hold_why = "becoming the target of the other site";
@@ -582,11 +584,12 @@ static bool take_reprotect(struct stream *stream, const struct link_frame_in *fr
         stream->reprotect.step == REPROTECT_MARKING || stream->is_ending || !stream->is_open)
         return true;
     stream->reprotect.nonce = message.nonce;
-    /* One that is not open says nothing: it may be the durable winner already. */
-    if (message.is_reverse && (role == STREAM_ROLE_SOURCE || role == STREAM_ROLE_FENCED))
-        lose(stream, message.nonce);
-    else if (!message.is_reverse && role == STREAM_ROLE_SOURCE && stream->state.is_reprotect_open)
+    /* One that is not open says nothing: it may be the durable winner already. A winner that is
+     * open stays it, whichever way is asked now: its COMMIT may be on its way. */
+    if (role == STREAM_ROLE_SOURCE && stream->state.is_reprotect_open)
         send_commit(stream);
+    else if (message.is_reverse && (role == STREAM_ROLE_SOURCE || role == STREAM_ROLE_FENCED))
+        lose(stream, message.nonce);
     else if (!message.is_reverse && role == STREAM_ROLE_FENCED)
         expect_dirty(stream, message.nonce);
     else
