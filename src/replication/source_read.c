@@ -228,17 +228,28 @@ static unsigned compare_count(const struct source *source)
     return count;
 }
 
+/* A pass may leave some behind (a read takes less than it was asked for): then another one begins,
+ * once all is answered. */
+static bool find_more_suspects(struct source *source, uint64_t *ret_block, uint64_t *ret_count)
+{
+    if (find_suspects(source, ret_block, ret_count))
+        return true;
+    if (compare_count(source) > 0)
+        return false;
+    source->compare_volume = 0;
+    source->compare_cursor = 0;
+    return find_suspects(source, ret_block, ret_count);
+}
+
 void source_begin_compares(struct source *source)
 {
-    if (source->compare_volume >= source->volume_count && compare_count(source) == 0)
-        source->compare_volume = 0;
     for (unsigned i = 0; i < SLOT_COUNT; i++) {
         struct slot *slot = &source->slots[i];
         uint64_t block, count;
 
         if (slot->state != SLOT_FREE || !slot_begin(slot))
             continue;
-        if (!find_suspects(source, &block, &count))
+        if (!find_more_suspects(source, &block, &count))
             return;
         slot_submit(slot, SLOT_COMPARE, source->compare_volume, TRACKING_SUSPECT, block, count);
     }

@@ -137,13 +137,30 @@ static void call_cb(void *arg, const char *peer, uint64_t call, const void *byte
     (void)peer;
 }
 
-static void open_disks(struct pair_site *site, unsigned index, bool create)
+static void open_stream(struct pair_site *site, unsigned index, bool create, bool is_seeded)
 {
     struct engine_stream_options stream = {.id = "pg-lab",
                                            .peer = index == PARIS ? "lyon" : "paris",
                                            .role = site->lab->roles[index],
                                            .create = create,
                                            .disk_count = DISKS};
+    struct err err = {0};
+
+    for (unsigned i = 0; i < DISKS; i++) {
+        stream.disks[i].disk = disk_ids[index][i];
+        stream.disks[i].is_seeded = is_seeded;
+    }
+    if (engine_stream_open(site->engine, &stream, &err) != 0)
+        fail_msg("%s", err.text);
+}
+
+void pair_seed(struct pair_lab *lab, unsigned site)
+{
+    open_stream(&lab->sites[site], site, true, true);
+}
+
+static void open_disks(struct pair_site *site, unsigned index, bool create)
+{
     struct err err = {0};
 
     for (unsigned i = 0; i < DISKS; i++) {
@@ -156,10 +173,7 @@ static void open_disks(struct pair_site *site, unsigned index, bool create)
         if (engine_disk_open(site->engine, &disk, &size, &err) != 0)
             fail_msg("%s", err.text);
         assert_int_equal(size, DISK_BLOCKS * BLOCK_SIZE);
-        stream.disks[i].disk = disk_ids[index][i];
     }
-    if (engine_stream_open(site->engine, &stream, &err) != 0)
-        fail_msg("%s", err.text);
 }
 
 void pair_site_start(struct pair_lab *lab, unsigned index, bool create)
@@ -185,6 +199,7 @@ void pair_site_start(struct pair_lab *lab, unsigned index, bool create)
     if (engine_new(lab->loop, &options, &callbacks, &site->engine, &err) != 0)
         fail_msg("%s", err.text);
     open_disks(site, index, create);
+    open_stream(site, index, create, false);
     if (engine_start(site->engine, &err) != 0)
         fail_msg("%s", err.text);
 }

@@ -35,6 +35,8 @@ void pair_lab_start(struct pair_lab *lab);
 void pair_lab_close(struct pair_lab *lab);
 /* `create`: disks and stream are new. */
 void pair_site_start(struct pair_lab *lab, unsigned site, bool create);
+/* Makes the stream anew after pair_remove(); its disks hold a copy already. */
+void pair_seed(struct pair_lab *lab, unsigned site);
 void pair_site_stop(struct pair_lab *lab, unsigned site); /* cleanly */
 
 /* Runs the loop until the condition holds. */
