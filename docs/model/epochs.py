@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Executable model of the replication algorithm of design.md, checked by random schedules.
+"""Executable model of the replication algorithm (ARCHITECTURE.md), checked by random schedules.
 
 It is a specification, not a prototype: two sites, a few disks of a few blocks, one stream.  Every rule that
-design.md numbers (R1, R2, ...) stands here once, where it acts.  Time is a counter; every choice (which write
+ARCHITECTURE.md numbers (R1, R2, ...) stands here once, where it acts.  Time is a counter; every choice (which write
 completes, when a cut falls, where a crash strikes, which unsynced writes survive a power loss) comes from one seed.
 
     python3 epochs.py [schedules] [first seed]      checks that many schedules

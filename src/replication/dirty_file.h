@@ -2,7 +2,7 @@
 /*
  * DATA/streams/<id>/dirty: the exact dirty sets of a stream's disks, saved at a clean stop. It
  * counts only while the stream's state says is_clean; without it the intent bits are used, which
- * are coarser. Format: docs/stream.md.
+ * are coarser. Format: docs/stream-state.md.
  */
 #ifndef REPLICATION_DIRTY_FILE_H
 #define REPLICATION_DIRTY_FILE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rules of design.md, "Source: epochs". When to cut:
+ * The source's half of an epoch's life (ARCHITECTURE.md). When to cut:
  *
  *   little is open   once an interval, when something is open or pre-copied or a point is owed
  *   much is open     pre-copy first, until little is left
