@@ -8,18 +8,17 @@
 
 #include "base/check.h"
 
-int err_set(struct err *err, int code, const char *format, ...)
+void err_fill(struct err *err, int code, const char *format, ...)
 {
     va_list arguments;
 
     check(code < 0);
     if (err == NULL)
-        return code;
+        return;
     err->code = code;
     va_start(arguments, format);
     vsnprintf(err->text, sizeof(err->text), format, arguments);
     va_end(arguments);
-    return code;
 }
 
 int err_wrap(struct err *err, const char *format, ...)

@@ -12,9 +12,18 @@ struct err {
     char text[480]; /* for a person: what failed, why, what to do; no full stop */
 };
 
-/* Fills `err` (NULL is allowed: the text is dropped) and returns `code`, which must be negative. */
-int err_set(struct err *err, int code, const char *format, ...)
+/* Fills `err` (NULL is allowed: the text is dropped); `code` must be negative. */
+void err_fill(struct err *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+/* err_fill(), with `code` as its value: "return err_set(err, -ENOENT, ...)". A macro, so that
+ * readers and analyzers see which value comes back. */
+#define err_set(err, code, ...)                                                                    \
+    ({                                                                                             \
+        int err_code_ = (code);                                                                    \
+        err_fill((err), err_code_, __VA_ARGS__);                                                   \
+        err_code_;                                                                                 \
+    })
 
 /* Puts "prefix: " before the text of a set error and returns its code. */
 int err_wrap(struct err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -224,7 +224,7 @@ static int bind_and_listen(int fd, struct posix_address *address)
 int posix_socket_listen(struct loop *loop, const char *text, int fd_flags,
                         struct io_socket **ret_listener, struct err *err)
 {
-    struct posix_address address;
+    struct posix_address address = {.length = 0};
     int fd, result;
 
     if (posix_address_parse(text, &address) < 0)
@@ -253,7 +253,7 @@ int posix_socket_listen(struct loop *loop, const char *text, int fd_flags,
 int posix_socket_prepare(struct loop *loop, const char *text, int fd_flags,
                          struct io_socket **ret_socket)
 {
-    struct posix_address address;
+    struct posix_address address = {.length = 0};
     int fd, syn_count = SYN_COUNT, result = posix_address_parse(text, &address);
 
     if (result < 0)

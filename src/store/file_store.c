@@ -102,7 +102,7 @@ static void discard_zero_done(struct io_op *io, int64_t result)
 {
     struct store_op *op = container_of(io, struct store_op, io);
 
-    if (result == -ENOTSUP || result == -EOPNOTSUPP)
+    if (result == -ENOTSUP)
         fill_next(op);
     else
         store_op_done(op, (int)result);
@@ -113,7 +113,7 @@ static void discard_hole_done(struct io_op *io, int64_t result)
     struct store_op *op = container_of(io, struct store_op, io);
     struct fill *fill = (struct fill *)op->private;
 
-    if (result == -ENOTSUP || result == -EOPNOTSUPP)
+    if (result == -ENOTSUP)
         io_file_discard(op->store->loop, &op->io, file_of(op->store), fill->offset, fill->left,
                         IO_DISCARD_ZERO, discard_zero_done);
     else
