@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Payloads of a stream's frames, bytes <-> structs. Byte tables: docs/stream.md. Pure: no I/O,
- * clock, log. What a decoder returns is inside the bounds named here; what depends on the
- * stream (sizes of its disks, roles) is the stream's to check.
+ * Payloads of a stream's frames, bytes <-> structs; docs/stream.md. Pure. What a decoder returns is
+ * inside the bounds named here; what depends on the stream (sizes, roles) is the stream's to check.
  */
 #ifndef WIRE_STREAM_MESSAGE_H
 #define WIRE_STREAM_MESSAGE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum stream_message_type {
