@@ -394,8 +394,15 @@ struct look {
 static void look_call(void *arg)
 {
     struct look *look = arg;
+    struct node *node = look->node;
+    const char *why;
 
-    look->is_there = engine_stream_status(look->node->engine, node_stream_id(), &look->status);
+    look->is_there = engine_stream_status(node->engine, node_stream_id(), &look->status);
+    /* Callbacks tell changes; what holds from the beginning is asked for. */
+    for (unsigned i = 0; i < JUDGE_DISKS && node->is_running; i++) {
+        if (!node->must_close[i] && engine_disk_may_write(node->engine, node_disk_id(i), &why))
+            node->may_write[i] = true;
+    }
 }
 
 bool node_look(struct node *node)
