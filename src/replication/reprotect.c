@@ -291,14 +291,17 @@ void reprotect_room(struct stream *stream)
         tell(stream);
 }
 
-/* Closed, drained, nothing being read: what is in the sets now is all there ever will be. */
-static void loser_idle(void *arg)
+/* Closed, drained, nothing being read, synced: what is in the sets now is all there ever will be,
+ * also after a power loss. */
+static void loser_synced(struct stream *stream, int error)
 {
-    struct stream *stream = arg;
-
-    check_magic(stream, STREAM_MAGIC);
     if (stream->reprotect.step != REPROTECT_CLOSING)
         return;
+    if (error != 0) {
+        refuse(stream, error, "the loser's disks cannot be synced");
+        finish(stream, error, "the disks cannot be synced");
+        return;
+    }
     for (unsigned i = 0; i < stream->state.disk_count; i++)
         tracking_merge(stream->volumes[i]);
     stream->reprotect.step = REPROTECT_TELLING;
@@ -306,6 +309,17 @@ static void loser_idle(void *arg)
     stream->reprotect.tell_suspects = false;
     stream->reprotect.tell_block = stream->reprotect.run_count = 0;
     tell(stream);
+}
+
+/* Without the sync a power loss could take back a write that both sites have, that is in no set,
+ * and that only the intent bits remember, which nobody tells. */
+static void loser_idle(void *arg)
+{
+    struct stream *stream = arg;
+
+    check_magic(stream, STREAM_MAGIC);
+    if (stream->reprotect.step == REPROTECT_CLOSING)
+        stream_sync_bases(stream, loser_synced);
 }
 
 static void loser_drained(struct stream *stream, int error)

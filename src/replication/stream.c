@@ -159,19 +159,42 @@ static void base_synced(struct base_write *write, int error)
     struct stream *stream = sync->stream;
 
     check_magic(stream, STREAM_MAGIC);
-    if (stream->join_count == 1) {
-        free(stream->base_syncs);
-        stream->base_syncs = NULL;
-    }
-    join_one(stream, error);
+    check(stream->base_sync_count > 0);
+    if (error != 0)
+        stream->base_sync_error = error;
+    if (--stream->base_sync_count > 0)
+        return;
+    stream_step_fn step_cb = stream->base_synced_cb;
+    stream_step_fn next_cbs[2] = {stream->base_sync_next_cbs[0], stream->base_sync_next_cbs[1]};
+
+    free(stream->base_syncs);
+    stream->base_syncs = NULL;
+    stream->base_synced_cb = NULL;
+    stream->base_sync_next_cbs[0] = stream->base_sync_next_cbs[1] = NULL;
+    step_cb(stream, stream->base_sync_error);
+    for (unsigned i = 0; i < 2; i++)
+        if (next_cbs[i] != NULL)
+            stream_sync_bases(stream, next_cbs[i]);
+    stream_step_end(stream);
 }
 
 void stream_sync_bases(struct stream *stream, stream_step_fn step_cb)
 {
-    join_begin(stream, step_cb);
-    check(stream->base_syncs == NULL);
+    if (stream->base_synced_cb != NULL) {
+        unsigned i = stream->base_sync_next_cbs[0] != NULL;
+
+        if (i == 1 && stream->base_sync_next_cbs[0] == step_cb)
+            return;
+        check(stream->base_sync_next_cbs[i] == NULL);
+        stream->base_sync_next_cbs[i] = step_cb;
+        return;
+    }
     stream->base_syncs = calloc(stream->state.disk_count, sizeof(stream->base_syncs[0]));
     check(stream->base_syncs != NULL);
+    stream->base_synced_cb = step_cb;
+    stream->base_sync_count = stream->state.disk_count;
+    stream->base_sync_error = 0;
+    stream_step_begin(stream);
     for (unsigned i = 0; i < stream->state.disk_count; i++) {
         stream->base_syncs[i].stream = stream;
         volume_base_sync(stream->volumes[i], &stream->base_syncs[i].write, base_synced);

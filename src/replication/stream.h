@@ -124,7 +124,10 @@ struct stream {
     struct base_sync {
         struct base_write write;
         struct stream *stream;
-    } * base_syncs; /* of the fan-out under way, or NULL */
+    } * base_syncs; /* under way, or NULL */
+    unsigned base_sync_count;
+    int base_sync_error;
+    stream_step_fn base_synced_cb, base_sync_next_cbs[2];
     stream_step_fn opened_cb;
     uint64_t acked_wall_ns, current_wall_ns;
     uint64_t committed_epoch; /* target: newest, also once the replica is closed */
@@ -143,7 +146,7 @@ void stream_step_end(struct stream *stream); /* last in a callback */
 void stream_wait_rest(struct stream *stream, stream_step_fn step_cb);
 /* Makes the intent bits of all disks durable, then step_cb. One fan-out at a time. */
 void stream_save_intents(struct stream *stream, stream_step_fn step_cb);
-/* Syncs the bases of all disks, then step_cb. One fan-out at a time. */
+/* Syncs the bases of all disks, then step_cb. Asked while it is under way: once more, behind it. */
 void stream_sync_bases(struct stream *stream, stream_step_fn step_cb);
 /* Holds all volumes until quiet, then step_cb; it must release them. One fan-out at a time. */
 void stream_hold(struct stream *stream, stream_step_fn step_cb);
