@@ -35,7 +35,8 @@ struct engine_settings {
 
 /* Reports upward, on the loop; all required. */
 struct engine_callbacks {
-    /* The disk may be written by hosts here from now on, or not any more, with the reason. The
+    /* The disk may be written by hosts here from now on, or not any more, with the reason (told
+     * again when the reason changes). The
      * owner adds or removes the export; after each "not any more" it calls engine_disk_closed(),
      * also when there was no export (perhaps from inside). */
     void (*disk_access_cb)(void *arg, const char *disk, bool may_write, const char *why);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the units behind engine.h share: engine_site.c (site, links, disks, calls) and
- * engine_streams.c.
+/* What the units behind engine.h share: engine_site.c (links, disks, calls) and engine_streams.c.
  */
 #ifndef REPLICATION_ENGINE_PARTS_H
 #define REPLICATION_ENGINE_PARTS_H

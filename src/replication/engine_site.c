@@ -67,10 +67,11 @@ static bool tell_disk(struct engine *engine)
     {
         struct site_disk *disk = list_entry(node, struct site_disk, node);
 
-        if (disk->told_may_write == disk->may_write)
+        if (!disk->is_news)
             continue;
+        disk->is_news = false;
+        disk->is_closing = !disk->may_write && (disk->told_may_write || disk->is_closing);
         disk->told_may_write = disk->may_write;
-        disk->is_closing = !disk->may_write;
         engine->callbacks.disk_access_cb(engine->callbacks.arg, disk->id, disk->may_write,
                                          disk->why);
         return true;

@@ -96,9 +96,14 @@ int site_disk_close(struct loop *loop, struct site_disk *disk, struct snapshots 
 
 bool site_disk_set(struct site_disk *disk, bool may_write, const char *why)
 {
-    snprintf(disk->why, sizeof(disk->why), "%s", may_write ? "" : why);
+    if (may_write)
+        why = "";
+    if (disk->may_write == may_write && strncmp(disk->why, why, sizeof(disk->why) - 1) == 0)
+        return disk->is_news;
+    snprintf(disk->why, sizeof(disk->why), "%s", why);
     disk->may_write = may_write;
-    return disk->may_write != disk->told_may_write;
+    disk->is_news = true;
+    return true;
 }
 
 bool site_disk_is_exported(const struct site_disk *disk)

@@ -21,6 +21,7 @@ struct site_disk {
     struct stream *stream; /* or NULL */
     bool may_write;
     bool told_may_write; /* the last word that the owner heard (at first: he may) */
+    bool is_news;        /* he has not heard the present one, or its reason */
     bool is_closing;     /* he heard "not any more" and has not answered */
     char why[200];
 };
@@ -39,7 +40,7 @@ int site_disk_open(struct loop *loop, const struct site_disk_options *options,
 /* -EBUSY: requests are under way. `remove`: a default store's file and its snapshots go. */
 int site_disk_close(struct loop *loop, struct site_disk *disk, struct snapshots *snapshots,
                     bool remove, struct err *err);
-/* True: the owner must be told. */
+/* True: the owner must be told (is_news); also when only the reason changed. */
 bool site_disk_set(struct site_disk *disk, bool may_write, const char *why);
 /* May hosts still reach it, as far as we know? */
 bool site_disk_is_exported(const struct site_disk *disk);

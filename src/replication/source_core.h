@@ -2,7 +2,7 @@
 /*
  * What the source of a stream does next: compare, pre-copy, cut, ship, close, abort. Pure: no I/O,
  * clock, log, allocation; time and the sizes of the sets come in with each event, what is to be
- * done goes out as a short list. source.c is the shell.
+ * done goes out as a short list. source_shell.c acts.
  *
  * Invariants:
  *   1. At most one epoch is cut and not acknowledged.

@@ -549,6 +549,7 @@ void stream_changed(struct stream *stream)
 
 void stream_role_changed(struct stream *stream)
 {
+    stream_access_changed(stream); /* the reason is another one */
     stream->callbacks.role_cb(stream->callbacks.arg, stream);
 }
 
