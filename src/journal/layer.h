@@ -9,19 +9,9 @@
 
 #include "base/blockset.h"
 #include "io/file.h"
+#include "journal/layer_info.h"
 
 struct layer;
-
-struct layer_description {
-    char id[40];         /* file name: l-... */
-    char disk[40];       /* d-... */
-    char label[64];      /* the part behind '@' of the export's name: the generation's short text */
-    char reason[64];     /* "reprotect of pg-..." */
-    uint64_t size_bytes; /* of the disk */
-    uint64_t created_wall_ns;
-    uint64_t expires_wall_ns; /* 0: never */
-    uint64_t bytes_max; /* cap on kept bytes; 0: none. Beyond it the layer is dropped, said so */
-};
 
 /* Makes a layer durably: empty, so showing the base as it is. Blocks. */
 int layer_create(struct loop *loop, const char *folder, const struct layer_description *description,

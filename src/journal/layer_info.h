@@ -3,7 +3,18 @@
 #ifndef JOURNAL_LAYER_INFO_H
 #define JOURNAL_LAYER_INFO_H
 
-#include "journal/layer.h"
+#include <stdint.h>
+
+struct layer_description {
+    char id[40];         /* file name: l-... */
+    char disk[40];       /* d-... */
+    char label[64];      /* the part behind '@' of the export's name: the generation's short text */
+    char reason[64];     /* "reprotect of pg-..." */
+    uint64_t size_bytes; /* of the disk */
+    uint64_t created_wall_ns;
+    uint64_t expires_wall_ns; /* 0: never */
+    uint64_t bytes_max; /* cap on kept bytes; 0: none. Beyond it the layer is dropped, said so */
+};
 
 enum { LAYER_INFO_BYTES = 512 };
 

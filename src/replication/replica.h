@@ -10,6 +10,7 @@
 #define REPLICATION_REPLICA_H
 
 #include "journal/journal.h"
+#include "replication/state_file.h"
 #include "replication/stream_state.h"
 #include "volume/base_write.h"
 

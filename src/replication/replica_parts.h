@@ -51,7 +51,7 @@ struct replica {
     void (*changed_cb)(void *arg);
     void *arg;
 
-    /* Background work: one step function looks at everything (replica.c). */
+    /* Background work: one step function looks at everything (replica_door.c). */
     struct loop_task work;
     struct loop_timer timer; /* the next epoch gets due, or a retry */
     struct replica_mover *movers;

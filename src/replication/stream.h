@@ -9,6 +9,7 @@
 #define REPLICATION_STREAM_H
 
 #include "replication/source.h"
+#include "replication/state_file.h"
 #include "replication/stream_state.h"
 #include "replication/target.h"
 #include "wire/stream_message.h"

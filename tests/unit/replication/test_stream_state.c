@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The file of a stream's state: saves, rotten slots, missing and newer files. */
+#include "replication/state_file.h"
 #include "replication/stream_state.h"
 
 #include <errno.h>

@@ -13,6 +13,7 @@
  *
  * The first I/O error is final (fence): what a failed sync covered is unknown.
  */
+#include "replication/state_file.h"
 #include "replication/stream_state.h"
 
 #include <errno.h>
