@@ -6,7 +6,7 @@ FIRST ?= 1
 SECONDS ?= 3
 PREFIX ?= /usr/local
 
-.PHONY: demo check build lint bench sim install deps clean
+.PHONY: demo check build lint bench sim rules install deps clean
 
 demo: ## installs what it needs, builds, runs two sites through loss, failover, reprotect, failback
 	tools/deps demo
@@ -39,8 +39,12 @@ else
 	$(BUILD)/tests/sim/sim --seeds $(SEEDS) --first $(FIRST)
 endif
 
+rules: ## takes each rule R1-R15 out of the code and wants a test to fail; some ten minutes
+	tools/deps check
+	tools/check-rules
+
 install: build
 	meson install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf $(BUILD) build-asan build-tsan
+	rm -rf $(BUILD) build-asan build-tsan build-rules

@@ -154,6 +154,12 @@ static void open_stream(struct pair_site *site, unsigned index, bool create, boo
         fail_msg("%s", err.text);
 }
 
+void pair_stream_create(struct pair_lab *lab)
+{
+    for (unsigned i = 0; i < SITES; i++)
+        open_stream(&lab->sites[i], i, true, false);
+}
+
 void pair_seed(struct pair_lab *lab, unsigned site)
 {
     open_stream(&lab->sites[site], site, true, true);
@@ -220,6 +226,23 @@ void pair_site_stop(struct pair_lab *lab, unsigned index)
     site->engine = NULL;
 }
 
+static void run(const char *format, const char *folder)
+{
+    char command[1000];
+
+    snprintf(command, sizeof(command), format, folder, folder, folder, folder, folder);
+    assert_int_equal(system(command), 0);
+}
+
+void pair_site_kill(struct pair_lab *lab, unsigned index)
+{
+    const char *folder = lab->sites[index].folder;
+
+    run("cp -a --sparse=always %s %s.killed", folder);
+    pair_site_stop(lab, index);
+    run("rm -rf %s && mv %s.killed %s", folder);
+}
+
 void pair_lab_prepare(struct pair_lab *lab)
 {
     struct err err = {0};
@@ -261,14 +284,11 @@ void pair_lab_open(struct pair_lab *lab)
 
 void pair_lab_close(struct pair_lab *lab)
 {
-    char command[200];
-
     for (unsigned i = 0; i < SITES; i++)
         if (lab->sites[i].engine != NULL)
             pair_site_stop(lab, i);
     loop_free(lab->loop);
-    snprintf(command, sizeof(command), "rm -rf %s", lab->folder);
-    assert_int_equal(system(command), 0);
+    run("rm -rf %s", lab->folder);
 }
 
 struct engine_stream_status pair_status(struct pair_lab *lab, unsigned site)
@@ -420,13 +440,18 @@ int pair_stop(struct pair_lab *lab, unsigned site)
     return order.error;
 }
 
-int pair_failover(struct pair_lab *lab, unsigned site)
+int pair_failover_to(struct pair_lab *lab, unsigned site, uint64_t point)
 {
     struct order order = {0};
 
-    engine_stream_failover(lab->sites[site].engine, "pg-lab", 0, order_done, &order);
+    engine_stream_failover(lab->sites[site].engine, "pg-lab", point, order_done, &order);
     pair_wait(lab, is_set, &order.is_done);
     return order.error;
+}
+
+int pair_failover(struct pair_lab *lab, unsigned site)
+{
+    return pair_failover_to(lab, site, 0);
 }
 
 int pair_reprotect(struct pair_lab *lab, unsigned site, bool reverse)

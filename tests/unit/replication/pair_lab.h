@@ -38,6 +38,11 @@ void pair_site_start(struct pair_lab *lab, unsigned site, bool create);
 /* Makes the stream anew after pair_remove(); its disks hold a copy already. */
 void pair_seed(struct pair_lab *lab, unsigned site);
 void pair_site_stop(struct pair_lab *lab, unsigned site); /* cleanly */
+/* Leaves the files as they are at this moment: what kill -9 does. */
+void pair_site_kill(struct pair_lab *lab, unsigned site);
+
+/* Anew, at both sites, over disks that are open. */
+void pair_stream_create(struct pair_lab *lab);
 
 /* Runs the loop until the condition holds. */
 void pair_wait(struct pair_lab *lab, bool (*is_so)(struct pair_lab *lab, void *arg), void *arg);
@@ -56,7 +61,8 @@ void pair_settle(struct pair_lab *lab, unsigned source);
 /* Each runs the loop until done and returns its error. */
 int pair_start(struct pair_lab *lab, unsigned site, bool one_shot);
 int pair_stop(struct pair_lab *lab, unsigned site);
-int pair_failover(struct pair_lab *lab, unsigned site);
+int pair_failover(struct pair_lab *lab, unsigned site); /* to the newest point */
+int pair_failover_to(struct pair_lab *lab, unsigned site, uint64_t point);
 int pair_reprotect(struct pair_lab *lab, unsigned site, bool reverse);
 int pair_remove(struct pair_lab *lab, unsigned site);
 

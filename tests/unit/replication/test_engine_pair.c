@@ -90,6 +90,25 @@ static void copies_and_follows(void **state)
     pair_lab_close(&lab);
 }
 
+/* R1: what the disks held before there was a stream. */
+static void copies_what_was_there(void **state)
+{
+    struct pair_lab lab;
+
+    pair_lab_open(&lab);
+    pair_wait(&lab, paris_may_write, NULL);
+    pair_write(&lab, PARIS, 0, 10, 100, 1);
+    pair_write(&lab, PARIS, 1, 2900, 100, 2);
+    assert_int_equal(pair_remove(&lab, LYON), 0);
+    assert_int_equal(pair_remove(&lab, PARIS), 0);
+    pair_stream_create(&lab);
+    pair_wait(&lab, is_connected, NULL);
+    assert_false(pair_is_equal(&lab));
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    pair_lab_close(&lab);
+}
+
 static void tells_the_age_of_its_point(void **state)
 {
     struct pair_lab lab;
@@ -220,6 +239,45 @@ static void fails_over_without_the_peer(void **state)
     pair_wait(&lab, paris_is_fenced, NULL);
     assert_false(paris_may_write(&lab, NULL));
     assert_true(lyon_may_write(&lab, NULL));
+    pair_lab_close(&lab);
+}
+
+/* R13: what came after the point differs from what the old source believes to be here, and a kill
+ * right behind the failover does not lose that. */
+static void fails_over_to_an_older_point(void **state)
+{
+    static uint8_t then[DISK_BLOCKS * BLOCK_SIZE], now[DISK_BLOCKS * BLOCK_SIZE];
+    struct pair_lab lab;
+
+    pair_lab_prepare(&lab);
+    lab.settings.retain_ns = UINT64_C(1) << 60;
+    lab.settings.retain_bytes = 1 << 30;
+    pair_lab_start(&lab);
+    pair_wait(&lab, paris_may_write, NULL);
+    pair_write(&lab, PARIS, 0, 10, 100, 1);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    pair_write(&lab, PARIS, 0, 20, 10, 2);
+    pair_settle(&lab, PARIS);
+    uint64_t point = pair_status(&lab, LYON).epoch_acked;
+
+    pair_read(&lab, LYON, 0, then);
+    pair_write(&lab, PARIS, 0, 25, 200, 3);
+    pair_settle(&lab, PARIS);
+    pair_site_stop(&lab, PARIS);
+    assert_int_equal(pair_failover_to(&lab, LYON, point), 0);
+    pair_read(&lab, LYON, 0, now);
+    assert_memory_equal(then, now, sizeof(now));
+    pair_site_kill(&lab, LYON);
+    pair_site_start(&lab, LYON, false);
+    pair_wait(&lab, lyon_may_write, NULL);
+    pair_read(&lab, LYON, 0, now);
+    assert_memory_equal(then, now, sizeof(now));
+    pair_site_start(&lab, PARIS, false);
+    pair_wait(&lab, paris_is_fenced, NULL);
+    assert_int_equal(pair_reprotect(&lab, LYON, true), 0);
+    assert_int_equal(pair_start(&lab, LYON, false), 0);
+    pair_settle(&lab, LYON);
     pair_lab_close(&lab);
 }
 
@@ -428,6 +486,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_and_follows),
+        cmocka_unit_test(copies_what_was_there),
         cmocka_unit_test(tells_the_age_of_its_point),
         cmocka_unit_test(target_disks_are_closed_to_hosts),
         cmocka_unit_test(stops_and_goes_on),
@@ -435,6 +494,7 @@ int main(void)
         cmocka_unit_test(survives_clean_restarts),
         cmocka_unit_test(opens_by_force),
         cmocka_unit_test(fails_over_without_the_peer),
+        cmocka_unit_test(fails_over_to_an_older_point),
         cmocka_unit_test(refuses_failover_without_a_point),
         cmocka_unit_test(turns_round),
         cmocka_unit_test(cancels_a_failover),

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "base/check.h"
 #include "replica_bench.h"
 
 static void test_first_copy(void **state)
@@ -101,6 +102,70 @@ static void test_apply(void **state)
         replica_bench_end(&other);
     }
     replica_bench_end(&bench);
+}
+
+/* A layer that takes its time: apply stands still in the middle. */
+struct slow_layer {
+    struct replica_bench bench;
+    struct preserve_op *op;
+    bool is_over;
+};
+
+static bool slow_needs(void *arg, uint64_t block, uint64_t count)
+{
+    return !((struct slow_layer *)arg)->is_over;
+}
+
+static void slow_preserve(void *arg, struct preserve_op *op, uint64_t block, uint64_t count,
+                          const uint8_t *bytes, void (*done_cb)(struct preserve_op *op, int error))
+{
+    op->done_cb = done_cb;
+    ((struct slow_layer *)arg)->op = op;
+}
+
+static bool is_half_applied(struct replica_bench *bench)
+{
+    return container_of(bench, struct slow_layer, bench)->op != NULL &&
+           replica_bench_base(bench, 0, 10) == 1;
+}
+
+static bool is_third_applied(struct replica_bench *bench)
+{
+    return bench->state->applied == 3;
+}
+
+/* R12: a base that holds a half of an epoch can show what is being applied, and nothing older. */
+static void test_kill_in_the_middle_of_apply(void **state)
+{
+    static const struct preserve_ops ops = {.needs = slow_needs, .preserve = slow_preserve};
+    struct slow_layer slow = {0};
+    struct replica_bench *bench = &slow.bench, killed;
+
+    replica_bench_begin(bench, false);
+    for (uint64_t epoch = 1; epoch <= 3; epoch++) {
+        assert_int_equal(replica_bench_data(bench, 0, 10, 1, epoch), 0);
+        assert_int_equal(replica_bench_data(bench, 1, 10, 1, epoch), 0);
+        assert_int_equal(replica_bench_commit(bench, epoch), 0);
+    }
+    replica_bench_close(bench);
+    bench->retain_ns = 0;
+    assert_int_equal(replica_bench_open(bench), 0);
+    volume_set_preserve(bench->volumes[1], &ops, &slow);
+    assert_true(replica_bench_until(bench, is_half_applied));
+    replica_bench_image(bench, false, &killed);
+    killed.retain_ns = 1ull << 60;
+    assert_int_equal(replica_bench_open(&killed), 0);
+    assert_int_equal(replica_bench_promote(&killed, 1, NULL, NULL), -ENODATA);
+    assert_int_equal(replica_bench_promote(&killed, 2, NULL, NULL), -ENODATA);
+    assert_int_equal(replica_bench_promote(&killed, 3, NULL, NULL), 0);
+    assert_int_equal(replica_bench_read(&killed, 0, 10), 3);
+    assert_int_equal(replica_bench_read(&killed, 1, 10), 3);
+    replica_bench_end(&killed);
+    slow.is_over = true;
+    slow.op->done_cb(slow.op, 0);
+    assert_true(replica_bench_until(bench, is_third_applied));
+    assert_int_equal(replica_bench_base(bench, 1, 10), 3);
+    replica_bench_end(bench);
 }
 
 static bool has_less(struct replica_bench *bench)
@@ -252,6 +317,93 @@ static void test_kill_and_power_after_promotion(void **state)
     replica_bench_end(&bench);
 }
 
+static bool is_half_drained(struct replica_bench *bench)
+{
+    return container_of(bench, struct slow_layer, bench)->op != NULL &&
+           replica_bench_base(bench, 0, 10) == 5;
+}
+
+/* R10: a drained block is the base's: its older content in the journal never comes back. */
+static void test_kill_in_the_middle_of_the_drain(void **state)
+{
+    static const struct preserve_ops ops = {.needs = slow_needs, .preserve = slow_preserve};
+    struct slow_layer slow = {0};
+    struct replica_bench *bench = &slow.bench, killed;
+
+    replica_bench_begin(bench, false);
+    assert_int_equal(replica_bench_data(bench, 0, 10, 1, 5), 0);
+    assert_int_equal(replica_bench_data(bench, 1, 10, 1, 5), 0);
+    assert_int_equal(replica_bench_commit(bench, 1), 0);
+    assert_int_equal(replica_bench_promote(bench, 0, NULL, NULL), 0);
+    volume_set_preserve(bench->volumes[1], &ops, &slow);
+    replica_drain(bench->replica);
+    assert_true(replica_bench_until(bench, is_half_drained));
+    assert_int_equal(replica_bench_write(bench, 0, 10, 77), 0);
+    replica_bench_image(bench, false, &killed);
+    assert_int_equal(replica_bench_open(&killed), 0);
+    assert_int_equal(replica_bench_read(&killed, 0, 10), 77);
+    assert_int_equal(replica_bench_read(&killed, 1, 10), 5);
+    assert_true(replica_bench_until(&killed, is_drained));
+    assert_int_equal(replica_bench_base(&killed, 0, 10), 77);
+    replica_bench_end(&killed);
+    slow.is_over = true;
+    slow.op->done_cb(slow.op, 0);
+    assert_true(replica_bench_until(bench, is_drained));
+    assert_int_equal(replica_bench_base(bench, 0, 10), 77);
+    replica_bench_end(bench);
+}
+
+static bool is_other_disk_drained(struct replica_bench *bench)
+{
+    return replica_bench_base(bench, 1, 10) == 5;
+}
+
+static bool has_waited(struct replica_bench *bench)
+{
+    return bench->result++ > 20; /* looks, a millisecond apart */
+}
+
+static void note_written(struct volume_request *request, int error)
+{
+    check(error == 0);
+    request->offset = UINT64_MAX;
+}
+
+/* D1: a host's write that holds the block while the drain wants it is the newer one. */
+static void test_host_write_before_the_drain(void **state)
+{
+    static const struct preserve_ops ops = {.needs = slow_needs, .preserve = slow_preserve};
+    static uint8_t bytes[BLOCK_SIZE];
+    struct slow_layer slow = {0};
+    struct replica_bench *bench = &slow.bench;
+    struct iovec iov = {bytes, sizeof(bytes)};
+    struct volume_request request = {.op = VOLUME_WRITE,
+                                     .offset = 10 * BLOCK_SIZE,
+                                     .length = BLOCK_SIZE,
+                                     .iov = &iov,
+                                     .iov_count = 1,
+                                     .done_cb = note_written};
+
+    memset(bytes, 7, sizeof(bytes));
+    replica_bench_begin(bench, false);
+    assert_int_equal(replica_bench_data(bench, 0, 10, 1, 5), 0);
+    assert_int_equal(replica_bench_data(bench, 1, 10, 1, 5), 0);
+    assert_int_equal(replica_bench_commit(bench, 1), 0);
+    assert_int_equal(replica_bench_promote(bench, 0, NULL, NULL), 0);
+    volume_set_preserve(bench->volumes[0], &ops, &slow);
+    volume_submit(bench->volumes[0], &request);
+    replica_drain(bench->replica);
+    assert_true(replica_bench_until(bench, is_other_disk_drained));
+    assert_true(replica_bench_until(bench, has_waited));
+    assert_int_equal(replica_bench_base(bench, 0, 10), 0);
+    slow.is_over = true;
+    slow.op->done_cb(slow.op, 0);
+    assert_true(replica_bench_until(bench, is_drained));
+    assert_true(request.offset == UINT64_MAX);
+    assert_int_equal(replica_bench_base(bench, 0, 10), 0x0707070707070707);
+    replica_bench_end(bench);
+}
+
 static bool has_room(struct replica_bench *bench)
 {
     return replica_needed_bytes(bench->replica) == 0;
@@ -338,10 +490,13 @@ int main(void)
         cmocka_unit_test(test_first_copy),
         cmocka_unit_test(test_partial_never_shows),
         cmocka_unit_test(test_apply),
+        cmocka_unit_test(test_kill_in_the_middle_of_apply),
         cmocka_unit_test(test_retention_by_bytes),
         cmocka_unit_test(test_promote_and_drain),
         cmocka_unit_test(test_promote_to_older_point),
         cmocka_unit_test(test_kill_and_power_after_promotion),
+        cmocka_unit_test(test_kill_in_the_middle_of_the_drain),
+        cmocka_unit_test(test_host_write_before_the_drain),
         cmocka_unit_test(test_full_journal),
         cmocka_unit_test(test_target_brings_home),
         cmocka_unit_test(test_damage_stops_apply),

@@ -1,0 +1,270 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tools/check-rules removes from src/, and who must notice.
+
+M(id, what is left out, test that must fail, (file, exact old text, new text), ...): the old text stands exactly once in
+its file. A test is "unit:case" (tests/unit/*/test_unit.c) or "sim:N" (one of the schedules 1..N must be unlawful).
+docs/faults.md names every id. When code moves, move the text here with it; when a mutant survives, write a test.
+"""
+import collections
+
+Mutant = collections.namedtuple("Mutant", "id what test edits")
+MUTANTS = []
+
+
+def M(name, what, test, *edits):
+    MUTANTS.append(Mutant(name, what, test, edits))
+
+
+VOLUME, REPLICATION, JOURNAL = "src/volume/", "src/replication/", "src/journal/"
+
+# --- R1: the first copy marks every block dirty; it is an epoch like any other -------------------------------------------
+M("R1-all-dirty", "a new source marks nothing", "engine_pair:copies_what_was_there",
+  (REPLICATION + "stream_life.c",
+   "if (state->role == STREAM_ROLE_SOURCE && state->disks[i].is_initial && !state->is_clean)",
+   "if (false)"))
+M("R1-base-synced", "the bases that the first copy filled are not synced before its commit", "sim:600",
+  (REPLICATION + "replica_receive.c", "        if (!is_initial(replica, i))\n            continue;",
+   "        if (true)\n            continue;"))
+
+# --- R2: writes to one block never overlap -------------------------------------------------------------------------------
+M("R2-exclusive", "two writes hold one block at once", "write_path:overlapping_writes_go_one_after_the_other",
+  (VOLUME + "range_lock.c", "(a->is_exclusive || b->is_exclusive)", "(a->is_exclusive != b->is_exclusive)"))
+M("R2-until-settled", "the lock goes before the store has answered", "write_path:overlapping_writes_go_one_after_the_other",
+  (VOLUME + "write_path.c", "    state->stage = STAGE_SYNC;\n    state->is_locked = false;\n    volume_lock_release(volume, &state->lock);",
+   "    state->stage = STAGE_SYNC;\n    state->is_locked = false;"),
+  (VOLUME + "write_path.c", "    state->is_stored = true;\n",
+   "    state->is_stored = true;\n    volume_lock_release(request->volume, &state->lock);\n"))
+
+# --- R3: intent before the write; it goes only behind the acknowledgement and a sync -----------------------------------------
+M("R3-set", "no intent bit is set", "write_path:intent_is_durable_before_the_store_write",
+  (VOLUME + "write_path.c", "    if (intent_log_is_durable(tracking, block, count))\n        return VERDICT_GO;",
+   "    if (true)\n        return VERDICT_GO;"))
+M("R3-durable", "a second write does not wait until the bit is durable",
+  "write_path:intent_is_durable_before_the_store_write",
+  (VOLUME + "intent_log.c", "if (!bitfile_has_durable(tracking->options.intent, r))",
+   "if (!bitfile_has(tracking->options.intent, r))"))
+M("R3-clear-acked", "a bit goes though blocks of its region are not acknowledged",
+  "tracking:intent_goes_only_behind_ack_and_sync",
+  (VOLUME + "intent_log.c", "if (blockset_intersects(tracking->sets[i], block, count))", "if (false)"))
+M("R3-clear-synced", "a bit goes though the store was not synced since the last write",
+  "tracking:intent_goes_only_behind_ack_and_sync",
+  (VOLUME + "intent_log.c",
+   "if (tracking->regions[region].sync_number >= tracking->volume->flush.synced_number)", "if (false)"))
+M("R3-clear-writer", "a bit goes while a write is under way", "tracking:write_during_the_sweep_keeps_its_bit",
+  (VOLUME + "intent_log.c", "if (tracking->regions[region].writers > 0)", "if (false)"))
+M("R3-suspects", "after a crash the regions with a bit are not suspected", "sim:100",
+  (VOLUME + "tracking.c", "        error = suspect_regions(tracking);", "        error = 0;"))
+
+# --- R4: copy before write -----------------------------------------------------------------------------------------------
+M("R4-stash", "a frozen block is overwritten", "write_path:frozen_block_is_stashed_before_the_store_write",
+  (VOLUME + "write_path.c", "    if (!tracking || !blockset_intersects(tracking_frozen(tracking), first, end - first))",
+   "    if (true || !tracking)"))
+M("R4-look-again", "a cut while the write waited for its intent is not seen",
+  "write_path:cut_during_the_intent_wait_is_seen",
+  (VOLUME + "write_path.c", "    prepared(request_of_state(container_of(waiter, struct request_state, intent)), error);",
+   "    struct volume_request *request =\n"
+   "        request_of_state(container_of(waiter, struct request_state, intent));\n\n"
+   "    if (error < 0)\n        fail(request, error);\n    advance(request);"))
+M("R4-full", "a full stash drops the frozen content instead of giving the epoch up",
+  "tracking:full_stash_aborts_the_epoch",
+  (VOLUME + "write_path.c", "        if (!stash_has_room(tracking->options.stash, 1)) {\n            abort_epoch(tracking);",
+   "        if (!stash_has_room(tracking->options.stash, 1)) {\n"
+   "            blockset_clear(tracking_frozen(tracking), block, 1);"),
+  (VOLUME + "write_path.c", "    if (!stash_has_room(tracking->options.stash, count)) {\n        abort_epoch(tracking);",
+   "    if (!stash_has_room(tracking->options.stash, count)) {\n"
+   "        blockset_clear(tracking_frozen(tracking), block, count);"))
+
+# --- R5: dirty at completion, before the reply ---------------------------------------------------------------------------
+M("R5-mark", "a write leaves no mark", "write_path:dirty_is_marked_before_the_reply_even_after_an_error",
+  (VOLUME + "write_path.c", "if (tracking && state->is_stored && tracking_mark_open(tracking, block, count) < 0)",
+   "if (false && tracking_mark_open(tracking, block, count) < 0)"))
+M("R5-after-error", "a failed write, of which a part may be stored, leaves no mark",
+  "write_path:dirty_is_marked_before_the_reply_even_after_an_error",
+  (VOLUME + "write_path.c", "if (tracking && state->is_stored && tracking_mark_open(",
+   "if (tracking && state->is_stored && state->error == 0 && tracking_mark_open("))
+
+# --- R6: a ship read waits for the writes that overlap it ----------------------------------------------------------------
+M("R6-shared", "reads for shipping and writes do not wait for each other",
+  "tracking:ship_waits_for_a_write_and_a_write_for_a_ship",
+  (VOLUME + "range_lock.c", "(a->is_exclusive || b->is_exclusive)", "(a->is_exclusive && b->is_exclusive)"))
+M("R6-take-under-lock", "what was frozen when the read was asked for is read, though a write has stashed it meanwhile",
+  "tracking:ship_behind_a_stashing_write_finds_nothing",
+  (VOLUME + "ship.c",
+   "    if (!blockset_next(set, state->lock.entry.block, state->lock.entry.count, &ship->block,\n"
+   "                       &ship->count) ||\n        ship->block >= lock_end) {",
+   "    ship->block = state->lock.entry.block;\n    ship->count = state->lock.entry.count;\n    if (false) {"))
+
+# --- R7: sent is not safe; only an acknowledgement clears ----------------------------------------------------------------
+M("R7-sent", "what was read for shipping is forgotten", "tracking:blocks_go_from_open_to_frozen_to_unacked",
+  (VOLUME + "ship.c", "if (blockset_mark(tracking->sets[TRACKING_UNACKED], ship->block, ship->count) < 0)",
+   "if (false)"))
+M("R7-stashed", "what went into the stash is forgotten", "tracking:merge_brings_everything_back",
+  (VOLUME + "write_path.c", "if (blockset_mark(tracking->sets[TRACKING_UNACKED], block, 1) < 0)", "if (false)"))
+M("R7-merge-unacked", "when the link drops, unacked blocks do not become open",
+  "tracking:merge_brings_everything_back",
+  (VOLUME + "tracking.c", "    merge_into_open(tracking, TRACKING_UNACKED);\n", ""))
+M("R7-merge-frozen", "when the link drops, frozen blocks do not become open", "tracking:merge_brings_everything_back",
+  (VOLUME + "tracking.c", "    merge_into_open(tracking, TRACKING_FROZEN);\n", ""))
+M("R7-link-drop", "a lost link merges nothing", "source_core:merges_when_the_link_drops",
+  (REPLICATION + "source_core.c", "        core->is_connected = false;\n        merge(core, actions);",
+   "        core->is_connected = false;\n        core->phase = SOURCE_OPEN;"))
+M("R7-right-ack", "any acknowledgement clears", "source_core:clears_only_by_the_right_ack",
+  (REPLICATION + "source_core.c", "    if (core->phase != SOURCE_CUT_SENT || event->epoch != core->epoch)\n        return;",
+   "    if (core->phase != SOURCE_CUT_SENT)\n        return;"))
+
+# --- R8: one instant for all disks of the stream -------------------------------------------------------------------------
+M("R8-all-disks", "the disks of a stream are cut one after the other", "sim:600",
+  (REPLICATION + "source_shell.c", "        for (unsigned i = 0; i < source->volume_count; i++)\n            tracking_cut(source->volumes[i]);",
+   "        tracking_cut(source->volumes[0]);\n"
+   "        loop_timer_set(source->loop, &source->timer, loop_now_ns(source->loop) + 5000000);"),
+  (REPLICATION + "source_shell.c", "    source_poll_soon(container_of(timer, struct source, timer));",
+   "    struct source *source = container_of(timer, struct source, timer);\n\n"
+   "    for (unsigned i = 1; i < source->volume_count && source->core.phase == SOURCE_CUT_OPEN; i++)\n"
+   "        if (tracking_is_on(source->volumes[i]) &&\n"
+   "            blockset_is_empty(tracking_set(source->volumes[i], TRACKING_FROZEN)))\n"
+   "            tracking_cut(source->volumes[i]);\n"
+   "    source_poll_soon(source);"))
+M("R8-precopy-ended", "a cut falls while a read of the open set is under way",
+  "source_core:copies_ahead_until_little_is_left",
+  (REPLICATION + "source_core.c", "    if (facts->precopies > 0)\n        return;\n", ""))
+M("R8-nothing-newer", "blocks of the open set travel with the epoch that is being closed",
+  "source_core:takes_one_epoch_through",
+  (REPLICATION + "source_core.c", "            begin_reads(facts, SOURCE_ACTION_SHIP, actions);",
+   "            begin_reads(facts, SOURCE_ACTION_PRECOPY, actions);"))
+M("R8-all-shipped", "an epoch is closed though reads of it are under way", "source_core:takes_one_epoch_through",
+  (REPLICATION + "source_core.c", "else if (facts->ships == 0 && facts->unsent == 0) {", "else {"))
+
+# --- R9: one commit; a partial epoch dies with its connection or with a restart ------------------------------------------
+M("R9-dies-with-connection", "what an old connection left stays in the partial epoch", "sim:600",
+  (REPLICATION + "target.c", "    if (target->has_partial || target->writing > 0 || target->is_barrier) {",
+   "    if (false) {"),
+  (REPLICATION + "target.c", "    target->is_dropping = true; /* until its first ABORT */",
+   "    target->is_dropping = false;"),
+  (REPLICATION + "source_shell.c", "    source->abort_unsent = true; /* whatever an earlier handshake left goes */\n", ""),
+  (REPLICATION + "target.c", " && cut->digest == target->digest &&\n           cut->block_count == target->block_count &&",
+   " &&"))
+M("R9-dies-with-restart", "after a restart the tail behind the newest commit is kept", "replica:test_partial_never_shows",
+  (JOURNAL + "journal_recover.c", "    index_epoch_free(journal->partial);\n    journal->partial = NULL;\n    for (size_t i",
+   "    if (journal->partial != NULL) {\n"
+   "        journal->partial->info.epoch = journal->epoch_last + 1;\n"
+   "        index_epoch_close(journal->partial);\n"
+   "        index_commit(&journal->index, journal->partial);\n"
+   "        journal->partial = NULL;\n    }\n    for (size_t i"))
+M("R9-aborted", "an abort leaves the partial epoch", "replica:test_partial_never_shows",
+  (JOURNAL + "journal_write.c", "        drop_partial(journal);\n        while", "        while"))
+M("R9-one-commit", "the commit record is written without a sync of what it speaks of",
+  "journal_faults:test_order_of_a_commit",
+  (JOURNAL + "journal_write.c", "    } else if (sync_touched(journal)) {\n        return;",
+   "    } else if (commit->is_commit_written && sync_touched(journal)) {\n        return;"))
+M("R9-commit-synced", "an epoch is told committed before its commit record is durable",
+  "journal_faults:test_order_of_a_commit",
+  (JOURNAL + "journal_write.c", "    } else if (sync_touched(journal)) {\n        return;",
+   "    } else if (!commit->is_commit_written && sync_touched(journal)) {\n        return;"))
+M("R9-ack-after-commit", "an epoch is acknowledged before it is durable", "sim:600",
+  (REPLICATION + "target.c", "    target->is_barrier = true;\n    replica_commit(",
+   "    target->is_barrier = true;\n    if (is_current(item))\n        send_ack(target, cut->epoch);\n    replica_commit("),
+  (REPLICATION + "target.c", "static void commit_done(struct replica_op *op, int error)",
+   "static void send_ack(struct target *target, uint64_t epoch);\n"
+   "static void commit_done(struct replica_op *op, int error)"))
+
+# --- R10: the base first, then the records; drained counts as superseded; kill-safe memory ------------------------------------
+M("R10-base-first", "records of replaced blocks are made durable without a sync of the base", "sim:600",
+  (VOLUME + "flush_group.c", "    store_sync(group->store, &group->op, store_synced);",
+   "    if (group->overlay)\n"
+   "        group->overlay->flushed(group->overlay_arg, &group->flushed, overlay_flushed);\n"
+   "    else\n        store_sync(group->store, &group->op, store_synced);"))
+M("R10-recorded", "a flush records nothing", "replica:test_kill_and_power_after_promotion",
+  (REPLICATION + "superseded.c", "    if (blockset_is_empty(place->synced))\n        return false;", "    return false;"))
+M("R10-host", "a host's write to a journal block is not remembered", "replica:test_promote_to_older_point",
+  (REPLICATION + "replica_overlay.c", "        superseded_mark(replica->superseded, disk->index, block, extent.count);\n", ""))
+M("R10-drained", "a drained block is not remembered", "replica:test_kill_in_the_middle_of_the_drain",
+  (REPLICATION + "replica_drain.c",
+   "        superseded_mark(replica->superseded, extent->disk, extent->block, extent->count);\n", ""))
+M("R10-drain-newer", "the drain writes over what a host replaced meanwhile", "replica:test_host_write_before_the_drain",
+  (REPLICATION + "replica_drain.c", "replica_mover_start(mover, &extent, is_still_shown, moved);",
+   "(void)is_still_shown;\n        replica_mover_start(mover, &extent, NULL, moved);"))
+M("R10-kill-safe", "after a kill the memory of unflushed replacements is not read",
+  "replica:test_promote_to_older_point",
+  (REPLICATION + "superseded.c", "            if ((disk->bits[word] >> bit & 1) == 0 || bitfile_has(disk->file, block))",
+   "            if (true)"))
+M("R10-boot-id", "after a power loss the memory of unflushed replacements is believed",
+  "replica:test_kill_and_power_after_promotion",
+  (REPLICATION + "superseded.c", "    if (error == 0 && memcmp(superseded->map, &head, sizeof(head)) != 0) {",
+   "    if (error == 0 && memcmp(superseded->map, &head, 8) != 0) {"))
+
+# --- R11: before the base is overwritten every layer keeps what it shows ---------------------------------------------------
+M("R11-host", "a host overwrites what a layer shows", "snapshots:test_host_writes_over_it",
+  (VOLUME + "write_path.c", "    return volume->preserve && volume->preserve->needs(",
+   "    return request_state((struct volume_request *)request)->kind != REQUEST_HOST &&\n"
+   "           volume->preserve && volume->preserve->needs("))
+M("R11-apply", "apply and drain overwrite what a layer shows", "snapshots:test_apply_goes_on_under_it",
+  (VOLUME + "write_path.c", "    return volume->preserve && volume->preserve->needs(",
+   "    return request_state((struct volume_request *)request)->kind == REQUEST_HOST &&\n"
+   "           volume->preserve && volume->preserve->needs("))
+M("R11-durable", "the base is overwritten before the layer's copy is durable", "sim:600",
+  (JOURNAL + "layer.c", "        list_append(&layer->written, &op_of(work)->node);\n        begin_round(layer);",
+   "        for (uint64_t i = 0; i < work->count; i++)\n"
+   "            layer->kept_count += !bitfile_has(layer->map, work->block + i);\n"
+   "        bitfile_set(layer->map, work->block, work->count);\n"
+   "        end_op_later(op_of(work), 0);"))
+M("R11-all-layers", "only the oldest layer of a disk is filled", "snapshots:test_apply_goes_on_under_it",
+  (REPLICATION + "snapshots.c", "        if (lacks(snapshot, block, count))\n            return snapshot;",
+   "        return lacks(snapshot, block, count) ? snapshot : NULL;"))
+
+# --- R12: "applying" before, a sync behind -------------------------------------------------------------------------------
+M("R12-applying", "apply begins without saying so durably", "replica:test_kill_in_the_middle_of_apply",
+  (REPLICATION + "replica_apply.c", "    replica->state->applying = replica->apply_last;\n    replica_save_state(replica);",
+   "    replica->state->applying = replica->apply_last;\n    replica_kick(replica);"))
+M("R12-points", "a point that a half applied base cannot show is offered",
+  "replica:test_kill_in_the_middle_of_apply",
+  (REPLICATION + "replica_door.c", "    if (*ret_point < state->applying || *ret_point < state->applied)\n", "    if (false)\n"))
+M("R12-base-synced", "the journal lets go of epochs whose blocks are not durable in the base", "sim:600",
+  (REPLICATION + "replica_apply.c", "        replica_sync_bases(replica);\n        return;",
+   "        replica_kick(replica);\n        return;"))
+M("R12-applied", "the journal lets go before \"applied\" is durable", "replica:test_apply",
+  (REPLICATION + "replica_apply.c", "    replica->apply = APPLY_DONE;\n    replica_save_state(replica);",
+   "    replica->apply = APPLY_DONE;\n    replica_kick(replica);"))
+
+# --- R13: failover -------------------------------------------------------------------------------------------------------
+M("R13-differs", "blocks of the epochs after the point are not marked", "replica:test_promote_to_older_point",
+  (REPLICATION + "replica_door.c", "        report_differing(replica, point);\n", "        (void)report_differing;\n"))
+M("R13-view", "epochs after the point go on showing", "replica:test_promote_to_older_point",
+  (REPLICATION + "replica_door.c", "        journal_forget_after(replica->journal, point);\n", ""))
+M("R13-discard", "after a restart epochs after the point are back", "replica:test_promote_to_older_point",
+  (REPLICATION + "replica_door.c", "    error = journal_discard_after(replica->journal, state->point, err);\n    if (error != 0)\n        return error;\n    error = open",
+   "    error = open"))
+M("R13-durable", "hosts write before the promotion is durable", "sim:600",
+  (REPLICATION + "failover.c", "    stream_save(stream, promotion_saved);", "    promotion_saved(stream, 0);"))
+M("R13-generation", "a promotion makes no new generation", "engine_pair:fails_over_without_the_peer",
+  (REPLICATION + "failover.c", "    generation_promote(&state->line, &child, state->point);", "    (void)child;"))
+M("R13-intents", "what differs at the failover has no durable intent bit",
+  "engine_pair:fails_over_to_an_older_point",
+  (REPLICATION + "failover.c", "        stream_save_intents(stream, intents_saved);", "        intents_saved(stream, 0);"))
+
+# --- R14: the union of what both sides changed ---------------------------------------------------------------------------
+M("R14-loser", "what the losing side changed is not shipped", "engine_pair:turns_round",
+  (REPLICATION + "reprotect.c", "        int error =\n            tracking_mark(stream->volumes[dirty.disk],\n"
+   "                          dirty.is_suspect ? TRACKING_SUSPECT : TRACKING_OPEN, block, count);",
+   "        int error = 0;"))
+M("R14-winner", "what the winning side changed is not shipped", "engine_pair:turns_round",
+  (REPLICATION + "reprotect.c", "    stream->reprotect.step = REPROTECT_ASKED;\n",
+   "    for (unsigned i = 0; i < stream->state.disk_count; i++)\n"
+   "        blockset_clear_all((struct blockset *)tracking_set(stream->volumes[i], TRACKING_OPEN));\n"
+   "    stream->reprotect.step = REPROTECT_ASKED;\n"))
+M("R14-suspects", "the losing side does not tell its suspects", "sim:600",
+  (REPLICATION + "reprotect.c", "tracking_set(volume, reprotect->tell_suspects ? TRACKING_SUSPECT : TRACKING_OPEN);",
+   "tracking_set(volume, TRACKING_OPEN);"))
+M("R14-synced", "the losing side drops its marks and never syncs its disks", "sim:600",
+  (REPLICATION + "reprotect.c", "        stream_sync_bases(stream, loser_synced);", "        loser_synced(stream, 0);"),
+  (REPLICATION + "reprotect.c", "    stream_sync_bases(stream, become_synced);", "    become_synced(stream, 0);"))
+M("R14-told", "the losing side is synced only after it told what it changed", "sim:600",
+  (REPLICATION + "reprotect.c", "        stream_sync_bases(stream, loser_synced);", "        loser_synced(stream, 0);"))
+M("R14-durable", "the winner asks the loser to forget before its marks are durable", "sim:1200",
+  (REPLICATION + "reprotect.c", "    stream_save_intents(stream, winner_marked);", "    winner_marked(stream, 0);"))
+
+# --- R15: what the losing side held becomes a snapshot -------------------------------------------------------------------
+M("R15-kept", "the losing side's content is not kept", "engine_pair:turns_round",
+  (REPLICATION + "reprotect.c", "    int error = keep_snapshots(stream, &err);", "    int error = ((void)keep_snapshots, 0);"))
+M("R15-after-restart", "snapshots of an earlier life are not opened", "sim:600",
+  (REPLICATION + "snapshots.c", "        error = layer_list(loop, folder, open_one, snapshots);",
+   "        error = ((void)open_one, 0);"))
