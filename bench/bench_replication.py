@@ -79,12 +79,14 @@ def reprotect_once(figures, fraction, limit):
     with Lab(base=BASE) as lab:
         lab.start()
         group, sources, targets = lab.group(1, size)
-        lab.paris.verso("group", "start", group, "-q")
         blocks = int(size / 4096 * fraction)
-        # A split: both sides write after the common point; each change is known exactly.
-        lab.paris.verso("group", "stop", group, "-q")
         here = generator.sample(range(size // 4096), blocks)
         there = generator.sample(range(size // 4096), blocks)
+        # All of them hold data from the beginning, else half of the union would travel as holes.
+        write_blocks(lab.paris.uri(sources[0]), here + there, generator)
+        lab.paris.verso("group", "start", group, "-q")
+        # A split: both sides write after the common point; each change is known exactly.
+        lab.paris.verso("group", "stop", group, "-q")
         write_blocks(lab.paris.uri(sources[0]), here, generator)
         lab.paris.verso("disk", "detach", sources[0])
         lab.lyon.verso("group", "failover", group, "-q")
@@ -194,7 +196,7 @@ def stream_cost(figures, seconds):
         done = subprocess.run(["fio", "--name=w", "--ioengine=nbd", f"--uri={lab.paris.uri(disk)}", "--rw=randwrite",
                                "--bs=4k", "--iodepth=32", "--size=256M", "--time_based", f"--runtime={seconds}",
                                "--output-format=json"], capture_output=True, text=True, check=True)
-        return json.loads(done.stdout)["jobs"][0]["write"]["iops"]
+        return json.loads(done.stdout[done.stdout.index("{"):])["jobs"][0]["write"]["iops"]
     with Lab(base=BASE, replication={"interval": "1s", "journal-max": "4G"}) as lab:
         lab.start()
         group, sources, _ = lab.group(1, 256 * MIB)
