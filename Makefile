@@ -19,7 +19,7 @@ check: ## lint, all tests under ASan+UBSan, what has threads under TSan, a slice
 
 build:
 	tools/deps build
-	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) --werror
+	@test -f $(BUILD)/build.ninja || meson setup $(BUILD) --werror --prefix $(PREFIX)
 	ninja -C $(BUILD)
 	@ln -sf src/daemon/versod $(BUILD)/versod
 	@ln -sf src/cli/verso $(BUILD)/verso

@@ -45,7 +45,6 @@ static const struct {
     {"--one-shot", true, offsetof(struct options, one_shot)},
     {"--noheadings", true, offsetof(struct options, no_headings)},
     {"--raw", true, offsetof(struct options, raw)},
-    {"--cancel", true, offsetof(struct options, keep_direction)},
     {"--tcp", true, offsetof(struct options, tcp)},
     {"--help", true, offsetof(struct options, help)},
     {"-h", true, offsetof(struct options, help)},

@@ -58,7 +58,6 @@ static const struct output_column group_columns[] = {
     {"POINT", "LastRecoverPoint", OUTPUT_TIME, false, false},
     {"RPO", "RPO", OUTPUT_NUMBER, true, true},
     {"SITE", "Site", OUTPUT_TEXT, false, true},
-    {"CREATED", "CreateTime", OUTPUT_TIME, false, true},
 };
 
 /* The peer of DescribeVersoStatus that --peer names; borrowed from `status`. */
@@ -308,6 +307,34 @@ static int change_members(struct command *command, const char *action)
     return outcome;
 }
 
+/* An operator's word that a source may open its disks although the peer is silent. */
+static int force_open(struct command *command, const struct replica_kind *kind)
+{
+    const struct options *options = &command->options;
+    struct params params = {0};
+    struct reply reply;
+    json_t *record;
+    int outcome;
+
+    if (options->word_count < 3 || options->reason == NULL)
+        return outcome_usage("%s force-open needs a %s and --reason TEXT, which is kept in the log",
+                             kind->noun, kind->noun);
+    record = objects_find(command, kind, options->words[2], &outcome);
+    if (record == NULL)
+        return outcome;
+    params_add(&params, "ReplicaId", reply_text(record, kind->id_parameter));
+    params_add(&params, "Reason", options->reason);
+    json_decref(record);
+    client_call(command->client, "ForceOpenDiskReplica", NULL, &params, &reply);
+    params_fini(&params);
+    if (!reply_is_good(&reply))
+        outcome = outcome_tell(&reply, "%s %s: force-open", kind->noun, options->words[2]);
+    else if (options->json)
+        output_json(reply.body);
+    reply_fini(&reply);
+    return outcome;
+}
+
 int replica_command(struct command *command, const struct replica_kind *kind)
 {
     const char *verb = command->options.word_count > 1 ? command->options.words[1] : "list";
@@ -323,6 +350,8 @@ int replica_command(struct command *command, const struct replica_kind *kind)
         return change_members(command, "AddDiskReplicaPair");
     if (is_group && strcmp(verb, "remove") == 0)
         return change_members(command, "RemoveDiskReplicaPair");
+    if (strcmp(verb, "force-open") == 0)
+        return force_open(command, kind);
     for (unsigned i = 0; i < ARRAY_COUNT(acts); i++) {
         if (strcmp(acts[i].verb, verb) == 0)
             return run_act(command, kind, &acts[i]);

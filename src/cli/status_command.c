@@ -34,6 +34,8 @@ static void add_ready(json_t *stream, uint64_t lag_ns)
 
     if (strcmp(role, "promoted") == 0)
         snprintf(text, sizeof(text), "no: not protected");
+    else if (strcmp(role, "fenced") == 0)
+        snprintf(text, sizeof(text), "no: fenced");
     else if (!json_is_true(json_object_get(stream, "HasPoint")))
         snprintf(text, sizeof(text), "no: no recovery point");
     else

@@ -122,7 +122,7 @@ class FailoverTest(LabCase):
         self.lyon.kill()
         self.paris.start()  # alone: holds, until an operator forces it open
         self.assertFalse(self.paris.is_exported(sources[0]))
-        self.paris.api_call("ForceOpenDiskReplica", ReplicaId=group, Reason="test of a split")
+        self.paris.verso("group", "force-open", group, "--reason", "test of a split")
         self.paris.wait_export(sources[0])
         self.write(self.paris, sources[0], 41, offset=2 * MIB)
         lost = self.paris.image_digest(sources[0])
