@@ -96,6 +96,7 @@ struct data_disk_status {
 
 /* One allocation: the arrays lie behind the head, in the order of the fields. */
 struct data_snapshot {
+    char loop[16]; /* which implementation the data loop is */
     unsigned stream_count, peer_count, disk_count;
     struct data_stream_status *streams;
     struct data_peer_status *peers;

@@ -159,7 +159,7 @@ void ops_verso_show_status(struct call *call)
     tree_set_text(own, "Region", site->region);
     tree_set_text(own, "Zone", site->zone);
     tree_set_text(own, "Version", VERSO_VERSION);
-    tree_set_text(own, "Io", loop_name(site->loop));
+    tree_set_text(own, "Io", site->snapshot ? site->snapshot->loop : "");
     tree_set_int(reply, "WallNs", (int64_t)loop_wall_ns(site->loop));
     tree_set(reply, "Site", own);
     tree_set(reply, "Peers", show_peers(site));

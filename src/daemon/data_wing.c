@@ -295,7 +295,8 @@ static void act(struct data_wing *wing, struct data_request *request)
         engine_stream_force_open(engine, request->stream, request->reason);
         return complete(request, 0, NULL);
     case DATA_STATUS:
-        request->snapshot = wing_status_take(&wing->status, engine, wing->exports);
+        request->snapshot =
+            wing_status_take(&wing->status, engine, wing->exports, loop_name(wing->data_loop));
         return complete(request, 0, NULL);
     case DATA_SNAPSHOT_LIST:
         wing_status_snapshots(engine, request->disk, &request->snapshots, &request->snapshot_count);

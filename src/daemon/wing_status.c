@@ -108,7 +108,7 @@ static void copy_disk(const struct wing_exports *exports, unsigned index,
 }
 
 struct data_snapshot *wing_status_take(const struct wing_status *status, struct engine *engine,
-                                       const struct wing_exports *exports)
+                                       const struct wing_exports *exports, const char *loop)
 {
     unsigned disk_count = wing_exports_disk_count(exports);
     struct data_snapshot *taken =
@@ -116,6 +116,7 @@ struct data_snapshot *wing_status_take(const struct wing_status *status, struct 
                status->peer_count * sizeof(*taken->peers) + disk_count * sizeof(*taken->disks));
 
     check(taken != NULL);
+    snprintf(taken->loop, sizeof(taken->loop), "%s", loop);
     taken->stream_count = status->stream_count;
     taken->peer_count = status->peer_count;
     taken->disk_count = disk_count;

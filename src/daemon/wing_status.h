@@ -26,7 +26,7 @@ void wing_status_remove_stream(struct wing_status *status, const char *id);
 
 /* The caller's to free(). */
 struct data_snapshot *wing_status_take(const struct wing_status *status, struct engine *engine,
-                                       const struct wing_exports *exports);
+                                       const struct wing_exports *exports, const char *loop);
 /* Snapshot layers of a disk; *ret_snapshots is the caller's to free() (NULL when there is none). */
 void wing_status_snapshots(struct engine *engine, const char *disk,
                            struct data_disk_snapshot **ret_snapshots, unsigned *ret_count);

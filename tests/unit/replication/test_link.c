@@ -307,7 +307,9 @@ static void test_silence(void **state)
     assert_int_equal(two.paris.down_count, 0);
     proxy->holds = true;
     lab_run(&two.lab, both_down, &two, 2);
-    assert_non_null(strstr(two.paris.down_why, "nothing was heard"));
+    /* One notices first and closes, which the proxy passes on. */
+    assert_true(strstr(two.paris.down_why, "nothing was heard") != NULL ||
+                strstr(two.lyon.down_why, "nothing was heard") != NULL);
     proxy->holds = false;
     lab_run(&two.lab, both_up, &two, 15);
     site_stop(&two.paris);
