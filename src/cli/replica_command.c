@@ -204,7 +204,8 @@ static const char *region_of(const struct replica_kind *kind, const struct act *
 {
     if (act->place == PLACE_DESTINATION)
         return reply_text(record, kind->destination_region);
-    if (act->place == PLACE_PRIMARY)
+    /* The primary site of what failed over may be lost: this one ends it as well. */
+    if (act->place == PLACE_PRIMARY && strcmp(reply_text(record, "Status"), "failovered") != 0)
         return reply_text(record, "PrimaryRegion");
     return reply_text(site, "Region");
 }

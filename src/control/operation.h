@@ -46,7 +46,7 @@ enum site_rule {
     SITE_SOURCE,     /* at the current source of the relation, passed on when asked at the other */
     SITE_TARGET,     /* at the current target; the source refuses: OperateNotAllowedForPrimary */
     SITE_PRODUCTION, /* at the production site or current source; else OperateNotAllowedForStandby
-                      */
+                      * (a failed-over or invalid relation may be ended at either site) */
 };
 
 enum { OPERATION_PARAMETERS_MAX = 24 };

@@ -95,6 +95,15 @@ static bool route_zone(struct call *call)
     return false;
 }
 
+/* The lost site of a failed-over relation cannot be asked: the promoted one may end it alone. */
+static bool is_end_of_failover(const struct operation *operation, const struct relation *relation)
+{
+    bool is_delete = operation->is_group ? operation->group_op == GROUP_DELETE
+                                         : operation->pair_op == PAIR_DELETE;
+
+    return is_delete && relation_ruler(relation)->status == REPLICA_FAILOVERED;
+}
+
 static bool route_relation(struct call *call, bool is_either)
 {
     struct site *site = call->site;
@@ -119,7 +128,8 @@ static bool route_relation(struct call *call, bool is_either)
         break;
     default:
         is_right = is_source || relation_is_production(site, &relation) ||
-                   relation_own(&relation)->status == REPLICA_INVALID;
+                   relation_own(&relation)->status == REPLICA_INVALID ||
+                   is_end_of_failover(operation, &relation);
         break;
     }
     if (is_right)
