@@ -21,6 +21,7 @@ static const char usage[] =
     "  group  create --peer SITE [--name N] [--rpo S] | list | show G | add G P | remove G P\n"
     "         start G [--one-shot] | stop G | failover G | reprotect G | cancel-failover G | "
     "delete G\n"
+    "  pair, group  force-open O --reason TEXT             opens a source with a silent peer\n"
     "  api    ACTION [Key=Value ...] [--version-of-api V]  any call, the reply as it is\n"
     "\n"
     "options: --json, -o COL,... or +COL, --noheadings, --raw, --bytes, --utc, -q, -y, --no-wait,\n"
