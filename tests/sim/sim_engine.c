@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "io/file.h"
 #include "sim_alloc.h"
 #include "sim_run.h"
 
@@ -135,6 +136,32 @@ static void fill_options(const struct node *node, struct engine_options *options
     options->peers[0].address = node->run->dials[node->index] ? site_addresses[peer] : NULL;
 }
 
+/* Disks that were there before Verso: nobody has tracked what they hold. */
+static void fill_disk(struct node *node, unsigned disk)
+{
+    struct sim_run *run = node->run;
+    struct loop *loop = sim_site_loop(node->site);
+    struct io_file *file;
+    uint8_t bytes[JUDGE_SECTOR];
+    char path[64];
+
+    check(io_dir_make(loop, "/data/disks") == 0 && io_dir_sync(loop, "/data") == 0);
+    snprintf(path, sizeof(path), "/data/disks/%s.raw", node_disk_id(disk));
+    check(io_file_open(loop, path, IO_CREATE, &file, NULL) == 0);
+    check(io_file_resize_now(loop, file, run->universe.disk_bytes[disk]) == 0);
+    for (unsigned i = 0; i < run->universe.span_count; i++) {
+        const struct judge_span *span = &run->universe.spans[i];
+        for (uint64_t at = 0; at < span->length && span->disk == disk; at += JUDGE_SECTOR) {
+            if (sim_chance(run->world, 50))
+                continue;
+            judge_fill(bytes, sizeof(bytes), disk, span->offset + at, run->next_write++);
+            check(io_file_write_now(loop, file, bytes, sizeof(bytes), span->offset + at) == 0);
+        }
+    }
+    check(io_file_sync_now(loop, file) == 0 && io_dir_sync(loop, "/data/disks") == 0);
+    io_file_close(loop, file);
+}
+
 static int open_disks(struct node *node, struct err *err)
 {
     int error = 0;
@@ -145,6 +172,10 @@ static int open_disks(struct node *node, struct err *err)
                                               .size_bytes = node->run->universe.disk_bytes[i],
                                               .create = !node->is_created};
         uint64_t size_bytes;
+        if (options.create && node->run->is_filled[node->index]) {
+            fill_disk(node, i);
+            options.create = false;
+        }
         error = engine_disk_open(node->engine, &options, &size_bytes, err);
         check(error < 0 || size_bytes == options.size_bytes);
     }

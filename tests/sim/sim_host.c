@@ -158,7 +158,7 @@ static bool choose(struct node *node, struct host_request *slot)
     *request = (struct volume_request){.done_cb = request_done};
     slot->node = node;
     slot->value = 0;
-    if (dice < 12) {
+    if (dice < run->flush_percent) {
         request->op = VOLUME_FLUSH;
         slot->disk = (unsigned)sim_random_below(run->world, JUDGE_DISKS);
         return true;
@@ -171,7 +171,7 @@ static bool choose(struct node *node, struct host_request *slot)
         request->iov_count = 1;
         return true;
     }
-    request->flags = sim_chance(run->world, 12) ? VOLUME_FUA : 0;
+    request->flags = sim_chance(run->world, run->flush_percent) ? VOLUME_FUA : 0;
     if (dice < 34) {
         request->op = VOLUME_TRIM;
         choose_trim(run, slot);
@@ -249,7 +249,12 @@ static void host_turn(void *arg)
             burst--;
         }
     }
-    sim_after(run->world, 1 + sim_random_below(run->world, run->think_ns * 2), host_turn, node);
+    /* Now and then hosts rest so long that the intent log takes them for gone. */
+    if (run->has_rests && sim_random_below(run->world, 300) == 0)
+        sim_after(run->world, 6 * SIM_SECOND + sim_random_below(run->world, 4 * SIM_SECOND),
+                  host_turn, node);
+    else
+        sim_after(run->world, 1 + sim_random_below(run->world, run->think_ns * 2), host_turn, node);
 }
 
 void host_start(struct node *node)

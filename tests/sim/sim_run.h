@@ -117,7 +117,9 @@ struct sim_run {
     struct engine_settings settings;
     uint64_t tick, next_write;
     uint64_t think_ns, turn_ns, length_ns;
-    unsigned storm_percent, rough_percent;
+    unsigned storm_percent, rough_percent, flush_percent;
+    bool has_rests;
+    bool is_filled[RUN_NODES]; /* the disks hold something before the stream is made */
     bool dials[RUN_NODES];
     bool is_calm; /* settling: no faults, no hosts */
     bool has_failed;

@@ -71,7 +71,11 @@ static void choose_settings(struct sim_run *run)
     run->turn_ns = PICK(world, 60, 200, 600) * SIM_MS;
     run->storm_percent = (unsigned)PICK(world, 15, 40, 80);
     run->rough_percent = (unsigned)PICK(world, 0, 0, 6);
-    run->length_ns = PICK(world, 2, 4, 8) * SIM_SECOND;
+    run->length_ns = PICK(world, 2, 3, 4, 6, 8, 24) * SIM_SECOND;
+    run->flush_percent = (unsigned)PICK(world, 12, 12, 1);
+    run->has_rests = run->length_ns > 8 * SIM_SECOND;
+    run->is_filled[0] = sim_chance(world, 50);
+    run->is_filled[1] = sim_chance(world, 20);
     sim_net_latency(world, PICK(world, 200, 2000, 20000) * SIM_US);
     run->dials[0] = sim_chance(world, 70);
     run->dials[1] = !run->dials[0] || sim_chance(world, 50);
