@@ -400,7 +400,7 @@ static void act_call(void *arg)
     else if (call->act == ACT_STOP)
         engine_stream_stop(engine, stream, act_done, call->node);
     else if (call->act == ACT_FAILOVER)
-        engine_stream_failover(engine, stream, 0, act_done, call->node);
+        engine_stream_failover(engine, stream, call->node->asked_point, act_done, call->node);
     else
         engine_stream_reprotect(engine, stream, call->flag, act_done, call->node);
 }
@@ -414,6 +414,15 @@ void node_act(struct node *node, enum act act, bool flag)
               flag ? (act == ACT_START ? " (one shot)" : " (reverse)") : "");
     node->act = act;
     sim_site_call(node->site, act_call, &call);
+}
+
+void node_failover(struct node *node, uint64_t point)
+{
+    node->asked_point = point;
+    if (point != 0)
+        sim_trace(node->run->world, node->site, "operator: to epoch %llu",
+                  (unsigned long long)point);
+    node_act(node, ACT_FAILOVER, false);
 }
 
 struct look {

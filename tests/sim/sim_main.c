@@ -3,6 +3,7 @@
  * sim --seeds N [--first K]    runs that many schedules, each in a process of its own
  * sim --seed K [--trace]       runs one, here, and tells its story
  *
+ * --older-points: failovers go to older recovery points too (the engine is not yet made for it).
  * Ends with 0 when all were lawful; else prints the seed and what was seen, and ends with 1.
  */
 #include <malloc.h>
@@ -24,10 +25,13 @@ struct totals {
     char failure[700];
 };
 
-static bool run_one(uint64_t seed, bool is_traced, struct totals *totals)
+static bool run_one(uint64_t seed, bool is_traced, bool picks_points, struct totals *totals)
 {
     struct sim_run *run = run_new(seed, is_traced);
-    bool is_lawful = run_go(run);
+    bool is_lawful;
+
+    run->picks_points = picks_points;
+    is_lawful = run_go(run);
 
     totals->writes += run->writes;
     totals->epochs += run->epochs_judged;
@@ -46,7 +50,7 @@ static bool run_one(uint64_t seed, bool is_traced, struct totals *totals)
 }
 
 /* In a process of its own: an abort tells its seed too. */
-static bool run_apart(uint64_t seed, struct totals *totals)
+static bool run_apart(uint64_t seed, bool picks_points, struct totals *totals)
 {
     pid_t child;
     int status = 0;
@@ -56,7 +60,7 @@ static bool run_apart(uint64_t seed, struct totals *totals)
     check(child >= 0);
     if (child == 0) {
         alarm(60);
-        _exit(run_one(seed, false, totals) ? 0 : 1);
+        _exit(run_one(seed, false, picks_points, totals) ? 0 : 1);
     }
     check(waitpid(child, &status, 0) == child);
     if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
@@ -70,7 +74,8 @@ static bool run_apart(uint64_t seed, struct totals *totals)
     return false;
 }
 
-static int run_many(uint64_t first, uint64_t count, bool goes_on, struct totals *totals)
+static int run_many(uint64_t first, uint64_t count, bool goes_on, bool picks_points,
+                    struct totals *totals)
 {
     struct timespec begin, end;
     uint64_t failed = 0, seed;
@@ -78,7 +83,7 @@ static int run_many(uint64_t first, uint64_t count, bool goes_on, struct totals 
 
     clock_gettime(CLOCK_MONOTONIC, &begin);
     for (seed = first; seed < first + count && (goes_on || failed == 0); seed++) {
-        if (run_apart(seed, totals))
+        if (run_apart(seed, picks_points, totals))
             continue;
         failed++;
         printf("seed %llu: %s\n    replay: sim --seed %llu --trace\n", (unsigned long long)seed,
@@ -100,8 +105,8 @@ static int run_many(uint64_t first, uint64_t count, bool goes_on, struct totals 
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: sim --seeds N [--first K] [--keep-going]\n"
-                    "       sim --seed K [--trace]\n");
+    fprintf(stderr, "usage: sim --seeds N [--first K] [--keep-going] [--older-points]\n"
+                    "       sim --seed K [--trace] [--older-points]\n");
     return 2;
 }
 
@@ -110,7 +115,7 @@ int main(int argc, char **argv)
     struct totals *totals =
         mmap(NULL, sizeof(*totals), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     uint64_t first = 0, count = 100;
-    bool is_single = false, is_traced = false, goes_on = false;
+    bool is_single = false, is_traced = false, goes_on = false, picks_points = false;
 
     check(totals != MAP_FAILED);
     for (int i = 1; i < argc; i++) {
@@ -125,6 +130,8 @@ int main(int argc, char **argv)
             is_traced = true;
         else if (strcmp(argv[i], "--keep-going") == 0)
             goes_on = true;
+        else if (strcmp(argv[i], "--older-points") == 0)
+            picks_points = true;
         else
             return usage();
     }
@@ -133,8 +140,8 @@ int main(int argc, char **argv)
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
     log_set_level(is_traced ? LOG_DEBUG : (enum log_level)0);
     if (!is_single)
-        return run_many(first, count, goes_on, totals);
-    if (run_one(first, is_traced, totals)) {
+        return run_many(first, count, goes_on, picks_points, totals);
+    if (run_one(first, is_traced, picks_points, totals)) {
         printf("seed %llu: lawful\n", (unsigned long long)first);
         return 0;
     }

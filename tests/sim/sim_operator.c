@@ -251,7 +251,9 @@ static void act_somehow(struct node *node)
     else if (node->role == STREAM_ROLE_SOURCE && dice < 15)
         node_act(node, ACT_STOP, false);
     else if (node->role == STREAM_ROLE_TARGET && node->status.has_point && dice < 30)
-        node_act(node, ACT_FAILOVER, false);
+        node_failover(node, node->run->picks_points && sim_chance(world, 30) && node->epoch_seen > 4
+                                ? node->epoch_seen - sim_random_below(world, 4)
+                                : 0);
     else if (node->role == STREAM_ROLE_PROMOTED && dice < 50)
         operator_reprotect(node, dice < 25);
 }

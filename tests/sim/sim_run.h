@@ -15,6 +15,7 @@ enum {
     HOST_SLOTS = 4,
     HOST_BYTES_MAX = 6 * 4096,
     SNAPSHOTS_MAX = 64,
+    JUDGED_MAX = 8,
     RUN_STREAM_DISKS = JUDGE_DISKS,
 };
 
@@ -95,8 +96,14 @@ struct node {
     bool has_crashed, lost_power;      /* since the line was last judged */
     uint64_t settled_ns;               /* when it was */
     uint64_t epoch_seen, epoch_cut_ns; /* target: newest epoch */
-    uint64_t judged_epoch;
-    uint64_t *judged_image, *known_image;
+    struct judged {
+        uint64_t epoch;
+        uint64_t *image;
+    } judged[JUDGED_MAX];  /* the newest points that were judged, by epoch modulo */
+    uint64_t judged_epoch; /* the newest of them */
+    uint64_t *known_image;
+    uint64_t asked_point; /* of the last failover; 0: the newest */
+    struct generation target_generation;
     bool is_known; /* known_image is what this site shows, hosts being still */
     bool is_judging;
     struct image *images; /* under way */
@@ -118,8 +125,8 @@ struct sim_run {
     uint64_t tick, next_write;
     uint64_t think_ns, turn_ns, length_ns;
     unsigned storm_percent, rough_percent, flush_percent;
-    bool has_rests;
-    bool is_filled[RUN_NODES]; /* the disks hold something before the stream is made */
+    bool has_rests, picks_points; /* picks: fails over to older points too */
+    bool is_filled[RUN_NODES];    /* the disks hold something before the stream is made */
     bool dials[RUN_NODES];
     bool is_calm; /* settling: no faults, no hosts */
     bool has_failed;
@@ -154,6 +161,7 @@ void node_died(struct node *node, bool power);
 bool node_is_open(const struct node *node);
 /* The operator's word; `flag`: one_shot, reverse. Ends with node->act == ACT_NONE. */
 void node_act(struct node *node, enum act act, bool flag);
+void node_failover(struct node *node, uint64_t point);
 /* Fresh status; false: the site is dead or not open. */
 bool node_look(struct node *node);
 

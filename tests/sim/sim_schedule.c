@@ -117,7 +117,8 @@ void run_free(struct sim_run *run)
         images_drop(node);
         judge_line_free(node->line);
         judge_line_free(node->line_before);
-        sim_kernel_free(node->judged_image);
+        for (unsigned k = 0; k < JUDGED_MAX; k++)
+            sim_kernel_free(node->judged[k].image);
         sim_kernel_free(node->known_image);
         for (unsigned s = 0; s < node->snapshot_count; s++)
             sim_kernel_free(node->snapshots[s].expected);

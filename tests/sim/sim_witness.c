@@ -63,6 +63,22 @@ static bool differ(const struct node *node, const uint64_t *a, const uint64_t *b
     return false;
 }
 
+static void note_judged(struct node *node, const struct image *image)
+{
+    struct judged *judged = &node->judged[image->note.epoch % JUDGED_MAX];
+
+    node->judged_epoch = judged->epoch = image->note.epoch;
+    keep(node, &judged->image, image->values);
+}
+
+/* What that point showed when it was the newest; NULL: nobody looked. */
+static const uint64_t *judged_image(const struct node *node, uint64_t epoch)
+{
+    const struct judged *judged = &node->judged[epoch % JUDGED_MAX];
+
+    return epoch != 0 && judged->epoch == epoch ? judged->image : NULL;
+}
+
 static void look_at_point(struct node *node);
 
 static void point_read(struct image *image)
@@ -94,8 +110,7 @@ static void point_read(struct image *image)
     sim_trace(run->world, node->site, "epoch %llu is judged",
               (unsigned long long)image->note.epoch);
     run->epochs_judged++;
-    node->judged_epoch = image->note.epoch;
-    keep(node, &node->judged_image, image->values);
+    note_judged(node, image);
 }
 
 static void look_at_point(struct node *node)
@@ -127,13 +142,12 @@ static void observe_target(struct node *node)
 
 void witness_target(struct node *node, const struct image *image)
 {
+    const uint64_t *before = judged_image(node, node->status.epoch_acked);
     char why[JUDGE_WHY_SIZE];
 
-    if (node->status.has_point && node->judged_image && image->life == sim_site_life(node->site) &&
-        node->status.epoch_acked == node->judged_epoch &&
-        differ(node, image->values, node->judged_image, why))
+    if (node->status.has_point && before && differ(node, image->values, before, why))
         run_fail(node->run, node, "epoch %llu is not what it was before the restart: %s",
-                 (unsigned long long)node->judged_epoch, why);
+                 (unsigned long long)node->status.epoch_acked, why);
     if (node->engine)
         observe_target(node);
 }
@@ -144,19 +158,19 @@ static void judge_promoted(struct node *node, const struct image *image)
 {
     char why[JUDGE_WHY_SIZE];
     uint64_t cut_ns = cut_of(node);
+    uint64_t epoch = node->asked_point != 0 ? node->asked_point : node->status.epoch_acked;
+    const uint64_t *before = judged_image(node, epoch);
 
-    if (node->status.epoch_acked < node->epoch_seen)
+    if (node->asked_point == 0 && node->status.epoch_acked < node->epoch_seen)
         run_fail(node->run, node, "promoted at epoch %llu, epoch %llu was committed",
-                 (unsigned long long)node->status.epoch_acked,
-                 (unsigned long long)node->epoch_seen);
-    if (node->judged_image && node->judged_epoch == node->status.epoch_acked) {
-        if (differ(node, image->values, node->judged_image, why))
+                 (unsigned long long)epoch, (unsigned long long)node->epoch_seen);
+    if (before) {
+        if (differ(node, image->values, before, why))
             run_fail(node->run, node, "promoted, but does not show epoch %llu: %s",
-                     (unsigned long long)node->judged_epoch, why);
-    } else if (can_judge(node->other, cut_ns) &&
+                     (unsigned long long)epoch, why);
+    } else if (node->asked_point == 0 && can_judge(node->other, cut_ns) &&
                !judge_cut(node->other->line, image->values, cut_ns, why)) {
-        run_fail(node->run, node, "promoted at epoch %llu: %s",
-                 (unsigned long long)node->status.epoch_acked, why);
+        run_fail(node->run, node, "promoted at epoch %llu: %s", (unsigned long long)epoch, why);
     }
 }
 
@@ -305,6 +319,27 @@ void witness_snapshots(struct node *node)
     }
 }
 
+/* R15: a site that lost keeps what it showed. */
+static void check_kept(struct node *node, unsigned disk)
+{
+    bool is_kept = !node->is_known;
+
+    for (unsigned i = 0; i < node->snapshot_count && !is_kept; i++) {
+        const struct known_snapshot *snapshot = &node->snapshots[i];
+        bool is_same = snapshot->disk == disk && snapshot->has_expected;
+        for (unsigned s = 0; s < node->run->universe.span_count && is_same; s++) {
+            const struct judge_span *span = &node->run->universe.spans[s];
+            is_same = span->disk != disk ||
+                      memcmp(snapshot->expected + span->first, node->known_image + span->first,
+                             span->length / JUDGE_SECTOR * sizeof(uint64_t)) == 0;
+        }
+        is_kept = is_same;
+    }
+    if (!is_kept)
+        run_fail(node->run, node, "no snapshot keeps what %s showed before this site lost",
+                 node_disk_id(disk));
+}
+
 /* --- roles ----------------------------------------------------------------------------------- */
 
 static void role_changed(struct node *node, enum stream_role before)
@@ -313,8 +348,14 @@ static void role_changed(struct node *node, enum stream_role before)
               node->has_role ? node_role_name(before) : "none", node_role_name(node->role),
               (unsigned long long)node->status.epoch_acked);
     if (node->role == STREAM_ROLE_TARGET) {
-        for (unsigned i = 0; i < JUDGE_DISKS && node->has_role; i++)
+        bool has_lost = node->has_role && node->line &&
+                        !generation_is_equal(&node->status.generation, &node->target_generation);
+        for (unsigned i = 0; i < JUDGE_DISKS && node->has_role; i++) {
             list_snapshots(node, i);
+            if (has_lost && node->engine && node->snapshot_count < SNAPSHOTS_MAX)
+                check_kept(node, i);
+        }
+        node->target_generation = node->status.generation;
         if (node->line) {
             judge_line_free(node->line_before);
             node->line_before = node->line;
@@ -322,6 +363,8 @@ static void role_changed(struct node *node, enum stream_role before)
         node->line = NULL;
         node->epoch_seen = node->status.epoch_acked;
         node->judged_epoch = 0;
+        for (unsigned i = 0; i < JUDGED_MAX; i++)
+            node->judged[i].epoch = 0;
         node->has_crashed = node->lost_power = false;
         node->settled_ns = 0;
     }

@@ -56,9 +56,12 @@ RULES = {
     'R13 failover stops receiving': ('src/replication/failover.c',
         '    stream_disconnect(stream);\n', ''),
     'R14 union of both sides': ('src/replication/reprotect.c',
-        'tracking_mark(stream->volumes[dirty.disk],', '0 * tracking_mark(stream->volumes[dirty.disk],'),
+        'for (unsigned i = 0; i < dirty.run_count; i++) {\n        stream_dirty_run(',
+        'stream->reprotect.run_count += dirty.run_count;\n'
+        '    for (unsigned i = dirty.run_count; i < dirty.run_count; i++) {\n        stream_dirty_run('),
     'R14 loser synced': ('src/replication/reprotect.c',
-        'stream_sync_bases(stream, loser_synced);', 'loser_synced(stream, 0);'),
+        ('stream_sync_bases(stream, loser_synced);', 'stream_sync_bases(stream, become_synced);'),
+        ('loser_synced(stream, 0);', 'become_synced(stream, 0);')),
     'R15 snapshot of the loser': ('src/replication/reprotect.c',
         'int error = keep_snapshots(stream, &err);', 'int error = 0;'),
 }
@@ -85,11 +88,15 @@ def main():
                 continue
             file = tree / path
             whole = file.read_text()
-            if whole.count(text) != 1:
+            texts, instead = (text, instead) if isinstance(text, tuple) else ((text,), (instead,))
+            if any(whole.count(each) != 1 for each in texts):
                 silent.append(name)
-                print(f'{name}: its text stands {whole.count(text)} times in {path}', flush=True)
+                print(f'{name}: its text does not stand once in {path}', flush=True)
                 continue
-            file.write_text(whole.replace(text, instead))
+            broken = whole
+            for each, other in zip(texts, instead):
+                broken = broken.replace(each, other)
+            file.write_text(broken)
             done = run('ninja', '-C', str(build), 'tests/sim/sim')
             if done.returncode:
                 print(f'{name}: does not build\n{done.stdout[-1500:]}', flush=True)
