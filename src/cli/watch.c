@@ -64,8 +64,8 @@ static void show_progress(struct command *command, const struct watch *watch, co
 {
     static const char bar[] = "##############################";
     double total = (double)json_integer_value(json_object_get(stream, "TotalBytes"));
-    double backlog = (double)json_integer_value(json_object_get(stream, "BacklogBytes"));
-    int percent = total > 0 ? (int)(100 * (total - backlog) / total) : 0;
+    double unshipped = (double)json_integer_value(json_object_get(stream, "UnshippedBytes"));
+    int percent = total > 0 ? (int)(100 * (total - unshipped) / total) : 0;
 
     if (!command->options.stderr_is_terminal || command->options.quiet)
         return;

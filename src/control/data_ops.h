@@ -77,7 +77,8 @@ struct data_stream_status {
     uint64_t backlog_bytes, total_bytes, shipped_bytes, journal_bytes, journal_needed_bytes;
     char trouble[200];
     unsigned disk_count;
-    uint64_t disk_backlog_bytes[DATA_DISKS_MAX]; /* order of the disks given at the opening */
+    /* In the order of the disks given at the opening. Unshipped: backlog not yet on its way. */
+    uint64_t disk_backlog_bytes[DATA_DISKS_MAX], disk_unshipped_bytes[DATA_DISKS_MAX];
 };
 
 struct data_peer_status {

@@ -182,7 +182,8 @@ static int64_t progress(struct site *site, const struct relation *relation)
     struct relation ruler;
     struct pair_record *pairs = NULL;
     unsigned count = 0;
-    uint64_t backlog = 0, size = (uint64_t)relation->pair.size_bytes;
+    uint64_t unshipped = 0, size = (uint64_t)relation->pair.size_bytes;
+    int64_t percent;
 
     if (shown == REPLICA_NORMAL || (stream && stream->has_point && !stream->backlog_bytes))
         return 100;
@@ -193,11 +194,13 @@ static int64_t progress(struct site *site, const struct relation *relation)
     relation_members(site, &ruler, &pairs, &count);
     for (unsigned i = 0; i < count && i < stream->disk_count; i++)
         if (strcmp(pairs[i].common.id, relation->pair.common.id) == 0)
-            backlog = stream->disk_backlog_bytes[i];
+            unshipped = stream->disk_unshipped_bytes[i];
     free(pairs);
     if (!stream->is_started && !stream->has_point)
         return 0;
-    return backlog >= size ? 0 : (int64_t)((size - backlog) * 100 / size);
+    /* A first copy is acknowledged as a whole, at its end: what was shipped is what moves. */
+    percent = unshipped >= size ? 0 : (int64_t)((size - unshipped) * 100 / size);
+    return percent < 100 ? percent : 99;
 }
 
 void ops_show_progress(struct call *call)

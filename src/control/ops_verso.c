@@ -75,6 +75,10 @@ static void show_members(struct site *site, const struct relation *relation,
 /* What the engine says; zeros before the first start. */
 static void show_stream(const struct data_stream_status *stream, json_t *tree)
 {
+    uint64_t unshipped = 0;
+
+    for (unsigned i = 0; i < stream->disk_count; i++)
+        unshipped += stream->disk_unshipped_bytes[i];
     tree_set_bool(tree, "IsStarted", stream->is_started);
     tree_set_bool(tree, "IsConnected", stream->is_connected);
     tree_set_bool(tree, "HasPoint", stream->has_point);
@@ -87,6 +91,7 @@ static void show_stream(const struct data_stream_status *stream, json_t *tree)
     tree_set_int(tree, "PointWallNs", (int64_t)stream->point_wall_ns);
     tree_set_int(tree, "CurrentWallNs", (int64_t)stream->current_wall_ns);
     tree_set_int(tree, "BacklogBytes", (int64_t)stream->backlog_bytes);
+    tree_set_int(tree, "UnshippedBytes", (int64_t)unshipped);
     tree_set_int(tree, "TotalBytes", (int64_t)stream->total_bytes);
     tree_set_int(tree, "ShippedBytes", (int64_t)stream->shipped_bytes);
     tree_set_int(tree, "JournalBytes", (int64_t)stream->journal_bytes);

@@ -74,7 +74,8 @@ static void copy_stream(struct engine *engine, const struct wing_stream *stream,
     snprintf(ret->trouble, sizeof(ret->trouble), "%s", from.trouble);
     ret->disk_count = stream->disk_count;
     for (unsigned i = 0; i < stream->disk_count && i < DATA_DISKS_MAX; i++)
-        ret->disk_backlog_bytes[i] = engine_stream_disk_backlog(engine, stream->id, i);
+        ret->disk_backlog_bytes[i] =
+            engine_stream_disk_backlog(engine, stream->id, i, &ret->disk_unshipped_bytes[i]);
 }
 
 static void copy_peer(struct engine *engine, const char *name, struct data_peer_status *ret)

@@ -36,9 +36,8 @@ struct engine_settings {
 /* Reports upward, on the loop; all required. */
 struct engine_callbacks {
     /* The disk may be written by hosts here from now on, or not any more, with the reason (told
-     * again when the reason changes). The
-     * owner adds or removes the export; after each "not any more" it calls engine_disk_closed(),
-     * also when there was no export (perhaps from inside). */
+     * again when the reason changes). The owner adds or removes the export; after each "not any
+     * more" it calls engine_disk_closed(), also when there was no export (perhaps from inside). */
     void (*disk_access_cb)(void *arg, const char *disk, bool may_write, const char *why);
     /* Something in engine_stream_status() changed. */
     void (*stream_changed_cb)(void *arg, const char *stream);
@@ -174,8 +173,9 @@ struct engine_stream_status {
 
 bool engine_stream_status(struct engine *engine, const char *stream,
                           struct engine_stream_status *ret_status);
-/* Dirty bytes of one disk of the stream at its source. */
-uint64_t engine_stream_disk_backlog(struct engine *engine, const char *stream, unsigned index);
+/* Dirty bytes of one disk of the stream at its source, and those of them not yet shipped. */
+uint64_t engine_stream_disk_backlog(struct engine *engine, const char *stream, unsigned index,
+                                    uint64_t *ret_unshipped);
 
 /* --- calls of the control wing --------------------------------------------------------------- */
 

@@ -456,9 +456,11 @@ bool engine_stream_status(struct engine *engine, const char *id,
     return true;
 }
 
-uint64_t engine_stream_disk_backlog(struct engine *engine, const char *id, unsigned index)
+uint64_t engine_stream_disk_backlog(struct engine *engine, const char *id, unsigned index,
+                                    uint64_t *ret_unshipped)
 {
     const struct stream *stream = engine_find_stream(engine, id);
 
+    *ret_unshipped = stream != NULL ? stream_unshipped_bytes(stream, index) : 0;
     return stream != NULL ? stream_backlog_bytes(stream, index) : 0;
 }

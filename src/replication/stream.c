@@ -708,11 +708,22 @@ int stream_stop(struct stream *stream, stream_done_fn done_cb, void *arg, struct
 
 uint64_t stream_backlog_bytes(const struct stream *stream, unsigned disk)
 {
+    uint64_t bytes = stream_unshipped_bytes(stream, disk);
+
+    if (disk >= stream->state.disk_count || !stream->is_tracked)
+        return 0;
+    return bytes +
+           (blockset_count(tracking_set(stream->volumes[disk], TRACKING_UNACKED)) << BLOCK_SHIFT);
+}
+
+uint64_t stream_unshipped_bytes(const struct stream *stream, unsigned disk)
+{
     uint64_t blocks = 0;
 
     if (disk >= stream->state.disk_count || !stream->is_tracked)
         return 0;
     for (unsigned set = 0; set < TRACKING_SET_COUNT; set++)
-        blocks += blockset_count(tracking_set(stream->volumes[disk], (enum tracking_set)set));
+        if (set != TRACKING_UNACKED)
+            blocks += blockset_count(tracking_set(stream->volumes[disk], (enum tracking_set)set));
     return blocks << BLOCK_SHIFT;
 }

@@ -189,5 +189,7 @@ int stream_start(struct stream *stream, bool is_one_shot, stream_done_fn done_cb
                  struct err *err);
 int stream_stop(struct stream *stream, stream_done_fn done_cb, void *arg, struct err *err);
 uint64_t stream_backlog_bytes(const struct stream *stream, unsigned disk);
+/* Of these, what is not on its way yet: the rest waits for the target's acknowledgement. */
+uint64_t stream_unshipped_bytes(const struct stream *stream, unsigned disk);
 
 #endif

@@ -50,6 +50,28 @@ class ScenarioTest(LabCase):
         self.paris.wait_export(source)
         self.assertEqual(self.paris.image_digest(source), before)
 
+    def test_progress_of_a_first_copy_moves(self):
+        """A first copy is acknowledged as one; what is told meanwhile is what has been shipped."""
+        size = 512 * MIB
+        image = self.lab.folder / "image"
+        with open(image, "wb") as out:
+            for seed in range(size // MIB):
+                out.write(random.Random(seed).randbytes(MIB))
+        source = self.paris.verso("disk", "import", "--name", "full", "--path", image)
+        target = self.lyon.disk("full", size)
+        pair = self.paris.verso("pair", "create", "--disk", source, "--peer", "lyon", "--peer-disk", target)
+        self.paris.verso("pair", "start", pair, "--no-wait", "-q")
+        seen = []
+
+        def is_normal():
+            seen.append(self.paris.api_call("DescribeDiskReplicaPairProgress", RegionId=self.paris.region,
+                                            ReplicaPairId=pair)["Progress"])
+            return self.pairs(self.paris)[0]["Status"] == "normal"
+        wait_until(is_normal, "the first copy ends", timeout=120)
+        self.assertTrue(any(0 < progress < 100 for progress in seen), seen)
+        moving = [progress for progress in seen if progress < 100]
+        self.assertEqual(moving, sorted(moving))
+
 
 if __name__ == "__main__":
     main()
