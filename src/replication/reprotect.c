@@ -427,12 +427,24 @@ static void become_replica_closed(void *arg)
     become_replicating(stream);
 }
 
+/* The file is fenced: whether this site is the target already is unknown until a restart. Till then
+ * it says nothing and takes no part. */
+static void become_unknown(struct stream *stream, int error)
+{
+    stream->hold_why = "the change of role could not be stored; restart the daemon";
+    stream_release(stream);
+    stream_access_changed(stream);
+    refuse(stream, error, "the loser's state cannot be stored");
+    finish(stream, error, stream->hold_why);
+    stream_step_end(stream);
+}
+
 static void become_saved(struct stream *stream, int error)
 {
     struct err err = {0};
 
     if (error != 0) {
-        become_failed(stream, error, "the loser's state cannot be stored");
+        become_unknown(stream, error);
         return;
     }
     stream_untrack(stream);
@@ -543,7 +555,8 @@ static bool take_commit(struct stream *stream, const struct link_frame_in *frame
         err_set(why, -EPROTO, "a malformed COMMIT");
         return false;
     }
-    if (stream->reprotect.step == REPROTECT_BECOMING || stream->is_ending)
+    if (stream->reprotect.step == REPROTECT_BECOMING || stream->is_ending ||
+        stream->hold_why != NULL)
         return true;
     stream->reprotect.nonce = commit.nonce;
     stream_read_line(&commit.line, &stream->reprotect.line);

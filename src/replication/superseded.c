@@ -8,7 +8,8 @@
  * what this process would write; else it is made anew, empty.
  *
  *   S1  a durable bit is set only for blocks marked before a base sync that ended well began;
- *   S2  a volatile bit is set before the host's reply, and never cleared.
+ *   S2  a volatile bit is set before the host's reply, and never cleared;
+ *   S3  once a record could not be stored no flush of that disk ends well before a restart.
  */
 #include "replication/superseded.h"
 
@@ -288,7 +289,9 @@ bool superseded_record(struct superseded *superseded, unsigned disk, struct bitf
     uint64_t at = 0, count;
 
     check_magic(superseded, SUPERSEDED_MAGIC);
-    if (blockset_is_empty(place->synced))
+    /* S3: what an earlier flush could not record is not durable now either. */
+    if (blockset_is_empty(place->synced) &&
+        (place->file == NULL || bitfile_fence(place->file) == 0))
         return false;
     for (; blockset_next(place->synced, at, UINT64_MAX, &at, &count); at += count)
         bitfile_set(place->file, at, count);

@@ -364,6 +364,12 @@ bool bitfile_next(const struct bitfile *file, uint64_t from, uint64_t *ret_bit)
     return false;
 }
 
+int bitfile_fence(const struct bitfile *file)
+{
+    check_magic(file, BITFILE_MAGIC);
+    return file->fence;
+}
+
 uint64_t bitfile_bit_count(const struct bitfile *file)
 {
     check_magic(file, BITFILE_MAGIC);

@@ -36,6 +36,9 @@ void bitfile_clear(struct bitfile *file, uint64_t bit, uint64_t count);
 bool bitfile_next(const struct bitfile *file, uint64_t from, uint64_t *ret_bit);
 uint64_t bitfile_bit_count(const struct bitfile *file);
 
+/* The error that fenced the file, or 0. */
+int bitfile_fence(const struct bitfile *file);
+
 /* Makes the present bits durable, then done_cb (never from inside this call). After an error the
  * file is fenced: every later save fails too. */
 void bitfile_save(struct bitfile *file, struct bitfile_save *save,
