@@ -2,7 +2,7 @@
 """What tools/check-rules removes from src/, and who must notice.
 
 M(id, what is left out, test that must fail, (file, exact old text, new text), ...): the old text stands exactly once in
-its file. A test is "unit:case" (tests/unit/*/test_unit.c) or "sim:N" (one of the schedules 1..N must be unlawful).
+its file. A test is "unit:case" (tests/unit/*/test_unit.c, tests/sim/test_unit.c) or "sim:N" (one of the schedules 1..N must be unlawful).
 docs/faults.md names every id. When code moves, move the text here with it; when a mutant survives, write a test.
 """
 import collections
@@ -174,7 +174,10 @@ M("R10-base-first", "records of replaced blocks are made durable without a sync 
    "        group->overlay->flushed(group->overlay_arg, &group->flushed, overlay_flushed);\n"
    "    else\n        store_sync(group->store, &group->op, store_synced);"))
 M("R10-recorded", "a flush records nothing", "replica:test_kill_and_power_after_promotion",
-  (REPLICATION + "superseded.c", "    if (blockset_is_empty(place->synced))\n        return false;", "    return false;"))
+  (REPLICATION + "superseded.c", "    if (blockset_is_empty(place->synced) &&\n", "    if (true ||\n"))
+M("R10-record-failed", "a flush after one whose record could not be stored says that all is well",
+  "sim_superseded:test_no_flush_succeeds_over_a_failed_record",
+  (REPLICATION + "superseded.c", "bitfile_fence(place->file) == 0", "bitfile_fence(place->file) <= 0"))
 M("R10-host", "a host's write to a journal block is not remembered", "replica:test_promote_to_older_point",
   (REPLICATION + "replica_overlay.c", "        superseded_mark(replica->superseded, disk->index, block, extent.count);\n", ""))
 M("R10-drained", "a drained block is not remembered", "replica:test_kill_in_the_middle_of_the_drain",
@@ -257,7 +260,7 @@ M("R14-suspects", "the losing side does not tell its suspects", "sim:600",
 M("R14-synced", "the losing side drops its marks and never syncs its disks", "sim:600",
   (REPLICATION + "reprotect.c", "        stream_sync_bases(stream, loser_synced);", "        loser_synced(stream, 0);"),
   (REPLICATION + "reprotect.c", "    stream_sync_bases(stream, become_synced);", "    become_synced(stream, 0);"))
-M("R14-told", "the losing side is synced only after it told what it changed", "sim:600",
+M("R14-told", "the losing side is synced only after it told what it changed", "sim:1500",
   (REPLICATION + "reprotect.c", "        stream_sync_bases(stream, loser_synced);", "        loser_synced(stream, 0);"))
 M("R14-durable", "the winner asks the loser to forget before its marks are durable", "sim:1200",
   (REPLICATION + "reprotect.c", "    stream_save_intents(stream, winner_marked);", "    winner_marked(stream, 0);"))
