@@ -8,7 +8,8 @@
  *   L3  blocks of zeros are not written: where the data file has a hole it reads as zeros. A block
  *       has one content for as long as it is not kept (its base may not change before), so nothing
  *       else can lie there from a keep that a crash cut short;
- *   L4  the first failed sync or save is final (fence).
+ *   L4  the first failed sync or save is final (fence);
+ *   L5  what is listed exists durably: a killed process may have left a name in the cache only.
  */
 #include "journal/layer.h"
 
@@ -493,6 +494,7 @@ int layer_list(struct loop *loop, const char *folder, void (*layer_cb)(void *arg
                void *arg)
 {
     struct listing listing = {layer_cb, arg};
+    int error = io_dir_sync(loop, folder); /* L5 */
 
-    return io_dir_list(loop, folder, list_name, &listing);
+    return error == 0 ? io_dir_list(loop, folder, list_name, &listing) : error;
 }
