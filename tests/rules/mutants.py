@@ -271,3 +271,5 @@ M("R15-kept", "the losing side's content is not kept", "engine_pair:turns_round"
 M("R15-after-restart", "snapshots of an earlier life are not opened", "sim:600",
   (REPLICATION + "snapshots.c", "        error = layer_list(loop, folder, open_one, snapshots);",
    "        error = ((void)open_one, 0);"))
+M("R15-listed", "a snapshot that a killed process left in the cache only is taken for made", "sim_layer:test_what_is_listed_stays",
+  (JOURNAL + "layer.c", "int error = io_dir_sync(loop, folder); /* L5 */", "int error = 0;"))
