@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the units behind source.h share: source_shell.c (events and actions), source_read.c (slots and
- * reads), source_send.c (what goes out, and when). */
+/* What the units behind source.h share: source_shell.c (events and actions), source_read.c (slots
+ * and reads), source_send.c (what goes out, and when). */
 #ifndef REPLICATION_SOURCE_PARTS_H
 #define REPLICATION_SOURCE_PARTS_H
 
