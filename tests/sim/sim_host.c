@@ -251,7 +251,7 @@ static void host_turn(void *arg)
     }
     /* Now and then hosts rest so long that the intent log takes them for gone. */
     if (run->has_rests && sim_random_below(run->world, 300) == 0)
-        sim_after(run->world, 6 * SIM_SECOND + sim_random_below(run->world, 4 * SIM_SECOND),
+        sim_after(run->world, 8 * SIM_SECOND + sim_random_below(run->world, 12 * SIM_SECOND),
                   host_turn, node);
     else
         sim_after(run->world, 1 + sim_random_below(run->world, run->think_ns * 2), host_turn, node);
