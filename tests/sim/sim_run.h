@@ -14,7 +14,8 @@ enum {
     RUN_NODES = 2,
     HOST_SLOTS = 4,
     HOST_BYTES_MAX = 6 * 4096,
-    SNAPSHOTS_MAX = 64,
+    SNAPSHOTS_MAX = 160,
+    SNAPSHOTS_KEPT = 3, /* of a disk; the operator lets older ones go */
     JUDGED_MAX = 8,
     RUN_STREAM_DISKS = JUDGE_DISKS,
 };

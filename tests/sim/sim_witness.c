@@ -214,7 +214,7 @@ static void promoted_read(struct image *image)
 struct listing {
     struct node *node;
     unsigned disk, count;
-    struct engine_snapshot found[16];
+    struct engine_snapshot found[64];
 };
 
 static void list_call(void *arg)
@@ -308,10 +308,50 @@ static void snapshot_read(struct image *image)
     }
 }
 
+struct removal {
+    struct node *node;
+    const char *id;
+    int error;
+    struct err err;
+};
+
+static void remove_call(void *arg)
+{
+    struct removal *removal = arg;
+
+    removal->error = engine_snapshot_remove(removal->node->engine, removal->id, &removal->err);
+}
+
+static void let_go(struct node *node, struct known_snapshot *snapshot)
+{
+    struct removal removal = {.node = node, .id = snapshot->id};
+
+    sim_trace(node->run->world, node->site, "operator: lets snapshot %s go", snapshot->id);
+    snapshot->is_removed = true; /* a death inside leaves either */
+    if (!sim_site_call(node->site, remove_call, &removal) || removal.error == 0)
+        return;
+    snapshot->is_removed = node->may_fail;
+    if (!node->may_fail)
+        run_fail(node->run, node, "removing snapshot %s: %s", snapshot->id, removal.err.text);
+}
+
+static void let_old_ones_go(struct node *node, unsigned disk)
+{
+    unsigned kept = 0;
+
+    for (unsigned i = node->snapshot_count; i-- > 0 && node->engine && !node->images;) {
+        struct known_snapshot *snapshot = &node->snapshots[i];
+        if (snapshot->disk == disk && !snapshot->is_removed && ++kept > SNAPSHOTS_KEPT)
+            let_go(node, snapshot);
+    }
+}
+
 void witness_snapshots(struct node *node)
 {
-    for (unsigned i = 0; i < JUDGE_DISKS; i++)
+    for (unsigned i = 0; i < JUDGE_DISKS; i++) {
         list_snapshots(node, i);
+        let_old_ones_go(node, i);
+    }
     for (unsigned i = 0; i < node->snapshot_count && node->engine; i++) {
         struct known_snapshot *snapshot = &node->snapshots[i];
         if (!snapshot->is_removed)
