@@ -2,7 +2,9 @@
 /*
  * Why: the data wing forgets everything that is not bytes; the records do not. One step after the
  * other, each a request; the order is: disks, streams, hosts, links. A missing disk keeps nobody
- * else from working.
+ * else from working but the disks of its own stream: without their stream their writes would be
+ * remembered by nobody and their journal would not be shown, so they are closed again and no host
+ * reaches them.
  */
 #include "control/boot.h"
 
@@ -22,6 +24,8 @@ struct boot {
     enum boot_phase phase;
     void *records; /* of the phase */
     unsigned count, index;
+    const char *closing; /* disks of a stream that did not open, each followed by a space */
+    char disk[RECORD_ID_SIZE];
     struct data_request request;
     void (*done_cb)(void *arg);
     void *arg;
@@ -94,14 +98,45 @@ static const struct replica_record *boot_relation(const struct boot *boot)
     return (const void *)((const char *)boot->records + (size_t)boot->index * size);
 }
 
+static void close_next(struct boot *boot);
+
+static void orphan_closed(struct data_request *request)
+{
+    struct boot *boot = container_of(request, struct boot, request);
+
+    site_done(boot->site);
+    if (request->error < 0 && request->error != -ENOENT)
+        log_error("control", "disk %s stays open: %s", boot->disk, request->why);
+    close_next(boot);
+}
+
+static void close_next(struct boot *boot)
+{
+    size_t length = strcspn(boot->closing, " ");
+
+    if (length == 0 || length >= sizeof(boot->disk)) {
+        boot->index++;
+        boot_next(boot);
+        return;
+    }
+    memcpy(boot->disk, boot->closing, length);
+    boot->disk[length] = 0;
+    boot->closing += length + (boot->closing[length] == ' ' ? 1 : 0);
+    boot->request = (struct data_request){.op = DATA_DISK_CLOSE, .disk = boot->disk};
+    site_submit(boot->site, &boot->request, orphan_closed);
+}
+
 static void stream_opened(void *arg, int error, const char *why)
 {
     struct boot *boot = arg;
 
     if (error < 0) {
-        log_error("control", "%s cannot be opened and is left out: %s", boot_relation(boot)->id,
-                  why);
+        log_error("control", "%s cannot be opened; it and its disks are left out: %s",
+                  boot_relation(boot)->id, why);
         site_note_trouble(boot->site, boot_relation(boot)->id, why);
+        boot->closing = boot_relation(boot)->opened_disks;
+        close_next(boot);
+        return;
     }
     boot->index++;
     boot_next(boot);

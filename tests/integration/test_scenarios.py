@@ -50,6 +50,34 @@ class ScenarioTest(LabCase):
         self.paris.wait_export(source)
         self.assertEqual(self.paris.image_digest(source), before)
 
+    def test_a_disk_whose_stream_did_not_open_is_closed(self):
+        """One disk of a group is missing at a start: writes to the others would be remembered by nobody."""
+        group, sources, targets = self.lab.group(2, 8 * MIB)
+        self.paris.verso("group", "start", group, "-q")
+        self.wait_point(self.paris, group)
+        raw = self.paris.data / "disks" / f"{sources[0]}.raw"
+        aside = self.lab.folder / "aside"
+        self.paris.stop()
+        raw.rename(aside)
+        self.paris.start()
+        self.lab.wait_link()
+        self.assertIn(sources[0], self.paris.status(group)["Trouble"])
+        self.assertFalse(self.paris.is_exported(sources[1]))
+        self.paris.verso("disk", "detach", sources[1])
+        self.paris.verso("disk", "attach", sources[1], "--instance", "i-lab", "-q", check=False)
+        self.assertFalse(self.paris.is_exported(sources[1]))
+        self.paris.stop()
+        aside.rename(raw)
+        self.paris.start()
+        self.paris.verso("disk", "attach", sources[1], "--instance", "i-lab", "-q", check=False)
+        for number, disk in enumerate(sources):
+            self.paris.wait_export(disk)
+            self.write(self.paris, disk, number)
+        self.wait_point(self.paris, group)
+        expected = self.images(self.paris, sources)
+        self.move(self.paris, self.lyon, group, sources, targets)
+        self.assertEqual(self.images(self.lyon, targets), expected)
+
     def test_progress_of_a_first_copy_moves(self):
         """A first copy is acknowledged as one; what is told meanwhile is what has been shipped."""
         size = 512 * MIB
