@@ -260,8 +260,6 @@ M("R14-suspects", "the losing side does not tell its suspects", "sim:600",
 M("R14-synced", "the losing side drops its marks and never syncs its disks", "sim:600",
   (REPLICATION + "reprotect.c", "        stream_sync_bases(stream, loser_synced);", "        loser_synced(stream, 0);"),
   (REPLICATION + "reprotect.c", "    stream_sync_bases(stream, become_synced);", "    become_synced(stream, 0);"))
-M("R14-told", "the losing side is synced only after it told what it changed", "sim:1500",
-  (REPLICATION + "reprotect.c", "        stream_sync_bases(stream, loser_synced);", "        loser_synced(stream, 0);"))
 M("R14-durable", "the winner asks the loser to forget before its marks are durable", "sim:1200",
   (REPLICATION + "reprotect.c", "    stream_save_intents(stream, winner_marked);", "    winner_marked(stream, 0);"))
 
