@@ -61,7 +61,8 @@ static void remember_peer(struct stream *stream, const struct generation_line *t
 
 /* --- deeds ----------------------------------------------------------------------------------- */
 
-/* A target whose base is not whole has nothing to compare with, unless it was seeded. */
+/* At the first meeting: a target whose base is not whole has nothing to compare with, unless it was
+ * seeded. Later what was shipped before is compared (tracking_doubt()). */
 static void settle_incomparable(struct stream *stream)
 {
     for (unsigned i = 0; i < stream->state.disk_count; i++) {
@@ -81,6 +82,16 @@ static void settle_incomparable(struct stream *stream)
     }
 }
 
+static void connect_source(struct stream *stream)
+{
+    bool is_initial[STREAM_DISKS_MAX];
+
+    for (unsigned i = 0; i < stream->state.disk_count; i++)
+        is_initial[i] = stream->hello.disks[i].is_initial;
+    source_connected(stream->source, stream->link, generation_newest(&stream->state.line),
+                     stream->hello.epoch, stream->hello.has_point, is_initial);
+}
+
 static void ship(struct stream *stream)
 {
     if (stream->peer_is_stale) {
@@ -95,15 +106,16 @@ static void ship(struct stream *stream)
     if (source_is_connected(stream->source))
         return;
     stream_set_trouble(stream, "");
-    settle_incomparable(stream);
+    if (!stream->has_shipped)
+        settle_incomparable(stream);
+    stream->has_shipped = true;
     stream->state.has_point = stream->hello.has_point;
     /* What the target has committed on our line is acknowledged, whether we heard it or not. */
     if (stream->state.epoch < stream->hello.epoch)
         stream->state.epoch = stream->hello.epoch;
     if (stream->hello.has_point && stream->acked_wall_ns < stream->hello.point_wall_ns)
         stream->acked_wall_ns = stream->hello.point_wall_ns;
-    source_connected(stream->source, stream->link, generation_newest(&stream->state.line),
-                     stream->hello.epoch, stream->hello.has_point);
+    connect_source(stream);
 }
 
 static void receive(struct stream *stream)

@@ -37,10 +37,10 @@ void source_free(struct source *source); /* source_is_idle(); NULL is fine */
 
 void source_start(struct source *source, bool is_one_shot);
 void source_stop(struct source *source);
-/* The handshake said SHIP. Before it: suspects of disks that the target cannot compare were made
- * open. */
+/* The handshake said SHIP. `is_initial`, a disk each: its first copy is not done, so what the
+ * target holds is not durable before the next acknowledgement. */
 void source_connected(struct source *source, struct link *link, const struct generation *generation,
-                      uint64_t epoch, bool has_point);
+                      uint64_t epoch, bool has_point, const bool *is_initial);
 void source_disconnected(struct source *source); /* idempotent */
 bool source_is_connected(const struct source *source);
 

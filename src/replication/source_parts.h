@@ -56,6 +56,7 @@ struct source {
     struct list unsent;
     bool abort_unsent, cut_unsent;
     unsigned volume_turn;
+    bool *is_initial;        /* a volume: the target's first copy of it is not done */
     uint64_t *cursors;       /* a volume: where the next read begins */
     uint64_t compare_cursor; /* of volume compare_volume */
     unsigned compare_volume;

@@ -56,14 +56,15 @@ int source_new(struct loop *loop, const struct source_options *options,
     source->token_next = loop_random(loop);
     source->volumes = calloc(options->volume_count, sizeof(source->volumes[0]));
     source->cursors = calloc(options->volume_count, sizeof(source->cursors[0]));
+    source->is_initial = calloc(options->volume_count, sizeof(source->is_initial[0]));
     source->codec = payload_codec_new();
     source->packed = malloc((size_t)SLOT_BLOCKS * BLOCK_SIZE);
     for (unsigned i = 0; i < SLOT_COUNT; i++) {
         source->slots[i].source = source;
         list_init(&source->slots[i].node);
     }
-    if (source->volumes == NULL || source->cursors == NULL || source->codec == NULL ||
-        source->packed == NULL) {
+    if (source->volumes == NULL || source->cursors == NULL || source->is_initial == NULL ||
+        source->codec == NULL || source->packed == NULL) {
         source_free(source);
         return -ENOMEM;
     }
@@ -86,6 +87,7 @@ void source_free(struct source *source)
     payload_codec_free(source->codec);
     free(source->packed);
     free(source->cursors);
+    free(source->is_initial);
     free(source->volumes);
     source->magic = 0;
     free(source);
@@ -160,16 +162,23 @@ static void merge_all(struct source *source)
     list_for_each(node, next, &source->unsent)
         source_free_slot(list_entry(node, struct slot, node));
     source->cut_unsent = false;
-    for (unsigned i = 0; i < source->volume_count; i++)
-        if (tracking_is_on(source->volumes[i]))
-            tracking_merge(source->volumes[i]);
+    for (unsigned i = 0; i < source->volume_count; i++) {
+        if (!tracking_is_on(source->volumes[i]))
+            continue;
+        /* A first copy goes on where it was cut short: what arrived is compared, not sent again. */
+        if (source->is_initial[i])
+            (void)tracking_doubt(source->volumes[i]);
+        tracking_merge(source->volumes[i]);
+    }
     source->merge_count++;
 }
 
 static void clear_all(struct source *source, uint64_t epoch)
 {
-    for (unsigned i = 0; i < source->volume_count; i++)
+    for (unsigned i = 0; i < source->volume_count; i++) {
         tracking_acked(source->volumes[i]);
+        source->is_initial[i] = false;
+    }
     source->is_tight = false;
     source->current_wall_ns = source->core.cut_wall_ns;
     source->callbacks.acked_cb(source->callbacks.arg, epoch, source->core.cut_wall_ns);
@@ -282,10 +291,11 @@ static void forget_compares(struct source *source)
 }
 
 void source_connected(struct source *source, struct link *link, const struct generation *generation,
-                      uint64_t epoch, bool has_point)
+                      uint64_t epoch, bool has_point, const bool *is_initial)
 {
     check(source->link == NULL);
     source->link = link;
+    memcpy(source->is_initial, is_initial, source->volume_count * sizeof(is_initial[0]));
     source->generation = *generation;
     source->abort_unsent = true; /* whatever an earlier handshake left goes */
     source->cut_unsent = false;
@@ -340,10 +350,17 @@ static int settle_suspects(struct source *source, const struct slot *slot,
         /* A host may have written it meanwhile: then it is open as well, which is enough. */
         if (!blockset_has(tracking_set(volume, TRACKING_SUSPECT), block))
             continue;
-        if (!(verdict->bytes[i / 8] >> (i % 8) & 1))
+        bool differs = verdict->bytes[i / 8] >> (i % 8) & 1;
+        int error = 0;
+
+        if (differs)
+            error = tracking_suspect_differs(volume, block, 1);
+        else if (source->is_initial[slot->volume])
+            error = tracking_suspect_equals(volume, block, 1);
+        else
             tracking_clear_suspect(volume, block, 1);
-        else if (tracking_suspect_differs(volume, block, 1) != 0)
-            return -ENOMEM; /* it stays a suspect and is asked again */
+        if (error != 0)
+            return error; /* it stays a suspect and is asked again */
     }
     return 0;
 }

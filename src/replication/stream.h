@@ -133,6 +133,7 @@ struct stream {
     uint64_t acked_wall_ns, current_wall_ns;
     uint64_t committed_epoch; /* target: newest, also once the replica is closed */
     bool has_replica_trouble;
+    bool has_shipped; /* since the start */
     bool peer_is_stale, peer_memory_unsaved;
     char trouble[200];
 };

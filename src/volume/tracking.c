@@ -136,6 +136,26 @@ void tracking_clear_suspect(struct volume *volume, uint64_t block, uint64_t coun
         intent_log_sweep_later(tracking);
 }
 
+int tracking_suspect_equals(struct volume *volume, uint64_t block, uint64_t count)
+{
+    struct tracking *tracking = tracking_of(volume);
+    int error = blockset_mark(tracking->sets[TRACKING_UNACKED], block, count);
+
+    if (error == 0)
+        blockset_clear(tracking->sets[TRACKING_SUSPECT], block, count);
+    return error;
+}
+
+int tracking_doubt(struct volume *volume)
+{
+    struct tracking *tracking = tracking_of(volume);
+    int error = blockset_merge(tracking->sets[TRACKING_SUSPECT], tracking->sets[TRACKING_UNACKED]);
+
+    if (error == 0)
+        blockset_clear_all(tracking->sets[TRACKING_UNACKED]);
+    return error;
+}
+
 int tracking_suspect_differs(struct volume *volume, uint64_t block, uint64_t count)
 {
     struct tracking *tracking = tracking_of(volume);

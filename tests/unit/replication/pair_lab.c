@@ -327,12 +327,15 @@ void pair_write(struct pair_lab *lab, unsigned site, unsigned disk, unsigned blo
                                             .iov = &iov,
                                             .iov_count = 1,
                                             .done_cb = request_done}};
+    uint64_t noise = seed;
     const char *why;
 
     assert_non_null(bytes);
     assert_true(engine_disk_may_write(engine, disk_ids[site][disk], &why));
     for (unsigned i = 0; i < count; i++)
         memset(bytes + (size_t)i * BLOCK_SIZE, (int)(seed * 31 + block + i + 1), BLOCK_SIZE);
+    for (size_t at = 0; seed >= PAIR_NOISE && at < iov.iov_len; at++)
+        bytes[at] = (uint8_t)((noise = noise * 6364136223846793005u + seed) >> 56);
     volume_submit(engine_disk_volume(engine, disk_ids[site][disk]), &host.request);
     pair_wait(lab, is_set, &host.is_done);
     assert_int_equal(host.error, 0);

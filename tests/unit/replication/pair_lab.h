@@ -49,6 +49,8 @@ void pair_wait(struct pair_lab *lab, bool (*is_so)(struct pair_lab *lab, void *a
 void pair_run_ms(struct pair_lab *lab, unsigned ms);
 
 struct engine_stream_status pair_status(struct pair_lab *lab, unsigned site);
+/* Seeds from here on make content that does not compress. */
+enum { PAIR_NOISE = 1000 };
 /* Fills blocks with `seed`, as a host; the disk must be writable there. */
 void pair_write(struct pair_lab *lab, unsigned site, unsigned disk, unsigned block, unsigned count,
                 unsigned seed);
