@@ -9,6 +9,7 @@
 #include "daemon/data_wing.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,7 @@ struct data_wing {
     pthread_t thread;
     bool is_running;
     struct loop_message stop_message;
+    char data_folder[PATH_MAX]; /* real path; the site's own files, which are no disks of hosts */
 };
 
 /* --- upward -------------------------------------------------------------------------------- */
@@ -172,6 +174,16 @@ static void call_replied(void *arg, int error, const void *bytes, uint32_t lengt
     complete(request, error, NULL);
 }
 
+/* A file of the site itself, by whatever name: its database, a journal, another disk's bytes. */
+static bool is_own_file(const struct data_wing *wing, const char *path)
+{
+    size_t length = strlen(wing->data_folder);
+    char real[PATH_MAX];
+
+    return length > 0 && realpath(path, real) != NULL &&
+           strncmp(real, wing->data_folder, length) == 0 && real[length] == '/';
+}
+
 static void disk_open(struct data_wing *wing, struct data_request *request)
 {
     struct err err = {0};
@@ -182,8 +194,13 @@ static void disk_open(struct data_wing *wing, struct data_request *request)
         .size_bytes = request->size_bytes,
         .create = request->create,
     };
-    int failed = engine_disk_open(wing->engine, &options, &request->size_bytes, &err);
+    int failed;
 
+    if (options.path != NULL && is_own_file(wing, options.path)) {
+        complete(request, -EPERM, "it lies in the site's own data folder");
+        return;
+    }
+    failed = engine_disk_open(wing->engine, &options, &request->size_bytes, &err);
     if (failed == 0)
         failed = wing_exports_add_disk(wing->exports, request->disk);
     complete(request, failed, failed && err.code ? err.text : NULL);
@@ -414,6 +431,8 @@ int data_wing_new(const struct config *config, struct loop *control_loop, data_e
     wing->events_cb = events_cb;
     wing->events_arg = arg;
     wing_status_init(&wing->status, config);
+    if (realpath(config->site.data, wing->data_folder) == NULL)
+        wing->data_folder[0] = '\0'; /* not made yet: nothing lies there */
     failed = loop_new(config->site.io, &wing->data_loop, err);
     if (failed == 0)
         failed = open_parts(wing, config, err);

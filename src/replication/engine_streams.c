@@ -163,6 +163,9 @@ static int begin_order(struct order *order)
     struct stream *stream = order->stream;
     struct err *err = &order->err;
 
+    /* Only a restart opens it: no error that says "in a moment". */
+    if (stream->has_failed_to_open)
+        return err_set(err, -EUCLEAN, "%s", stream->trouble);
     switch (order->kind) {
     case ORDER_START:
         return stream_start(stream, order->flag, order->done_cb, order->arg, err);
@@ -220,6 +223,7 @@ static void stream_opened(struct stream *stream, int error)
     else if (link_is_up(stream->link))
         meeting_link_up(stream);
     stream->has_opened = true;
+    stream->has_failed_to_open = error != 0;
     while ((node = list_pop(&stream->orders)) != NULL)
         run_order(list_entry(node, struct order, node));
 }

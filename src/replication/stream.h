@@ -89,7 +89,7 @@ struct stream {
     bool is_open, is_ending; /* parts are there; they are being taken away */
     bool is_tracked;
     struct list orders; /* the engine's: they wait for has_opened */
-    bool has_opened;
+    bool has_opened, has_failed_to_open;
     bool is_changed; /* the engine's: its owner is to be told */
     bool is_waiting_peer;
     const char *hold_why; /* a change of role is under way: hosts wait outside */

@@ -78,6 +78,36 @@ class ScenarioTest(LabCase):
         self.move(self.paris, self.lyon, group, sources, targets)
         self.assertEqual(self.images(self.lyon, targets), expected)
 
+    def test_import_of_the_sites_own_file(self):
+        """Its database is no disk for hosts, whatever the path says."""
+        alias = self.lab.folder / "alias"
+        alias.symlink_to(self.paris.data)
+        for path in (self.paris.data / "site.db", alias / "site.db"):
+            _, text = self.paris.verso_fails("api", "ImportDisk", "DiskName=own-file", f"Path={path}")
+            self.assertIn("own data folder", text)
+
+    def test_failover_over_a_damaged_journal_ends(self):
+        """It fails, with the file's name as the reason, and is not tried for ever; the source goes on."""
+        self.lyon.stop()
+        self.lyon.replication = {"retain-time": "10m"}
+        self.lab.configure()
+        self.lyon.start()
+        self.lab.wait_link()
+        pair, source, _ = self.started_pair(16 * MIB)
+        for seed in range(3):
+            self.write(self.paris, source, seed, size=MIB, offset=seed * MIB)
+            self.wait_point(self.paris, pair)
+        self.lyon.stop()
+        segment = max((self.lyon.data / "streams" / pair / "journal").glob("*"), key=lambda file: file.stat().st_size)
+        content = bytearray(segment.read_bytes())
+        content[len(content) // 3] ^= 1
+        segment.write_bytes(content)
+        self.lyon.start()
+        self.lyon.verso("pair", "failover", pair, "--no-wait", "-q")
+        wait_until(lambda: self.lyon.status(pair)["Status"] == "failover_failed", "the failover fails", timeout=60)
+        self.assertIn("damaged at offset", self.lyon.status(pair)["Trouble"])
+        self.assertTrue(self.paris.is_exported(source))
+
     def test_progress_of_a_first_copy_moves(self):
         """A first copy is acknowledged as one; what is told meanwhile is what has been shipped."""
         size = 512 * MIB
