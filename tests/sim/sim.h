@@ -96,6 +96,8 @@ void sim_disk_fail(struct sim_site *site, enum sim_disk_call call, const char *p
                    int error);
 /* Room of the file system; 0: endless. What is already written stays. */
 void sim_disk_limit(struct sim_site *site, uint64_t bytes_max);
+/* No injected fault, no limit any more. */
+void sim_disk_repair(struct sim_site *site);
 uint64_t sim_disk_used(const struct sim_site *site);
 /* How unlucky power losses are: torn writes keep any 512-byte sectors, not whole 4 KiB. */
 void sim_disk_tear(struct sim_site *site, bool tears);

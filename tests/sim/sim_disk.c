@@ -77,6 +77,13 @@ void sim_disk_limit(struct sim_site *site, uint64_t bytes_max)
     site->disk.pages_max = bytes_max / SIM_PAGE_BYTES;
 }
 
+void sim_disk_repair(struct sim_site *site)
+{
+    for (unsigned i = 0; i < SIM_DISK_CALL_COUNT; i++)
+        site->disk.faults[i].nth = 0;
+    site->disk.pages_max = 0;
+}
+
 uint64_t sim_disk_used(const struct sim_site *site)
 {
     return site->disk.pages_used * SIM_PAGE_BYTES;

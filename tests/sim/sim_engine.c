@@ -345,9 +345,7 @@ void node_died(struct node *node, bool power)
     node->has_crashed = true;
     node->lost_power = node->lost_power || power;
     node->may_fail = false;
-    sim_disk_fail(node->site, SIM_DISK_WRITE, "", 0, 0);
-    sim_disk_fail(node->site, SIM_DISK_SYNC, "", 0, 0);
-    sim_disk_limit(node->site, 0);
+    sim_disk_repair(node->site);
     if (node->is_stopping)
         node->is_stopping = node->is_paused = false;
     run->kills += !power;

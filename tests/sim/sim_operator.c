@@ -200,9 +200,7 @@ static void repair(void *arg)
 {
     struct node *node = arg;
 
-    sim_disk_fail(node->site, SIM_DISK_WRITE, "", 0, 0);
-    sim_disk_fail(node->site, SIM_DISK_SYNC, "", 0, 0);
-    sim_disk_limit(node->site, 0);
+    sim_disk_repair(node->site);
     if (node->may_fail)
         operator_lose(node, true);
 }
@@ -220,7 +218,7 @@ static void break_disk(struct node *node)
         sim_disk_limit(node->site,
                        sim_disk_used(node->site) + sim_random_below(world, 100) * SIM_PAGE_BYTES);
     } else {
-        sim_disk_fail(node->site, sim_chance(world, 50) ? SIM_DISK_WRITE : SIM_DISK_SYNC,
+        sim_disk_fail(node->site, (enum sim_disk_call)sim_random_below(world, SIM_DISK_CALL_COUNT),
                       parts[sim_random_below(world, ARRAY_COUNT(parts))],
                       1 + (unsigned)sim_random_below(world, 20), -EIO);
     }

@@ -70,7 +70,7 @@ static void choose_settings(struct sim_run *run)
     run->think_ns = PICK(world, 1, 5, 20) * SIM_MS;
     run->turn_ns = PICK(world, 60, 200, 600) * SIM_MS;
     run->storm_percent = (unsigned)PICK(world, 15, 40, 80);
-    run->rough_percent = (unsigned)PICK(world, 0, 0, 6);
+    run->rough_percent = (unsigned)PICK(world, 0, 0, 6, 20);
     run->length_ns = PICK(world, 2, 3, 4, 6, 8, 40) * SIM_SECOND;
     run->flush_percent = (unsigned)PICK(world, 12, 12, 1);
     run->has_rests = run->length_ns > 8 * SIM_SECOND;

@@ -36,9 +36,7 @@ static void make_calm(struct sim_run *run)
     for (unsigned i = 0; i < RUN_NODES; i++) {
         struct node *node = &run->nodes[i];
         sim_site_crash_after(node->site, 0, false, NULL, NULL);
-        sim_disk_fail(node->site, SIM_DISK_WRITE, "", 0, 0);
-        sim_disk_fail(node->site, SIM_DISK_SYNC, "", 0, 0);
-        sim_disk_limit(node->site, 0);
+        sim_disk_repair(node->site);
         if (node->may_fail)
             operator_lose(node, true);
     }
