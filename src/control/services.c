@@ -184,10 +184,15 @@ static void serve_reprotect_check(struct peer_answer *answer)
 {
     struct relation relation;
     struct attachment_record attachment;
+    const char *trouble;
 
     if (!load_theirs(answer, &relation))
         return;
-    if (relation_find_attached(answer->site, &relation, &attachment))
+    /* A reprotect that began without our end could not end, nor be taken back. */
+    trouble = site_trouble(answer->site, relation_own(&relation)->id);
+    if (trouble[0])
+        peer_answer_fail(answer, API_DENIED, "%.200s; repair it and restart that site.", trouble);
+    else if (relation_find_attached(answer->site, &relation, &attachment))
         peer_answer_fail(answer, API_DENIED, "disk %s is attached to %s; detach it first.",
                          attachment.disk_id, attachment.instance_id);
     else

@@ -78,6 +78,28 @@ class ScenarioTest(LabCase):
         self.move(self.paris, self.lyon, group, sources, targets)
         self.assertEqual(self.images(self.lyon, targets), expected)
 
+    def test_reprotect_waits_for_the_repair_of_the_other_end(self):
+        """A stream that is gone at the old source: no reprotect that could never end; delete is the way out."""
+        pair, source, target = self.started_pair()
+        expected = self.paris.image_digest(source)
+        self.paris.stop()
+        (self.paris.data / "streams" / pair / "state").unlink()
+        self.paris.start()
+        self.lab.wait_link()
+        self.paris.verso("disk", "detach", source)
+        self.lyon.verso("pair", "failover", pair, "-q")
+        self.lyon.attach(target)
+        _, text = self.lyon.verso_fails("pair", "reprotect", pair, "-q")
+        self.assertIn("state", text)
+        self.assertEqual(self.lyon.status(pair)["Status"], "failovered")
+        self.lyon.verso("pair", "delete", pair, "-q", "--timeout", "60")
+        self.assertEqual(self.lyon.image_digest(target), expected)
+        wait_until(lambda: not self.pairs(self.paris), "the pair is gone at paris")
+        self.paris.stop()
+        self.paris.start()
+        self.paris.attach(source)
+        self.assertEqual(self.paris.image_digest(source), expected)
+
     def test_import_of_the_sites_own_file(self):
         """Its database is no disk for hosts, whatever the path says."""
         alias = self.lab.folder / "alias"
