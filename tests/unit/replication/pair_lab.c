@@ -248,7 +248,8 @@ void pair_lab_prepare(struct pair_lab *lab)
     struct err err = {0};
 
     memset(lab, 0, sizeof(*lab));
-    snprintf(lab->folder, sizeof(lab->folder), "/tmp/verso-pair-XXXXXX");
+    snprintf(lab->folder, sizeof(lab->folder), "%.100s/verso-pair-XXXXXX",
+             getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
     assert_non_null(mkdtemp(lab->folder));
     if (loop_new(LOOP_AUTO, &lab->loop, &err) != 0)
         fail_msg("%s", err.text);

@@ -69,9 +69,11 @@ static void run(const char *command)
 
 static void make_folder(struct replica_bench *bench)
 {
-    const char *parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    const char *parent = getenv("TMPDIR");
 
-    snprintf(bench->folder, sizeof(bench->folder), "%s/verso-replica-XXXXXX", parent);
+    if (parent == NULL)
+        parent = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
+    snprintf(bench->folder, sizeof(bench->folder), "%.100s/verso-replica-XXXXXX", parent);
     check(mkdtemp(bench->folder) != NULL);
 }
 
