@@ -213,16 +213,16 @@ static void break_disk(struct node *node)
     if (!node->engine || node->may_fail)
         return;
     node->may_fail = true;
-    if (sim_chance(world, 40)) {
+    if (sim_chance(world, 20)) {
         sim_trace(world, node->site, "disk is nearly full");
         sim_disk_limit(node->site,
                        sim_disk_used(node->site) + sim_random_below(world, 100) * SIM_PAGE_BYTES);
     } else {
         sim_disk_fail(node->site, (enum sim_disk_call)sim_random_below(world, SIM_DISK_CALL_COUNT),
                       parts[sim_random_below(world, ARRAY_COUNT(parts))],
-                      1 + (unsigned)sim_random_below(world, 20), -EIO);
+                      1 + (unsigned)sim_random_below(world, 6), -EIO);
     }
-    sim_after(world, sim_random_below(world, SIM_SECOND), repair, node);
+    sim_after(world, sim_random_below(world, 2 * SIM_SECOND), repair, node);
 }
 
 /* --- turns ----------------------------------------------------------------------------------- */

@@ -395,7 +395,6 @@ static void role_changed(struct node *node, enum stream_role before)
             if (has_lost && node->engine && node->snapshot_count < SNAPSHOTS_MAX)
                 check_kept(node, i);
         }
-        node->target_generation = node->status.generation;
         if (node->line) {
             judge_line_free(node->line_before);
             node->line_before = node->line;
@@ -430,6 +429,8 @@ void node_observe(struct node *node)
     if (!node->has_role || before != node->role)
         role_changed(node, before);
     node->has_role = true;
+    if (node->role == STREAM_ROLE_TARGET)
+        node->target_generation = node->status.generation;
     if (node->engine && node->role == STREAM_ROLE_TARGET)
         observe_target(node);
 }
