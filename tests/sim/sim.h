@@ -77,7 +77,8 @@ void sim_outside_end(const void *before);
 /* The process ends here: no callback runs, its memory is gone, its sockets close; files keep every
  * byte. Never from inside the site. */
 void sim_site_kill(struct sim_site *site);
-/* The machine loses power: as a kill, and what was not synced survives or not, at random. */
+/* The machine loses power: as a kill, and what was not synced survives or not, at random. The
+ * process may be dead already. */
 void sim_site_power_loss(struct sim_site *site);
 /* The next process of a dead site. */
 void sim_site_restart(struct sim_site *site);

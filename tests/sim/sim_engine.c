@@ -338,6 +338,11 @@ void node_died(struct node *node, bool power)
     struct sim_run *run = node->run;
     uint64_t delay_ns = sim_chance(run->world, 70) ? 300 * SIM_MS : 4 * SIM_SECOND;
 
+    if (node->may_fail && !power) {
+        /* A disk was broken: its kernel may have dropped writes that reads still show. */
+        sim_site_power_loss(node->site);
+        power = true;
+    }
     node->engine = NULL;
     node->is_running = node->is_read = false;
     node->is_known = node->is_known && !power;

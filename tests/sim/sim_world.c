@@ -231,6 +231,13 @@ static void drop_events(struct sim_site *site)
     }
 }
 
+static void machine_off(struct sim_site *site)
+{
+    sim_disk_power_loss(site);
+    snprintf(site->boot_id, sizeof(site->boot_id), "boot-%016llx",
+             (unsigned long long)sim_draw(&site->world->random_disk));
+}
+
 static void site_die(struct sim_site *site, bool power)
 {
     struct sim_world *world = site->world;
@@ -246,11 +253,8 @@ static void site_die(struct sim_site *site, bool power)
     site->loop = NULL;
     site->is_alive = false;
     site->crash_calls = 0;
-    if (power) {
-        sim_disk_power_loss(site);
-        snprintf(site->boot_id, sizeof(site->boot_id), "boot-%016llx",
-                 (unsigned long long)sim_draw(&world->random_disk));
-    }
+    if (power)
+        machine_off(site);
 }
 
 static void run_event(void *arg)
@@ -421,7 +425,10 @@ void sim_site_kill(struct sim_site *site)
 
 void sim_site_power_loss(struct sim_site *site)
 {
-    site_die(site, true);
+    if (site->is_alive)
+        site_die(site, true);
+    else
+        machine_off(site);
 }
 
 const char *sim_site_name(const struct sim_site *site)
