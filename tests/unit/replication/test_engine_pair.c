@@ -244,6 +244,11 @@ static void fails_over_without_the_peer(void **state)
 
 /* R13: what came after the point differs from what the old source believes to be here, and a kill
  * right behind the failover does not lose that. */
+static bool lyon_hears_paris(struct pair_lab *lab, void *arg)
+{
+    return engine_peer_is_up(lab->sites[LYON].engine, "paris");
+}
+
 static void fails_over_to_an_older_point(void **state)
 {
     static uint8_t then[DISK_BLOCKS * BLOCK_SIZE], now[DISK_BLOCKS * BLOCK_SIZE];
@@ -275,6 +280,7 @@ static void fails_over_to_an_older_point(void **state)
     assert_memory_equal(then, now, sizeof(now));
     pair_site_start(&lab, PARIS, false);
     pair_wait(&lab, paris_is_fenced, NULL);
+    pair_wait(&lab, lyon_hears_paris, NULL); /* either end may be up first */
     assert_int_equal(pair_reprotect(&lab, LYON, true), 0);
     assert_int_equal(pair_start(&lab, LYON, false), 0);
     pair_settle(&lab, LYON);
