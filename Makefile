@@ -5,8 +5,9 @@ SEEDS ?= 500
 FIRST ?= 1
 SECONDS ?= 3
 PREFIX ?= /usr/local
+MINUTES ?= 10
 
-.PHONY: demo check build lint bench sim rules install deps clean
+.PHONY: demo check build lint bench sim rules torture install deps clean
 
 demo: ## installs what it needs, builds, runs two sites through loss, failover, reprotect, failback
 	tools/deps demo
@@ -42,6 +43,11 @@ endif
 rules: ## takes each rule R1-R15 out of the code and wants a test to fail; some ten minutes
 	tools/deps check
 	tools/check-rules
+
+torture: ## make torture MINUTES=n [ONLY=a,b]: kills, power cuts, bad links on real daemons; tests/torture/README.md
+	tools/deps check
+	@$(MAKE) --no-print-directory build
+	tests/torture/run --build $(BUILD) --minutes $(MINUTES) $(if $(ONLY),--only $(ONLY))
 
 install: build
 	meson install -C $(BUILD) --no-rebuild
