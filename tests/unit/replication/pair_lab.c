@@ -2,6 +2,7 @@
 /* See pair_lab.h. */
 #include "pair_lab.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -465,6 +466,18 @@ int pair_reprotect(struct pair_lab *lab, unsigned site, bool reverse)
     engine_stream_reprotect(lab->sites[site].engine, "pg-lab", reverse, order_done, &order);
     pair_wait(lab, is_set, &order.is_done);
     return order.error;
+}
+
+int pair_reprotect_met(struct pair_lab *lab, unsigned site, bool reverse)
+{
+    uint64_t limit_ns = loop_now_ns(lab->loop) + LIMIT_NS;
+    int error = pair_reprotect(lab, site, reverse);
+
+    while (error == -EHOSTUNREACH && loop_now_ns(lab->loop) < limit_ns) {
+        pair_run_ms(lab, 5);
+        error = pair_reprotect(lab, site, reverse);
+    }
+    return error;
 }
 
 int pair_remove(struct pair_lab *lab, unsigned site)

@@ -66,6 +66,9 @@ int pair_stop(struct pair_lab *lab, unsigned site);
 int pair_failover(struct pair_lab *lab, unsigned site); /* to the newest point */
 int pair_failover_to(struct pair_lab *lab, unsigned site, uint64_t point);
 int pair_reprotect(struct pair_lab *lab, unsigned site, bool reverse);
+/* The same once the asked site has heard its peer: after a restart or a cut either end may be up
+ * first, and what the other one shows does not tell. */
+int pair_reprotect_met(struct pair_lab *lab, unsigned site, bool reverse);
 int pair_remove(struct pair_lab *lab, unsigned site);
 
 #endif

@@ -386,7 +386,7 @@ static void promoted_survives_lies(void **state)
         pair_settle(&lab, PARIS);
         /* To the other side: lyon's place is taken by the liar, so paris must be the promoted. */
         assert_int_equal(pair_failover(&lab, LYON), 0);
-        assert_int_equal(pair_reprotect(&lab, LYON, true), 0);
+        assert_int_equal(pair_reprotect_met(&lab, LYON, true), 0);
         assert_int_equal(pair_start(&lab, LYON, false), 0);
         pair_settle(&lab, LYON);
         assert_int_equal(pair_failover(&lab, PARIS), 0);
