@@ -329,6 +329,9 @@ static int open_parts(struct layer *layer, bool create, struct err *err)
             return err_set(err, error, "%s: cannot make it: %s", path, err_name(error));
     }
     path_of(layer->folder, description->id, ".map", path);
+    if (!create && !bitfile_is_there(layer->loop, path))
+        return err_set(err, -ENOENT, "%s is missing: which blocks the layer keeps is not known",
+                       path);
     error = bitfile_open(layer->loop, path, "LAYR", layer->block_count, &layer->map, err);
     if (error != 0)
         return error;

@@ -272,6 +272,11 @@ static int check_journal(const struct replica *replica, struct err *err)
         return err_set(err, -EBADMSG,
                        "%s/journal lacks epoch %llu, which is in the disks in part only",
                        replica->folder, (unsigned long long)state->applying);
+    if (state->role != STREAM_ROLE_TARGET && newest < state->point)
+        return err_set(err, -EBADMSG,
+                       "%s/journal lacks epoch %llu, at which this site was failed over: the disks "
+                       "hold older content",
+                       replica->folder, (unsigned long long)state->point);
     return 0;
 }
 

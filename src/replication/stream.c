@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "volume/volume.h"
 
 /* --- durable steps --------------------------------------------------------------------------- */
@@ -337,23 +338,42 @@ static int make_source(struct stream *stream)
     return error;
 }
 
+/* A new source makes the files after its state, and all its disk counts as different; a failover
+ * makes them while the role is TARGET. Anywhere else a missing file is a loss. */
+static bool may_lack_intents(const struct stream *stream, unsigned i)
+{
+    return stream->state.role == STREAM_ROLE_TARGET ||
+           (stream->state.role == STREAM_ROLE_SOURCE && stream->state.disks[i].is_initial);
+}
+
+static int open_intent(struct stream *stream, unsigned i, struct err *err)
+{
+    uint64_t blocks = volume_block_count(stream->volumes[i]);
+    uint64_t regions = (blocks + REGION_BLOCKS - 1) / REGION_BLOCKS;
+    char path[300];
+    int error = 0;
+
+    snprintf(path, sizeof(path), "%s/intent-%u", stream->folder, i);
+    if (!may_lack_intents(stream, i) && !bitfile_is_there(stream->loop, path)) {
+        log_error("stream",
+                  "%s is missing: which blocks differ from the peer's is not known, so "
+                  "all of disk %s will be compared",
+                  path, stream->state.disks[i].disk);
+        stream->has_lost_intents[i] = true;
+        error = bitfile_make_full(stream->loop, path, "INTN", regions, err);
+    }
+    return error != 0 ? error
+                      : bitfile_open(stream->loop, path, "INTN", regions, &stream->intents[i], err);
+}
+
 static int open_intents(struct stream *stream, struct err *err)
 {
-    for (unsigned i = 0; i < stream->state.disk_count; i++) {
-        uint64_t blocks = volume_block_count(stream->volumes[i]);
-        char path[300];
+    int error = 0;
 
-        if (stream->intents[i] != NULL)
-            continue;
-        snprintf(path, sizeof(path), "%s/intent-%u", stream->folder, i);
-        int error =
-            bitfile_open(stream->loop, path, "INTN", (blocks + REGION_BLOCKS - 1) / REGION_BLOCKS,
-                         &stream->intents[i], err);
-
-        if (error != 0)
-            return error;
-    }
-    return 0;
+    for (unsigned i = 0; i < stream->state.disk_count && error == 0; i++)
+        if (stream->intents[i] == NULL)
+            error = open_intent(stream, i, err);
+    return error;
 }
 
 int stream_reset_intents(struct stream *stream, struct err *err)

@@ -82,6 +82,7 @@ struct stream {
     struct state_file *state_file;
     struct volume *volumes[STREAM_DISKS_MAX];
     struct bitfile *intents[STREAM_DISKS_MAX];
+    bool has_lost_intents[STREAM_DISKS_MAX]; /* the file was missing: all blocks are suspect */
     struct stash *stash;
     struct source *source;   /* tracked roles */
     struct replica *replica; /* target, or what still drains */

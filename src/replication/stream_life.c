@@ -88,7 +88,9 @@ static int mark_known(struct stream *stream, struct err *err)
 
     if (state->is_clean) {
         for (unsigned i = 0; i < state->disk_count; i++)
-            tracking_clear_suspect(stream->volumes[i], 0, volume_block_count(stream->volumes[i]));
+            if (!stream->has_lost_intents[i])
+                tracking_clear_suspect(stream->volumes[i], 0,
+                                       volume_block_count(stream->volumes[i]));
         error =
             dirty_file_load(stream->loop, stream->folder, stream->volumes, state->disk_count, err);
         if (error != 0)

@@ -83,16 +83,6 @@ int superseded_remove(struct loop *loop, const char *folder, unsigned disk_count
     return 0;
 }
 
-static bool is_there(struct loop *loop, const char *path)
-{
-    struct io_file *file;
-
-    if (io_file_open(loop, path, IO_READ_ONLY, &file, NULL) != 0)
-        return false;
-    io_file_close(loop, file);
-    return true;
-}
-
 static int open_durable(struct superseded *superseded, const struct superseded_options *options,
                         struct err *err)
 {
@@ -103,7 +93,7 @@ static int open_durable(struct superseded *superseded, const struct superseded_o
         if (!options->has_journal[i])
             continue;
         path_durable(options->folder, i, path);
-        if (!options->is_fresh && !is_there(superseded->loop, path))
+        if (!options->is_fresh && !bitfile_is_there(superseded->loop, path))
             return err_set(err, -ENOENT,
                            "%s is missing: what hosts wrote since the failover would "
                            "be hidden by older blocks",

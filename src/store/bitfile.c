@@ -78,8 +78,27 @@ static uint64_t page_bit_max(const struct bitfile *file, uint64_t page)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
+/* Slot 0 of every page, with all its bits set. */
+static int fill_file(struct loop *loop, struct io_file *file, const char *kind, uint64_t bit_count)
+{
+    int error = 0;
+
+    for (uint64_t page = 0; page < bitfile_page_count(bit_count) && error >= 0; page++) {
+        uint8_t slot[BITFILE_PAGE_BYTES] = {0};
+        uint64_t left = bit_count - page * BITFILE_PAGE_BITS;
+        uint64_t bits = left < BITFILE_PAGE_BITS ? left : BITFILE_PAGE_BITS;
+
+        memset(slot + BITFILE_SLOT_HEAD, 0xff, bits / 8);
+        if (bits % 8 != 0)
+            slot[BITFILE_SLOT_HEAD + bits / 8] = (uint8_t)((1u << bits % 8) - 1);
+        bitfile_slot_seal(slot, kind, page, 1);
+        error = io_file_write_now(loop, file, slot, sizeof(slot), bitfile_slot_offset(page, 0));
+    }
+    return error;
+}
+
 static int make_file(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
-                     struct err *err)
+                     bool is_full, struct err *err)
 {
     char new_path[PATH_MAX], folder[PATH_MAX];
     uint8_t header[BITFILE_PAGE_BYTES];
@@ -102,6 +121,8 @@ static int make_file(struct loop *loop, const char *path, const char *kind, uint
         error = io_file_resize_now(loop, file, bitfile_bytes(bit_count));
     if (error == 0)
         error = io_file_write_now(loop, file, header, sizeof(header), 0);
+    if (error >= 0 && is_full)
+        error = fill_file(loop, file, kind, bit_count);
     if (error >= 0)
         error = io_file_sync_now(loop, file);
     io_file_close(loop, file);
@@ -226,7 +247,7 @@ int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t
         return err_set(err, -ENOMEM, "open %s: memory is short", path);
     error = io_file_open(loop, path, IO_LOCK, &file->file, err);
     if (error == -ENOENT) {
-        error = make_file(loop, path, kind, bit_count, err);
+        error = make_file(loop, path, kind, bit_count, false, err);
         if (error == 0)
             error = io_file_open(loop, path, IO_LOCK, &file->file, err);
     }
@@ -248,6 +269,23 @@ int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t
     else
         *ret_file = file;
     return error;
+}
+
+int bitfile_make_full(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
+                      struct err *err)
+{
+    check(bit_count > 0 && bit_count <= BITFILE_BIT_COUNT_MAX && strlen(kind) == 4);
+    return make_file(loop, path, kind, bit_count, true, err);
+}
+
+bool bitfile_is_there(struct loop *loop, const char *path)
+{
+    struct io_file *file;
+    int error = io_file_open(loop, path, IO_READ_ONLY, &file, NULL);
+
+    if (error == 0)
+        io_file_close(loop, file);
+    return error != -ENOENT;
 }
 
 void bitfile_close(struct bitfile *file)

@@ -24,6 +24,11 @@ struct bitfile_save {
  * the header ("INTN", "SUPR", "LAYR"); another kind or bit count found is -EINVAL. Blocks. */
 int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
                  struct bitfile **ret_file, struct err *err);
+/* Makes `path` with all bits set, durably and whole or not at all; nothing may be there. Blocks. */
+int bitfile_make_full(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
+                      struct err *err);
+/* Is there a file, whatever it holds? For owners to whom a missing one does not mean "no bit". */
+bool bitfile_is_there(struct loop *loop, const char *path);
 /* Frees it; no save may be in flight. NULL is fine. */
 void bitfile_close(struct bitfile *file);
 

@@ -181,6 +181,24 @@ static void test_exists_by_its_info(void **state)
     bench_end(&bench);
 }
 
+/* Without its map a layer would show the present of its disk. */
+static void test_missing_map(void **state)
+{
+    struct journal_bench bench;
+    struct layer *layer;
+    char path[300];
+    struct err err;
+
+    bench_begin(&bench);
+    assert_int_equal(layer_create(bench.loop, bench.folder, &usual, &layer, &err), 0);
+    layer_close(layer);
+    snprintf(path, sizeof(path), "%s/l-1.map", bench.folder);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(layer_open(bench.loop, bench.folder, "l-1", &layer, &err), -ENOENT);
+    assert_non_null(strstr(err.text, "l-1.map"));
+    bench_end(&bench);
+}
+
 static void test_info_flips(void **state)
 {
     struct layer_description back;
@@ -199,9 +217,8 @@ static void test_info_flips(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first_content_stays),
-        cmocka_unit_test(test_sparse),
-        cmocka_unit_test(test_exists_by_its_info),
+        cmocka_unit_test(test_first_content_stays), cmocka_unit_test(test_sparse),
+        cmocka_unit_test(test_exists_by_its_info),  cmocka_unit_test(test_missing_map),
         cmocka_unit_test(test_info_flips),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

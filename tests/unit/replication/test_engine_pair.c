@@ -8,8 +8,10 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -218,6 +220,98 @@ static void opens_by_force(void **state)
     pair_write(&lab, PARIS, 0, 0, 1, 9);
     pair_site_start(&lab, LYON, false);
     pair_settle(&lab, PARIS);
+    pair_lab_close(&lab);
+}
+
+static void lose_intents(struct pair_lab *lab, unsigned site)
+{
+    for (unsigned i = 0; i < DISKS; i++) {
+        char path[300];
+
+        snprintf(path, sizeof(path), "%s/streams/pg-lab/intent-%u", lab->sites[site].folder, i);
+        assert_int_equal(unlink(path), 0);
+    }
+}
+
+/* F11: a file of intent bits that is gone does not mean that nothing is suspect. */
+static void suspects_all_when_intents_are_lost(void **state)
+{
+    struct pair_lab lab;
+
+    open_replicating(&lab);
+    pair_site_stop(&lab, LYON);
+    pair_write(&lab, PARIS, 1, 20, 4, 60);
+    pair_site_kill(&lab, PARIS);
+    lose_intents(&lab, PARIS);
+    pair_site_start(&lab, PARIS, false);
+    pair_run_ms(&lab, 20);
+    assert_int_equal(pair_status(&lab, PARIS).backlog_bytes, DISKS * DISK_BLOCKS * BLOCK_SIZE);
+    /* Known to the next life as well, before anything was compared. */
+    pair_site_kill(&lab, PARIS);
+    pair_site_start(&lab, PARIS, false);
+    pair_site_start(&lab, LYON, false);
+    pair_settle(&lab, PARIS);
+    assert_in_range(pair_status(&lab, PARIS).shipped_bytes, 4 * BLOCK_SIZE, 6 * BLOCK_SIZE);
+    /* Behind a clean stop as well: who loses one file may have lost more. */
+    pair_site_stop(&lab, LYON);
+    pair_site_stop(&lab, PARIS);
+    lose_intents(&lab, PARIS);
+    pair_site_start(&lab, PARIS, false);
+    pair_run_ms(&lab, 20);
+    assert_int_equal(pair_status(&lab, PARIS).backlog_bytes, DISKS * DISK_BLOCKS * BLOCK_SIZE);
+    pair_site_start(&lab, LYON, false);
+    pair_settle(&lab, PARIS);
+    pair_lab_close(&lab);
+}
+
+static void promoted_suspects_all_when_intents_are_lost(void **state)
+{
+    struct pair_lab lab;
+
+    open_replicating(&lab);
+    pair_site_stop(&lab, PARIS);
+    assert_int_equal(pair_failover(&lab, LYON), 0);
+    pair_write(&lab, LYON, 0, 0, 10, 70);
+    pair_wait(&lab, lyon_is_drained, NULL);
+    pair_site_kill(&lab, LYON);
+    lose_intents(&lab, LYON);
+    pair_site_start(&lab, LYON, false);
+    pair_site_start(&lab, PARIS, false);
+    pair_wait(&lab, paris_is_fenced, NULL);
+    assert_int_equal(pair_reprotect_met(&lab, LYON, true), 0);
+    assert_int_equal(pair_start(&lab, LYON, false), 0);
+    pair_settle(&lab, LYON);
+    pair_lab_close(&lab);
+}
+
+/* A promoted site that is not drained shows the journal: without it, it must not open. */
+static void promoted_needs_its_journal(void **state)
+{
+    struct pair_lab lab;
+
+    pair_lab_prepare(&lab);
+    lab.settings.retain_ns = UINT64_C(1) << 60;
+    lab.settings.retain_bytes = 1 << 30;
+    pair_lab_start(&lab);
+    pair_wait(&lab, paris_may_write, NULL);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    pair_write(&lab, PARIS, 0, 0, DISK_BLOCKS, PAIR_NOISE); /* so that it drains for a while */
+    pair_write(&lab, PARIS, 1, 0, DISK_BLOCKS, PAIR_NOISE);
+    pair_settle(&lab, PARIS);
+    pair_site_stop(&lab, PARIS);
+    assert_int_equal(pair_failover(&lab, LYON), 0);
+    assert_true(pair_status(&lab, LYON).is_draining);
+    pair_site_kill(&lab, LYON);
+    char command[400];
+
+    snprintf(command, sizeof(command), "rm -f '%s'/streams/pg-lab/journal/*",
+             lab.sites[LYON].folder);
+    assert_int_equal(system(command), 0);
+    pair_site_start(&lab, LYON, false);
+    pair_run_ms(&lab, 20);
+    assert_false(lyon_may_write(&lab, NULL));
+    assert_non_null(strstr(pair_status(&lab, LYON).trouble, "journal lacks epoch"));
     pair_lab_close(&lab);
 }
 
@@ -518,6 +612,9 @@ int main(void)
         cmocka_unit_test(one_shot_stops_by_itself),
         cmocka_unit_test(survives_clean_restarts),
         cmocka_unit_test(opens_by_force),
+        cmocka_unit_test(suspects_all_when_intents_are_lost),
+        cmocka_unit_test(promoted_suspects_all_when_intents_are_lost),
+        cmocka_unit_test(promoted_needs_its_journal),
         cmocka_unit_test(fails_over_without_the_peer),
         cmocka_unit_test(fails_over_to_an_older_point),
         cmocka_unit_test(refuses_failover_without_a_point),

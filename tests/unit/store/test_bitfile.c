@@ -87,6 +87,27 @@ static void bits_follow_a_model(void **state)
     free(model);
 }
 
+static void full_ones_are_made_full(void **state)
+{
+    struct fake_loop fake;
+    struct bitfile *file;
+
+    (void)state;
+    fake_loop_init(&fake);
+    assert_false(bitfile_is_there(&fake.loop, "/b"));
+    assert_int_equal(bitfile_make_full(&fake.loop, "/b", "INTN", BITS, NULL), 0);
+    assert_true(bitfile_is_there(&fake.loop, "/b"));
+    for (unsigned life = 0; life < 2; life++) {
+        file = open_good(&fake);
+        for (uint64_t bit = 0; bit < BITS; bit++)
+            assert_int_equal(bitfile_has_durable(file, bit), life == 0 || bit < 7);
+        bitfile_clear(file, 7, BITS - 7);
+        assert_int_equal(save_run(&fake, file), 0);
+        bitfile_close(file);
+    }
+    fake_loop_fini(&fake);
+}
+
 static void durable_means_in_a_finished_save(void **state)
 {
     struct fake_loop fake;
@@ -290,6 +311,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bits_follow_a_model),
+        cmocka_unit_test(full_ones_are_made_full),
         cmocka_unit_test(durable_means_in_a_finished_save),
         cmocka_unit_test(torn_save_leaves_the_one_before),
         cmocka_unit_test(error_fences),
