@@ -7,7 +7,7 @@ SECONDS ?= 3
 PREFIX ?= /usr/local
 MINUTES ?= 10
 
-.PHONY: demo check build lint bench sim rules torture install deps clean
+.PHONY: demo check build lint bench sim steps rules torture install deps clean
 
 demo: ## installs what it needs, builds, runs two sites through loss, failover, reprotect, failback
 	tools/deps demo
@@ -39,6 +39,10 @@ ifdef SEED
 else
 	$(BUILD)/tests/sim/sim --seeds $(SEEDS) --first $(FIRST)
 endif
+
+steps: ## kills and power losses at every step of the scenarios that matter; some ten minutes
+	@$(MAKE) --no-print-directory build
+	$(BUILD)/tests/sim/sim-steps $(if $(SCENARIO),--scenario $(SCENARIO))
 
 rules: ## takes each rule R1-R15 out of the code and wants a test to fail; some ten minutes
 	tools/deps check

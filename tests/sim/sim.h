@@ -87,6 +87,20 @@ void sim_site_restart(struct sim_site *site);
 void sim_site_crash_after(struct sim_site *site, unsigned calls, bool power,
                           void (*died_cb)(void *arg), void *arg);
 
+/* A step: a call of a site into its kernel, or an event of a site (a completion, a timer, a
+ * message), just before it runs. */
+enum sim_verdict {
+    SIM_GO_ON,
+    SIM_STOP,      /* struck_cb(arg) runs outside of every site as soon as this turn ends */
+    SIM_STOP_DIES, /* the same, and the site dies here (by a power loss when `power`) */
+    SIM_STOP_DIES_POWER,
+};
+
+/* Asks at each step; `site`: whose step it is. NULL ends it. */
+void sim_steps_watch(struct sim_world *world,
+                     enum sim_verdict (*step_cb)(void *arg, struct sim_site *site),
+                     void (*struck_cb)(void *arg), void *arg);
+
 /* --- disks (one file system a site) ---------------------------------------------------------- */
 
 enum sim_disk_call { SIM_DISK_READ, SIM_DISK_WRITE, SIM_DISK_SYNC, SIM_DISK_CALL_COUNT };
@@ -100,6 +114,15 @@ void sim_disk_limit(struct sim_site *site, uint64_t bytes_max);
 /* No injected fault, no limit any more. */
 void sim_disk_repair(struct sim_site *site);
 uint64_t sim_disk_used(const struct sim_site *site);
+/* What the volatile cache keeps at power losses; of names, too. */
+enum sim_damage {
+    SIM_DAMAGE_RANDOM, /* the default: any of the others */
+    SIM_DAMAGE_ALL,    /* nothing survives that no sync covers */
+    SIM_DAMAGE_NONE,   /* everything survives */
+    SIM_DAMAGE_PAGES,  /* each 4 KiB or not */
+    SIM_DAMAGE_SECTORS /* each 512 bytes or not */
+};
+void sim_disk_damage(struct sim_site *site, enum sim_damage damage);
 /* How unlucky power losses are: torn writes keep any 512-byte sectors, not whole 4 KiB. */
 void sim_disk_tear(struct sim_site *site, bool tears);
 /* Latency of one operation: up to this (default 2 ms; syncs take ten times that). */

@@ -94,6 +94,11 @@ void sim_disk_tear(struct sim_site *site, bool tears)
     site->disk.tears = tears;
 }
 
+void sim_disk_damage(struct sim_site *site, enum sim_damage damage)
+{
+    site->disk.damage = damage;
+}
+
 void sim_disk_latency(struct sim_site *site, uint64_t latency_ns_max)
 {
     site->disk.latency_ns = latency_ns_max;
@@ -531,6 +536,11 @@ void sim_disk_power_loss(struct sim_site *site)
 {
     static const unsigned keeps[] = {0, 20, 50, 80, 100};
     unsigned keep = keeps[sim_draw_below(&site->world->random_disk, ARRAY_COUNT(keeps))];
+
+    if (site->disk.damage != SIM_DAMAGE_RANDOM)
+        keep = site->disk.damage == SIM_DAMAGE_ALL    ? 0
+               : site->disk.damage == SIM_DAMAGE_NONE ? 100
+                                                      : 50;
 
     sim_names_power_loss(site);
     sim_names_each(site, inode_power_loss, &keep);

@@ -235,6 +235,16 @@ static void issue(struct node *node, struct host_request *slot)
     sim_site_call(node->site, submit, slot);
 }
 
+void host_issue(struct node *node)
+{
+    for (unsigned i = 0; i < HOST_SLOTS; i++) {
+        if (!node->slots[i].is_busy && node_is_open(node)) {
+            issue(node, &node->slots[i]);
+            return;
+        }
+    }
+}
+
 static void host_turn(void *arg)
 {
     struct node *node = arg;

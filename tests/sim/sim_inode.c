@@ -358,9 +358,11 @@ void sim_inode_power_loss(struct sim_inode *inode, unsigned keep_percent)
     {
         struct change *change = list_entry(node, struct change, node);
         uint8_t sectors = change->sectors;
-        if (disk->tears && change->index != CHANGE_RESIZE && sim_draw_chance(random, 30))
+        bool may_tear = disk->damage == SIM_DAMAGE_RANDOM && disk->tears;
+        if (change->index != CHANGE_RESIZE &&
+            (disk->damage == SIM_DAMAGE_SECTORS || (may_tear && sim_draw_chance(random, 30))))
             sectors &= (uint8_t)sim_draw(random);
-        if (sim_draw_chance(random, keep_percent))
+        if (sim_draw_chance(random, disk->damage == SIM_DAMAGE_SECTORS ? 80 : keep_percent))
             change_apply(&inode->durable, change, sectors);
         change_free(change);
     }

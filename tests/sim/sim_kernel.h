@@ -38,6 +38,10 @@ struct sim_world {
     unsigned site_count;
     struct sim_site *running;
     jmp_buf death; /* where a crash inside `running` jumps to */
+    enum sim_verdict (*step_cb)(void *arg, struct sim_site *site);
+    void (*struck_cb)(void *arg);
+    void *step_arg;
+    bool is_struck; /* struck_cb is due */
     enum sim_net net[SIM_SITES_MAX][SIM_SITES_MAX];
     struct list listeners;
     uint16_t port_next;
@@ -58,6 +62,7 @@ struct sim_disk {
     uint64_t change_order;
     struct sim_fault faults[SIM_DISK_CALL_COUNT];
     bool tears;
+    enum sim_damage damage;
     uint64_t latency_ns;
 };
 

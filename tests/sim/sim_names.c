@@ -304,6 +304,8 @@ void sim_names_power_loss(struct sim_site *site)
     list_for_each(node, next, &disk->name_changes)
     {
         bool is_kept = sim_draw_chance(random, is_ordered ? 90 : 50);
+        if (disk->damage == SIM_DAMAGE_ALL || disk->damage == SIM_DAMAGE_NONE)
+            is_kept = disk->damage == SIM_DAMAGE_NONE;
         is_cut = is_cut || !is_kept;
         if (is_ordered ? !is_cut : is_kept)
             change_apply(&disk->names_durable, list_entry(node, struct name_change, node));

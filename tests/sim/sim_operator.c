@@ -185,7 +185,7 @@ static void stop_wait(void *arg)
     sim_site_call(node->site, stop_call, node);
 }
 
-static void stop_cleanly(struct node *node)
+void operator_stop(struct node *node)
 {
     if (!node->engine || !node->is_running || node->is_stopping || node->is_reprotecting ||
         node->other->is_reprotecting)
@@ -269,7 +269,7 @@ static void fate_turn(struct sim_run *run, struct node *node)
     else if (dice < 62 && node->engine && node->is_running)
         witness_snapshots(node);
     else if (dice < 68)
-        stop_cleanly(node);
+        operator_stop(node);
     else if (dice < 68 + run->rough_percent)
         break_disk(node);
 }

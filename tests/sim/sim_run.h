@@ -163,8 +163,7 @@ bool node_is_open(const struct node *node);
 /* The operator's word; `flag`: one_shot, reverse. Ends with node->act == ACT_NONE. */
 void node_act(struct node *node, enum act act, bool flag);
 void node_failover(struct node *node, uint64_t point);
-/* Fresh status; false: the site is dead or not open. */
-bool node_look(struct node *node);
+bool node_look(struct node *node); /* fresh status; false: the site is dead or not open */
 
 /* sim_witness.c: what is judged while it runs */
 /* Follows what changed in the stream's status. Outside of the site. */
@@ -178,6 +177,7 @@ void witness_snapshots(struct node *node);
 
 /* sim_host.c */
 void host_start(struct node *node);
+void host_issue(struct node *node); /* one request, if the site is open */
 bool host_is_quiet(const struct node *node, unsigned disk);
 /* Tells the engine of exports that it took away and whose requests have ended. */
 void host_close(struct node *node);
@@ -187,6 +187,7 @@ void host_drop(struct node *node);
 void operator_start(struct sim_run *run);
 void operator_reprotect(struct node *node, bool reverse);
 void operator_lose(struct node *node, bool power);
+void operator_stop(struct node *node); /* cleanly; the site boots again soon after */
 
 /* sim_settle.c: true: both sites became equal, and nothing was lost */
 bool run_settle(struct sim_run *run);
@@ -194,7 +195,6 @@ bool run_settle(struct sim_run *run);
 /* sim_schedule.c */
 struct sim_run *run_new(uint64_t seed, bool is_traced);
 void run_free(struct sim_run *run);
-/* True: lawful from beginning to end. */
-bool run_go(struct sim_run *run);
+bool run_go(struct sim_run *run); /* true: lawful from beginning to end */
 
 #endif

@@ -273,6 +273,25 @@ static bool turn_goes_on(const struct sim_site *site)
            world->heap[0]->time_ns == world->now_ns;
 }
 
+static enum sim_verdict ask_step(struct sim_site *site)
+{
+    struct sim_world *world = site->world;
+    enum sim_verdict verdict = SIM_GO_ON;
+
+    if (world->step_cb && !world->is_struck)
+        verdict = world->step_cb(world->step_arg, site);
+    world->is_struck = world->is_struck || verdict != SIM_GO_ON;
+    return verdict;
+}
+
+static void strike(struct sim_world *world)
+{
+    if (!world->is_struck)
+        return;
+    world->is_struck = false;
+    world->struck_cb(world->step_arg);
+}
+
 /* Runs fn(arg) as the site, then what it deferred. False: it died inside. */
 static bool run_site(struct sim_site *site, void (*fn)(void *arg), void *arg)
 {
@@ -288,12 +307,15 @@ static bool run_site(struct sim_site *site, void (*fn)(void *arg), void *arg)
             run_deferred(site);
         world->running = NULL;
         sim_alloc_owner_set(before);
+        strike(world);
         return true;
     }
     world->running = NULL;
     sim_alloc_owner_set(NULL);
     site_die(site, site->crash_power);
-    if (site->died_cb)
+    if (world->is_struck)
+        strike(world);
+    else if (site->died_cb)
         site->died_cb(site->died_arg);
     return false;
 }
@@ -309,9 +331,39 @@ bool sim_site_call(struct sim_site *site, void (*fn)(void *arg), void *arg)
 
 void sim_kernel_call(struct sim_site *site)
 {
+    enum sim_verdict verdict;
+
     check(site->is_alive);
-    if (site->world->running == site && site->crash_calls > 0 && --site->crash_calls == 0)
+    if (site->world->running != site)
+        return;
+    verdict = ask_step(site);
+    if (verdict == SIM_STOP_DIES || verdict == SIM_STOP_DIES_POWER) {
+        site->crash_power = verdict == SIM_STOP_DIES_POWER;
         longjmp(site->world->death, 1);
+    }
+    if (site->crash_calls > 0 && --site->crash_calls == 0)
+        longjmp(site->world->death, 1);
+}
+
+void sim_steps_watch(struct sim_world *world,
+                     enum sim_verdict (*step_cb)(void *arg, struct sim_site *site),
+                     void (*struck_cb)(void *arg), void *arg)
+{
+    world->step_cb = step_cb;
+    world->struck_cb = struck_cb;
+    world->step_arg = arg;
+    world->is_struck = false;
+}
+
+static void run_site_event(struct sim_event *event)
+{
+    struct sim_site *site = event->site;
+    unsigned life = site->life;
+
+    if (ask_step(site) != SIM_GO_ON)
+        strike(site->world);
+    if (site->is_alive && site->life == life)
+        run_site(site, run_event, event);
 }
 
 void sim_site_crash_after(struct sim_site *site, unsigned calls, bool power,
@@ -338,7 +390,7 @@ bool sim_world_step(struct sim_world *world)
     for (const char *at = event->kind; *at; at++)
         sim_hash_mix(world, (unsigned char)*at);
     if (event->site)
-        run_site(event->site, run_event, event);
+        run_site_event(event);
     else
         event->run_cb(event);
     sim_kernel_free(event);

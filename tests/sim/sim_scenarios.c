@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The scenarios that matter most, as tables of acts. */
+#include <string.h>
+
+#include "base/check.h"
+#include "sim_script.h"
+
+static bool is_quiet(const struct node *node)
+{
+    for (unsigned i = 0; i < JUDGE_DISKS; i++) {
+        if (!host_is_quiet(node, i))
+            return false;
+    }
+    return true;
+}
+
+static bool can_act(const struct node *node)
+{
+    return node->engine && node->is_running && node->is_read && node->act == ACT_NONE &&
+           !node->is_stopping && !node->is_reprotecting;
+}
+
+static struct node *node_in(const struct script *script, enum stream_role role)
+{
+    struct node *nodes[] = {script->paris, script->lyon};
+
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        if (nodes[i]->engine && nodes[i]->is_running && nodes[i]->role == role)
+            return nodes[i];
+    }
+    return NULL;
+}
+
+/* --- acts ------------------------------------------------------------------------------------ */
+
+/* The source is started, and all that hosts wrote is at the target. */
+static bool poll_synced(struct script *script)
+{
+    struct node *source = node_in(script, STREAM_ROLE_SOURCE);
+    struct node *target = node_in(script, STREAM_ROLE_TARGET);
+
+    if (!source || !target || !can_act(source) || !can_act(target))
+        return false;
+    if (!source->status.is_started) {
+        node_act(source, ACT_START, false);
+        return false;
+    }
+    return source->status.is_connected && source->status.backlog_bytes == 0 && is_quiet(source) &&
+           target->status.has_point && !source->status.is_initial && !target->is_judging;
+}
+
+static bool write_some(struct script *script, struct node *node, unsigned count)
+{
+    if (script->polls == 1) {
+        script->writes_left[node->index] = count;
+        script->noted = script->lyon->status.epoch_acked;
+    }
+    return script->writes_left[node->index] == 0 && is_quiet(node);
+}
+
+static bool poll_paris_writes(struct script *script)
+{
+    return write_some(script, script->paris, 12);
+}
+
+static bool poll_lyon_writes(struct script *script)
+{
+    return write_some(script, script->lyon, 12);
+}
+
+/* After a reprotect: whoever it is. */
+static bool poll_source_writes(struct script *script)
+{
+    struct node *source = node_in(script, STREAM_ROLE_SOURCE);
+
+    return source && write_some(script, source, 12);
+}
+
+static bool poll_paris_writes_much(struct script *script)
+{
+    return write_some(script, script->paris, 100);
+}
+
+static bool poll_paris_writes_on(struct script *script)
+{
+    script->writes_left[0] = 60;
+    return true;
+}
+
+static bool poll_lyon_writes_on(struct script *script)
+{
+    script->writes_left[1] = 40;
+    return true;
+}
+
+static bool poll_applied(struct script *script)
+{
+    struct node *target = node_in(script, STREAM_ROLE_TARGET);
+
+    return poll_synced(script) && target->status.epoch_applied == target->status.epoch_acked;
+}
+
+static bool poll_stopped(struct script *script)
+{
+    struct node *source = node_in(script, STREAM_ROLE_SOURCE);
+
+    if (!source || !can_act(source) || !is_quiet(source))
+        return false;
+    if (!source->status.is_started)
+        return true;
+    node_act(source, ACT_STOP, false);
+    return false;
+}
+
+static bool poll_promoted(struct script *script)
+{
+    struct node *lyon = script->lyon;
+
+    if (!can_act(lyon))
+        return false;
+    if (lyon->role == STREAM_ROLE_PROMOTED)
+        return lyon->line != NULL && !lyon->images;
+    if (lyon->role == STREAM_ROLE_TARGET && lyon->status.has_point)
+        node_failover(lyon, 0);
+    return false;
+}
+
+static bool poll_drained(struct script *script)
+{
+    const struct node *lyon = script->lyon;
+
+    return can_act(lyon) && lyon->role == STREAM_ROLE_PROMOTED && !lyon->status.is_draining;
+}
+
+static bool reprotect(struct script *script, bool reverse)
+{
+    struct node *lyon = script->lyon;
+
+    if (node_in(script, STREAM_ROLE_SOURCE) && node_in(script, STREAM_ROLE_TARGET) &&
+        lyon->act == ACT_NONE && !lyon->is_reprotecting)
+        return true;
+    if (can_act(lyon) && can_act(script->paris) && lyon->role == STREAM_ROLE_PROMOTED &&
+        script->polls % 20 == 0)
+        operator_reprotect(lyon, reverse);
+    return false;
+}
+
+static bool poll_reprotected(struct script *script)
+{
+    return reprotect(script, false);
+}
+
+static bool poll_reversed(struct script *script)
+{
+    return reprotect(script, true);
+}
+
+static bool poll_cut(struct script *script)
+{
+    sim_net_set(script->run->world, script->paris->site, script->lyon->site, SIM_NET_CUT);
+    return true;
+}
+
+static bool poll_heal(struct script *script)
+{
+    if (script->polls < 30)
+        return false;
+    sim_net_set(script->run->world, script->paris->site, script->lyon->site, SIM_NET_OK);
+    return true;
+}
+
+static bool poll_a_moment(struct script *script)
+{
+    return script->polls > 5;
+}
+
+static bool stop_and_start(struct script *script, struct node *node)
+{
+    if (script->polls == 1) {
+        script->noted = sim_site_life(node->site);
+        operator_stop(node);
+    }
+    return sim_site_life(node->site) > script->noted && can_act(node);
+}
+
+static bool poll_paris_stops(struct script *script)
+{
+    return stop_and_start(script, script->paris);
+}
+
+static bool poll_lyon_stops(struct script *script)
+{
+    return stop_and_start(script, script->lyon);
+}
+
+static bool poll_paris_killed(struct script *script)
+{
+    if (script->polls == 1)
+        operator_lose(script->paris, false);
+    return can_act(script->paris);
+}
+
+static bool poll_lyon_full(struct script *script)
+{
+    struct node *lyon = script->lyon;
+
+    if (script->polls == 1)
+        sim_disk_limit(lyon->site, sim_disk_used(lyon->site) + 8 * 4096);
+    return lyon->status.trouble[0] != '\0' || lyon->status.journal_needed_bytes > 0 ||
+           script->polls > 500;
+}
+
+static bool poll_lyon_room(struct script *script)
+{
+    sim_disk_repair(script->lyon->site);
+    return true;
+}
+
+static void force_call(void *arg)
+{
+    struct node *node = arg;
+
+    engine_stream_force_open(node->engine, node_stream_id(), "the other site burns");
+}
+
+static bool poll_forced(struct script *script)
+{
+    struct node *paris = script->paris;
+
+    if (!can_act(paris))
+        return false;
+    if (node_is_open(paris))
+        return true;
+    if (paris->status.is_waiting_peer)
+        sim_site_call(paris->site, force_call, paris);
+    return false;
+}
+
+/* --- setups ---------------------------------------------------------------------------------- */
+
+static void set_filled(struct script *script)
+{
+    script->run->is_filled[0] = true;
+}
+
+static void set_small_stash(struct script *script)
+{
+    script->run->settings.stash_memory_bytes = 4096;
+    script->run->settings.stash_disk_bytes = 8192;
+    script->run->settings.bandwidth_bytes = 1 << 20;
+    script->run->settings.interval_ns = 5 * SIM_MS;
+}
+
+static void set_no_retention(struct script *script)
+{
+    script->run->settings.retain_ns = 0;
+    script->run->settings.retain_bytes = 0;
+}
+
+static void set_some_retention(struct script *script)
+{
+    script->run->settings.retain_ns = 60 * SIM_MS;
+    script->run->settings.retain_bytes = 64 << 10;
+    script->run->settings.interval_ns = 5 * SIM_MS;
+}
+
+static void set_flushes(struct script *script)
+{
+    script->run->flush_percent = 29;
+}
+
+/* clang-format off */
+#define SYNCED {"first copy", poll_synced}
+#define PARIS_WRITES {"hosts of paris write", poll_paris_writes}
+#define PARIS_WRITES_MUCH {"hosts of paris write much", poll_paris_writes_much}
+#define PARIS_WRITES_ON {"hosts of paris go on writing", poll_paris_writes_on}
+#define LYON_WRITES {"hosts of lyon write", poll_lyon_writes}
+#define LYON_WRITES_ON {"hosts of lyon go on writing", poll_lyon_writes_on}
+#define SOURCE_WRITES {"hosts of the source write", poll_source_writes}
+#define CATCH_UP {"all is at the target", poll_synced}
+#define APPLIED {"all is in the base of the target", poll_applied}
+#define STOP {"stop", poll_stopped}
+#define FAILOVER {"failover", poll_promoted}
+#define DRAINED {"drained", poll_drained}
+#define REPROTECT {"reprotect", poll_reprotected}
+#define REPROTECT_REVERSE {"reprotect, reverse", poll_reversed}
+#define CUT {"the link is cut", poll_cut}
+#define HEAL {"the link heals", poll_heal}
+#define MOMENT {"a moment", poll_a_moment}
+#define PARIS_STOPS {"paris stops and starts", poll_paris_stops}
+#define LYON_STOPS {"lyon stops and starts", poll_lyon_stops}
+#define PARIS_KILLED {"paris is killed", poll_paris_killed}
+#define FULL {"the disk of lyon is full", poll_lyon_full}
+#define ROOM {"the disk of lyon has room", poll_lyon_room}
+#define FORCED {"force-open", poll_forced}
+
+static const struct scenario table[] = {
+    {"first-copy", "the first copy of a disk that holds something", set_filled,
+     {MOMENT, SYNCED}, 1},
+    {"epoch", "writes, a cut, a commit", NULL,
+     {SYNCED, PARIS_WRITES, CATCH_UP}, 1},
+    {"full-stash", "cuts with a full stash", set_small_stash,
+     {SYNCED, PARIS_WRITES_ON, CATCH_UP}, 1},
+    {"apply", "epochs are applied at once", set_no_retention,
+     {SYNCED, PARIS_WRITES, APPLIED}, 1},
+    {"retention", "old epochs leave the window", set_some_retention,
+     {SYNCED, PARIS_WRITES, CATCH_UP, PARIS_WRITES, APPLIED}, 1},
+    {"planned-failover", "stop, then failover", NULL,
+     {SYNCED, PARIS_WRITES, CATCH_UP, STOP, FAILOVER, LYON_WRITES}, 3},
+    {"forced-failover", "failover while hosts of the source write", NULL,
+     {SYNCED, PARIS_WRITES_ON, CUT, FAILOVER, LYON_WRITES_ON, HEAL}, 2},
+    {"drain", "the journal is drained while hosts write", NULL,
+     {SYNCED, PARIS_WRITES_MUCH, CATCH_UP, FAILOVER, LYON_WRITES_ON, DRAINED}, 3},
+    {"superseded", "hosts write and flush much after a promotion", set_flushes,
+     {SYNCED, PARIS_WRITES, CATCH_UP, FAILOVER, LYON_WRITES}, 3},
+    {"reprotect", "the old source is the source again", NULL,
+     {SYNCED, CUT, PARIS_WRITES, FAILOVER, LYON_WRITES, HEAL, REPROTECT, CATCH_UP}, 6},
+    {"reprotect-reverse", "the promoted site is the source", NULL,
+     {SYNCED, CUT, PARIS_WRITES, FAILOVER, LYON_WRITES, HEAL, REPROTECT_REVERSE, CATCH_UP}, 6},
+    {"snapshot", "a layer is kept while the base moves on", set_no_retention,
+     {SYNCED, CUT, PARIS_WRITES, FAILOVER, LYON_WRITES, HEAL, REPROTECT_REVERSE, CATCH_UP,
+      SOURCE_WRITES, APPLIED}, 8},
+    {"clean-stop", "each site stops and starts", NULL,
+     {SYNCED, PARIS_WRITES, PARIS_STOPS, PARIS_WRITES, LYON_STOPS, CATCH_UP}, 2},
+    {"journal-full", "the journal's disk is full and gets room", NULL,
+     {SYNCED, PARIS_WRITES_ON, FULL, ROOM, CATCH_UP}, 1},
+    {"link-cut", "the link is cut in the middle of an epoch", NULL,
+     {SYNCED, PARIS_WRITES_ON, MOMENT, CUT, HEAL, CATCH_UP}, 2},
+    {"force-open", "a source opens by order while its peer is silent", NULL,
+     {SYNCED, PARIS_WRITES, CUT, PARIS_KILLED, FORCED, PARIS_WRITES, HEAL, CATCH_UP}, 3},
+    {"suspects", "start after a kill: blocks are suspected", NULL,
+     {SYNCED, PARIS_WRITES, PARIS_KILLED, CATCH_UP}, 2},
+    {NULL},
+};
+/* clang-format on */
+
+const struct scenario *scenario_table(void)
+{
+    return table;
+}
+
+const struct scenario *scenario_find(const char *name)
+{
+    for (const struct scenario *scenario = table; scenario->name; scenario++) {
+        if (strcmp(scenario->name, name) == 0)
+            return scenario;
+    }
+    return NULL;
+}

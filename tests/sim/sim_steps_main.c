@@ -1,0 +1,356 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sim-steps [--scenario S] [--every J [--phase P]]   each scenario; at every step (or some) each
+ * death sim-steps --scenario S --step K --variant V [--trace]   one death again, as a story
+ *
+ * A step is a call of a site into its simulated kernel, or an event of a site. At each, the process
+ * forks once for each variant: there one or both sites die, by a kill or by a power loss that
+ * leaves of the volatile cache nothing, everything, any 4 KiB or any 512 bytes. Then they start
+ * again (in half of the runs the script goes on first), and the judge wants both to become equal,
+ * nothing promised lost. The parent goes on to the next step. Ends with 0 when all was lawful.
+ */
+#include <malloc.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "sim_script.h"
+
+enum { DEATHS = 5, VICTIMS = 3, VARIANTS = DEATHS * VICTIMS, JOBS_MAX = 8, FAILURES_SHOWN = 40 };
+
+struct job {
+    pid_t pid; /* 0: free */
+    uint64_t step;
+    unsigned variant;
+};
+
+struct notes { /* shared with the children */
+    char failure[JOBS_MAX][700];
+};
+
+struct hunt {
+    struct script *script;
+    uint64_t step;           /* of the clean run so far */
+    uint64_t every, phase;   /* which of the deaths are tried */
+    uint64_t only_step;      /* a single one; 0: all */
+    unsigned variant;        /* in a child, or the single one */
+    bool is_child, has_died; /* the death was dealt */
+    struct node *dying;      /* died in its own call */
+    struct job jobs[JOBS_MAX];
+    unsigned job_count, slot;
+    struct notes *notes;
+    uint64_t runs, failures;
+};
+
+static bool is_victim(unsigned variant, unsigned node)
+{
+    unsigned victim = variant / DEATHS;
+
+    return victim == 2 || victim == node;
+}
+
+static enum sim_damage damage_of(unsigned variant)
+{
+    static const enum sim_damage damages[DEATHS] = {
+        SIM_DAMAGE_RANDOM, SIM_DAMAGE_ALL, SIM_DAMAGE_NONE, SIM_DAMAGE_PAGES, SIM_DAMAGE_SECTORS};
+
+    return damages[variant % DEATHS];
+}
+
+static bool is_power(unsigned variant)
+{
+    return variant % DEATHS != 0;
+}
+
+static const char *variant_text(unsigned variant, char *text, size_t size)
+{
+    static const char *const victims[] = {"paris", "lyon", "both sites"};
+    static const char *const deaths[] = {"killed", "without power, no unsynced write survives",
+                                         "without power, all unsynced writes survive",
+                                         "without power, any 4 KiB survive",
+                                         "without power, any 512 bytes survive"};
+
+    snprintf(text, size, "%s %s", victims[variant / DEATHS], deaths[variant % DEATHS]);
+    return text;
+}
+
+/* --- children -------------------------------------------------------------------------------- */
+
+static void say_failure(struct hunt *hunt, uint64_t step, unsigned variant, const char *why)
+{
+    const char *name = hunt->script->scenario->name;
+    char text[100];
+
+    if (++hunt->failures > FAILURES_SHOWN)
+        return;
+    printf("FAILED: %s, step %llu, %s: %s\n", name, (unsigned long long)step,
+           variant_text(variant, text, sizeof(text)), why);
+    printf("    again: sim-steps --scenario %s --step %llu --variant %u --trace\n", name,
+           (unsigned long long)step, variant);
+    fflush(stdout);
+}
+
+static void reap(struct hunt *hunt)
+{
+    int status = 0;
+    pid_t pid = wait(&status);
+    char why[800];
+
+    check(pid > 0);
+    for (unsigned i = 0; i < hunt->job_count; i++) {
+        struct job *job = &hunt->jobs[i];
+        if (job->pid != pid)
+            continue;
+        job->pid = 0;
+        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+            return;
+        if (WIFSIGNALED(status))
+            snprintf(why, sizeof(why), "ended by signal %d (%s)", WTERMSIG(status),
+                     strsignal(WTERMSIG(status)));
+        else
+            snprintf(why, sizeof(why), "%s", hunt->notes->failure[i]);
+        say_failure(hunt, job->step, job->variant, why);
+        return;
+    }
+    check(!"a child of ours");
+}
+
+static unsigned free_slot(struct hunt *hunt)
+{
+    for (;;) {
+        for (unsigned i = 0; i < hunt->job_count; i++) {
+            if (hunt->jobs[i].pid == 0)
+                return i;
+        }
+        reap(hunt);
+    }
+}
+
+/* True: this is the child, which dies that way. */
+static bool branch(struct hunt *hunt, unsigned variant)
+{
+    unsigned slot = free_slot(hunt);
+    pid_t pid;
+
+    hunt->runs++;
+    snprintf(hunt->notes->failure[slot], sizeof(hunt->notes->failure[slot]), "ended oddly");
+    fflush(NULL);
+    pid = fork();
+    check(pid >= 0);
+    if (pid == 0) {
+        alarm(120);
+        hunt->is_child = true;
+        hunt->slot = slot;
+        return true;
+    }
+    hunt->jobs[slot] = (struct job){pid, hunt->step, variant};
+    return false;
+}
+
+/* --- steps ----------------------------------------------------------------------------------- */
+
+static bool dies_here(struct hunt *hunt)
+{
+    if (hunt->only_step != 0)
+        return hunt->step == hunt->only_step;
+    for (unsigned i = 0; i < VARIANTS; i++) {
+        if ((hunt->step * VARIANTS + i) % hunt->every != hunt->phase)
+            continue;
+        hunt->variant = i;
+        if (branch(hunt, i))
+            return true;
+    }
+    return false;
+}
+
+static enum sim_verdict step_cb(void *arg, struct sim_site *site)
+{
+    struct hunt *hunt = arg;
+    struct script *script = hunt->script;
+    struct node *node = script->paris->site == site ? script->paris : script->lyon;
+    char text[100];
+
+    if (hunt->has_died || !script_is_counted(script))
+        return SIM_GO_ON;
+    hunt->step++;
+    if (!dies_here(hunt))
+        return SIM_GO_ON;
+    hunt->has_died = true;
+    sim_trace(script->run->world, node->site, "step %llu: %s", (unsigned long long)hunt->step,
+              variant_text(hunt->variant, text, sizeof(text)));
+    for (unsigned i = 0; i < RUN_NODES; i++)
+        sim_disk_damage(script->run->nodes[i].site, damage_of(hunt->variant));
+    if (!is_victim(hunt->variant, node->index))
+        return SIM_STOP;
+    hunt->dying = node;
+    return is_power(hunt->variant) ? SIM_STOP_DIES_POWER : SIM_STOP_DIES;
+}
+
+static void struck_cb(void *arg)
+{
+    struct hunt *hunt = arg;
+    struct script *script = hunt->script;
+    bool power = is_power(hunt->variant);
+
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        struct node *node = &script->run->nodes[i];
+        if (!is_victim(hunt->variant, i))
+            continue;
+        if (sim_site_is_alive(node->site)) {
+            operator_lose(node, power);
+        } else if (node == hunt->dying) {
+            node_died(node, power);
+        } else if (power) { /* its next boot is planned */
+            sim_site_power_loss(node->site);
+            node->lost_power = true;
+            node->is_known = false;
+        }
+    }
+    /* Half of the runs go on with the script, half end here. */
+    script->over_ns =
+        sim_now_ns(script->run->world) + ((hunt->step + hunt->variant) % 2 ? 3 * SIM_SECOND : 0);
+}
+
+/* The whole run, or in a child its end; true: lawful. */
+static bool play(struct hunt *hunt)
+{
+    struct script *script = hunt->script;
+
+    sim_steps_watch(script->run->world, step_cb, struck_cb, hunt);
+    script_play(script);
+    if (!script->run->has_failed)
+        run_settle(script->run);
+    return !script->run->has_failed;
+}
+
+/* --- runs ------------------------------------------------------------------------------------ */
+
+struct options {
+    const char *scenario;
+    uint64_t seed, every, phase, step;
+    unsigned variant, jobs;
+    bool is_traced;
+};
+
+static bool hunt_scenario(const struct options *options, const struct scenario *scenario,
+                          struct notes *notes, uint64_t *ret_runs)
+{
+    struct hunt hunt = {.every = options->every,
+                        .phase = options->phase,
+                        .job_count = options->jobs,
+                        .only_step = options->step,
+                        .variant = options->variant,
+                        .notes = notes};
+    struct timespec begin, end;
+    bool is_lawful;
+
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    hunt.script = script_new(scenario, options->seed, options->is_traced);
+    is_lawful = play(&hunt);
+    if (hunt.is_child) {
+        if (!is_lawful)
+            snprintf(notes->failure[hunt.slot], sizeof(notes->failure[0]), "%s",
+                     hunt.script->run->failure);
+        _exit(is_lawful ? 0 : 1);
+    }
+    for (unsigned i = 0; i < hunt.job_count; i++) {
+        while (hunt.jobs[i].pid != 0)
+            reap(&hunt);
+    }
+    if (!is_lawful)
+        say_failure(&hunt, options->step, options->variant, hunt.script->run->failure);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    printf("%-18s %7llu steps %8llu runs %6llu failures %6.1f s  %s\n", scenario->name,
+           (unsigned long long)hunt.step, (unsigned long long)hunt.runs,
+           (unsigned long long)hunt.failures,
+           (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9,
+           scenario->about);
+    fflush(stdout);
+    script_free(hunt.script);
+    *ret_runs += hunt.runs;
+    return hunt.failures == 0;
+}
+
+static int usage(void)
+{
+    fprintf(stderr,
+            "usage: sim-steps [--scenario S] [--every J] [--phase P] [--jobs N] [--seed N]\n"
+            "       sim-steps --scenario S --step K --variant V [--trace]\n"
+            "       sim-steps --list\n");
+    return 2;
+}
+
+static bool parse(int argc, char **argv, struct options *options)
+{
+    for (int i = 1; i < argc; i++) {
+        const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
+        uint64_t number = value ? strtoull(value, NULL, 10) : 0;
+        i += strcmp(name, "--trace") != 0;
+        if (strcmp(name, "--trace") == 0)
+            options->is_traced = true;
+        else if (!value)
+            return false;
+        else if (strcmp(name, "--scenario") == 0)
+            options->scenario = value;
+        else if (strcmp(name, "--every") == 0)
+            options->every = number;
+        else if (strcmp(name, "--phase") == 0)
+            options->phase = number;
+        else if (strcmp(name, "--seed") == 0)
+            options->seed = number;
+        else if (strcmp(name, "--step") == 0)
+            options->step = number;
+        else if (strcmp(name, "--variant") == 0)
+            options->variant = (unsigned)number;
+        else if (strcmp(name, "--jobs") == 0)
+            options->jobs = (unsigned)number;
+        else
+            return false;
+    }
+    options->phase = options->every ? options->phase % options->every : 0;
+    return options->every > 0 && options->variant < VARIANTS && options->jobs > 0 &&
+           options->jobs <= JOBS_MAX && (options->step == 0 || options->scenario) &&
+           (!options->scenario || scenario_find(options->scenario));
+}
+
+static void list_scenarios(void)
+{
+    for (const struct scenario *scenario = scenario_table(); scenario->name; scenario++)
+        printf("%-18s %s\n", scenario->name, scenario->about);
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = {.seed = 1, .every = 1, .jobs = 2};
+    struct notes *notes =
+        mmap(NULL, sizeof(*notes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    uint64_t runs = 0;
+    bool is_lawful = true;
+
+    check(notes != MAP_FAILED);
+    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
+        list_scenarios();
+        return 0;
+    }
+    if (!parse(argc, argv, &options))
+        return usage();
+    /* Pages of the simulated disks come and go: keep them. */
+    mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    log_set_level(options.is_traced ? LOG_DEBUG : (enum log_level)0);
+    for (const struct scenario *scenario = scenario_table(); scenario->name; scenario++) {
+        if (!options.scenario || strcmp(options.scenario, scenario->name) == 0)
+            is_lawful = hunt_scenario(&options, scenario, notes, &runs) && is_lawful;
+    }
+    printf("%llu runs, phase %llu of every %llu: %s\n", (unsigned long long)runs,
+           (unsigned long long)options.phase, (unsigned long long)options.every,
+           is_lawful ? "lawful" : "FAILED");
+    return is_lawful ? 0 : 1;
+}
