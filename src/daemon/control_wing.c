@@ -132,7 +132,7 @@ static void start_arrived(struct loop_message *message)
     int failed;
 
     fill_site_options(wing->config, &options);
-    failed = control_new(wing->loop, wing->meta, data_wing_ops(), wing->data, &options,
+    failed = control_new(wing->loop, wing->meta, wing_ops(), data_wing_wing(wing->data), &options,
                          &wing->control, &wing->answer);
     if (failed == 0)
         failed = api_new(wing->control, &wing->api, &wing->answer);

@@ -1,365 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The bridge between the control loop and the data loop, and the life of the data wing.
- *
- * A request: control submits -> loop_post to the data loop -> act() there -> complete() ->
- * loop_post back -> done_cb. An event goes the other way as a copy on the heap. Long acts (a
- * stream's start, a detach) keep the request and complete it from their callback.
- */
+/* Why: gives the wing (wing.c) what a daemon has: its configuration, a loop, a thread for it. */
 #include "daemon/data_wing.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/check.h"
-#include "base/log.h"
-#include "daemon/wing_exports.h"
-#include "daemon/wing_status.h"
-#include "nbd/server.h"
-#include "replication/engine.h"
-
-enum { DATA_WING_MAGIC = 0x64776e67 };
 
 struct data_wing {
-    uint32_t magic;
-    struct loop *data_loop, *control_loop;
-    struct engine *engine;
-    struct nbd_server *server;
-    struct wing_exports *exports;
-    struct wing_status status; /* which streams and peers there are, for DATA_STATUS */
-    data_events_fn events_cb;
-    void *events_arg;
+    struct loop *loop;
+    struct wing *wing;
     pthread_t thread;
     bool is_running;
     struct loop_message stop_message;
-    char data_folder[PATH_MAX]; /* real path; the site's own files, which are no disks of hosts */
+    char unix_address[128]; /* what the options of the NBD server point to */
 };
-
-/* --- upward -------------------------------------------------------------------------------- */
-
-struct event_message {
-    struct loop_message message;
-    struct data_wing *wing;
-    struct data_event event;
-    uint8_t bytes[];
-};
-
-static void event_arrived(struct loop_message *message)
-{
-    struct event_message *one = container_of(message, struct event_message, message);
-
-    one->wing->events_cb(one->wing->events_arg, &one->event);
-    free(one);
-}
-
-static void send_event(struct data_wing *wing, const struct data_event *event, const char *name,
-                       const char *why)
-{
-    struct event_message *one = malloc(sizeof(*one) + event->length);
-
-    check(one != NULL);
-    one->message.run_cb = event_arrived;
-    one->wing = wing;
-    one->event = *event;
-    snprintf(one->event.name, sizeof(one->event.name), "%s", name);
-    snprintf(one->event.why, sizeof(one->event.why), "%s", why ? why : "");
-    if (event->length > 0)
-        memcpy(one->bytes, event->bytes, event->length);
-    one->event.bytes = one->bytes;
-    loop_post(wing->control_loop, &one->message);
-}
-
-static void disk_access(void *arg, const char *disk, bool may_write, const char *why)
-{
-    struct data_wing *wing = arg;
-
-    log_notice("engine", "disk %s: hosts may %swrite%s%s", disk, may_write ? "" : "not ",
-               why && *why ? ": " : "", why ? why : "");
-    wing_exports_access(wing->exports, disk, may_write, why);
-    send_event(wing, &(struct data_event){.kind = DATA_EVENT_DISK_ACCESS, .is_on = may_write}, disk,
-               why);
-}
-
-static void stream_changed(void *arg, const char *stream)
-{
-    send_event(arg, &(struct data_event){.kind = DATA_EVENT_STREAM_CHANGED}, stream, NULL);
-}
-
-static void snapshots_changed(void *arg, const char *disk)
-{
-    struct data_wing *wing = arg;
-
-    wing_exports_snapshots(wing->exports, disk);
-    send_event(wing, &(struct data_event){.kind = DATA_EVENT_SNAPSHOTS_CHANGED}, disk, NULL);
-}
-
-static void peer_changed(void *arg, const char *peer, bool is_up, const char *why)
-{
-    log_notice("link", "peer %s is %s%s%s", peer, is_up ? "up" : "down", why && *why ? ": " : "",
-               why ? why : "");
-    send_event(arg, &(struct data_event){.kind = DATA_EVENT_PEER, .is_on = is_up}, peer, why);
-}
-
-static void call_arrived(void *arg, const char *peer, uint64_t call, const void *bytes,
-                         uint32_t length)
-{
-    send_event(arg,
-               &(struct data_event){
-                   .kind = DATA_EVENT_CALL, .call = call, .bytes = bytes, .length = length},
-               peer, NULL);
-}
-
-static const struct engine_callbacks engine_callbacks = {
-    .disk_access_cb = disk_access,
-    .stream_changed_cb = stream_changed,
-    .snapshots_changed_cb = snapshots_changed,
-    .peer_cb = peer_changed,
-    .call_cb = call_arrived,
-};
-
-/* --- requests ------------------------------------------------------------------------------ */
-
-static struct data_wing *wing_of(struct data_request *request)
-{
-    struct data_wing *wing = request->private[0];
-
-    check_magic(wing, DATA_WING_MAGIC);
-    return wing;
-}
-
-static void request_returned(struct loop_message *message)
-{
-    struct data_request *request = container_of(message, struct data_request, message);
-    request->done_cb(request);
-}
-
-static void complete(struct data_request *request, int error, const char *why)
-{
-    struct data_wing *wing = wing_of(request);
-
-    request->error = error;
-    if (why != NULL)
-        snprintf(request->why, sizeof(request->why), "%s", why);
-    else if (error < 0 && request->why[0] == '\0')
-        snprintf(request->why, sizeof(request->why), "%s", err_name(error));
-    request->message.run_cb = request_returned;
-    loop_post(wing->control_loop, &request->message);
-}
-
-static void engine_done(void *arg, int error, const char *why)
-{
-    complete(arg, error, why);
-}
-
-static void export_gone(void *arg)
-{
-    complete(arg, 0, NULL);
-}
-
-static void call_replied(void *arg, int error, const void *bytes, uint32_t length)
-{
-    struct data_request *request = arg;
-
-    if (error == 0) {
-        request->reply = malloc(length + 1);
-        check(request->reply != NULL);
-        memcpy(request->reply, bytes, length);
-        ((char *)request->reply)[length] = '\0';
-        request->reply_length = length;
-    }
-    complete(request, error, NULL);
-}
-
-/* A file of the site itself, by whatever name: its database, a journal, another disk's bytes. */
-static bool is_own_file(const struct data_wing *wing, const char *path)
-{
-    size_t length = strlen(wing->data_folder);
-    char real[PATH_MAX];
-
-    return length > 0 && realpath(path, real) != NULL &&
-           strncmp(real, wing->data_folder, length) == 0 && real[length] == '/';
-}
-
-static void disk_open(struct data_wing *wing, struct data_request *request)
-{
-    struct err err = {0};
-    struct engine_disk_options options = {
-        .id = request->disk,
-        .driver = request->driver,
-        .path = request->path && request->path[0] ? request->path : NULL,
-        .size_bytes = request->size_bytes,
-        .create = request->create,
-    };
-    int failed;
-
-    if (options.path != NULL && is_own_file(wing, options.path)) {
-        complete(request, -EPERM, "it lies in the site's own data folder");
-        return;
-    }
-    failed = engine_disk_open(wing->engine, &options, &request->size_bytes, &err);
-    if (failed == 0)
-        failed = wing_exports_add_disk(wing->exports, request->disk);
-    complete(request, failed, failed && err.code ? err.text : NULL);
-}
-
-static void disk_close(struct data_wing *wing, struct data_request *request)
-{
-    struct err err = {0};
-    int failed = engine_disk_close(wing->engine, request->disk, request->remove, &err);
-
-    if (failed == 0)
-        wing_exports_remove_disk(wing->exports, request->disk);
-    complete(request, failed, failed && err.code ? err.text : NULL);
-}
-
-static void disk_attach(struct data_wing *wing, struct data_request *request)
-{
-    const char *why = NULL;
-    int failed = wing_exports_attach(wing->exports, request->disk, &request->is_exported, &why);
-
-    complete(request, failed, failed ? NULL : why);
-}
-
-static void stream_open(struct data_wing *wing, struct data_request *request)
-{
-    struct err err = {0};
-    struct engine_stream_options *options = calloc(1, sizeof(*options));
-    int failed;
-
-    check(options != NULL && request->disk_count <= ENGINE_DISKS_MAX);
-    options->id = request->stream;
-    options->peer = request->peer;
-    options->role = request->is_source ? STREAM_ROLE_SOURCE : STREAM_ROLE_TARGET;
-    options->create = request->create;
-    options->disk_count = request->disk_count;
-    for (unsigned i = 0; i < request->disk_count; i++) {
-        options->disks[i].disk = request->disks[i].disk;
-        options->disks[i].is_seeded = request->disks[i].is_seeded;
-    }
-    failed = engine_stream_open(wing->engine, options, &err);
-    free(options);
-    if (failed == 0)
-        wing_status_add_stream(&wing->status, request->stream, request->disk_count);
-    complete(request, failed, failed && err.code ? err.text : NULL);
-}
-
-static void stream_removed(void *arg, int error, const char *why)
-{
-    struct data_request *request = arg;
-
-    if (error == 0 || error == -ENOENT)
-        wing_status_remove_stream(&wing_of(request)->status, request->stream);
-    complete(request, error, why);
-}
-
-static void snapshot_unexported(void *arg)
-{
-    struct data_request *request = arg;
-    struct err err = {0};
-    int failed = engine_snapshot_remove(wing_of(request)->engine, request->snapshot_id, &err);
-
-    complete(request, failed, failed && err.code ? err.text : NULL);
-}
-
-static void snapshot_remove(struct data_wing *wing, struct data_request *request)
-{
-    int failed = wing_exports_drop_snapshot(wing->exports, request->snapshot_id,
-                                            snapshot_unexported, request);
-
-    if (failed == -ENOENT)
-        snapshot_unexported(request);
-    else if (failed)
-        complete(request, failed, "a client reads this snapshot: end its connection first");
-}
-
-/* What a request of each kind does, on the data loop. */
-static void act(struct data_wing *wing, struct data_request *request)
-{
-    struct engine *engine = wing->engine;
-    struct err err = {0};
-    int failed;
-
-    switch (request->op) {
-    case DATA_DISK_OPEN:
-        return disk_open(wing, request);
-    case DATA_DISK_CLOSE:
-        return disk_close(wing, request);
-    case DATA_DISK_ATTACH:
-        return disk_attach(wing, request);
-    case DATA_DISK_DETACH:
-        failed = wing_exports_detach(wing->exports, request->disk, export_gone, request);
-        return failed ? complete(request, failed, NULL) : (void)0;
-    case DATA_STREAM_OPEN:
-        return stream_open(wing, request);
-    case DATA_STREAM_REMOVE:
-        return engine_stream_remove(engine, request->stream, stream_removed, request);
-    case DATA_STREAM_START:
-        return engine_stream_start(engine, request->stream, request->one_shot, engine_done,
-                                   request);
-    case DATA_STREAM_STOP:
-        return engine_stream_stop(engine, request->stream, engine_done, request);
-    case DATA_STREAM_FAILOVER:
-        return engine_stream_failover(engine, request->stream, request->point, engine_done,
-                                      request);
-    case DATA_STREAM_REPROTECT:
-        return engine_stream_reprotect(engine, request->stream, request->reverse, engine_done,
-                                       request);
-    case DATA_STREAM_FORCE_OPEN:
-        engine_stream_force_open(engine, request->stream, request->reason);
-        return complete(request, 0, NULL);
-    case DATA_STATUS:
-        request->snapshot =
-            wing_status_take(&wing->status, engine, wing->exports, loop_name(wing->data_loop));
-        return complete(request, 0, NULL);
-    case DATA_SNAPSHOT_LIST:
-        wing_status_snapshots(engine, request->disk, &request->snapshots, &request->snapshot_count);
-        return complete(request, 0, NULL);
-    case DATA_SNAPSHOT_REMOVE:
-        return snapshot_remove(wing, request);
-    case DATA_CALL:
-        return engine_call(engine, request->peer, request->bytes, request->length,
-                           request->timeout_ns, call_replied, request);
-    case DATA_CALL_REPLY:
-        engine_call_reply(engine, request->call, request->bytes, request->length);
-        return complete(request, 0, NULL);
-    case DATA_START:
-        failed = engine_start(engine, &err);
-        return complete(request, failed, failed < 0 ? err.text : NULL);
-    case DATA_OP_COUNT:
-        break;
-    }
-    check(false);
-}
-
-static void request_arrived(struct loop_message *message)
-{
-    struct data_request *request = container_of(message, struct data_request, message);
-    act(wing_of(request), request);
-}
-
-static void submit(void *arg, struct data_request *request)
-{
-    struct data_wing *wing = arg;
-
-    check_magic(wing, DATA_WING_MAGIC);
-    request->private[0] = wing;
-    request->why[0] = '\0';
-    request->error = 0;
-    request->message.run_cb = request_arrived;
-    loop_post(wing->data_loop, &request->message);
-}
-
-const struct data_ops *data_wing_ops(void)
-{
-    static const struct data_ops ops = {submit};
-    return &ops;
-}
-
-/* --- life ---------------------------------------------------------------------------------- */
 
 static void fill_engine_options(const struct config *config, struct engine_options *options)
 {
@@ -391,123 +48,95 @@ static void fill_engine_options(const struct config *config, struct engine_optio
     }
 }
 
-static int open_parts(struct data_wing *wing, const struct config *config, struct err *err)
+static void fill_nbd_options(struct data_wing *data, const struct config *config,
+                             struct nbd_server_options *options)
 {
-    struct engine_options options;
-    struct engine_callbacks callbacks = engine_callbacks;
-    struct nbd_server_options nbd = {0};
-    char unix_address[128];
     unsigned count = 0;
-    int failed;
 
-    snprintf(unix_address, sizeof(unix_address), "unix:%s", config->nbd.socket);
+    snprintf(data->unix_address, sizeof(data->unix_address), "unix:%s", config->nbd.socket);
     if (config->nbd.socket[0])
-        nbd.addresses[count++] = unix_address;
+        options->addresses[count++] = data->unix_address;
     if (config->nbd.listen[0])
-        nbd.addresses[count++] = config->nbd.listen;
-    failed = nbd_server_new(wing->data_loop, &nbd, &wing->server, err);
-    if (failed)
-        return err_wrap(err, "NBD");
-    wing->exports = wing_exports_new(wing->data_loop, wing->server);
-    fill_engine_options(config, &options);
-    callbacks.arg = wing;
-    failed = engine_new(wing->data_loop, &options, &callbacks, &wing->engine, err);
-    if (failed)
-        return failed;
-    wing_exports_set_engine(wing->exports, wing->engine);
-    return 0;
+        options->addresses[count++] = config->nbd.listen;
 }
 
 int data_wing_new(const struct config *config, struct loop *control_loop, data_events_fn events_cb,
                   void *arg, struct data_wing **ret_wing, struct err *err)
 {
-    struct data_wing *wing = calloc(1, sizeof(*wing));
+    struct wing_options options = {
+        .control_loop = control_loop, .events_cb = events_cb, .arg = arg};
+    struct data_wing *data = calloc(1, sizeof(*data));
     int failed;
 
-    if (wing == NULL)
+    if (data == NULL)
         return err_set(err, -ENOMEM, "no memory");
-    wing->magic = DATA_WING_MAGIC;
-    wing->control_loop = control_loop;
-    wing->events_cb = events_cb;
-    wing->events_arg = arg;
-    wing_status_init(&wing->status, config);
-    if (realpath(config->site.data, wing->data_folder) == NULL)
-        wing->data_folder[0] = '\0'; /* not made yet: nothing lies there */
-    failed = loop_new(config->site.io, &wing->data_loop, err);
-    if (failed == 0)
-        failed = open_parts(wing, config, err);
+    fill_engine_options(config, &options.engine);
+    fill_nbd_options(data, config, &options.nbd);
+    failed = loop_new(config->site.io, &data->loop, err);
+    if (failed == 0) {
+        options.data_loop = data->loop;
+        failed = wing_new(&options, &data->wing, err);
+    }
     if (failed) {
-        data_wing_free(wing);
+        data_wing_free(data);
         return failed;
     }
-    *ret_wing = wing;
+    *ret_wing = data;
     return 0;
+}
+
+struct wing *data_wing_wing(struct data_wing *data)
+{
+    return data->wing;
 }
 
 static void *run_loop(void *arg)
 {
-    struct data_wing *wing = arg;
+    struct data_wing *data = arg;
 
-    loop_run(wing->data_loop);
+    loop_run(data->loop);
     return NULL;
 }
 
-int data_wing_run(struct data_wing *wing, struct err *err)
+int data_wing_run(struct data_wing *data, struct err *err)
 {
-    int failed = pthread_create(&wing->thread, NULL, run_loop, wing);
+    int failed = pthread_create(&data->thread, NULL, run_loop, data);
 
     if (failed)
         return err_set(err, -failed, "data thread: %s", err_name(failed));
-    wing->is_running = true;
+    data->is_running = true;
     return 0;
 }
 
-static void engine_stopped(void *arg)
+static void wing_stopped(void *arg)
 {
-    struct data_wing *wing = arg;
-    loop_stop(wing->data_loop);
-}
-
-static void server_stopped(void *arg)
-{
-    struct data_wing *wing = arg;
-    engine_stop(wing->engine, engine_stopped, wing);
-}
-
-static void exports_ended(void *arg)
-{
-    struct data_wing *wing = arg;
-    nbd_server_stop(wing->server, server_stopped, wing);
+    struct data_wing *data = arg;
+    loop_stop(data->loop);
 }
 
 static void stop_arrived(struct loop_message *message)
 {
-    struct data_wing *wing = container_of(message, struct data_wing, stop_message);
-    wing_exports_end(wing->exports, exports_ended, wing);
+    struct data_wing *data = container_of(message, struct data_wing, stop_message);
+    wing_stop(data->wing, wing_stopped, data);
 }
 
-void data_wing_stop(struct data_wing *wing)
+void data_wing_stop(struct data_wing *data)
 {
-    if (!wing->is_running)
+    if (!data->is_running)
         return;
-    wing->stop_message.run_cb = stop_arrived;
-    loop_post(wing->data_loop, &wing->stop_message);
-    pthread_join(wing->thread, NULL);
-    wing->is_running = false;
+    data->stop_message.run_cb = stop_arrived;
+    loop_post(data->loop, &data->stop_message);
+    pthread_join(data->thread, NULL);
+    data->is_running = false;
 }
 
-void data_wing_free(struct data_wing *wing)
+void data_wing_free(struct data_wing *data)
 {
-    if (wing == NULL)
+    if (data == NULL)
         return;
-    check(!wing->is_running);
-    wing_exports_free(wing->exports);
-    if (wing->engine)
-        engine_free(wing->engine);
-    if (wing->server)
-        nbd_server_free(wing->server);
-    if (wing->data_loop)
-        loop_free(wing->data_loop);
-    wing_status_fini(&wing->status);
-    free(wing);
+    check(!data->is_running);
+    wing_free(data->wing);
+    if (data->loop)
+        loop_free(data->loop);
+    free(data);
 }

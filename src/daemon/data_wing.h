@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The data wing of a site as the daemon builds it: the data loop with its thread, the engine and
- * the NBD server on it, and the bridge by which the control loop reaches them (control/data_ops.h).
- * Requests and events hop between the two threads as loop messages; no object is touched by both.
+ * The data wing of a site as the daemon builds it: the data loop with its thread, and the engine,
+ * the NBD server and the bridge to control on it (wing.h).
  */
 #ifndef DAEMON_DATA_WING_H
 #define DAEMON_DATA_WING_H
 
-#include "control/data_ops.h"
 #include "daemon/config.h"
+#include "daemon/wing.h"
 
 struct data_wing;
 
@@ -22,6 +21,7 @@ int data_wing_run(struct data_wing *wing, struct err *err);
 void data_wing_stop(struct data_wing *wing);
 void data_wing_free(struct data_wing *wing); /* stopped, or never run */
 
-const struct data_ops *data_wing_ops(void);
+/* For control_new(): with wing_ops(). */
+struct wing *data_wing_wing(struct data_wing *wing);
 
 #endif

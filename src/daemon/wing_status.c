@@ -8,12 +8,12 @@
 
 #include "base/check.h"
 
-void wing_status_init(struct wing_status *status, const struct config *config)
+void wing_status_init(struct wing_status *status, const struct engine_options *options)
 {
     memset(status, 0, sizeof(*status));
-    status->peer_count = config->peer_count;
-    for (unsigned i = 0; i < config->peer_count; i++)
-        snprintf(status->peers[i], sizeof(status->peers[i]), "%s", config->peers[i].name);
+    status->peer_count = options->peer_count;
+    for (unsigned i = 0; i < options->peer_count; i++)
+        snprintf(status->peers[i], sizeof(status->peers[i]), "%s", options->peers[i].name);
 }
 
 void wing_status_fini(struct wing_status *status)

@@ -4,7 +4,6 @@
 #define DAEMON_WING_STATUS_H
 
 #include "control/data_ops.h"
-#include "daemon/config.h"
 #include "daemon/wing_exports.h"
 
 struct wing_stream {
@@ -13,13 +12,13 @@ struct wing_stream {
 };
 
 struct wing_status {
-    char peers[CONFIG_PEERS_MAX][CONFIG_NAME_MAX];
+    char peers[ENGINE_PEERS_MAX][64];
     unsigned peer_count;
     struct wing_stream *streams;
     unsigned stream_count;
 };
 
-void wing_status_init(struct wing_status *status, const struct config *config);
+void wing_status_init(struct wing_status *status, const struct engine_options *options);
 void wing_status_fini(struct wing_status *status);
 void wing_status_add_stream(struct wing_status *status, const char *id, unsigned disk_count);
 void wing_status_remove_stream(struct wing_status *status, const char *id);
