@@ -3,6 +3,7 @@
 BUILD ?= build
 SEEDS ?= 500
 FIRST ?= 1
+JOBS ?= 2
 SECONDS ?= 3
 PREFIX ?= /usr/local
 MINUTES ?= 10
@@ -32,12 +33,12 @@ bench: build ## prints our figures beside the peers', measured in the same run
 	tools/deps check
 	bench/run --build $(BUILD) --seconds $(SECONDS)
 
-sim: ## make sim SEEDS=n [FIRST=k], make sim SEED=k TRACE=1
+sim: ## make sim SEEDS=n [FIRST=k] [JOBS=n], make sim SEED=k TRACE=1 [ACTIONS=n]
 	@$(MAKE) --no-print-directory build
 ifdef SEED
-	$(BUILD)/tests/sim/sim --seed $(SEED) $(if $(TRACE),--trace)
+	$(BUILD)/tests/sim/sim --seed $(SEED) $(if $(TRACE),--trace) $(if $(ACTIONS),--actions $(ACTIONS))
 else
-	$(BUILD)/tests/sim/sim --seeds $(SEEDS) --first $(FIRST)
+	$(BUILD)/tests/sim/sim --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS)
 endif
 
 steps: ## kills and power losses at every step of the scenarios that matter; some ten minutes

@@ -24,4 +24,9 @@ void *sim_kernel_alloc(size_t size);
 char *sim_kernel_text(const char *text);
 void sim_kernel_free(void *at);
 
+/* The same, not zeroed, for the few sizes that come and go all the time: kept for the next one.
+ * Freed with the size it was asked for. */
+void *sim_block_alloc(size_t size);
+void sim_block_free(void *at, size_t size);
+
 #endif

@@ -343,7 +343,7 @@ static void op_free(struct file_op *op)
 {
     list_remove(&op->node);
     op->file->in_flight--;
-    sim_kernel_free(op);
+    sim_block_free(op, sizeof(*op));
 }
 
 static void run_file_op(struct sim_event *event)
@@ -364,15 +364,17 @@ static void run_file_op(struct sim_event *event)
 static struct file_op *op_new(struct loop *loop, struct io_op *user, struct io_file *file,
                               enum file_call call, uint64_t offset, uint64_t length)
 {
-    struct file_op *op = sim_kernel_alloc(sizeof(*op));
+    struct file_op *op = sim_block_alloc(sizeof(*op));
     struct sim_site *site = sim_loop_site(loop);
 
     check(file->site == site);
-    op->call = call;
-    op->op = user;
-    op->file = file;
-    op->offset = offset;
-    op->length = length;
+    *op = (struct file_op){
+        .call = call,
+        .op = user,
+        .file = file,
+        .offset = offset,
+        .length = length,
+    };
     file->in_flight++;
     list_append(&site->file_ops, &op->node);
     return op;

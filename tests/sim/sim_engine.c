@@ -353,8 +353,8 @@ void node_died(struct node *node, bool power)
     sim_disk_repair(node->site);
     if (node->is_stopping)
         node->is_stopping = node->is_paused = false;
-    run->kills += !power;
-    run->power_losses += power;
+    run->figures.kills += !power;
+    run->figures.power_losses += power;
     for (unsigned i = 0; i < JUDGE_DISKS; i++)
         node->may_write[i] = node->must_close[i] = false;
     host_drop(node);
@@ -384,8 +384,8 @@ static void act_done(void *arg, int error, const char *why)
     sim_trace(node->run->world, node->site, "%s ends with %d (%s)", act_name(node->act), error,
               why ? why : "");
     check(node->act != ACT_NONE);
-    node->run->failovers += node->act == ACT_FAILOVER && error == 0;
-    node->run->reprotects += node->act == ACT_REPROTECT && error == 0;
+    node->run->figures.failovers += node->act == ACT_FAILOVER && error == 0;
+    node->run->figures.reprotects += node->act == ACT_REPROTECT && error == 0;
     node->act = ACT_NONE;
     node->act_error = error;
     snprintf(node->act_why, sizeof(node->act_why), "%s", why ? why : "");

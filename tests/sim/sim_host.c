@@ -215,12 +215,13 @@ static void issue(struct node *node, struct host_request *slot)
     if (!choose(node, slot))
         return;
     slot->is_busy = true;
+    run->figures.actions++;
     slot->issued_tick = ++run->tick;
     if (request->op == VOLUME_FLUSH)
         request->done_cb = flush_done;
     if (is_change(request)) {
         slot->write = run->next_write++;
-        run->writes++;
+        run->figures.writes++;
         node->is_known = false;
         if (request->op == VOLUME_WRITE)
             judge_fill(slot->bytes, request->length, slot->disk, request->offset, slot->value);

@@ -30,7 +30,8 @@ static void image_free(struct image *image)
         at = &(*at)->next;
     *at = image->next;
     for (unsigned i = 0; i < image->universe->span_count; i++)
-        sim_kernel_free(image->parts[i].bytes);
+        if (image->parts[i].bytes)
+            sim_block_free(image->parts[i].bytes, image->parts[i].span->length);
     sim_kernel_free(image->parts);
     sim_kernel_free(image->values);
     sim_kernel_free(image);
@@ -86,7 +87,7 @@ static void prepare_part(struct image *image, unsigned index)
 
     part->image = image;
     part->span = &image->universe->spans[index];
-    part->bytes = sim_kernel_alloc(part->span->length);
+    part->bytes = sim_block_alloc(part->span->length);
     part->iov = (struct iovec){part->bytes, part->span->length};
     part->request = (struct volume_request){.op = VOLUME_READ,
                                             .offset = part->span->offset,

@@ -41,14 +41,25 @@ struct sim_inode {
     bool is_folder, is_locked;
     struct content now, durable;
     struct list changes;
+    bool *touched; /* pages that ever held data */
+    uint64_t touched_max;
     uint8_t *map;
     uint64_t map_bytes;
 };
 
+/* Its bytes are the caller's to fill. */
+static struct page *page_new(void)
+{
+    struct page *page = sim_block_alloc(sizeof(*page));
+
+    page->refs = 1;
+    return page;
+}
+
 static void page_unref(struct page *page)
 {
     if (page && --page->refs == 0)
-        sim_kernel_free(page);
+        sim_block_free(page, sizeof(*page));
 }
 
 static struct page *page_ref(struct page *page)
@@ -94,10 +105,11 @@ static struct page *page_merge(const struct page *onto, const struct page *from,
 
     if (!onto && !from)
         return NULL;
-    page = sim_kernel_alloc(sizeof(*page));
-    page->refs = 1;
+    page = page_new();
     if (onto)
         memcpy(page->bytes, onto->bytes, PAGE_BYTES);
+    else
+        memset(page->bytes, 0, PAGE_BYTES);
     for (unsigned i = 0; i < PAGE_SECTORS; i++) {
         uint8_t *at = page->bytes + i * SECTOR_BYTES;
         if (!(sectors & 1u << i))
@@ -128,7 +140,7 @@ static void change_free(struct change *change)
 {
     list_remove(&change->node);
     page_unref(change->page);
-    sim_kernel_free(change);
+    sim_block_free(change, sizeof(*change));
 }
 
 static void change_apply(struct content *content, const struct change *change, uint8_t sectors)
@@ -150,13 +162,15 @@ static void change_apply(struct content *content, const struct change *change, u
 static struct change *change_add(struct sim_inode *inode, int64_t index, struct page *page,
                                  uint8_t sectors, uint64_t size)
 {
-    struct change *change = sim_kernel_alloc(sizeof(*change));
+    struct change *change = sim_block_alloc(sizeof(*change));
 
-    change->order = ++inode->site->disk.change_order;
-    change->index = index;
-    change->page = page_ref(page);
-    change->sectors = sectors;
-    change->size = size;
+    *change = (struct change){
+        .order = ++inode->site->disk.change_order,
+        .index = index,
+        .page = page_ref(page),
+        .sectors = sectors,
+        .size = size,
+    };
     list_append(&inode->changes, &change->node);
     return change;
 }
@@ -197,6 +211,7 @@ void sim_inode_unref(struct sim_inode *inode)
         change_free(list_entry(inode->changes.next, struct change, node));
     content_clear(&inode->now);
     content_clear(&inode->durable);
+    sim_kernel_free(inode->touched);
     sim_kernel_free(inode->map);
     sim_kernel_free(inode);
 }
@@ -238,6 +253,8 @@ void sim_inode_read(const struct sim_inode *inode, uint8_t *bytes, size_t length
         uint64_t within = offset % PAGE_BYTES;
         size_t part = length < PAGE_BYTES - within ? length : PAGE_BYTES - within;
         const struct page *page = page_at(&inode->now, offset / PAGE_BYTES);
+        while (!page && part < length && !page_at(&inode->now, (offset + part) / PAGE_BYTES))
+            part = length - part < PAGE_BYTES ? length : part + PAGE_BYTES;
         if (page)
             memcpy(bytes, page->bytes + within, part);
         else
@@ -259,10 +276,11 @@ static int write_page(struct sim_inode *inode, const uint8_t *bytes, size_t leng
     if (bytes || (length < PAGE_BYTES && old)) {
         if (!old && disk->pages_max > 0 && disk->pages_used >= disk->pages_max)
             return -ENOSPC;
-        page = sim_kernel_alloc(sizeof(*page));
-        page->refs = 1;
-        if (old)
+        page = page_new();
+        if (old && length < PAGE_BYTES)
             memcpy(page->bytes, old->bytes, PAGE_BYTES);
+        else if (length < PAGE_BYTES)
+            memset(page->bytes, 0, PAGE_BYTES);
         if (bytes)
             memcpy(page->bytes + within, bytes, length);
         else
@@ -276,6 +294,25 @@ static int write_page(struct sim_inode *inode, const uint8_t *bytes, size_t leng
     return 0;
 }
 
+static bool is_touched(const struct sim_inode *inode, uint64_t index)
+{
+    return index < inode->touched_max && inode->touched[index];
+}
+
+static void touch(struct sim_inode *inode, uint64_t index)
+{
+    if (index >= inode->touched_max) {
+        uint64_t max = index + 1 > inode->touched_max * 2 ? index + 1 : inode->touched_max * 2;
+        bool *touched = sim_kernel_alloc(max * sizeof(*touched));
+        if (inode->touched_max > 0)
+            memcpy(touched, inode->touched, inode->touched_max * sizeof(*touched));
+        sim_kernel_free(inode->touched);
+        inode->touched = touched;
+        inode->touched_max = max;
+    }
+    inode->touched[index] = true;
+}
+
 int sim_inode_write(struct sim_inode *inode, const uint8_t *bytes, size_t length, uint64_t offset)
 {
     int error = 0;
@@ -284,7 +321,10 @@ int sim_inode_write(struct sim_inode *inode, const uint8_t *bytes, size_t length
     while (length > 0 && error == 0) {
         uint64_t room = PAGE_BYTES - offset % PAGE_BYTES;
         size_t part = length < room ? length : room;
-        error = write_page(inode, bytes, part, offset);
+        if (bytes)
+            touch(inode, offset / PAGE_BYTES);
+        if (bytes || is_touched(inode, offset / PAGE_BYTES) || offset + part > inode->now.size)
+            error = write_page(inode, bytes, part, offset);
         if (bytes)
             bytes += part;
         offset += part;

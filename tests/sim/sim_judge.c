@@ -74,40 +74,70 @@ const char *judge_place(const struct judge_universe *universe, unsigned sector, 
 
 /* --- content --------------------------------------------------------------------------------- */
 
-static uint64_t word_of(uint64_t write, unsigned disk, uint64_t sector, unsigned index)
+/* All words of a sector but the first are this, each with its index in it. */
+static uint64_t base_of(uint64_t write, unsigned disk, uint64_t sector)
 {
-    if (write == 0)
-        return 0;
-    return index == 0 ? write : (write * 0x9e3779b97f4a7c15u) ^ (sector << 8) ^ disk ^ index << 3;
+    return (write * 0x9e3779b97f4a7c15u) ^ (sector << 9) ^ disk;
+}
+
+static void fill_sector(uint8_t *bytes, unsigned disk, uint64_t sector, uint64_t write)
+{
+    uint64_t base = base_of(write, disk, sector);
+
+    if (write == 0) {
+        memset(bytes, 0, JUDGE_SECTOR);
+        return;
+    }
+    put_le64(bytes, write);
+    for (unsigned i = 1; i < WORDS; i++)
+        put_le64(bytes + i * 8, base ^ i << 3);
 }
 
 void judge_fill(uint8_t *bytes, uint64_t length, unsigned disk, uint64_t offset, uint64_t write)
 {
-    for (uint64_t at = 0; at < length; at += 8)
-        put_le64(bytes + at, word_of(write, disk, (offset + at) / JUDGE_SECTOR,
-                                     (unsigned)(at % JUDGE_SECTOR / 8)));
+    for (uint64_t at = 0; at < length; at += JUDGE_SECTOR)
+        fill_sector(bytes + at, disk, (offset + at) / JUDGE_SECTOR, write);
+}
+
+static bool say_torn(const uint8_t *bytes, unsigned disk, uint64_t sector, char *ret_why)
+{
+    uint8_t expected[JUDGE_SECTOR];
+    uint64_t write = get_le64(bytes);
+    unsigned at = 0;
+
+    fill_sector(expected, disk, sector, write);
+    while (at < JUDGE_SECTOR - 1 && bytes[at] == expected[at])
+        at++;
+    snprintf(ret_why, JUDGE_WHY_SIZE,
+             "disk %u block %llu sector %llu is torn or from elsewhere (begins as write %llu, "
+             "byte %u does not fit)",
+             disk, (unsigned long long)sector / 8, (unsigned long long)sector % 8,
+             (unsigned long long)write, at);
+    return false;
+}
+
+static bool is_whole(const uint8_t *bytes, unsigned disk, uint64_t sector)
+{
+    uint64_t write = get_le64(bytes), base = base_of(write, disk, sector), wrong = 0;
+
+    if (write == 0)
+        return bytes_are_zero(bytes, JUDGE_SECTOR);
+    for (unsigned i = 1; i < WORDS; i++)
+        wrong |= get_le64(bytes + i * 8) ^ base ^ i << 3;
+    return wrong == 0;
 }
 
 bool judge_values(const uint8_t *bytes, uint64_t length, unsigned disk, uint64_t offset,
                   uint64_t *ret_values, char *ret_why)
 {
+    if (bytes_are_zero(bytes, length)) {
+        memset(ret_values, 0, length / JUDGE_SECTOR * sizeof(*ret_values));
+        return true;
+    }
     for (uint64_t at = 0; at < length; at += JUDGE_SECTOR) {
-        uint64_t write = get_le64(bytes + at);
-        ret_values[at / JUDGE_SECTOR] = write;
-        if (write == 0 && bytes_are_zero(bytes + at, JUDGE_SECTOR))
-            continue;
-        for (unsigned i = 0; i < WORDS; i++) {
-            if (get_le64(bytes + at + i * 8) ==
-                word_of(write, disk, (offset + at) / JUDGE_SECTOR, i))
-                continue;
-            snprintf(ret_why, JUDGE_WHY_SIZE,
-                     "disk %u block %llu sector %llu is torn or from elsewhere (begins as write "
-                     "%llu, byte %u does not fit)",
-                     disk, (unsigned long long)(offset + at) / 4096,
-                     (unsigned long long)(offset + at) % 4096 / JUDGE_SECTOR,
-                     (unsigned long long)write, i * 8);
-            return false;
-        }
+        ret_values[at / JUDGE_SECTOR] = get_le64(bytes + at);
+        if (!is_whole(bytes + at, disk, (offset + at) / JUDGE_SECTOR))
+            return say_torn(bytes + at, disk, (offset + at) / JUDGE_SECTOR, ret_why);
     }
     return true;
 }
@@ -149,38 +179,64 @@ void judge_line_free(struct judge_line *line)
     sim_kernel_free(line);
 }
 
+/* The watched sectors of a range, one run of them for each span. */
+struct range {
+    unsigned span, first, count; /* count 0: no more */
+};
+
+static struct range range_next(const struct judge_universe *universe, unsigned disk,
+                               uint64_t offset, uint64_t length, unsigned span_first)
+{
+    for (unsigned i = span_first; i < universe->span_count; i++) {
+        const struct judge_span *span = &universe->spans[i];
+        uint64_t begin = offset > span->offset ? offset : span->offset;
+        uint64_t end = span->offset + span->length;
+        end = offset + length < end ? offset + length : end;
+        if (span->disk == disk && begin < end)
+            return (struct range){i,
+                                  span->first + (unsigned)((begin - span->offset) / JUDGE_SECTOR),
+                                  (unsigned)((end - begin + JUDGE_SECTOR - 1) / JUDGE_SECTOR)};
+    }
+    return (struct range){0};
+}
+
+#define FOR_EACH_RANGE(range, universe, disk, offset, length)                                      \
+    for (struct range range = range_next(universe, disk, offset, length, 0); range.count > 0;      \
+         range = range_next(universe, disk, offset, length, range.span + 1))
+
 void judge_issue(struct judge_line *line, unsigned disk, uint64_t offset, uint64_t length,
                  uint64_t write, uint64_t value, uint64_t tick)
 {
-    unsigned sector;
-
-    for (uint64_t at = offset; at < offset + length; at += JUDGE_SECTOR) {
-        if (judge_sector(line->universe, disk, at, &sector))
-            chain_add(&line->chains[sector],
+    FOR_EACH_RANGE(range, line->universe, disk, offset, length)
+    {
+        for (unsigned i = range.first; i < range.first + range.count; i++)
+            chain_add(&line->chains[i],
                       (struct entry){.write = write, .value = value, .issued = tick});
+    }
+}
+
+static void chain_answer(struct chain *chain, uint64_t write, uint64_t tick, uint64_t now_ns,
+                         bool durable)
+{
+    for (unsigned i = chain->count; i-- > 0;) {
+        struct entry *entry = &chain->entries[i];
+        if (entry->write != write)
+            continue;
+        entry->answered = tick;
+        entry->answered_ns = now_ns;
+        if (durable && i > chain->durable)
+            chain->durable = i;
+        break;
     }
 }
 
 void judge_answer(struct judge_line *line, unsigned disk, uint64_t offset, uint64_t length,
                   uint64_t write, uint64_t tick, uint64_t now_ns, bool durable)
 {
-    unsigned sector;
-
-    for (uint64_t at = offset; at < offset + length; at += JUDGE_SECTOR) {
-        struct chain *chain;
-        if (!judge_sector(line->universe, disk, at, &sector))
-            continue;
-        chain = &line->chains[sector];
-        for (unsigned i = chain->count; i-- > 0;) {
-            struct entry *entry = &chain->entries[i];
-            if (entry->write != write)
-                continue;
-            entry->answered = tick;
-            entry->answered_ns = now_ns;
-            if (durable && i > chain->durable)
-                chain->durable = i;
-            break;
-        }
+    FOR_EACH_RANGE(range, line->universe, disk, offset, length)
+    {
+        for (unsigned i = range.first; i < range.first + range.count; i++)
+            chain_answer(&line->chains[i], write, tick, now_ns, durable);
     }
 }
 

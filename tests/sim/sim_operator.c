@@ -282,6 +282,7 @@ static void operator_turn(void *arg)
 
     if (run->is_calm || run->has_failed)
         return;
+    run->figures.actions++;
     if (is_cut && sim_chance(run->world, 30))
         change_network(run);
     if (sim_chance(run->world, 50))

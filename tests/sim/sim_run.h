@@ -8,6 +8,7 @@
 
 #include "replication/engine.h"
 #include "sim.h"
+#include "sim_figures.h"
 #include "sim_judge.h"
 
 enum {
@@ -132,9 +133,8 @@ struct sim_run {
     bool is_calm; /* settling: no faults, no hosts */
     bool has_failed;
     char failure[700];
-    /* figures for people */
-    unsigned epochs_judged, kills, power_losses, failovers, reprotects, snapshots_judged;
-    uint64_t writes;
+    uint64_t actions_max; /* 0: endless; else the storm ends with that action */
+    struct figures figures;
 };
 
 /* The first failure is kept, and ends the schedule. */

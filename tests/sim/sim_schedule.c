@@ -41,7 +41,7 @@ static void choose_places(struct sim_run *run)
 
     for (unsigned i = 0; i < JUDGE_DISKS; i++)
         run->universe.disk_bytes[i] =
-            PICK(run->world, 64, 512, REGION + 8, REGION + 500, 2 * REGION + 8, 3 * REGION) * BLOCK;
+            PICK(run->world, 64, 512, REGION + 8, REGION + 500, 2 * REGION, 2 * REGION + 8) * BLOCK;
     for (unsigned i = 0; i < JUDGE_DISKS; i++) {
         uint64_t blocks = run->universe.disk_bytes[i] / BLOCK;
         judge_universe_add(&run->universe, i, 0, 4 * BLOCK);
@@ -90,6 +90,7 @@ struct sim_run *run_new(uint64_t seed, bool is_traced)
     if (is_traced)
         sim_trace_on(run->world);
     run->seed = seed;
+    run->figures.schedules = 1;
     run->next_write = 1;
     run->tick = 1;
     choose_places(run);
@@ -130,7 +131,8 @@ static bool is_over(void *arg)
 {
     struct sim_run *run = arg;
 
-    return run->has_failed || sim_now_ns(run->world) >= run->length_ns;
+    return run->has_failed || sim_now_ns(run->world) >= run->length_ns ||
+           (run->actions_max > 0 && run->figures.actions >= run->actions_max);
 }
 
 bool run_go(struct sim_run *run)

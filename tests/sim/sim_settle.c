@@ -11,7 +11,7 @@
 #include "sim_alloc.h"
 #include "sim_run.h"
 
-enum { SETTLE_SECONDS = 600, STEP_MS = 50, STEADY_STEPS = 20 };
+enum { SETTLE_SECONDS = 600, STEP_MS = 50, STEADY_STEPS = 20, WINDOW_BYTES = 256 << 10 };
 
 static void step(struct sim_run *run)
 {
@@ -101,27 +101,74 @@ static void say_state(struct sim_run *run, char *text, size_t size)
 
 /* --- the last look --------------------------------------------------------------------------- */
 
-struct last_look {
-    uint64_t *values;
-    bool is_done, is_bad;
+/* The whole disks are read in windows, at both sites in turn. */
+struct window {
+    struct judge_universe universe; /* of one span */
+    uint64_t *values[RUN_NODES];
+    bool is_done;
 };
 
-static void last_read(struct image *image)
+static void window_read(struct image *image)
 {
-    struct last_look *look = image->arg;
+    struct window *window = image->arg;
 
-    look->is_done = true;
-    look->is_bad = image->is_bad;
+    window->is_done = true;
     if (image->is_bad)
         run_fail(image->node->run, image->node, "last reading: error %d %s", image->error,
                  image->why);
-    look->values = image->values;
+    window->values[image->node->index] = image->values;
     image->values = NULL;
 }
 
 static bool is_read(void *arg)
 {
-    return ((struct last_look *)arg)->is_done;
+    return ((struct window *)arg)->is_done;
+}
+
+static void judge_window(struct sim_run *run, const struct window *window)
+{
+    const struct judge_span *span = &window->universe.spans[0];
+    struct node *source = &run->nodes[run->nodes[0].role == STREAM_ROLE_SOURCE ? 0 : 1];
+    char place[64], why[JUDGE_WHY_SIZE];
+    unsigned watched;
+
+    for (unsigned i = 0; i < window->universe.sector_count; i++) {
+        uint64_t values[RUN_NODES] = {window->values[0][i], window->values[1][i]};
+        if (values[0] != values[1]) {
+            run_fail(run, NULL,
+                     "I11: the sites did not converge: %s holds write %llu at %s, %llu at %s",
+                     judge_place(&window->universe, i, place, sizeof(place)),
+                     (unsigned long long)values[0], sim_site_name(run->nodes[0].site),
+                     (unsigned long long)values[1], sim_site_name(run->nodes[1].site));
+            return;
+        }
+        if (judge_sector(&run->universe, span->disk, span->offset + i * JUDGE_SECTOR, &watched) &&
+            !judge_read(source->line, watched, values[0], UINT64_MAX, why)) {
+            run_fail(run, source, "I11: at the end: %s", why);
+            return;
+        }
+    }
+}
+
+static void look_at_window(struct sim_run *run, unsigned disk, uint64_t offset, uint64_t length)
+{
+    struct window window = {0};
+    uint64_t deadline_ns = sim_now_ns(run->world) + 60 * SIM_SECOND;
+
+    window.universe.disk_bytes[disk] = run->universe.disk_bytes[disk];
+    judge_universe_add(&window.universe, disk, offset, length);
+    for (unsigned i = 0; i < RUN_NODES && !run->has_failed; i++) {
+        window.is_done = false;
+        image_read(&run->nodes[i], &window.universe, (struct image_note){0}, window_read, &window);
+        if (!sim_world_run_for(run->world, is_read, &window, deadline_ns))
+            run_fail(run, &run->nodes[i], "I11: the last reading hangs");
+    }
+    if (!run->has_failed)
+        judge_window(run, &window);
+    images_drop(&run->nodes[0]);
+    images_drop(&run->nodes[1]);
+    for (unsigned i = 0; i < RUN_NODES; i++)
+        sim_kernel_free(window.values[i]);
 }
 
 static bool nothing_is_read(void *arg)
@@ -131,76 +178,22 @@ static bool nothing_is_read(void *arg)
     return run->has_failed || (!run->nodes[0].images && !run->nodes[1].images);
 }
 
-static struct judge_universe *whole_disks(const struct sim_run *run)
-{
-    struct judge_universe *whole = sim_kernel_alloc(sizeof(*whole));
-
-    for (unsigned i = 0; i < JUDGE_DISKS; i++)
-        whole->disk_bytes[i] = run->universe.disk_bytes[i];
-    for (unsigned i = 0; i < JUDGE_DISKS; i++) {
-        uint64_t bytes = whole->disk_bytes[i], part = 4 << 20;
-        for (uint64_t at = 0; at < bytes; at += part)
-            judge_universe_add(whole, i, at, bytes - at < part ? bytes - at : part);
-    }
-    return whole;
-}
-
-static void compare(struct sim_run *run, const struct judge_universe *whole,
-                    const uint64_t *const values[])
-{
-    struct node *source = &run->nodes[run->nodes[0].role == STREAM_ROLE_SOURCE ? 0 : 1];
-    char place[64], why[JUDGE_WHY_SIZE];
-
-    for (unsigned i = 0; i < whole->sector_count; i++) {
-        if (values[0][i] == values[1][i])
-            continue;
-        run_fail(run, NULL, "the sites did not converge: %s holds write %llu at %s, %llu at %s",
-                 judge_place(whole, i, place, sizeof(place)), (unsigned long long)values[0][i],
-                 sim_site_name(run->nodes[0].site), (unsigned long long)values[1][i],
-                 sim_site_name(run->nodes[1].site));
-        return;
-    }
-    for (unsigned s = 0; s < run->universe.span_count; s++) {
-        const struct judge_span *span = &run->universe.spans[s];
-        for (uint64_t at = 0; at < span->length; at += JUDGE_SECTOR) {
-            unsigned in_whole;
-            check(judge_sector(whole, span->disk, span->offset + at, &in_whole));
-            if (!judge_read(source->line, span->first + (unsigned)(at / JUDGE_SECTOR),
-                            values[0][in_whole], UINT64_MAX, why)) {
-                run_fail(run, source, "at the end: %s", why);
-                return;
-            }
-        }
-    }
-}
-
 static void look_last(struct sim_run *run)
 {
-    struct judge_universe *whole = whole_disks(run);
-    struct last_look looks[RUN_NODES] = {{0}};
-    uint64_t deadline_ns = sim_now_ns(run->world) + 60 * SIM_SECOND;
-
-    for (unsigned i = 0; i < RUN_NODES && !run->has_failed; i++) {
-        image_read(&run->nodes[i], whole, (struct image_note){0}, last_read, &looks[i]);
-        if (!sim_world_run_for(run->world, is_read, &looks[i], deadline_ns))
-            run_fail(run, &run->nodes[i], "the last reading hangs");
-    }
-    if (!run->has_failed)
-        compare(run, whole, (const uint64_t *const[]){looks[0].values, looks[1].values});
-    for (unsigned i = 0; i < RUN_NODES; i++) {
-        if (looks[i].is_done)
-            sim_kernel_free(looks[i].values);
+    for (unsigned disk = 0; disk < JUDGE_DISKS; disk++) {
+        uint64_t bytes = run->universe.disk_bytes[disk];
+        for (uint64_t at = 0; at < bytes && !run->has_failed; at += WINDOW_BYTES)
+            look_at_window(run, disk, at, bytes - at < WINDOW_BYTES ? bytes - at : WINDOW_BYTES);
     }
     if (!run->has_failed) {
         witness_snapshots(&run->nodes[0]);
         witness_snapshots(&run->nodes[1]);
-        deadline_ns = sim_now_ns(run->world) + 60 * SIM_SECOND;
-        if (!sim_world_run_for(run->world, nothing_is_read, run, deadline_ns))
-            run_fail(run, NULL, "the last reading of snapshots hangs");
+        if (!sim_world_run_for(run->world, nothing_is_read, run,
+                               sim_now_ns(run->world) + 60 * SIM_SECOND))
+            run_fail(run, NULL, "I11: the last reading of snapshots hangs");
     }
     images_drop(&run->nodes[0]);
     images_drop(&run->nodes[1]);
-    sim_kernel_free(whole);
 }
 
 bool run_settle(struct sim_run *run)
@@ -216,7 +209,7 @@ bool run_settle(struct sim_run *run)
         step(run);
         if (sim_now_ns(run->world) > deadline_ns) {
             say_state(run, state, sizeof(state));
-            run_fail(run, NULL, "not settled after %u s%s", SETTLE_SECONDS, state);
+            run_fail(run, NULL, "I11: not settled after %u s%s", SETTLE_SECONDS, state);
         }
     }
     if (!run->has_failed)

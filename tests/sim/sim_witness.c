@@ -109,7 +109,7 @@ static void point_read(struct image *image)
                  (unsigned long long)image->note.cut_ns / SIM_US, why);
     sim_trace(run->world, node->site, "epoch %llu is judged",
               (unsigned long long)image->note.epoch);
-    run->epochs_judged++;
+    run->figures.epochs_judged++;
     note_judged(node, image);
 }
 
@@ -288,7 +288,7 @@ static void snapshot_read(struct image *image)
                      image->error, image->why);
         return;
     }
-    node->run->snapshots_judged++;
+    node->run->figures.snapshots_judged++;
     if (!snapshot->has_expected) {
         keep(node, &snapshot->expected, image->values);
         snapshot->has_expected = true;

@@ -56,7 +56,7 @@ static void heap_take(struct sim_world *world, struct sim_event *event)
 struct sim_event *sim_event_add(struct sim_world *world, struct sim_site *site, uint64_t delay_ns,
                                 const char *kind, void (*run_cb)(struct sim_event *event))
 {
-    struct sim_event *event = sim_kernel_alloc(sizeof(*event));
+    struct sim_event *event = sim_block_alloc(sizeof(*event));
 
     if (world->event_count == world->event_max) {
         unsigned max = world->event_max ? world->event_max * 2 : 256;
@@ -67,12 +67,14 @@ struct sim_event *sim_event_add(struct sim_world *world, struct sim_site *site, 
         world->heap = heap;
         world->event_max = max;
     }
-    event->time_ns = world->now_ns + delay_ns;
-    event->order = world->event_order++;
-    event->world = world;
-    event->site = site;
-    event->kind = kind;
-    event->run_cb = run_cb;
+    *event = (struct sim_event){
+        .time_ns = world->now_ns + delay_ns,
+        .order = world->event_order++,
+        .world = world,
+        .site = site,
+        .kind = kind,
+        .run_cb = run_cb,
+    };
     heap_settle(world, world->event_count++, event);
     return event;
 }
@@ -80,7 +82,7 @@ struct sim_event *sim_event_add(struct sim_world *world, struct sim_site *site, 
 void sim_event_cancel(struct sim_event *event)
 {
     heap_take(event->world, event);
-    sim_kernel_free(event);
+    sim_block_free(event, sizeof(*event));
 }
 
 static void run_done(struct sim_event *event)
@@ -223,7 +225,7 @@ static void drop_events(struct sim_site *site)
     for (unsigned i = 0; i < count; i++) {
         struct sim_event *event = world->heap[i];
         if (event->site == site) {
-            sim_kernel_free(event);
+            sim_block_free(event, sizeof(*event));
         } else {
             unsigned index = world->event_count++;
             heap_settle(world, index, event);
@@ -375,6 +377,16 @@ void sim_site_crash_after(struct sim_site *site, unsigned calls, bool power,
     site->died_arg = arg;
 }
 
+/* Of its first letters. */
+static uint64_t kind_number(const char *kind)
+{
+    uint64_t number = 0;
+
+    for (unsigned i = 0; i < 7 && kind[i]; i++)
+        number = number << 8 | (unsigned char)kind[i];
+    return number << 8;
+}
+
 bool sim_world_step(struct sim_world *world)
 {
     struct sim_event *event;
@@ -386,14 +398,12 @@ bool sim_world_step(struct sim_world *world)
     check(event->time_ns >= world->now_ns);
     world->now_ns = event->time_ns;
     sim_hash_mix(world, event->time_ns);
-    sim_hash_mix(world, event->site ? event->site->index + 1 : 0);
-    for (const char *at = event->kind; *at; at++)
-        sim_hash_mix(world, (unsigned char)*at);
+    sim_hash_mix(world, kind_number(event->kind) ^ (event->site ? event->site->index + 1 : 0));
     if (event->site)
         run_site_event(event);
     else
         event->run_cb(event);
-    sim_kernel_free(event);
+    sim_block_free(event, sizeof(*event));
     return true;
 }
 

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What happened in schedules, counted: nobody should believe
+ * "0 failed" of schedules that did nothing.
+ */
+#include "sim_figures.h"
+
+#include <stdio.h>
+
+void figures_add(struct figures *sum, const struct figures *figures)
+{
+    uint64_t *into = (uint64_t *)sum;
+    const uint64_t *from = (const uint64_t *)figures;
+
+    _Static_assert(sizeof(*sum) % sizeof(uint64_t) == 0, "all counts");
+    for (unsigned i = 0; i < sizeof(*sum) / sizeof(uint64_t); i++)
+        into[i] += from[i];
+}
+
+void figures_print(const struct figures *figures)
+{
+    printf("%llu writes, %llu recovery points judged, %llu kills, %llu power losses, %llu "
+           "failovers, %llu reprotects, %llu readings of snapshots, %llu virtual seconds\n",
+           (unsigned long long)figures->writes, (unsigned long long)figures->epochs_judged,
+           (unsigned long long)figures->kills, (unsigned long long)figures->power_losses,
+           (unsigned long long)figures->failovers, (unsigned long long)figures->reprotects,
+           (unsigned long long)figures->snapshots_judged,
+           (unsigned long long)(figures->virtual_ns / 1000000000ull));
+}

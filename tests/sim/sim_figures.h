@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Counts over one schedule, and over many. All are uint64_t. */
+#ifndef SIM_FIGURES_H
+#define SIM_FIGURES_H
+
+#include <stdint.h>
+
+struct figures {
+    uint64_t schedules, actions; /* actions: of hosts, operator, fate */
+    uint64_t writes, epochs_judged, kills, power_losses, failovers, reprotects, snapshots_judged;
+    uint64_t virtual_ns, hash;
+};
+
+void figures_add(struct figures *sum, const struct figures *figures);
+void figures_print(const struct figures *figures);
+
+#endif
