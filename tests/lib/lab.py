@@ -86,7 +86,9 @@ class Site:
         self.api = self.folder / "api.sock"
         self.nbd = self.folder / "nbd.sock"
         self.log = self.folder / "versod.log"
-        self.link_port = free_port()
+        self.link_address, self.link_port = "127.0.0.1", free_port()
+        self.wrapper = []  # words before versod's: ip netns exec, unshare, faketime
+        self.environment = {}
         self.region, self.zone = f"cn-{name}", f"cn-{name}-a"
         self.process = None
         self.psk = lab.psk
@@ -99,7 +101,7 @@ class Site:
                  f"data={self.data}", f"io={self.lab.io}",
                  "[api]", f"socket={self.api}",
                  "[nbd]", f"socket={self.nbd}",
-                 "[link]", f"listen=127.0.0.1:{self.link_port}", f"psk-file={self.psk}",
+                 "[link]", f"listen={self.link_address}:{self.link_port}", f"psk-file={self.psk}",
                  f"[peer.{peer.name}]", f"region={peer.region}", f"zone={peer.zone}"]
         if self.peer_address:
             lines.append(f"address={self.peer_address}")
@@ -109,10 +111,10 @@ class Site:
         self.config.write_text("\n".join(lines) + "\n")
 
     def start(self, wait=True):
-        environment = dict(os.environ)
+        environment = {**os.environ, **self.environment}
         environment.pop("NOTIFY_SOCKET", None)
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([str(self.lab.build / "versod"), "--config", str(self.config)],
+            self.process = subprocess.Popen([*self.wrapper, str(self.lab.build / "versod"), "--config", str(self.config)],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
         if wait:
             wait_until(self.is_ready, f"{self.name} accepts calls; its log: {self.log_tail()}", timeout=60)
