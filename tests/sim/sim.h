@@ -101,6 +101,10 @@ void sim_steps_watch(struct sim_world *world,
                      enum sim_verdict (*step_cb)(void *arg, struct sim_site *site),
                      void (*struck_cb)(void *arg), void *arg);
 
+/* Called for each site alive, and for each process that begins from now on. */
+void sim_lives_watch(struct sim_world *world, void (*born_cb)(void *arg, struct sim_site *site),
+                     void *arg);
+
 /* --- disks (one file system a site) ---------------------------------------------------------- */
 
 enum sim_disk_call { SIM_DISK_READ, SIM_DISK_WRITE, SIM_DISK_SYNC, SIM_DISK_CALL_COUNT };

@@ -50,6 +50,8 @@ struct table {
     struct slot *slots;
     size_t size, used; /* size: a power of two */
     const void *owner;
+    bool (*fails_cb)(void *arg, const void *owner);
+    void *fails_arg;
 };
 
 static _Thread_local struct table owned;
@@ -107,6 +109,22 @@ static void *remember(void *at)
     return at;
 }
 
+/* Does a test want this allocation to fail? */
+static bool is_refused(void)
+{
+    const void *owner = owned.owner;
+    bool is_refused;
+
+    if (!owned.fails_cb || !owner)
+        return false;
+    owned.owner = NULL;
+    is_refused = owned.fails_cb(owned.fails_arg, owner);
+    owned.owner = owner;
+    if (is_refused)
+        errno = ENOMEM;
+    return is_refused;
+}
+
 /* Takes `at` out; returns whose it was, NULL: nobody's. */
 static const void *forget(void *at)
 {
@@ -139,6 +157,12 @@ const void *sim_alloc_owner_set(const void *owner)
 
     owned.owner = owner;
     return before;
+}
+
+void sim_alloc_watch(bool (*fails_cb)(void *arg, const void *owner), void *arg)
+{
+    owned.fails_cb = fails_cb;
+    owned.fails_arg = arg;
 }
 
 size_t sim_alloc_count(const void *owner)
@@ -237,19 +261,23 @@ void sim_block_free(void *at, size_t size)
 
 void *__wrap_malloc(size_t size)
 {
-    return remember(__real_malloc(size));
+    return is_refused() ? NULL : remember(__real_malloc(size));
 }
 
 void *__wrap_calloc(size_t count, size_t size)
 {
-    return remember(__real_calloc(count, size));
+    return is_refused() ? NULL : remember(__real_calloc(count, size));
 }
 
 void *__wrap_realloc(void *at, size_t size)
 {
-    const void *current = owned.owner, *owner = at ? forget(at) : current;
-    void *moved = __real_realloc(at, size);
+    const void *current = owned.owner, *owner;
+    void *moved;
 
+    if (is_refused())
+        return NULL;
+    owner = at ? forget(at) : current;
+    moved = __real_realloc(at, size);
     owned.owner = owner;
     if (moved)
         remember(moved);
@@ -278,12 +306,12 @@ void __wrap_free(void *at)
 
 void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
-    return remember(__real_aligned_alloc(alignment, size));
+    return is_refused() ? NULL : remember(__real_aligned_alloc(alignment, size));
 }
 
 int __wrap_posix_memalign(void **ret_at, size_t alignment, size_t size)
 {
-    int error = __real_posix_memalign(ret_at, alignment, size);
+    int error = is_refused() ? ENOMEM : __real_posix_memalign(ret_at, alignment, size);
 
     if (error == 0)
         remember(*ret_at);
@@ -309,7 +337,7 @@ char *__wrap_strdup(const char *text)
 
 int __wrap_vasprintf(char **ret_text, const char *format, va_list arguments)
 {
-    int length = __real_vasprintf(ret_text, format, arguments);
+    int length = is_refused() ? -1 : __real_vasprintf(ret_text, format, arguments);
 
     if (length >= 0)
         remember(*ret_text);

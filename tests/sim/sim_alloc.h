@@ -9,6 +9,7 @@
 #ifndef SIM_ALLOC_H
 #define SIM_ALLOC_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Makes `owner` (any address; NULL: nobody, not remembered) the owner of what is allocated from
@@ -18,6 +19,9 @@ const void *sim_alloc_owner_set(const void *owner);
 size_t sim_alloc_drop(const void *owner);
 /* Allocations that `owner` has now. */
 size_t sim_alloc_count(const void *owner);
+
+/* Asked before each allocation that would have an owner; true: it fails. NULL ends it. */
+void sim_alloc_watch(bool (*fails_cb)(void *arg, const void *owner), void *arg);
 
 /* Memory of the simulation itself, zeroed, whoever is set as owner. Never NULL. */
 void *sim_kernel_alloc(size_t size);

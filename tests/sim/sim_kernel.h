@@ -42,6 +42,8 @@ struct sim_world {
     void (*struck_cb)(void *arg);
     void *step_arg;
     bool is_struck; /* struck_cb is due */
+    void (*born_cb)(void *arg, struct sim_site *site);
+    void *born_arg;
     enum sim_net net[SIM_SITES_MAX][SIM_SITES_MAX];
     struct list listeners;
     uint16_t port_next;
@@ -102,8 +104,7 @@ void sim_event_cancel(struct sim_event *event);
 struct sim_event *sim_event_done(struct sim_site *site, struct io_op *op, int64_t result,
                                  uint64_t delay_ns, const char *kind);
 void sim_hash_mix(struct sim_world *world, uint64_t value);
-/* Every call of a site into its kernel passes here, before and, where it changes something,
- * after: an armed crash strikes. */
+/* Every call into the kernel, before and, where it changes something, after: a crash strikes. */
 void sim_kernel_call(struct sim_site *site);
 
 /* sim_loop.c */
@@ -126,8 +127,7 @@ int sim_inode_write(struct sim_inode *inode, const uint8_t *bytes, size_t length
 /* The run from `offset` on that is all hole or all data: its length, at most `length`. */
 uint64_t sim_inode_run(const struct sim_inode *inode, uint64_t offset, uint64_t length,
                        bool *ret_is_hole);
-/* What was written up to now; and: changes up to there are durable (`is_lost`: forgotten instead,
- * each with that chance: a sync that failed). */
+/* What was written up to now; and: changes up to there are durable (`is_lost`: half of them). */
 uint64_t sim_inode_order(const struct sim_inode *inode);
 void sim_inode_sync(struct sim_inode *inode, uint64_t order, bool is_lost);
 void sim_inode_power_loss(struct sim_inode *inode, unsigned keep_percent);

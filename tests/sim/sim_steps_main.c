@@ -10,30 +10,17 @@
  * nothing promised lost. The parent goes on to the next step. Ends with 0 when all was lawful.
  */
 #include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "sim_branch.h"
 #include "sim_script.h"
 
-enum { DEATHS = 5, VICTIMS = 3, VARIANTS = DEATHS * VICTIMS, JOBS_MAX = 8, FAILURES_SHOWN = 40 };
-
-struct job {
-    pid_t pid; /* 0: free */
-    uint64_t step;
-    unsigned variant;
-};
-
-struct notes { /* shared with the children */
-    char failure[JOBS_MAX][700];
-};
+enum { DEATHS = 5, VICTIMS = 3, VARIANTS = DEATHS * VICTIMS, FAILURES_SHOWN = 40 };
 
 struct hunt {
     struct script *script;
@@ -43,10 +30,8 @@ struct hunt {
     unsigned variant;        /* in a child, or the single one */
     bool is_child, has_died; /* the death was dealt */
     struct node *dying;      /* died in its own call */
-    struct job jobs[JOBS_MAX];
-    unsigned job_count, slot;
-    struct notes *notes;
-    uint64_t runs, failures;
+    struct branches *branches;
+    uint64_t failures;
 };
 
 static bool is_victim(unsigned variant, unsigned node)
@@ -83,8 +68,9 @@ static const char *variant_text(unsigned variant, char *text, size_t size)
 
 /* --- children -------------------------------------------------------------------------------- */
 
-static void say_failure(struct hunt *hunt, uint64_t step, unsigned variant, const char *why)
+static void say_failure(void *arg, uint64_t step, unsigned variant, bool died, const char *why)
 {
+    struct hunt *hunt = arg;
     const char *name = hunt->script->scenario->name;
     char text[100];
 
@@ -97,63 +83,6 @@ static void say_failure(struct hunt *hunt, uint64_t step, unsigned variant, cons
     fflush(stdout);
 }
 
-static void reap(struct hunt *hunt)
-{
-    int status = 0;
-    pid_t pid = wait(&status);
-    char why[800];
-
-    check(pid > 0);
-    for (unsigned i = 0; i < hunt->job_count; i++) {
-        struct job *job = &hunt->jobs[i];
-        if (job->pid != pid)
-            continue;
-        job->pid = 0;
-        if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-            return;
-        if (WIFSIGNALED(status))
-            snprintf(why, sizeof(why), "ended by signal %d (%s)", WTERMSIG(status),
-                     strsignal(WTERMSIG(status)));
-        else
-            snprintf(why, sizeof(why), "%s", hunt->notes->failure[i]);
-        say_failure(hunt, job->step, job->variant, why);
-        return;
-    }
-    check(!"a child of ours");
-}
-
-static unsigned free_slot(struct hunt *hunt)
-{
-    for (;;) {
-        for (unsigned i = 0; i < hunt->job_count; i++) {
-            if (hunt->jobs[i].pid == 0)
-                return i;
-        }
-        reap(hunt);
-    }
-}
-
-/* True: this is the child, which dies that way. */
-static bool branch(struct hunt *hunt, unsigned variant)
-{
-    unsigned slot = free_slot(hunt);
-    pid_t pid;
-
-    hunt->runs++;
-    snprintf(hunt->notes->failure[slot], sizeof(hunt->notes->failure[slot]), "ended oddly");
-    fflush(NULL);
-    pid = fork();
-    check(pid >= 0);
-    if (pid == 0) {
-        alarm(120);
-        hunt->is_child = true;
-        hunt->slot = slot;
-        return true;
-    }
-    hunt->jobs[slot] = (struct job){pid, hunt->step, variant};
-    return false;
-}
-
 /* --- steps ----------------------------------------------------------------------------------- */
 
 static bool dies_here(struct hunt *hunt)
@@ -164,7 +93,8 @@ static bool dies_here(struct hunt *hunt)
         if ((hunt->step * VARIANTS + i) % hunt->every != hunt->phase)
             continue;
         hunt->variant = i;
-        if (branch(hunt, i))
+        hunt->is_child = branches_fork(hunt->branches, hunt->step, i);
+        if (hunt->is_child)
             return true;
     }
     return false;
@@ -240,41 +170,34 @@ struct options {
 };
 
 static bool hunt_scenario(const struct options *options, const struct scenario *scenario,
-                          struct notes *notes, uint64_t *ret_runs)
+                          uint64_t *ret_runs)
 {
     struct hunt hunt = {.every = options->every,
                         .phase = options->phase,
-                        .job_count = options->jobs,
                         .only_step = options->step,
-                        .variant = options->variant,
-                        .notes = notes};
+                        .variant = options->variant};
     struct timespec begin, end;
     bool is_lawful;
 
     clock_gettime(CLOCK_MONOTONIC, &begin);
+    hunt.branches = branches_new(options->jobs, say_failure, &hunt);
     hunt.script = script_new(scenario, options->seed, options->is_traced);
     is_lawful = play(&hunt);
-    if (hunt.is_child) {
-        if (!is_lawful)
-            snprintf(notes->failure[hunt.slot], sizeof(notes->failure[0]), "%s",
-                     hunt.script->run->failure);
-        _exit(is_lawful ? 0 : 1);
-    }
-    for (unsigned i = 0; i < hunt.job_count; i++) {
-        while (hunt.jobs[i].pid != 0)
-            reap(&hunt);
-    }
+    if (hunt.is_child)
+        branches_end(hunt.branches, is_lawful ? NULL : hunt.script->run->failure);
+    branches_wait(hunt.branches);
     if (!is_lawful)
-        say_failure(&hunt, options->step, options->variant, hunt.script->run->failure);
+        say_failure(&hunt, options->step, options->variant, false, hunt.script->run->failure);
     clock_gettime(CLOCK_MONOTONIC, &end);
     printf("%-18s %7llu steps %8llu runs %6llu failures %6.1f s  %s\n", scenario->name,
-           (unsigned long long)hunt.step, (unsigned long long)hunt.runs,
+           (unsigned long long)hunt.step, (unsigned long long)branches_count(hunt.branches),
            (unsigned long long)hunt.failures,
            (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9,
            scenario->about);
     fflush(stdout);
+    *ret_runs += branches_count(hunt.branches);
     script_free(hunt.script);
-    *ret_runs += hunt.runs;
+    branches_free(hunt.branches);
     return hunt.failures == 0;
 }
 
@@ -316,7 +239,7 @@ static bool parse(int argc, char **argv, struct options *options)
     }
     options->phase = options->every ? options->phase % options->every : 0;
     return options->every > 0 && options->variant < VARIANTS && options->jobs > 0 &&
-           options->jobs <= JOBS_MAX && (options->step == 0 || options->scenario) &&
+           options->jobs <= 8 && (options->step == 0 || options->scenario) &&
            (!options->scenario || scenario_find(options->scenario));
 }
 
@@ -329,12 +252,9 @@ static void list_scenarios(void)
 int main(int argc, char **argv)
 {
     struct options options = {.seed = 1, .every = 1, .jobs = 2};
-    struct notes *notes =
-        mmap(NULL, sizeof(*notes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     uint64_t runs = 0;
     bool is_lawful = true;
 
-    check(notes != MAP_FAILED);
     if (argc == 2 && strcmp(argv[1], "--list") == 0) {
         list_scenarios();
         return 0;
@@ -347,7 +267,7 @@ int main(int argc, char **argv)
     log_set_level(options.is_traced ? LOG_DEBUG : (enum log_level)0);
     for (const struct scenario *scenario = scenario_table(); scenario->name; scenario++) {
         if (!options.scenario || strcmp(options.scenario, scenario->name) == 0)
-            is_lawful = hunt_scenario(&options, scenario, notes, &runs) && is_lawful;
+            is_lawful = hunt_scenario(&options, scenario, &runs) && is_lawful;
     }
     printf("%llu runs, phase %llu of every %llu: %s\n", (unsigned long long)runs,
            (unsigned long long)options.phase, (unsigned long long)options.every,

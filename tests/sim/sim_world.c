@@ -357,6 +357,17 @@ void sim_steps_watch(struct sim_world *world,
     world->is_struck = false;
 }
 
+void sim_lives_watch(struct sim_world *world, void (*born_cb)(void *arg, struct sim_site *site),
+                     void *arg)
+{
+    world->born_cb = born_cb;
+    world->born_arg = arg;
+    for (unsigned i = 0; i < world->site_count; i++) {
+        if (world->sites[i]->is_alive)
+            born_cb(arg, world->sites[i]);
+    }
+}
+
 static void run_site_event(struct sim_event *event)
 {
     struct sim_site *site = event->site;
@@ -476,6 +487,8 @@ void sim_site_restart(struct sim_site *site)
     site->is_alive = true;
     site->life++;
     site->loop = sim_loop_new(site);
+    if (site->world->born_cb)
+        site->world->born_cb(site->world->born_arg, site);
     if (site->life > 1)
         sim_trace(site->world, site, "starts again, life %u", site->life);
 }
