@@ -72,6 +72,7 @@ class Report:
         self.cycles = self.failures = 0
         self.seconds = 0.0
         self.skipped = None
+        self.is_given_up = False  # the setup itself fails
         self.counts = collections.Counter()
         self.failed = []
 
@@ -164,9 +165,10 @@ class Frame:
     def run_batch(self, report, kind, number, wants_more):
         """Cycles from `number` on in one lab, until enough or a failure; returns the next number."""
         torture = kind(self)
-        failed_at = "setup"
+        failed_at, is_set_up = number, False
         try:
             with self.standing(torture):
+                is_set_up = True
                 try:
                     while wants_more(number):
                         failed_at = number
@@ -189,6 +191,7 @@ class Frame:
             report.skipped = str(reason)
         except Exception as reason:
             self.note_failure(report, torture, failed_at, reason)
+            report.is_given_up = not is_set_up
             return number + 1
         return number
 
@@ -204,7 +207,8 @@ class Frame:
                 return time.monotonic() < deadline
             return number < first + cycles
         try:
-            while wants_more(number) and report.failures < FAILURES_MAX and not report.skipped:
+            while wants_more(number) and report.failures < FAILURES_MAX and not report.skipped \
+                    and not report.is_given_up:
                 number = self.run_batch(report, kind, number, wants_more)
         finally:
             report.seconds = time.monotonic() - began
