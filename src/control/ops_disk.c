@@ -101,7 +101,8 @@ static void fill_disk(struct call *call, struct disk_record *disk)
     COPY(disk->driver, "file");
 }
 
-static void reply_disk(struct call *call, const struct disk_record *disk)
+/* The record, durably, and the reply that names it; NULL: it could not be stored. */
+static json_t *put_new_disk(struct call *call, const struct disk_record *disk)
 {
     json_t *reply = json_object();
     struct change change;
@@ -111,12 +112,10 @@ static void reply_disk(struct call *call, const struct disk_record *disk)
     change_begin(&change, call->site);
     change_put(&change, RECORD_DISK, disk);
     token_remember(&change, call, reply);
-    if (change_commit(&change) < 0) {
-        json_decref(reply);
-        call_fail_internal(call, change.err.text);
-    } else {
-        call_reply(call, reply);
-    }
+    if (change_commit(&change) == 0)
+        return reply;
+    json_decref(reply);
+    return NULL;
 }
 
 static void create_opened(struct data_request *request)
@@ -130,8 +129,14 @@ static void create_opened(struct data_request *request)
         return;
     }
     if (request->error == 0) {
+        json_t *reply;
+
         disk_move(&disk, DISK_AVAILABLE);
-        reply_disk(call, &disk);
+        reply = put_new_disk(call, &disk);
+        if (reply)
+            call_reply(call, reply);
+        else
+            call_fail_internal(call, "the disk's record could not be stored");
         return;
     }
     change_begin(&change, call->site);
@@ -195,6 +200,30 @@ void ops_disk_create(struct call *call)
     site_submit(call->site, &call->request, create_opened);
 }
 
+/* What the wing opened does not become a disk: it is closed again, before the answer, so that the
+ * same path can be imported as soon as it is in order. */
+static void import_close(struct call *call, void (*done_cb)(struct data_request *request))
+{
+    uint64_t size_bytes = call->request.size_bytes;
+
+    call->request = (struct data_request){
+        .op = DATA_DISK_CLOSE, .disk = call->object, .size_bytes = size_bytes};
+    site_submit(call->site, &call->request, done_cb);
+}
+
+static void import_misfits(struct data_request *request)
+{
+    struct call *call = call_of(request);
+
+    call_fail_name(call, API_INVALID_PARAMETER, "Path", "%s: %llu bytes are no size for a disk.",
+                   call_text(call, "Path"), (unsigned long long)request->size_bytes);
+}
+
+static void import_lost(struct data_request *request)
+{
+    call_fail_internal(call_of(request), "the disk's record could not be stored");
+}
+
 static void import_opened(struct data_request *request)
 {
     struct call *call = call_of(request);
@@ -206,9 +235,7 @@ static void import_opened(struct data_request *request)
         return;
     }
     if (request->size_bytes < DISK_GRAIN || request->size_bytes > (uint64_t)GIB_MAX << GIB_SHIFT) {
-        call_fail_name(call, API_INVALID_PARAMETER, "Path",
-                       "%s: %llu bytes are no size for a disk.", call_text(call, "Path"),
-                       (unsigned long long)request->size_bytes);
+        import_close(call, import_misfits);
         return;
     }
     fill_disk(call, &disk);
@@ -217,7 +244,12 @@ static void import_opened(struct data_request *request)
     COPY(disk.path, call_text(call, "Path"));
     disk.size_bytes = (int64_t)request->size_bytes;
     disk_move(&disk, DISK_AVAILABLE);
-    reply_disk(call, &disk);
+    json_t *reply = put_new_disk(call, &disk);
+
+    if (reply)
+        call_reply(call, reply);
+    else
+        import_close(call, import_lost);
 }
 
 /* As asked, or by what lies there. */

@@ -199,8 +199,11 @@ static void disk_open(struct wing *wing, struct data_request *request)
         return;
     }
     failed = engine_disk_open(wing->engine, &options, &request->size_bytes, &err);
-    if (failed == 0)
+    if (failed == 0) {
         failed = wing_exports_add_disk(wing->exports, request->disk);
+        if (failed != 0)
+            (void)engine_disk_close(wing->engine, request->disk, request->create, &(struct err){0});
+    }
     complete(request, failed, failed && err.code ? err.text : NULL);
 }
 

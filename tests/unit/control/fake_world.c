@@ -208,7 +208,9 @@ static int disk_open(struct fake_site *site, struct data_request *request)
 {
     struct fake_disk *disk = fake_disk_of(site->world, index_of(site), request->disk);
 
-    if (request->path[0] && strcmp(request->path, "/there") != 0) {
+    bool is_odd = strcmp(request->path, "/odd") == 0;
+
+    if (request->path[0] && !is_odd && strcmp(request->path, "/there") != 0) {
         snprintf(request->why, sizeof(request->why), "no such file");
         return -ENOENT;
     }
@@ -224,7 +226,7 @@ static int disk_open(struct fake_site *site, struct data_request *request)
         *disk = (struct fake_disk){.exists = true, .size = request->size_bytes};
         strcpy(disk->id, request->disk);
         if (request->path[0])
-            disk->size = 8192;
+            disk->size = is_odd ? 100 : 8192;
     }
     disk->is_open = true;
     request->size_bytes = disk->size;

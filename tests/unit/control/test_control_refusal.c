@@ -93,6 +93,18 @@ static void test_bad_input(void **state)
                     rows[i].query);
 }
 
+/* What was opened to learn its size is closed again. */
+static void test_refused_import_is_closed(void **state)
+{
+    struct fake_world *world = *state;
+    unsigned open = 0;
+
+    drive_fails(world, PARIS, 400, "InvalidParameter", "100 bytes", "ImportDisk", "Path=/odd");
+    for (unsigned i = 0; i < FAKE_DISKS; i++)
+        open += world->sites[PARIS].disks[i].is_open;
+    assert_int_equal(open, 0);
+}
+
 static void test_pairs_that_cannot_be(void **state)
 {
     struct fake_world *world = *state;
@@ -327,6 +339,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(test_bad_input),
+        STORY(test_refused_import_is_closed),
         STORY(test_pairs_that_cannot_be),
         STORY(test_disks_in_replication),
         STORY(test_attached_target_keeps_from_start),
