@@ -130,7 +130,10 @@ static void stream_opened(void *arg, int error, const char *why)
 {
     struct boot *boot = arg;
 
-    if (error < 0) {
+    /* A removal that a crash cut off behind its last step but the record. */
+    bool is_gone = error == -ENOENT && boot_relation(boot)->status == REPLICA_DELETING;
+
+    if (error < 0 && !is_gone) {
         log_error("control", "%s cannot be opened; it and its disks are left out: %s",
                   boot_relation(boot)->id, why);
         site_note_trouble(boot->site, boot_relation(boot)->id, why);

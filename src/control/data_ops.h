@@ -38,7 +38,9 @@ enum data_op {
     /* stream, peer, is_source, create, disks[], disk_count. -EEXIST (create), -ENOENT (not
      * create): nothing is there. */
     DATA_STREAM_OPEN,
-    DATA_STREAM_REMOVE,    /* stream. Ends it for good; may take long. -ENOENT is no harm. */
+    /* stream, remove (the journal's content is given up). Ends it for good; may take long. -ENOENT
+     * is no harm; -EUCLEAN: the journal cannot be brought into the disks. */
+    DATA_STREAM_REMOVE,
     DATA_STREAM_START,     /* stream, one_shot. Durable when done; starting twice is no error. */
     DATA_STREAM_STOP,      /* stream. Stopping twice is no error. */
     DATA_STREAM_FAILOVER,  /* stream, point (0: newest). -ENODATA: no recovery point. When it is

@@ -95,13 +95,16 @@ static bool route_zone(struct call *call)
     return false;
 }
 
-/* The lost site of a failed-over relation cannot be asked: the promoted one may end it alone. */
+/* The lost site of a failed-over relation cannot be asked: the promoted one may end it alone. And
+ * where ending it failed, it is asked again. */
 static bool is_end_of_failover(const struct operation *operation, const struct relation *relation)
 {
     bool is_delete = operation->is_group ? operation->group_op == GROUP_DELETE
                                          : operation->pair_op == PAIR_DELETE;
 
-    return is_delete && relation_ruler(relation)->status == REPLICA_FAILOVERED;
+    enum replica_state status = relation_ruler(relation)->status;
+
+    return is_delete && (status == REPLICA_FAILOVERED || status == REPLICA_DELETE_FAILED);
 }
 
 static bool route_relation(struct call *call, bool is_either)

@@ -9,7 +9,7 @@
  *     failover   DATA_STREAM_FAILOVER failovering -> failovered | failover_failed
  *     reprotect  DATA_STREAM_REPROTECT reprotecting -> stopped | reprotect_failed; direction
  *     drop       DATA_STREAM_REMOVE   the stream of a past serial is gone
- *     delete     DATA_STREAM_REMOVE   the record is gone, a tombstone stands
+ *     delete     DATA_STREAM_REMOVE   the record is gone, a tombstone stands | delete_failed
  */
 #include "control/works.h"
 
@@ -277,6 +277,15 @@ static void delete_end(struct job *job, struct relation *relation)
     sync_mark(site, tombstone.id);
 }
 
+/* The disks would hold something older than what was shown: a person decides. */
+static void delete_refused(struct job *job, struct relation *relation, const char *why)
+{
+    log_error("control", "%s stays: %s", job->record.object, why);
+    site_note_trouble(job->site, job->record.object, why);
+    relation_move(relation, REPLICA_DELETE_FAILED);
+    job_end(job, relation);
+}
+
 static void delete_done(struct data_request *request)
 {
     struct job *job = job_of(request);
@@ -284,7 +293,9 @@ static void delete_done(struct data_request *request)
 
     if (!job_load(job, &relation))
         return;
-    if (request->error < 0 && request->error != -ENOENT)
+    if (request->error == -EUCLEAN)
+        delete_refused(job, &relation, request->why);
+    else if (request->error < 0 && request->error != -ENOENT)
         job_retry(job, request->why);
     else
         delete_end(job, &relation);

@@ -297,7 +297,8 @@ static void act(struct wing *wing, struct data_request *request)
     case DATA_STREAM_OPEN:
         return stream_open(wing, request);
     case DATA_STREAM_REMOVE:
-        return engine_stream_remove(engine, request->stream, stream_removed, request);
+        return engine_stream_remove(engine, request->stream, request->remove, stream_removed,
+                                    request);
     case DATA_STREAM_START:
         return engine_stream_start(engine, request->stream, request->one_shot, engine_done,
                                    request);

@@ -127,9 +127,11 @@ typedef void (*engine_done_fn)(void *arg, int error, const char *why);
 int engine_stream_open(struct engine *engine, const struct engine_stream_options *options,
                        struct err *err);
 /* Ends the stream for good: a target's or promoted one's journal is brought into the base first,
- * then its files go; the disks are ordinary disks. */
-void engine_stream_remove(struct engine *engine, const char *stream, engine_done_fn done_cb,
-                          void *arg);
+ * then its files go; the disks are ordinary disks. -EUCLEAN: the journal cannot be read, and the
+ * disks without it hold other content than was shown: only when it is given up. -ECANCELED: the
+ * daemon stops. */
+void engine_stream_remove(struct engine *engine, const char *stream, bool give_up_journal,
+                          engine_done_fn done_cb, void *arg);
 /* At the source: replicate from now on (one_shot: until the first complete epoch, then stop).
  * Durable when done. Peer silence is no error: it goes on when the peer is there. */
 void engine_stream_start(struct engine *engine, const char *stream, bool one_shot,

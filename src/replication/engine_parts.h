@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the units behind engine.h share: engine_site.c (links, disks, calls) and engine_streams.c.
- */
+/* What the units behind engine.h share: engine_site.c (links, disks, calls), engine_streams.c and
+ * removal.c. */
 #ifndef REPLICATION_ENGINE_PARTS_H
 #define REPLICATION_ENGINE_PARTS_H
 
@@ -39,7 +39,8 @@ struct engine {
     struct loop_task tell;
     struct loop_timer expiry;
     bool is_stopping;
-    unsigned stop_count; /* streams, then links, that are still ending */
+    bool is_ending_streams; /* stop_count counts each of them */
+    unsigned stop_count;    /* streams, then links, that are still ending */
     void (*stopped_cb)(void *arg);
     void *stopped_arg;
 };
@@ -47,6 +48,9 @@ struct engine {
 struct site_disk *engine_find_disk(const struct engine *engine, const char *id);
 struct stream *engine_find_stream(const struct engine *engine, const char *id);
 struct peer *engine_find_peer(struct engine *engine, const char *name);
+void engine_judge_disk(struct engine *engine, struct site_disk *disk);
+/* One of those that the stop waits for has ended. */
+void engine_stop_goes_on(struct engine *engine);
 /* The owner hears of it in this turn of the loop. */
 void engine_tell_soon(struct engine *engine);
 

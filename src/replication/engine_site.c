@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "replication/meeting.h"
+#include "replication/removal.h"
 #include "replication/reprotect.h"
 #include "replication/site_id.h"
 #include "replication/stream_life.h"
@@ -315,6 +316,8 @@ static int engine_init(struct engine *engine, const struct engine_options *optio
 
     snprintf(path, sizeof(path), "%s/layers", engine->folder);
     if (error == 0)
+        removal_sweep(engine);
+    if (error == 0)
         error = site_id_open(engine->loop, engine->folder, &engine->site_id, err);
     if (error == 0)
         error =
@@ -407,7 +410,7 @@ static void stop_links(struct engine *engine)
     stop_one(engine);
 }
 
-static void stop_stream_part(struct engine *engine)
+void engine_stop_goes_on(struct engine *engine)
 {
     check(engine->stop_count > 0);
     if (--engine->stop_count == 0)
@@ -421,7 +424,7 @@ static void stop_stream_done(void *arg, int error, const char *why)
     check_magic(engine, ENGINE_MAGIC);
     if (error != 0)
         log_warning("engine", "a stream did not stop cleanly: %s", why);
-    stop_stream_part(engine);
+    engine_stop_goes_on(engine);
 }
 
 static void stop_streams(void *arg)
@@ -431,16 +434,19 @@ static void stop_streams(void *arg)
 
     check_magic(engine, ENGINE_MAGIC);
     engine->stop_count = 1;
+    engine->is_ending_streams = true;
     list_for_each(node, next, &engine->streams)
     {
         struct stream *stream = list_entry(node, struct stream, node);
 
-        if (stream->is_ending)
-            continue;
         engine->stop_count++;
-        stream_end(stream, true, false, stop_stream_done, engine);
+        /* A removal ends as well as it goes. */
+        if (stream->is_ending)
+            stream_end_hurry(stream, -ECANCELED);
+        else
+            stream_end(stream, true, false, stop_stream_done, engine);
     }
-    stop_stream_part(engine);
+    engine_stop_goes_on(engine);
 }
 
 void engine_stop(struct engine *engine, void (*stopped_cb)(void *arg), void *arg)

@@ -14,12 +14,13 @@
 #include "base/log.h"
 #include "replication/failover.h"
 #include "replication/meeting.h"
+#include "replication/removal.h"
 #include "replication/reprotect.h"
 #include "replication/stream_life.h"
 
 /* --- what a stream reports ------------------------------------------------------------------- */
 
-static void judge_disk(struct engine *engine, struct site_disk *disk)
+void engine_judge_disk(struct engine *engine, struct site_disk *disk)
 {
     const char *why = "";
     bool may_write = disk->stream == NULL || stream_may_write(disk->stream, &why);
@@ -39,7 +40,7 @@ static void stream_access_told(void *arg, struct stream *stream)
         struct site_disk *disk = list_entry(node, struct site_disk, node);
 
         if (disk->stream == stream)
-            judge_disk(engine, disk);
+            engine_judge_disk(engine, disk);
     }
 }
 
@@ -134,8 +135,8 @@ struct order {
     struct loop_task task;
     struct engine *engine;
     struct stream *stream;
-    enum { ORDER_START, ORDER_STOP, ORDER_FAILOVER, ORDER_REPROTECT } kind;
-    bool flag;      /* one shot; reverse */
+    enum { ORDER_START, ORDER_STOP, ORDER_FAILOVER, ORDER_REPROTECT, ORDER_REMOVE } kind;
+    bool flag;      /* one shot; reverse; without its journal */
     uint64_t point; /* of a failover */
     engine_done_fn done_cb;
     void *arg;
@@ -164,7 +165,7 @@ static int begin_order(struct order *order)
     struct err *err = &order->err;
 
     /* Only a restart opens it: no error that says "in a moment". */
-    if (stream->has_failed_to_open)
+    if (stream->has_failed_to_open && order->kind != ORDER_REMOVE)
         return err_set(err, -EUCLEAN, "%s", stream->trouble);
     switch (order->kind) {
     case ORDER_START:
@@ -175,6 +176,8 @@ static int begin_order(struct order *order)
         return failover_begin(stream, order->point, order->done_cb, order->arg, err);
     case ORDER_REPROTECT:
         return reprotect_begin(stream, order->flag, order->done_cb, order->arg, err);
+    case ORDER_REMOVE:
+        return removal_begin(order->engine, stream, order->flag, order->done_cb, order->arg, err);
     }
     check(!"an unknown order");
 }
@@ -203,7 +206,10 @@ static void give_order(struct engine *engine, const char *id, struct order conte
     order->stream = engine_find_stream(engine, id);
     list_init(&order->node);
     if (order->stream == NULL) {
-        err_set(&order->err, -ENOENT, "there is no stream %s", id);
+        if (order->kind == ORDER_REMOVE)
+            (void)removal_of_closed(engine, id, order->flag, &order->err);
+        else
+            err_set(&order->err, -ENOENT, "there is no stream %s", id);
         end_order(order);
     } else if (order->stream->has_opened) {
         run_order(order);
@@ -306,65 +312,12 @@ int engine_stream_open(struct engine *engine, const struct engine_stream_options
     return 0;
 }
 
-struct removal {
-    struct engine *engine;
-    struct stream *stream;
-    engine_done_fn done_cb;
-    void *arg;
-};
-
-static void removal_ended(void *arg, int end_error, const char *why)
+void engine_stream_remove(struct engine *engine, const char *id, bool give_up_journal,
+                          engine_done_fn done_cb, void *arg)
 {
-    struct removal *removal = arg;
-    struct engine *engine = removal->engine;
-    struct stream *stream = removal->stream;
-    struct list *node, *next;
-    char folder[PATH_MAX];
-
-    check_magic(engine, ENGINE_MAGIC);
-    (void)end_error;
-    snprintf(folder, sizeof(folder), "%s", stream->folder);
-    list_remove(&stream->node);
-    list_for_each(node, next, &engine->disks)
-    {
-        struct site_disk *disk = list_entry(node, struct site_disk, node);
-
-        if (disk->stream != stream)
-            continue;
-        disk->stream = NULL;
-        judge_disk(engine, disk);
-    }
-    stream_free(stream);
-    int error = stream_remove_files(engine->loop, folder);
-
-    removal->done_cb(removal->arg, error, error != 0 ? err_name(error) : "");
-    (void)why;
-    free(removal);
-}
-
-void engine_stream_remove(struct engine *engine, const char *id, engine_done_fn done_cb, void *arg)
-{
-    struct stream *stream = engine_find_stream(engine, id);
-    struct removal *removal = malloc(sizeof(*removal));
-    struct order *order;
-
-    check_magic(engine, ENGINE_MAGIC);
-    check(removal != NULL);
-    if (stream != NULL && !stream->is_ending) {
-        *removal =
-            (struct removal){.engine = engine, .stream = stream, .done_cb = done_cb, .arg = arg};
-        stream_end(stream, false, true, removal_ended, removal);
-        return;
-    }
-    free(removal);
-    order = calloc(1, sizeof(*order));
-    check(order != NULL);
-    *order = (struct order){.engine = engine, .done_cb = done_cb, .arg = arg};
-    if (stream == NULL)
-        err_set(&order->err, -ENOENT, "there is no stream %s", id);
-    else
-        err_set(&order->err, -EBUSY, "stream %s is being removed", id);
-    end_order(order);
+    give_order(engine, id,
+               (struct order){
+                   .kind = ORDER_REMOVE, .flag = give_up_journal, .done_cb = done_cb, .arg = arg});
 }
 
 void engine_stream_start(struct engine *engine, const char *id, bool one_shot,

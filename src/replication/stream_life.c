@@ -220,7 +220,7 @@ int stream_open(struct loop *loop, const struct stream_open_options *options,
 
     if (stream == NULL)
         return err_set(err, -ENOMEM, "no memory for a stream");
-    int error = io_dir_make_durable(loop, stream->folder);
+    int error = options->create ? io_dir_make_durable(loop, stream->folder) : 0;
 
     if (error != 0)
         err_set(err, error, "%s: %s", stream->folder, err_name(error));
@@ -367,6 +367,27 @@ void stream_end(struct stream *stream, bool save_dirty, bool bring_home, stream_
         if (waits[i] != NULL)
             waits[i](stream, -ECANCELED);
     stream_wait_rest(stream, end_begun);
+}
+
+void stream_end_hurry(struct stream *stream, int error)
+{
+    check(stream->is_ending);
+    stream->end_brings_home = false;
+    if (error != 0) {
+        stream->end_error = error;
+        stream->end_saves_dirty = true;
+    }
+    if (stream->drained_cb != end_home)
+        return;
+    stream->drained_cb = NULL;
+    end_home(stream, error);
+}
+
+bool stream_needs_journal(const struct stream *stream)
+{
+    const struct stream_state *state = &stream->state;
+
+    return state->role == STREAM_ROLE_TARGET ? state->has_point : !state->is_drained;
 }
 
 void stream_free(struct stream *stream)

@@ -27,6 +27,11 @@ int stream_open(struct loop *loop, const struct stream_open_options *options,
  * `bring_home`: the journal goes into the base first. done_cb; then stream_free(). Once. */
 void stream_end(struct stream *stream, bool save_dirty, bool bring_home, stream_done_fn done_cb,
                 void *arg);
+/* An end that is under way does not wait for the journal to be in the base (any longer). 0: the
+ * journal is given up; else the end has that error, and saves what a restart needs. */
+void stream_end_hurry(struct stream *stream, int error);
+/* What it shows is not all in its disks: without its journal they hold something else. */
+bool stream_needs_journal(const struct stream *stream);
 void stream_free(struct stream *stream);
 /* Removes `folder` and what is in it; a missing one is fine. Blocks. */
 int stream_remove_files(struct loop *loop, const char *folder);

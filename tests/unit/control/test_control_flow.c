@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The life of pairs and groups at two sites: create, start, fail over, reprotect both ways. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -228,6 +229,30 @@ static void test_members_leave_and_all_is_deleted(void **state)
     drive_ok(world, LYON, "DeleteDisk", NULL, NULL, "DiskId=%s", pairs[0].lyon_disk);
 }
 
+/* The journal cannot be brought into the disks: nobody gets disks that lack it. */
+static void test_delete_that_would_lose_the_journal_fails(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    PAIR_OK(PARIS, "StartDiskReplicaPair", "cn-paris", pair.id);
+    fake_copy(world);
+    fake_net(world, false);
+    PAIR_OK(LYON, "FailoverDiskReplicaPair", "cn-lyon", pair.id);
+    fake_run(world, 1000000000);
+    world->sites[LYON].fail_op = DATA_STREAM_REMOVE;
+    world->sites[LYON].fail_error = -EUCLEAN;
+    PAIR_OK(LYON, "DeleteDiskReplicaPair", "cn-lyon", pair.id);
+    fake_run(world, 1000000000);
+    drive_expect(world, LYON, pair.id, "Status", "delete_failed");
+    assert_non_null(fake_stream_of(world, LYON, pair.id));
+    PAIR_OK(LYON, "DeleteDiskReplicaPair", "cn-lyon", pair.id);
+    fake_run(world, 1000000000);
+    drive_expect(world, LYON, pair.id, "Status", "");
+    assert_null(fake_stream_of(world, LYON, pair.id));
+}
+
 static void test_one_region_finds_the_site(void **state)
 {
     struct fake_world *world = fake_world_new(true);
@@ -265,6 +290,7 @@ int main(void)
         STORY(test_failover_alone_and_return),
         STORY(test_attached_primary_keeps_from_reprotect),
         STORY(test_members_leave_and_all_is_deleted),
+        STORY(test_delete_that_would_lose_the_journal_fails),
         cmocka_unit_test(test_one_region_finds_the_site),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -482,9 +482,23 @@ int pair_reprotect_met(struct pair_lab *lab, unsigned site, bool reverse)
 
 int pair_remove(struct pair_lab *lab, unsigned site)
 {
+    return pair_remove_journal(lab, site, false);
+}
+
+static void forget_order(void *arg, int error, const char *why)
+{
+}
+
+void pair_begin_remove(struct pair_lab *lab, unsigned site)
+{
+    engine_stream_remove(lab->sites[site].engine, "pg-lab", false, forget_order, NULL);
+}
+
+int pair_remove_journal(struct pair_lab *lab, unsigned site, bool give_up)
+{
     struct order order = {0};
 
-    engine_stream_remove(lab->sites[site].engine, "pg-lab", order_done, &order);
+    engine_stream_remove(lab->sites[site].engine, "pg-lab", give_up, order_done, &order);
     pair_wait(lab, is_set, &order.is_done);
     return order.error;
 }

@@ -70,5 +70,7 @@ int pair_reprotect(struct pair_lab *lab, unsigned site, bool reverse);
  * first, and what the other one shows does not tell. */
 int pair_reprotect_met(struct pair_lab *lab, unsigned site, bool reverse);
 int pair_remove(struct pair_lab *lab, unsigned site);
+void pair_begin_remove(struct pair_lab *lab, unsigned site);                /* and does not wait */
+int pair_remove_journal(struct pair_lab *lab, unsigned site, bool give_up); /* without it */
 
 #endif

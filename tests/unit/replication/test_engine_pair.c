@@ -284,34 +284,80 @@ static void promoted_suspects_all_when_intents_are_lost(void **state)
     pair_lab_close(&lab);
 }
 
+/* Lyon is promoted, its journal full. */
+static void open_draining(struct pair_lab *lab)
+{
+    pair_lab_prepare(lab);
+    lab->settings.retain_ns = UINT64_C(1) << 60;
+    lab->settings.retain_bytes = 1 << 30;
+    pair_lab_start(lab);
+    pair_wait(lab, paris_may_write, NULL);
+    assert_int_equal(pair_start(lab, PARIS, false), 0);
+    pair_settle(lab, PARIS);
+    pair_write(lab, PARIS, 0, 0, DISK_BLOCKS, PAIR_NOISE); /* so that it drains for a while */
+    pair_write(lab, PARIS, 1, 0, DISK_BLOCKS, PAIR_NOISE);
+    pair_settle(lab, PARIS);
+    pair_site_stop(lab, PARIS);
+    assert_int_equal(pair_failover(lab, LYON), 0);
+    assert_true(pair_status(lab, LYON).is_draining);
+}
+
+/* Then that is gone, as `how` says, and it starts again. */
+static void lose_journal(struct pair_lab *lab, const char *how)
+{
+    char command[400];
+
+    open_draining(lab);
+    pair_site_kill(lab, LYON);
+    snprintf(command, sizeof(command), how, lab->sites[LYON].folder);
+    assert_int_equal(system(command), 0);
+    pair_site_start(lab, LYON, false);
+    pair_run_ms(lab, 20);
+    assert_false(lyon_may_write(lab, NULL));
+}
+
 /* A promoted site that is not drained shows the journal: without it, it must not open. */
 static void promoted_needs_its_journal(void **state)
 {
     struct pair_lab lab;
 
-    pair_lab_prepare(&lab);
-    lab.settings.retain_ns = UINT64_C(1) << 60;
-    lab.settings.retain_bytes = 1 << 30;
-    pair_lab_start(&lab);
-    pair_wait(&lab, paris_may_write, NULL);
-    assert_int_equal(pair_start(&lab, PARIS, false), 0);
-    pair_settle(&lab, PARIS);
-    pair_write(&lab, PARIS, 0, 0, DISK_BLOCKS, PAIR_NOISE); /* so that it drains for a while */
-    pair_write(&lab, PARIS, 1, 0, DISK_BLOCKS, PAIR_NOISE);
-    pair_settle(&lab, PARIS);
-    pair_site_stop(&lab, PARIS);
-    assert_int_equal(pair_failover(&lab, LYON), 0);
-    assert_true(pair_status(&lab, LYON).is_draining);
-    pair_site_kill(&lab, LYON);
-    char command[400];
-
-    snprintf(command, sizeof(command), "rm -f '%s'/streams/pg-lab/journal/*",
-             lab.sites[LYON].folder);
-    assert_int_equal(system(command), 0);
-    pair_site_start(&lab, LYON, false);
-    pair_run_ms(&lab, 20);
-    assert_false(lyon_may_write(&lab, NULL));
+    lose_journal(&lab, "rm -f '%s'/streams/pg-lab/journal/*");
     assert_non_null(strstr(pair_status(&lab, LYON).trouble, "journal lacks epoch"));
+    pair_lab_close(&lab);
+}
+
+/* Deleting the relation must not make ordinary disks of what is older than what was shown. */
+static void removal_needs_the_journal(void **state)
+{
+    struct pair_lab lab;
+
+    lose_journal(&lab, "for f in '%s'/streams/pg-lab/journal/*; do "
+                       "printf damaged | dd of=\"$f\" bs=1 seek=20000 conv=notrunc status=none; "
+                       "done");
+    assert_int_equal(pair_remove(&lab, LYON), -EUCLEAN);
+    assert_false(lyon_may_write(&lab, NULL));
+    assert_true(role_is(&lab, LYON, STREAM_ROLE_PROMOTED));
+    /* By order it goes. */
+    assert_int_equal(pair_remove_journal(&lab, LYON, true), 0);
+    assert_true(lyon_may_write(&lab, NULL));
+    pair_lab_close(&lab);
+}
+
+/* The daemon may stop while the journal comes home: nothing is lost, asked again it ends. */
+static void removal_outlives_a_stop(void **state)
+{
+    static uint8_t then[DISK_BLOCKS * BLOCK_SIZE], now[DISK_BLOCKS * BLOCK_SIZE];
+    struct pair_lab lab;
+
+    open_draining(&lab);
+    pair_begin_remove(&lab, LYON);
+    pair_site_stop(&lab, LYON);
+    pair_site_start(&lab, LYON, false);
+    pair_wait(&lab, lyon_may_write, NULL);
+    pair_read(&lab, LYON, 0, then);
+    assert_int_equal(pair_remove(&lab, LYON), 0);
+    pair_read(&lab, LYON, 0, now);
+    assert_memory_equal(then, now, sizeof(now));
     pair_lab_close(&lab);
 }
 
@@ -615,6 +661,8 @@ int main(void)
         cmocka_unit_test(suspects_all_when_intents_are_lost),
         cmocka_unit_test(promoted_suspects_all_when_intents_are_lost),
         cmocka_unit_test(promoted_needs_its_journal),
+        cmocka_unit_test(removal_needs_the_journal),
+        cmocka_unit_test(removal_outlives_a_stop),
         cmocka_unit_test(fails_over_without_the_peer),
         cmocka_unit_test(fails_over_to_an_older_point),
         cmocka_unit_test(refuses_failover_without_a_point),
