@@ -20,7 +20,7 @@ struct sim_world;
 struct sim_site;
 struct sim_event;
 
-enum { SIM_SITES_MAX = 4, SIM_PAGE_BYTES = 4096 };
+enum { SIM_SITES_MAX = 4, SIM_PAGE_BYTES = 4096, SIM_PATH_SIZE = 512 };
 
 #define SIM_US 1000ull
 #define SIM_MS 1000000ull
@@ -64,7 +64,14 @@ const char *sim_site_name(const struct sim_site *site);
 struct loop *sim_site_loop(struct sim_site *site); /* NULL while it is dead */
 /* Its wall clock minus virtual time. */
 uint64_t sim_site_wall_offset_ns(const struct sim_site *site);
+/* Its wall clock jumps, back too (negative). */
+void sim_site_wall_jump(struct sim_site *site, int64_t delta_ns);
+/* The earliest virtual time at which its wall clock may have shown that; 0: never did. */
+uint64_t sim_site_wall_moment(const struct sim_site *site, uint64_t wall_ns);
 bool sim_site_is_alive(const struct sim_site *site);
+/* A living process stands still that long: nothing of it runs; its kernel and the world go on. */
+void sim_site_pause(struct sim_site *site, uint64_t duration_ns);
+bool sim_site_is_paused(const struct sim_site *site);
 unsigned sim_site_life(const struct sim_site *site); /* counts restarts, from 1 */
 /* Runs fn(arg) as the site: what it allocates is the site's. Everything that calls into code of the
  * site must go through here, except callbacks, which already run so. False: the site is dead, or
@@ -131,6 +138,15 @@ void sim_disk_damage(struct sim_site *site, enum sim_damage damage);
 void sim_disk_tear(struct sim_site *site, bool tears);
 /* Latency of one operation: up to this (default 2 ms; syncs take ten times that). */
 void sim_disk_latency(struct sim_site *site, uint64_t latency_ns_max);
+/* One in that many operations takes up to three seconds; 0: none. */
+void sim_disk_stalls(struct sim_site *site, unsigned one_in);
+/* Rot: bytes of some file whose path contains `part` change where the disk holds data. Writes the
+ * path to ret_path (size SIM_PATH_SIZE). False: no such file holds anything. */
+bool sim_disk_rot(struct sim_site *site, const char *part, char *ret_path);
+/* The nth write to such a file lands elsewhere in it. nth 0 takes it away. Its path, once it
+ * happened: sim_disk_misdirected(). */
+void sim_disk_misdirect(struct sim_site *site, const char *part, unsigned nth);
+const char *sim_disk_misdirected(const struct sim_site *site); /* NULL: not yet */
 
 /* --- network --------------------------------------------------------------------------------- */
 
@@ -143,5 +159,16 @@ void sim_net_set(struct sim_world *world, struct sim_site *a, struct sim_site *b
 enum sim_net sim_net_get(struct sim_world *world, struct sim_site *a, struct sim_site *b);
 void sim_net_latency(struct sim_world *world, uint64_t latency_ns_max);
 void sim_net_bandwidth(struct sim_world *world, uint64_t bytes_per_second); /* 0: endless */
+
+/* One in that many; 0: never. */
+struct sim_net_faults {
+    unsigned spikes;  /* segments: up to two seconds late */
+    unsigned ghosts;  /* cut connections: an end hears of it seconds later, and gets till then what
+                         was under way, perhaps beside the bytes of the next connection */
+    unsigned repeats; /* segments: arrive twice */
+    unsigned replays; /* segments: bytes of an earlier one, also of an old connection, arrive with
+                         them */
+};
+void sim_net_trouble(struct sim_world *world, const struct sim_net_faults *faults);
 
 #endif

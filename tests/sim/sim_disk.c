@@ -15,6 +15,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sim_slots.h"
+
 enum file_call { FILE_READ, FILE_WRITE, FILE_SYNC, FILE_DISCARD, FILE_EXTENTS };
 
 struct io_file {
@@ -22,7 +24,7 @@ struct io_file {
     struct list node; /* in site->files */
     struct sim_site *site;
     struct sim_inode *inode;
-    char path[512];
+    char path[SIM_PATH_SIZE];
     unsigned flags;
     unsigned in_flight;
 };
@@ -81,7 +83,68 @@ void sim_disk_repair(struct sim_site *site)
 {
     for (unsigned i = 0; i < SIM_DISK_CALL_COUNT; i++)
         site->disk.faults[i].nth = 0;
+    site->disk.misdirect.nth = 0;
     site->disk.pages_max = 0;
+}
+
+void sim_disk_stalls(struct sim_site *site, unsigned one_in)
+{
+    site->disk.stalls = one_in;
+}
+
+bool sim_disk_rot(struct sim_site *site, const char *part, char *ret_path)
+{
+    struct sim_random *random = &site->world->random_disk;
+    unsigned count = 0;
+    const char *path;
+    uint64_t offset;
+    struct sim_inode *inode;
+
+    while (sim_names_match(site, part, count, &path))
+        count++;
+    if (count == 0)
+        return false;
+    inode = sim_names_match(site, part, (unsigned)sim_draw_below(random, count), &path);
+    if (!sim_inode_rot(inode, random, &offset))
+        return false;
+    sim_trace(site->world, site, "%s rots at %llu", path, (unsigned long long)offset);
+    snprintf(ret_path, SIM_PATH_SIZE, "%s", path);
+    return true;
+}
+
+void sim_disk_misdirect(struct sim_site *site, const char *part, unsigned nth)
+{
+    snprintf(site->disk.misdirect.part, sizeof(site->disk.misdirect.part), "%s", part);
+    site->disk.misdirect.nth = nth;
+    site->disk.misdirected[0] = '\0';
+}
+
+const char *sim_disk_misdirected(const struct sim_site *site)
+{
+    return site->disk.misdirected[0] ? site->disk.misdirected : NULL;
+}
+
+/* Where a write really lands. */
+static uint64_t aim(struct sim_site *site, const struct io_file *file, uint64_t offset,
+                    uint64_t length)
+{
+    struct sim_fault *fault = &site->disk.misdirect;
+    uint64_t size = sim_inode_size(file->inode), lands;
+
+    if (fault->nth == 0 || !strstr(file->path, fault->part) || --fault->nth > 0)
+        return offset;
+    if (size <= length + SIM_PAGE_BYTES)
+        return offset;
+    lands = sim_draw_below(&site->world->random_disk, (size - length) / SIM_PAGE_BYTES) *
+                SIM_PAGE_BYTES +
+            offset % SIM_PAGE_BYTES;
+    if (lands == offset || lands + length > size)
+        return offset;
+    snprintf(site->disk.misdirected, SIM_PATH_SIZE, "%s", file->path);
+    sim_trace(site->world, site, "a write of %llu bytes to %s lands at %llu instead of %llu",
+              (unsigned long long)length, file->path, (unsigned long long)lands,
+              (unsigned long long)offset);
+    return lands;
 }
 
 uint64_t sim_disk_used(const struct sim_site *site)
@@ -235,6 +298,7 @@ int sim_file_write_now(struct loop *loop, struct io_file *file, const void *byte
         return error;
     if (file->flags & IO_READ_ONLY)
         return -EBADF;
+    offset = aim(file->site, file, offset, length);
     error = sim_inode_write(file->inode, bytes, length, offset);
     sim_kernel_call(file->site);
     return error;
@@ -386,6 +450,8 @@ static uint64_t draw_delay(struct sim_site *site, enum file_call call)
     struct sim_random *random = &site->world->random_disk;
     uint64_t max = site->disk.latency_ns;
 
+    if (site->disk.stalls > 0 && sim_draw_below(random, site->disk.stalls) == 0)
+        return sim_draw_below(random, 3 * SIM_SECOND);
     if (call == FILE_SYNC)
         max *= 10;
     else if (!sim_draw_chance(random, 10))
@@ -425,6 +491,7 @@ void sim_file_write(struct loop *loop, struct io_op *user, struct io_file *file,
 
     op->iov = iov;
     op->iov_count = iov_count;
+    op->offset = aim(file->site, file, offset, op->length);
     op_submit(op, SIM_DISK_WRITE);
 }
 

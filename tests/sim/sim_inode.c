@@ -416,6 +416,39 @@ void sim_inode_power_loss(struct sim_inode *inode, unsigned keep_percent)
     disk->pages_used += pages_count(&inode->now);
 }
 
+/* One bit, some bytes, or a sector of zeros, at `at` of a copy of that page. */
+static void rot_page(struct content *content, uint64_t index, unsigned at, uint64_t kind)
+{
+    struct page *page;
+
+    if (!page_at(content, index))
+        return;
+    page = page_merge(page_at(content, index), NULL, 0);
+    if (kind % 4 == 0)
+        memset(page->bytes + at / SECTOR_BYTES * SECTOR_BYTES, 0, SECTOR_BYTES);
+    else if (kind % 4 == 1)
+        memset(page->bytes + at, (int)(kind >> 8), PAGE_BYTES - at < 64 ? PAGE_BYTES - at : 64);
+    else
+        page->bytes[at] ^= (uint8_t)(1u << (kind >> 8) % 8);
+    page_set(content, index, page);
+}
+
+bool sim_inode_rot(struct sim_inode *inode, struct sim_random *random, uint64_t *ret_offset)
+{
+    uint64_t count = pages_count(&inode->durable), chosen, index = 0, kind = sim_draw(random);
+    unsigned at = (unsigned)sim_draw_below(random, PAGE_BYTES);
+
+    if (count == 0 || inode->map)
+        return false;
+    chosen = sim_draw_below(random, count);
+    while (!inode->durable.pages[index] || chosen-- > 0)
+        index++;
+    rot_page(&inode->durable, index, at, kind);
+    rot_page(&inode->now, index, at, kind);
+    *ret_offset = index * PAGE_BYTES + at;
+    return true;
+}
+
 uint8_t *sim_inode_map(struct sim_inode *inode, uint64_t bytes)
 {
     check(!inode->is_folder && bytes > 0);

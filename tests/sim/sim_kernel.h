@@ -48,6 +48,9 @@ struct sim_world {
     struct list listeners;
     uint16_t port_next;
     uint64_t net_latency_ns, net_bandwidth;
+    struct sim_net_faults net_faults;
+    struct list net_memory; /* of copies of segments, for replays */
+    unsigned net_memory_count;
 };
 
 struct sim_fault {
@@ -62,10 +65,19 @@ struct sim_disk {
     struct list name_changes;         /* not yet durable, in order */
     uint64_t pages_used, pages_max;   /* max 0: endless */
     uint64_t change_order;
-    struct sim_fault faults[SIM_DISK_CALL_COUNT];
+    struct sim_fault faults[SIM_DISK_CALL_COUNT], misdirect;
+    char misdirected[SIM_PATH_SIZE];
+    unsigned stalls;
     bool tears;
     enum sim_damage damage;
     uint64_t latency_ns;
+};
+
+enum { SIM_WALLS_MAX = 16 };
+
+/* The wall clock stood that far from virtual time, between those moments of it. */
+struct sim_wall {
+    uint64_t begin_ns, end_ns, offset_ns;
 };
 
 struct sim_site {
@@ -80,6 +92,9 @@ struct sim_site {
     struct list sockets;         /* connections and listeners */
     struct list maps;            /* kill-safe memory mapped now */
     uint64_t wall_offset_ns;
+    struct sim_wall walls[SIM_WALLS_MAX]; /* earlier offsets */
+    unsigned wall_count;
+    uint64_t paused_until_ns;
     struct sim_disk disk;
     unsigned crash_calls; /* 0: not armed */
     bool crash_power;
@@ -131,6 +146,8 @@ uint64_t sim_inode_run(const struct sim_inode *inode, uint64_t offset, uint64_t 
 uint64_t sim_inode_order(const struct sim_inode *inode);
 void sim_inode_sync(struct sim_inode *inode, uint64_t order, bool is_lost);
 void sim_inode_power_loss(struct sim_inode *inode, unsigned keep_percent);
+/* Changes some durable bytes, and what reads show there. False: it holds no data. */
+bool sim_inode_rot(struct sim_inode *inode, struct sim_random *random, uint64_t *ret_offset);
 /* The bytes of a file that is mapped, never moved; made with the first call. */
 uint8_t *sim_inode_map(struct sim_inode *inode, uint64_t bytes);
 
@@ -142,30 +159,6 @@ void sim_disk_power_loss(struct sim_site *site); /* after sim_disk_kill() */
 /* Does an injected fault strike this call? Its error, or 0. */
 int sim_disk_fault(struct sim_site *site, enum sim_disk_call call, const char *path);
 
-int sim_file_open(struct loop *loop, const char *path, unsigned flags, struct io_file **ret_file,
-                  struct err *err);
-void sim_file_close(struct loop *loop, struct io_file *file);
-bool sim_file_is_block_device(struct io_file *file);
-int sim_file_size(struct loop *loop, struct io_file *file, uint64_t *ret_bytes);
-int sim_file_resize_now(struct loop *loop, struct io_file *file, uint64_t bytes);
-int sim_file_read_now(struct loop *loop, struct io_file *file, void *bytes, size_t length,
-                      uint64_t offset);
-int sim_file_write_now(struct loop *loop, struct io_file *file, const void *bytes, size_t length,
-                       uint64_t offset);
-int sim_file_sync_now(struct loop *loop, struct io_file *file);
-void sim_file_read(struct loop *loop, struct io_op *op, struct io_file *file,
-                   const struct iovec *iov, unsigned iov_count, uint64_t offset);
-void sim_file_write(struct loop *loop, struct io_op *op, struct io_file *file,
-                    const struct iovec *iov, unsigned iov_count, uint64_t offset);
-void sim_file_sync(struct loop *loop, struct io_op *op, struct io_file *file);
-void sim_file_discard(struct loop *loop, struct io_op *op, struct io_file *file, uint64_t offset,
-                      uint64_t length, enum io_discard_mode mode);
-void sim_file_extents(struct loop *loop, struct io_op *op, struct io_file *file, uint64_t offset,
-                      uint64_t length, struct io_extent *extents, unsigned extent_max);
-int sim_map_open(struct loop *loop, const char *path, uint64_t bytes, void **ret_at,
-                 struct err *err);
-void sim_map_close(struct loop *loop, void *at, uint64_t bytes);
-
 /* sim_names.c */
 struct sim_inode *sim_name_find(struct sim_site *site, const char *path); /* NULL: missing */
 /* Makes a name for `inode`; -ENOENT when its folder is missing. */
@@ -175,26 +168,12 @@ void sim_names_fini(struct sim_site *site);
 void sim_names_power_loss(struct sim_site *site);
 void sim_names_each(struct sim_site *site, void (*inode_cb)(struct sim_inode *inode, void *arg),
                     void *arg);
-int sim_dir_make(struct loop *loop, const char *path);
-int sim_dir_sync(struct loop *loop, const char *path);
-int sim_dir_list(struct loop *loop, const char *path, void (*entry_cb)(void *arg, const char *name),
-                 void *arg);
-int sim_unlink(struct loop *loop, const char *path);
-int sim_rename(struct loop *loop, const char *from, const char *to);
+/* The `index`-th file that is no folder, whose path contains `part`; NULL: no more. */
+struct sim_inode *sim_names_match(struct sim_site *site, const char *part, unsigned index,
+                                  const char **ret_path);
 
 /* sim_net.c */
 void sim_net_kill(struct sim_site *site, bool power);
-int sim_listen(struct loop *loop, const char *address, struct io_socket **ret_listener,
-               struct err *err);
-void sim_accept(struct loop *loop, struct io_connect *accept, struct io_socket *listener);
-void sim_connect(struct loop *loop, struct io_connect *connect, const char *address);
-void sim_recv(struct loop *loop, struct io_op *op, struct io_socket *socket, void *bytes,
-              size_t length);
-void sim_send(struct loop *loop, struct io_op *op, struct io_socket *socket,
-              const struct iovec *iov, unsigned iov_count);
-void sim_socket_shutdown(struct loop *loop, struct io_socket *socket);
-void sim_socket_close(struct loop *loop, struct io_socket *socket);
-const char *sim_socket_peer(struct io_socket *socket);
-uint16_t sim_socket_port(struct io_socket *socket);
+void sim_net_fini(struct sim_world *world);
 
 #endif

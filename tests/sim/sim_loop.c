@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#include "sim_slots.h"
+
 /* The site behind a public call; an armed crash may strike here. */
 struct sim_site *sim_loop_site(struct loop *loop)
 {

@@ -14,6 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "sim_slots.h"
+
 struct sim_name {
     struct list node;
     char *path;
@@ -333,4 +335,20 @@ void sim_names_each(struct sim_site *site, void (*inode_cb)(struct sim_inode *in
 
     list_for_each(node, next, &site->disk.names)
         inode_cb(list_entry(node, struct sim_name, node)->inode, arg);
+}
+
+struct sim_inode *sim_names_match(struct sim_site *site, const char *part, unsigned index,
+                                  const char **ret_path)
+{
+    struct list *node, *next;
+
+    list_for_each(node, next, &site->disk.names)
+    {
+        struct sim_name *name = list_entry(node, struct sim_name, node);
+        if (sim_inode_is_folder(name->inode) || !strstr(name->path, part) || index-- > 0)
+            continue;
+        *ret_path = name->path;
+        return name->inode;
+    }
+    return NULL;
 }

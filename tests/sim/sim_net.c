@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sim_slots.h"
+
 struct segment {
     struct list node;
     uint64_t arrival_ns;
@@ -27,7 +29,7 @@ struct segment {
     uint8_t bytes[];
 };
 
-enum { BUFFER_BYTES = 256 << 10, ADDRESS_SIZE = 128 };
+enum { BUFFER_BYTES = 256 << 10, ADDRESS_SIZE = 128, MEMORY_SEGMENTS = 64 };
 
 struct io_socket {
     struct io_handle handle;
@@ -168,12 +170,77 @@ static void segments_clear(struct list *segments)
         sim_kernel_free(list_entry(node, struct segment, node));
 }
 
+static bool strikes(struct sim_world *world, unsigned one_in)
+{
+    return one_in > 0 && sim_draw_below(&world->random_net, one_in) == 0;
+}
+
+static struct segment *segment_copy(const struct segment *segment)
+{
+    struct segment *copy = sim_kernel_alloc(sizeof(*copy) + segment->length);
+
+    memcpy(copy->bytes, segment->bytes, segment->length);
+    copy->length = segment->length;
+    copy->arrival_ns = segment->arrival_ns;
+    return copy;
+}
+
+static void arrive_too(struct io_socket *to, const struct segment *segment, uint64_t arrival_ns,
+                       const char *what)
+{
+    struct segment *copy = segment_copy(segment);
+
+    sim_trace(to->site->world, to->site, "%zu bytes %s", copy->length, what);
+    copy->arrival_ns = arrival_ns;
+    to->unread_bytes += copy->length;
+    list_append(&to->inbound, &copy->node);
+}
+
+/* Bytes that arrived before, on whatever connection, arrive once more. */
+static void replay(struct io_socket *to, uint64_t arrival_ns)
+{
+    struct sim_world *world = to->site->world;
+    uint64_t index = sim_draw_below(&world->random_net, world->net_memory_count);
+    struct list *node = world->net_memory.next;
+
+    while (index-- > 0)
+        node = node->next;
+    arrive_too(to, list_entry(node, struct segment, node), arrival_ns, "are replayed");
+}
+
+static void remember(struct sim_world *world, const struct segment *segment)
+{
+    list_append(&world->net_memory, &segment_copy(segment)->node);
+    if (++world->net_memory_count <= MEMORY_SEGMENTS)
+        return;
+    sim_kernel_free(list_entry(list_pop(&world->net_memory), struct segment, node));
+    world->net_memory_count--;
+}
+
+static void make_trouble(struct io_socket *to, const struct segment *segment)
+{
+    struct sim_world *world = to->site->world;
+    const struct sim_net_faults *faults = &world->net_faults;
+
+    if (segment->is_end)
+        return;
+    if (strikes(world, faults->repeats))
+        arrive_too(to, segment, segment->arrival_ns, "arrive twice");
+    if (world->net_memory_count > 0 && strikes(world, faults->replays))
+        replay(to, segment->arrival_ns);
+    if (faults->replays > 0 && sim_draw_chance(&world->random_net, 10))
+        remember(world, segment);
+}
+
 static void transmit(struct io_socket *to, const struct iovec *iov, unsigned iov_count,
                      size_t length)
 {
     struct sim_world *world = to->site->world;
     struct segment *segment = sim_kernel_alloc(sizeof(*segment) + length);
     uint64_t arrival_ns = world->now_ns + draw_latency(world);
+
+    if (strikes(world, world->net_faults.spikes))
+        arrival_ns += sim_draw_below(&world->random_net, 2 * SIM_SECOND);
 
     for (unsigned i = 0; i < iov_count; i++) {
         memcpy(segment->bytes + segment->length, iov[i].iov_base, iov[i].iov_len);
@@ -188,6 +255,7 @@ static void transmit(struct io_socket *to, const struct iovec *iov, unsigned iov
     segment->arrival_ns = to->last_arrival_ns = arrival_ns;
     to->unread_bytes += length;
     list_append(&to->inbound, &segment->node);
+    make_trouble(to, segment);
     schedule_delivery(to);
 }
 
@@ -305,6 +373,32 @@ void sim_net_kill(struct sim_site *site, bool power)
     }
 }
 
+/* The connection is dead, but this end hears of it only seconds later; what was under way to it
+ * comes slowly. */
+static void haunt(struct io_socket *socket)
+{
+    struct sim_world *world = socket->site->world;
+    uint64_t delay_ns = sim_draw_below(&world->random_net, 5 * SIM_SECOND);
+    struct list *node, *next;
+
+    if (!socket->peer || socket->failing || socket->error < 0)
+        return;
+    socket->peer->peer = NULL;
+    socket->peer = NULL;
+    if (socket->delivery)
+        sim_event_cancel(socket->delivery);
+    socket->delivery = NULL;
+    list_for_each(node, next, &socket->inbound)
+    {
+        struct segment *segment = list_entry(node, struct segment, node);
+        segment->arrival_ns += delay_ns;
+    }
+    schedule_delivery(socket);
+    sim_trace(world, socket->site, "does not hear yet that a connection is cut");
+    socket->failing = sim_event_add(world, NULL, delay_ns + SIM_SECOND, "reset", run_failing);
+    socket->failing->arg = socket;
+}
+
 static void fail_between(struct sim_world *world, struct sim_site *at, struct sim_site *to)
 {
     struct list *node, *next;
@@ -312,7 +406,11 @@ static void fail_between(struct sim_world *world, struct sim_site *at, struct si
     list_for_each(node, next, &at->sockets)
     {
         struct io_socket *socket = list_entry(node, struct io_socket, node);
-        if (socket->remote == to)
+        if (socket->remote != to)
+            continue;
+        if (strikes(world, world->net_faults.ghosts))
+            haunt(socket);
+        else
             fail_later(socket, sim_draw_below(&world->random_net, 100 * SIM_MS));
     }
 }
@@ -358,6 +456,16 @@ enum sim_net sim_net_get(struct sim_world *world, struct sim_site *a, struct sim
 void sim_net_latency(struct sim_world *world, uint64_t latency_ns_max)
 {
     world->net_latency_ns = latency_ns_max;
+}
+
+void sim_net_trouble(struct sim_world *world, const struct sim_net_faults *faults)
+{
+    world->net_faults = *faults;
+}
+
+void sim_net_fini(struct sim_world *world)
+{
+    segments_clear(&world->net_memory);
 }
 
 void sim_net_bandwidth(struct sim_world *world, uint64_t bytes_per_second)

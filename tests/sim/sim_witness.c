@@ -36,9 +36,7 @@ void witness_known(struct node *node, const struct image *image)
 /* In virtual time, of the cut of the target's newest point. */
 static uint64_t cut_of(const struct node *target)
 {
-    uint64_t offset_ns = sim_site_wall_offset_ns(target->other->site);
-
-    return target->status.point_wall_ns > offset_ns ? target->status.point_wall_ns - offset_ns : 0;
+    return sim_site_wall_moment(target->other->site, target->status.point_wall_ns);
 }
 
 /* Can the source's line say anything of a cut at that time? */

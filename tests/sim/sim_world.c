@@ -185,6 +185,7 @@ struct sim_world *sim_world_new(uint64_t seed)
     world->random_net.state = sim_draw(&root);
     world->hash = seed;
     list_init(&world->listeners);
+    list_init(&world->net_memory);
     world->port_next = 40000;
     world->net_latency_ns = 2 * SIM_MS;
     return world;
@@ -202,6 +203,7 @@ void sim_world_free(struct sim_world *world)
     }
     while (world->event_count > 0)
         sim_event_cancel(world->heap[0]);
+    sim_net_fini(world);
     sim_kernel_free(world->heap);
     sim_kernel_free(world);
 }
@@ -255,6 +257,7 @@ static void site_die(struct sim_site *site, bool power)
     site->loop = NULL;
     site->is_alive = false;
     site->crash_calls = 0;
+    site->paused_until_ns = 0;
     if (power)
         machine_off(site);
 }
@@ -398,6 +401,16 @@ static uint64_t kind_number(const char *kind)
     return number << 8;
 }
 
+/* Its site stands still: it comes later, in the same order. */
+static void put_off(struct sim_event *event)
+{
+    struct sim_world *world = event->world;
+
+    event->time_ns = event->site->paused_until_ns;
+    event->order = world->event_order++;
+    heap_settle(world, world->event_count++, event);
+}
+
 bool sim_world_step(struct sim_world *world)
 {
     struct sim_event *event;
@@ -406,6 +419,10 @@ bool sim_world_step(struct sim_world *world)
         return false;
     event = world->heap[0];
     heap_take(world, event);
+    if (event->site && event->site->paused_until_ns > event->time_ns) {
+        put_off(event);
+        return true;
+    }
     check(event->time_ns >= world->now_ns);
     world->now_ns = event->time_ns;
     sim_hash_mix(world, event->time_ns);
@@ -519,6 +536,48 @@ struct loop *sim_site_loop(struct sim_site *site)
 uint64_t sim_site_wall_offset_ns(const struct sim_site *site)
 {
     return site->wall_offset_ns;
+}
+
+void sim_site_wall_jump(struct sim_site *site, int64_t delta_ns)
+{
+    uint64_t now_ns = site->world->now_ns;
+    struct sim_wall wall = {0, now_ns, site->wall_offset_ns};
+
+    if (site->wall_count > 0)
+        wall.begin_ns = site->walls[site->wall_count - 1].end_ns;
+    check(site->wall_count < SIM_WALLS_MAX);
+    site->walls[site->wall_count++] = wall;
+    site->wall_offset_ns += (uint64_t)delta_ns;
+    sim_trace(site->world, site, "wall clock jumps by %lld ms", (long long)delta_ns / 1000000);
+}
+
+uint64_t sim_site_wall_moment(const struct sim_site *site, uint64_t wall_ns)
+{
+    uint64_t begin_ns = 0;
+
+    for (unsigned i = 0; i < site->wall_count; i++) {
+        const struct sim_wall *wall = &site->walls[i];
+        uint64_t moment_ns = wall_ns - wall->offset_ns;
+        if (wall_ns >= wall->offset_ns && moment_ns >= wall->begin_ns && moment_ns <= wall->end_ns)
+            return moment_ns;
+        begin_ns = wall->end_ns;
+    }
+    if (wall_ns < site->wall_offset_ns || wall_ns - site->wall_offset_ns < begin_ns)
+        return 0;
+    return wall_ns - site->wall_offset_ns;
+}
+
+void sim_site_pause(struct sim_site *site, uint64_t duration_ns)
+{
+    check(site->is_alive && site->world->running != site);
+    sim_trace(site->world, site, "stands still for %llu ms",
+              (unsigned long long)duration_ns / 1000000);
+    site->paused_until_ns = site->world->now_ns + duration_ns;
+}
+
+bool sim_site_is_paused(const struct sim_site *site)
+{
+    return site->paused_until_ns > site->world->now_ns;
 }
 
 bool sim_site_is_alive(const struct sim_site *site)
