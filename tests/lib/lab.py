@@ -285,12 +285,15 @@ class Lab(contextlib.AbstractContextManager):
             return peers and all(peer["IsUp"] for peer in peers)
         wait_until(is_up, "the link is up", timeout)
 
-    def group(self, count, size, name="erp"):
-        """`count` disks of `size` at each site, paired and grouped, attached at paris, not started.
+    def group(self, count, size, name="erp", devices=None):
+        """`count` disks of `size` at each site, paired and grouped, attached at paris, not started. `devices`: {site name:
+        [block devices]} to be used in place of new disks, where not None.
 
         Returns (group id, [paris disks], [lyon disks])."""
-        sources = [self.paris.disk(f"{name}-{i}", size) for i in range(count)]
-        targets = [self.lyon.disk(f"{name}-{i}", size) for i in range(count)]
+        sources, targets = [
+            [site.verso("disk", "import", "--driver", "block", "--name", f"{name}-{i}", "--path", paths[i]) if paths
+             else site.disk(f"{name}-{i}", size) for i in range(count)]
+            for site in (self.paris, self.lyon) for paths in [(devices or {}).get(site.name)]]
         group = self.paris.verso("group", "create", "--peer", "lyon", "--name", name)
         for number, (source, target) in enumerate(zip(sources, targets)):
             pair = self.paris.verso("pair", "create", "--disk", source, "--peer", "lyon", "--peer-disk", target,

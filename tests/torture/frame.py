@@ -44,6 +44,7 @@ class Torture:
     def __init__(self, frame):
         self.frame = frame
         self.lab = None
+        self.number = 0  # of the present cycle
 
     def make_lab(self):
         """Two sites in the folder of this run, configured, not started."""
@@ -171,7 +172,7 @@ class Frame:
                 is_set_up = True
                 try:
                     while wants_more(number):
-                        failed_at = number
+                        failed_at = torture.number = number
                         with time_limit(torture.seconds_max, "the cycle"):
                             counts = torture.cycle(self.generator(kind.name, number)) or {}
                         report.cycles += 1

@@ -179,7 +179,7 @@ class GroupCut(Torture):
 
     def cycle(self, rng):
         turns = self.turns
-        fault = FAULTS[self.judged % len(FAULTS)] if rng.random() < 0.7 else rng.choice(FAULTS)
+        fault = FAULTS[self.number % len(FAULTS)]
         kept = self.run_writes(rng)
         getattr(self, f"fault_{fault}")(rng)
         claim = self.claimed()

@@ -42,8 +42,9 @@ class Turns:
         self.source, self.target = lab.paris, lab.lyon
 
     @classmethod
-    def make(cls, lab, count, size, name="erp"):
-        group, sources, targets = lab.group(count, size, name)
+    def make(cls, lab, count, size, devices=None):
+        """`devices`: {site name: [block devices]} where a site's disks shall be those."""
+        group, sources, targets = lab.group(count, size, devices=devices)
         return cls(lab, group, {"paris": sources, "lyon": targets})
 
     def of(self, site):
