@@ -54,6 +54,7 @@ class Ledger:
         self.disks, self.blocks = disks, blocks
         self.clock = 0
         self.stamp = 0
+        self.pointed = 0  # the target shows no older moment
         self.flushed = [0] * disks  # writes acknowledged up to this moment are durable
         self.history = [[Entry(0, 0, 0, True)] for _ in range(disks * blocks)]
 
@@ -137,13 +138,13 @@ class Ledger:
 
     def check_cut(self, shown):
         """All blocks of all disks show one moment. Returns the moments that fit. Raises Failure."""
-        common, why = [(0, NEVER)], []
+        common, why = [(self.pointed, NEVER)], []
         for key, one in enumerate(shown):
             spans = self.moments(key, one)
             narrowed = [(max(a, c), min(b, d)) for a, b in common for c, d in spans if max(a, c) <= min(b, d)]
             if not narrowed:
                 raise Failure(f"no one moment: disk {key // self.blocks} block {key % self.blocks} shows {one}, so {spans}; "
-                              f"the blocks before it fit {common}; narrowed by {why[-4:]}")
+                              f"the blocks before it fit {common} (a point was seen at {self.pointed}); narrowed by {why[-4:]}")
             if narrowed != common:
                 why.append((key, one, spans))
             common = narrowed
@@ -151,13 +152,11 @@ class Ledger:
 
     def restart_from(self, shown):
         """Whatever was before: this is what there is (after a failover to a point)."""
-        now = self.tick()
+        self.pointed = now = self.tick()
         self.history = [[Entry(one, now, now, True)] for one in shown]
 
-    def forget_old(self):
-        """A recovery point holds all that was acknowledged until now: older entries can show no more."""
-        for history in self.history:
-            for index in range(len(history) - 1, 0, -1):
-                if history[index].acked < NEVER:
-                    del history[:index]
-                    break
+    def point(self):
+        """The target holds all that was acknowledged until now: no failover may show an older moment."""
+        self.pointed = self.tick()
+        for key, history in enumerate(self.history):
+            del history[:self.floor(key, True)]

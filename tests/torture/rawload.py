@@ -15,11 +15,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 class RawLoad:
     """Writers on all disks of a group. Runs in a process of its own, so that a hanging daemon cannot hang the torture."""
 
-    def __init__(self, lab, rng, disks, blocks, connections=2, depth=12):
+    def __init__(self, lab, rng, disks, blocks, connections=2, depth=12, bears_errors=False):
         self.path = lab.folder / "progress"
         self.path.write_bytes(bytes(8))
         options = {"seed": rng.getrandbits(32), "disks": disks, "blocks": blocks, "connections": connections,
-                   "depth": depth, "progress": str(self.path)}
+                   "depth": depth, "bears_errors": bears_errors, "progress": str(self.path)}
         self.process = subprocess.Popen(["/usr/bin/python3", str(HERE / "writer.py"), json.dumps(options)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         lab.defer(self.end)

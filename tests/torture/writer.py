@@ -38,10 +38,12 @@ class Writer:
         self.blocks, self.depth = options["blocks"], options["depth"]
         self.connections = options["connections"]
         self.disks = options["disks"]
+        self.bears_errors = options["bears_errors"]  # an error is a death like any other
         self.ledger = Ledger(self.disks, self.blocks)
         self.busy = set()
         self.lines = []
         self.is_running = self.was_lost = False
+        self.flush_chance = self.fua_chance = 0
         self.violation = self.why_lost = None
         self.suspicions = []
         self.counts = {"writes": 0, "reads": 0, "flushes": 0}
@@ -80,7 +82,7 @@ class Writer:
         return first, count
 
     def submit(self, line):
-        if self.random.random() < 0.03:
+        if self.random.random() < self.flush_chance:
             return self.submit_flush(line)
         first, count = self.choose()
         keys = range(line.disk * self.blocks + first, line.disk * self.blocks + first + count)
@@ -94,7 +96,7 @@ class Writer:
 
     def submit_write(self, line, first, keys):
         kind = self.random.random()
-        flags = nbd.CMD_FLAG_FUA if self.random.random() < 0.05 else 0
+        flags = nbd.CMD_FLAG_FUA if self.random.random() < self.fua_chance else 0
         stamp = self.ledger.next_stamp() if kind < 0.9 else 0
         entries = self.ledger.issue(keys, stamp, bool(flags))
 
@@ -213,7 +215,9 @@ class Writer:
     def judge_suspicions(self):
         """Errors that came while the connection lives on are replies of the daemon."""
         for line, what, number in self.suspicions:
-            if not line.is_dead:
+            if self.bears_errors:
+                self.bury(line, f"{what}: error {number}")
+            elif not line.is_dead:
                 self.violate(f"the daemon answered a {what} on disk {line.disk} with error {number}")
         self.suspicions.clear()
 
@@ -243,6 +247,8 @@ class Writer:
         """Connects and writes from now on."""
         self.lines = []
         self.busy = set()
+        self.flush_chance = self.random.choice((0, 0.001, 0.01, 0.05))
+        self.fua_chance = self.random.choice((0, 0.001, 0.05))
         for disk, uri in enumerate(command["uris"]):
             for _ in range(self.connections):
                 self.lines.append(Line(disk, self.connect(uri, command.get("timeout", 30))))
@@ -293,7 +299,7 @@ class Writer:
 
     def do_point(self, command):
         """The target is known to hold all that was acknowledged; while nothing is under way."""
-        self.ledger.forget_old()
+        self.ledger.point()
 
     def do_counts(self, command):
         return {"counts": self.counts}

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine's disks that can lose power: forget_plugin.c under nbdkit, each of its devices shown as a loop device."""
+import contextlib
+import os
+import socket
+import subprocess
+import time
+
+from lab import Failure, Skip, need, run, wait_until
+
+MODES = ("none", "all", "prefix", "writes", "writes", "512", "4096", "4096")
+
+
+class ForgetDisks:
+    """Devices {name: bytes} that lose power together. attach() makes loop devices of them, detach() takes these away."""
+
+    def __init__(self, lab, folder, devices):
+        need("nbdkit", "nbdfuse", "losetup")
+        plugin = lab.build / "tests/torture/forget_plugin.so"
+        if not plugin.exists():
+            raise Skip(f"{plugin} is missing (nbdkit-plugin-dev)")
+        if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
+            raise Skip("loop devices need root and /dev/fuse")
+        self.folder, self.devices = folder, devices
+        folder.mkdir()
+        self.control, self.socket = folder / "control", folder / "nbd.sock"
+        self.fuses, self.loops = {}, {}
+        self.process = subprocess.Popen(
+            ["nbdkit", "-f", "--exit-with-parent", "-U", str(self.socket), str(plugin), f"control={self.control}",
+             *[f"device={name}:{size}" for name, size in devices.items()]], stdin=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+        lab.defer(self.end)
+        wait_until(self.socket.exists, "nbdkit serves disks that forget")
+
+    def order(self, text):
+        with socket.socket(socket.AF_UNIX) as line:
+            line.settimeout(20)
+            line.connect(str(self.control))
+            line.sendall(text.encode() + b"\n")
+            return line.recv(200).decode().strip()
+
+    def attach(self):
+        """{name: loop device}. Links to them, whose names do not change, lie in the folder."""
+        for name in self.devices:
+            point = self.folder / f"fuse-{name}"
+            point.mkdir(exist_ok=True)
+            self.fuses[name] = subprocess.Popen(["nbdfuse", str(point), f"nbd+unix:///{name}?socket={self.socket}"],
+                                                stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for name in self.devices:
+            file = self.folder / f"fuse-{name}" / "nbd"
+            wait_until(file.exists, f"nbdfuse shows {name}", pause=0.002)
+            self.loops[name] = run("losetup", "--find", "--show", file).strip()
+            link = self.path(name)
+            link.unlink(missing_ok=True)
+            link.symlink_to(self.loops[name])
+        return self.loops
+
+    def path(self, name):
+        return self.folder / f"device-{name}"
+
+    def detach(self):
+        """The loop devices and what they had cached go. Nobody may hold them open."""
+        for name, device in self.loops.items():
+            run("losetup", "--detach", device)
+            # Detaching is lazy: the file is let go when the last one closes the device.
+            wait_until(lambda device=device: not os.path.exists(f"/sys/block/{os.path.basename(device)}/loop/backing_file"),
+                       f"{device} ({name}) is let go", pause=0.002)
+        self.loops = {}
+        for name, fuse in self.fuses.items():
+            point = self.folder / f"fuse-{name}"
+            end = time.monotonic() + 10
+            while subprocess.run(["fusermount3", "-u", str(point)], capture_output=True).returncode != 0:
+                if time.monotonic() > end:
+                    raise Failure(f"{point} stays busy")
+                time.sleep(0.005)
+            fuse.wait(10)
+        self.fuses = {}
+
+    def cut(self, rng):
+        """The power goes, for all devices in one instant. Returns how many pieces were lost."""
+        answer = self.order(f"cut {rng.choice(MODES)} {rng.getrandbits(63)} {rng.choice((100, 500, 900, rng.randrange(1001)))}")
+        return int(answer.split()[1])
+
+    def restore(self):
+        if self.order("restore") != "ok":
+            raise Failure("the disks did not come back")
+
+    def end(self):
+        for device in self.loops.values():
+            subprocess.run(["losetup", "--detach", device], capture_output=True)
+        for name, fuse in self.fuses.items():
+            subprocess.run(["fusermount3", "-u", "-z", str(self.folder / f"fuse-{name}")], capture_output=True)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                fuse.wait(2)
+            fuse.kill()
+            fuse.wait()
+        self.process.kill()
+        self.process.wait()

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tortures with raw writers share: a group of disks, writers on the source, the checks after a site fell and rose again, and the
+turn of roles. A subclass says what falling and rising are."""
+from frame import Failure, Torture
+from lab import wait_until
+from rawload import RawLoad
+
+
+class RawTorture(Torture):
+    disks, blocks = 2, 512
+    turn_chance = 0.08
+    loses_power = False  # what was not flushed may be gone
+    replication = {"interval": "50ms"}
+
+    # -- what a subclass says
+
+    def fall(self, rng, sites):
+        """These sites die now. Returns how many times."""
+        raise NotImplementedError
+
+    def rise(self, rng, site):
+        """The site is back and its API answers. Returns how many times it fell again meanwhile."""
+        raise NotImplementedError
+
+    # -- the group
+
+    def begin(self, lab, rng, group, sources, targets):
+        """Replication runs, writers write."""
+        self.group = group
+        self.exports = {lab.paris: sources, lab.lyon: targets}
+        self.source, self.target = lab.paris, lab.lyon
+        lab.paris.verso("group", "start", group, "-q", "--timeout", "60")
+        self.load = RawLoad(lab, rng, self.disks, self.blocks, bears_errors=self.loses_power)
+        self.go_on()
+
+    def go_on(self):
+        self.load.run(self.source, self.exports[self.source])
+
+    def settle(self, site):
+        return self.load.settle(site, self.exports[site], power=self.loses_power)
+
+    def wait_point(self, site):
+        site.verso("wait", self.group, "--for", "recovery-point", "--timeout", "60", "-q")
+
+    def wait_ready(self, site):
+        """All disks are exported: the source has heard its peer."""
+        for disk in self.exports[site]:
+            site.wait_export(disk)
+
+    def detach(self, site):
+        for disk in self.exports[site]:
+            site.verso("disk", "detach", disk)
+
+    def delete_snapshots(self, site):
+        for disk in self.exports[site]:
+            for snapshot in site.api_call("DescribeDiskAccess", DiskId=disk)["Disk"].get("Snapshots", []):
+                site.api_call("DeleteDiskSnapshot", SnapshotId=snapshot["SnapshotId"])
+
+    # -- checks
+
+    def check_one_exports(self):
+        for disk in self.exports[self.target]:
+            if self.target.is_exported(disk):
+                raise Failure(f"I8: {self.target.name} is the target and exports {disk}")
+
+    def check_resumed(self, is_restarted=False):
+        """While nobody writes: a point that holds everything."""
+        self.wait_point(self.source)
+        self.load.point()
+
+    def stop_undisturbed(self):
+        lost = self.load.stop()
+        if lost:
+            raise Failure(f"I7: what happened to {self.target.name} cut hosts of {self.source.name} off: {lost}")
+
+    # -- cycles
+
+    def cycle(self, rng):
+        if rng.random() < self.turn_chance:
+            return self.cycle_turn(rng)
+        sites = rng.choice(([self.source], [self.source], [self.target], [self.source, self.target]))
+        self.load.wait_acked(rng.choice((0, 5, 50, rng.randrange(1500))))
+        kills = self.fall(rng, sites)
+        kills += sum(self.rise(rng, site) for site in rng.sample(sites, len(sites)))
+        checks = 0
+        if self.source in sites:
+            checks += self.settle(self.source)
+            if rng.random() < 0.8:
+                self.check_resumed(is_restarted=True)
+            self.go_on()
+        elif rng.random() < 0.5:
+            self.stop_undisturbed()
+            self.check_resumed()
+            self.go_on()
+        self.check_one_exports()
+        return {"kills": kills, "checks": checks}
+
+    def cycle_turn(self, rng):
+        """The source falls (or is left, or both fall and it stays away), the target takes over, the old source comes back fenced, the
+        direction turns."""
+        old, new = self.source, self.target
+        how = rng.choice(("lost", "lost", "both lost", "planned"))
+        fallen = {"lost": [old], "both lost": [old, new], "planned": []}[how]
+        self.load.wait_acked(rng.randrange(500))
+        if how == "planned":
+            self.stop_undisturbed()
+            self.detach(old)
+        kills = self.fall(rng, fallen) if fallen else 0
+        if new in fallen:
+            kills += self.rise(rng, new)
+        checks = self.fail_over(new)
+        self.load.wait_acked(rng.randrange(200))
+        if rng.random() < 0.5:
+            kills += self.fall(rng, [new]) + self.rise(rng, new)
+            checks += self.settle(new)
+            self.load.run(new, self.exports[new])
+        if fallen:
+            kills += self.come_back(rng, old)
+        self.load.stop()
+        return {"kills": kills, "checks": checks + self.turn(rng), "turns": 1}
+
+    def fail_over(self, new):
+        new.verso("group", "failover", self.group, "-q", "--timeout", "60")
+        for disk in self.exports[new]:
+            new.attach(disk)
+        self.load.stop()
+        checks = self.load.cut(new, self.exports[new])
+        self.load.run(new, self.exports[new])
+        return checks
+
+    def come_back(self, rng, old):
+        """The old source must not export, not even for a moment, before it is fenced and after."""
+        falls = self.rise(rng, old)
+
+        def is_fenced():
+            for disk in self.exports[old]:
+                if old.is_exported(disk):
+                    raise Failure(f"I8: {old.name} exports {disk} after the other site was promoted")
+            return (old.status(self.group) or {}).get("Role") == "fenced"
+        wait_until(is_fenced, f"{old.name} is fenced")
+        self.detach(old)
+        return falls
+
+    def turn(self, rng):
+        """Reprotect from the promoted site, and the stream runs the other way."""
+        old, new = self.source, self.target
+        self.lab.wait_link()
+        new.verso("group", "reprotect", self.group, "-q", "--timeout", "60")
+        self.delete_snapshots(old)
+        new.verso("group", "start", self.group, "-q", "--timeout", "60")
+        self.source, self.target = new, old
+        checks = self.load.settle(new, self.exports[new])
+        self.wait_point(new)
+        self.load.point()
+        self.go_on()
+        return checks
+
+    def finish(self, rng):
+        """All faults are over: both sites come to hold the same bytes (I11)."""
+        self.load.stop(flush=True)
+        self.wait_point(self.source)
+        expected = [self.source.image_digest(disk) for disk in self.exports[self.source]]
+        self.detach(self.source)
+        self.target.verso("group", "failover", self.group, "-q", "--timeout", "60")
+        for disk, image in zip(self.exports[self.target], expected):
+            self.target.attach(disk)
+            if self.target.image_digest(disk) != image:
+                raise Failure(f"I11: {disk} at {self.target.name} differs after all faults were over")
+        return {"checks": len(expected), **self.load.counts()}
