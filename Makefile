@@ -8,7 +8,7 @@ SECONDS ?= 3
 PREFIX ?= /usr/local
 MINUTES ?= 10
 
-.PHONY: demo check build lint bench sim steps rules torture install deps clean
+.PHONY: demo check build lint bench sim steps fuzz rules torture install deps clean
 
 demo: ## installs what it needs, builds, runs two sites through loss, failover, reprotect, failback
 	tools/deps demo
@@ -45,6 +45,10 @@ steps: ## kills and power losses at every step of the scenarios that matter; som
 	@$(MAKE) --no-print-directory build
 	$(BUILD)/tests/sim/sim-steps $(if $(SCENARIO),--scenario $(SCENARIO))
 
+fuzz: ## make fuzz SECONDS=n [TARGET=name] [JOBS=n]: libFuzzer with ASan and UBSan; finds go to build-fuzz/crashes
+	tools/deps check
+	tools/fuzz --seconds $(if $(filter file default,$(origin SECONDS)),20,$(SECONDS)) $(if $(TARGET),--target $(TARGET)) --jobs $(JOBS)
+
 rules: ## takes each rule R1-R15 out of the code and wants a test to fail; some ten minutes
 	tools/deps check
 	tools/check-rules
@@ -58,4 +62,4 @@ install: build
 	meson install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf $(BUILD) build-asan build-tsan build-rules
+	rm -rf $(BUILD) build-asan build-tsan build-rules build-fuzz build-fuzz-coverage

@@ -1,0 +1,353 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The named inputs of the corpora: what other servers fell over (reliability.md's table of NBD's CVEs), and one good
+session each, so that a fuzzer begins where it gets interesting.
+
+    tests/fuzz/make_corpus.py            writes them to tests/fuzz/corpus/TARGET/NAME
+    tests/fuzz/make_corpus.py --check    are they in the tree as this script makes them?
+
+A named input has a '-' in its name. All others are what fuzzers found (tools/fuzz --merge), by hash.
+"""
+import itertools
+import pathlib
+import struct
+import sys
+
+FOLDER = pathlib.Path(__file__).resolve().parent / "corpus"
+INPUTS = {}
+
+
+def add(target, name, data):
+    assert "-" in name and (target, name) not in INPUTS, name
+    INPUTS[(target, name)] = bytes(data)
+
+
+# --- NBD handshake: the actions of fuzz_nbd_handshake.c -----------------------------------------------------------
+
+EXPORT_NAME, ABORT, LIST, STARTTLS, INFO, GO, STRUCTURED, LIST_META, SET_META = 1, 2, 3, 5, 6, 7, 8, 9, 10
+ALL_OPTIONS = (EXPORT_NAME, ABORT, LIST, STARTTLS, INFO, GO, STRUCTURED, LIST_META, SET_META)
+A_OPTION, A_FLAGS, A_RAW, A_CLAIM, A_PAUSE, A_DEAF, A_CLIENT, A_CLOSE, A_REQUEST, A_REPEAT, A_CROWD = range(11)
+SLOWLY = 0x80
+
+
+def option(number, data=b"", how=0):
+    return struct.pack(">BBH", A_OPTION | how, number, len(data)) + data
+
+
+def claim(number, length, data=b""):
+    return struct.pack(">BBIB", A_CLAIM, number, length, len(data)) + data
+
+
+def raw(data, how=0):
+    return struct.pack(">BH", A_RAW | how, len(data)) + data
+
+
+def repeat(number, times, data=b""):
+    return struct.pack(">BBBB", A_REPEAT, number, times, len(data)) + data
+
+
+def flags(value=3, how=0):
+    return bytes([A_FLAGS | how, value])
+
+
+def client(number):
+    return bytes([A_CLIENT, number])
+
+
+CLOSE, DEAF, REQUEST = bytes([A_CLOSE]), bytes([A_DEAF]), bytes([A_REQUEST])
+
+
+def pause(tenths):
+    return bytes([A_PAUSE, tenths])
+
+
+def named(name):
+    return struct.pack(">I", len(name)) + name
+
+
+def info(name=b"disk", infos=(), count=None):
+    return named(name) + struct.pack(">H", len(infos) if count is None else count) \
+        + b"".join(struct.pack(">H", number) for number in infos)
+
+
+def meta(name=b"disk", queries=(b"base:allocation",), count=None):
+    return named(name) + struct.pack(">I", len(queries) if count is None else count) + b"".join(map(named, queries))
+
+
+def data_of(number):
+    """Well-formed data of an option."""
+    return {EXPORT_NAME: b"disk", INFO: info(infos=(0, 1, 2, 3)), GO: info(), LIST_META: meta(),
+            SET_META: meta()}.get(number, b"")
+
+
+def header(number, length):
+    return struct.pack(">8sII", b"IHAVEOPT", number, length)
+
+
+def handshakes():
+    target = "nbd_handshake"
+    whole = struct.pack(">I", 3) + header(STRUCTURED, 0) + header(SET_META, len(meta())) + meta() \
+        + header(GO, len(info())) + info()
+
+    add(target, "good-go", flags() + option(STRUCTURED) + option(SET_META, meta()) + option(LIST)
+        + option(INFO, info(infos=(0, 1, 2, 3))) + option(GO, info(infos=(3,))) + REQUEST)
+    add(target, "good-export-name", flags() + option(LIST) + option(EXPORT_NAME, b"snapshot") + REQUEST)
+    add(target, "good-byte-by-byte", flags(3, SLOWLY) + option(STRUCTURED, how=SLOWLY) + option(GO, info(), SLOWLY))
+    add(target, "good-abort", flags() + option(ABORT))
+
+    for part, lengths in (("early", range(0, 48)), ("late", range(48, len(whole) + 1))):
+        add(target, f"cve-2013-7441-close-after-each-byte-{part}",
+            b"".join(raw(whole[:length]) + CLOSE + client(0) for length in lengths))
+    add(target, "cve-2013-7441-unknown-export",
+        b"".join(client(0) + flags() + option(number, data) + CLOSE for number, data in
+                 ((EXPORT_NAME, b"nobody"), (GO, info(b"nobody")), (INFO, info(b"nobody")),
+                  (LIST_META, meta(b"nobody")), (EXPORT_NAME, b""), (GO, info(b"")))))
+    for length in (0, 4096, 4097, 1 << 31, 0xffffffff):
+        add(target, f"cve-2022-26495-name-length-{length:x}",
+            b"".join(client(0) + flags() + option(STRUCTURED) + option(number, struct.pack(">I", length) + rest) + CLOSE
+                     for number in (INFO, GO, LIST_META, SET_META) for rest in (b"", b"disk", bytes(6))))
+    add(target, "cve-2022-26496-name-longer-than-option",
+        flags() + option(STRUCTURED) + b"".join(option(number, struct.pack(">I", length) + b"disk" + bytes(2))
+                                                for number in (INFO, GO, LIST_META, SET_META)
+                                                for length in (5, 6, 7, 8, 100, 0x7fffffff)))
+    add(target, "cve-2022-26496-info-count",
+        flags() + b"".join(option(number, info(infos=(3,), count=count)) for number in (INFO, GO)
+                           for count in (0, 2, 3, 0x7fff, 0x8000, 0x8001, 0xffff)))
+    for length in (255, 256, 257, 4096, 4097):
+        name = b"n" * length
+        add(target, f"cve-2017-15118-name-of-{length}",
+            flags() + option(STRUCTURED) + option(INFO, info(name)) + option(GO, info(name))
+            + option(LIST_META, meta(name)) + option(SET_META, meta(name)) + option(LIST, name)
+            + option(EXPORT_NAME, name))
+    for number in ALL_OPTIONS + (4, 0, 99, 255):
+        add(target, f"cve-2017-15119-option-of-4-gib-{number}",
+            flags() + claim(number, 0xffffffff, b"x" * 64) + raw(b"y" * 2000) + CLOSE
+            + client(1) + flags() + claim(number, 65537, b"x") + pause(1)
+            + client(2) + flags() + claim(number, 65536, b"x") + pause(1))
+    add(target, "cve-2017-7539-abort-in-negotiation",
+        b"".join(client(0) + flags() + option(number, data_of(number)) + option(ABORT) + CLOSE
+                 for number in (LIST, INFO, STRUCTURED, STARTTLS)) + client(0) + option(ABORT))
+    name = b"\xff" * 4096
+    add(target, "cve-2020-10761-longest-texts-in-errors",
+        flags() + option(STRUCTURED) + option(INFO, info(name)) + option(GO, info(b"%n" * 2048))
+        + option(SET_META, meta(name)) + option(SET_META, meta(b"disk", (b"q" * 4096,)))
+        + option(LIST_META, meta(b"disk", (b"base:" + b"q" * 4091, b"\r\n\x1b[2J")))
+        + option(99, name) + option(EXPORT_NAME, name))
+    add(target, "cve-2024-7409-crowd-that-negotiates-while-the-server-stops",
+        flags() + bytes([A_CROWD, 200]) + client(1) + flags() + claim(GO, 100, b"x" * 50) + client(2)
+        + raw(b"\0\0"))
+    add(target, "cve-2024-7409-crowd-that-waits",
+        bytes([A_CROWD, 80]) + pause(15) + bytes([A_CROWD, 80]) + client(1) + flags() + option(GO, info()) + REQUEST)
+    for group in ((STRUCTURED, SET_META, LIST_META, GO), (STARTTLS, STRUCTURED, SET_META, GO), (LIST, INFO, GO, ABORT),
+                  (EXPORT_NAME, STRUCTURED, INFO, SET_META), (SET_META, SET_META, STRUCTURED, EXPORT_NAME),
+                  (STARTTLS, LIST, LIST_META, ABORT), (INFO, INFO, GO, GO)):
+        add(target, "cve-2019-14851-order-of-options-" + "-".join(map(str, group)),
+            b"".join(client(0) + flags() + b"".join(option(number, data_of(number)) for number in order) + CLOSE
+                     for order in sorted(set(itertools.permutations(group)))))
+    add(target, "cve-2021-3716-plaintext-around-starttls",
+        flags() + option(STRUCTURED) + option(SET_META, meta())
+        + raw(header(STARTTLS, 0) + header(LIST, 0) + header(GO, len(info())) + info()) + REQUEST
+        + client(1) + flags() + option(STARTTLS) + option(STARTTLS) + option(STARTTLS, b"x") + option(LIST))
+    add(target, "cve-2019-14850-says-nothing", pause(50) + client(1) + pause(60) + client(2) + flags() + pause(110))
+    add(target, "cve-2013-6410-part-of-a-name",
+        flags() + b"".join(option(INFO, info(text)) for text in (b"dis", b"disk\0", b"disk1", b"diskdisk", b"isk", b"d",
+                                                                 b"snap", b"DISK", b" disk")))
+    add(target, "slow-loris-one-byte-a-second",
+        b"".join(raw(whole[i:i + 1]) + pause(10) for i in range(14)))
+    add(target, "too-many-options", flags() + repeat(LIST, 79) + repeat(99, 10, b"x"))
+    add(target, "deaf-and-asks-for-lists", flags() + DEAF + repeat(LIST, 60) + pause(120))
+    add(target, "flags-unknown", flags(7) + client(1) + flags(0) + option(EXPORT_NAME, b"disk") + REQUEST
+        + client(2) + raw(b"\xff\xff\xff\xff"))
+    add(target, "meta-counts",
+        flags() + option(STRUCTURED)
+        + b"".join(option(number, meta(count=count)) for number in (LIST_META, SET_META)
+                   for count in (0, 2, 0x10000, 0x7fffffff, 0xffffffff))
+        + option(LIST_META, meta(queries=(b"base:", b"", b"qemu:dirty-bitmap:x", b"base:allocation")))
+        + option(SET_META, meta(queries=())) + option(LIST_META, meta(queries=())))
+
+
+# --- NBD transmission: the actions of fuzz_nbd_transmission.c -----------------------------------------------------
+
+(T_REQUEST, T_WRITE, T_READ, T_BURST, T_FULL, T_RAW, T_PAUSE, T_DEAF, T_REMOVE, T_HOLD, T_FAULT,
+ T_TRICKLE) = range(12)
+READ, WRITE, DISC, FLUSH, TRIM, CACHE, ZEROES, STATUS = range(8)
+MIB = 1 << 20
+
+
+def request(command, flag, offset, length):
+    return struct.pack("<B", T_REQUEST) + struct.pack(">BBHH", command, flag, offset, length)
+
+
+def full(command, flag, offset, length):
+    return struct.pack(">BHHQI", T_FULL, command, flag, offset, length)
+
+
+def write(offset, length):
+    return bytes([T_WRITE, offset, length])
+
+
+def read(offset, length):
+    return bytes([T_READ, offset, length])
+
+
+def transmissions():
+    target = "nbd_transmission"
+    every = b"".join(request(command, flag, 8, 16) for command in (WRITE, READ, FLUSH, TRIM, CACHE, ZEROES, STATUS)
+                     for flag in (0, 1, 2, 4, 8, 16))
+    for settings in (0, 1, 3, 4, 7, 8, 11, 19):
+        add(target, f"good-session-{settings}", bytes([settings]) + write(0, 7) + write(8, 200) + read(0, 64) + every
+            + read(0, 255))
+    for settings in (0, 3):
+        add(target, f"cve-2013-6410-lengths-{settings}",
+            bytes([settings]) + b"".join(full(command, 0, offset, length)
+                                         for command in (READ, TRIM, CACHE, ZEROES, STATUS, FLUSH)
+                                         for length in (1 << 31, 0xffffffff, (1 << 25) + 512)
+                                         for offset in (0, 512)))
+    add(target, "cve-2013-6410-write-of-4-gib", bytes([0]) + full(WRITE, 0, 0, 0xffffffff) + write(0, 8))
+    add(target, "cve-2013-6410-write-of-2-gib", bytes([1]) + full(WRITE, 0, 0, 1 << 31) + bytes([T_PAUSE, 200]))
+    add(target, "cve-2013-6410-write-of-64-mib", bytes([1]) + full(WRITE, 0, 0, 1 << 26) + bytes([T_PAUSE, 255]))
+    statuses = [(offset, length, flag) for flag in (0, 8) for offset, length in
+                ((0, 0xffffffff), (0, 0xfffffe00), (MIB - 512, 512), (MIB - 512, 1024), (MIB, 512), (MIB - 512, 0xffffffff),
+                 (1, 512), (512, 1), (0, 0), (0, MIB), (0, MIB + 512), ((1 << 64) - 512, 512), ((1 << 64) - 512, 1024),
+                 ((1 << 63), 512))]
+    for name, settings in (("chunks", 3), ("no-context", 1), ("simple", 0)):
+        add(target, f"cve-2025-47711-47712-block-status-{name}",
+            bytes([settings]) + write(8, 8) + write(100, 30)
+            + b"".join(full(STATUS, flag, offset, length) for offset, length, flag in statuses))
+    add(target, "extremes-of-offset",
+        bytes([1]) + b"".join(full(command, 0, offset, 512) for command in (READ, TRIM, ZEROES, CACHE)
+                              for offset in ((1 << 64) - 512, (1 << 63) - 512, 1 << 63, MIB, MIB - 511, 1 << 32)))
+    add(target, "deaf-reader-of-much",
+        bytes([17 + 32]) + b"".join(bytes([T_BURST, 28]) + struct.pack(">BBHH", READ, 0, 0, 2048) for _ in range(3))
+        + bytes([T_PAUSE, 60, T_DEAF]))
+    add(target, "dies-in-payload", bytes([0]) + full(WRITE, 0, 0, 4096) + bytes([T_RAW, 0, 9]) + b"123456789")
+    add(target, "trickle-of-single-bytes", bytes([0, T_TRICKLE, 1]) + write(0, 3) + read(0, 3) + write(1, 1))
+    add(target, "export-goes-away-under-requests",
+        bytes([1, T_HOLD]) + write(0, 20) + read(0, 20) + bytes([T_REMOVE]) + write(3, 3) + bytes([T_HOLD]) + read(0, 1))
+    add(target, "disk-fails",
+        bytes([3, T_FAULT, 1, 0]) + write(0, 8) + bytes([T_FAULT, 1, 1]) + write(0, 8) + bytes([T_FAULT, 2, 0])
+        + request(FLUSH, 0, 0, 0xff00) + write(1, 1) + read(0, 8) + bytes([T_FAULT, 0, 0]) + read(0, 8))
+    add(target, "requests-without-magic", bytes([0]) + bytes([T_RAW, 0, 28]) + b"\x25\x60\x95\x14" + bytes(24))
+    add(target, "disconnects-with-requests-under-way",
+        bytes([0, T_HOLD]) + write(0, 200) + read(0, 200) + request(DISC, 0, 0, 0) + bytes([T_HOLD]))
+
+
+# --- the parsers --------------------------------------------------------------------------------------------------
+
+def frame(kind, payload=b"", twist=0, channel=0, message=0):
+    return struct.pack("<BBHHH", kind, twist, message, channel, len(payload)) + payload
+
+
+def hello(role=0, site=b"lyon", nonce=7, echo=0, window=4 << 20, protocol=(1, 1), site_id=2, software=b"verso 0"):
+    """A HELLO's payload (docs/link.md)."""
+    return struct.pack("<HHBBBBQQQII", *protocol, role, len(site), len(software), 0, site_id, nonce, echo, window,
+                       0) + site + software
+
+
+def frames():
+    add("link_frame", "good-frames", b"\0" + frame(1, hello()) + frame(3, bytes(8)) + frame(6, b"pg-0", channel=1)
+        + frame(9, b"data" * 40, channel=1, message=2) + frame(7, struct.pack("<I", 160), channel=1) + frame(4, bytes(8)))
+    add("link_frame", "refuse-with-text", b"\x08" + frame(2, struct.pack("<HH", 1, 5) + b"no\r\n!"))
+    add("link_frame", "longest-frame", b"\x06" + frame(9, b"x" * 65535, channel=1, message=2) * 2)
+    for twist in range(1, 6):
+        add("link_frame", f"twisted-{twist}", b"\x18" + frame(4, bytes(8)) + frame(4, bytes(8), twist) + frame(4, bytes(8)))
+
+
+def texts():
+    conf = b"""[site]\nname=paris\nregion=eu\nzone=a\ndata=/var/lib/verso\nio=auto\n[api]\nsocket=/run/verso/api.sock
+[nbd]\nsocket=/run/verso/nbd.sock\nlisten=127.0.0.1:10809\n[link]\nlisten=0.0.0.0:10909\npsk-file=key
+[peer.lyon]\nregion=eu\nzone=b\naddress=10.0.0.2:10909\n[replication]\ninterval=1s\nstash-memory=64M\nstash-disk=4G
+journal-max=16GiB\nretain-time=10m\nretain-bytes=1G\nbandwidth=0\non-peer-silent=hold\npeer-wait=30s\n"""
+    add("config", "good-whole", conf)
+    add("config", "good-least", b"[site]\nname=a\nregion=b\nzone=c\n[nbd]\nsocket=/s\n")
+    add("config", "long-line", b"[site]\nname=" + b"a" * 400 + b"\n")
+    add("config", "weak-key", conf.replace(b"=key", b"=weak"))
+    add("config", "numbers-absurd", conf.replace(b"64M", b"99999999999999999999G").replace(b"=1s", b"=18446744073709551616d"))
+    add("form", "good-create", b"\x05\xffRegionId=eu&ZoneId=a&DiskName=one%20disk&Size=20&ClientToken=abc")
+    add("form", "ids-as-json", b"\x09\x20Action=DescribeDisks&DiskIds=%5B%22d-1%22%2C%22d-2%22%5D&PageSize=10")
+    add("form", "broken-escapes", b"\x01\x04a=%&b=%4&c=%zz&d=%00&e=%ff&f=%c3%a4")
+    add("form", "utf8-overlong-and-surrogates", b"\x01\xff" + b"a=%c0%80&b=%ed%a0%80&c=%f4%90%80%80&d=%f0%9f%98%80")
+    add("form", "too-many-pairs", b"\x01\xff" + b"&".join(b"k%d=v" % i for i in range(210)))
+    add("payload", "good-round-trip", b"\x01\x00\x00" + b"abcdefgh" * 64)
+    add("payload", "bomb-wants-more", b"\x00\xff\xff" + bytes.fromhex("28b52ffd0458") + bytes(40))
+    disk = b'{"id":"d-1","name":"n","description":"","status":"Available","size_bytes":1073741824}'
+    add("record_tree", "disk-without-fields", b"\x00" + disk)
+    add("record_tree", "tombstone-whole", b'\x06{"id":"d-1","peer":"lyon","term":3,"is_acked":true,"created_s":5}')
+    add("record_tree", "numbers-too-large", b'\x06{"id":"d-1","peer":"lyon","term":9223372036854775808,"is_acked":1}')
+
+
+def messages():
+    target = "stream_message"
+    generation = struct.pack("<QQQ", 1, 2, 3)
+    add(target, "good-cut", b"\x04" + struct.pack("<Q", 5) + generation + struct.pack("<QQQ", 9, 1, 2))
+    add(target, "good-ack", b"\x05" + generation + struct.pack("<Q", 5))
+    add(target, "good-current", b"\x07" + struct.pack("<Q", 77))
+    for kind in range(1, 20):
+        add(target, f"zeros-of-{kind}", bytes([kind]) + bytes(40))
+
+
+# --- files: scripts of fuzz_image.h -------------------------------------------------------------------------------
+
+(E_SET, E_FLIP, E_NUMBER, E_ZERO, E_COPY, E_CUT, E_EXTEND, E_REMOVE, E_RENAME, E_SEAL, E_SEAL_ALL) = range(11)
+
+
+def place(mark, offset):
+    return struct.pack("<BH", mark, offset)
+
+
+def flip(mark, offset, bit=0):
+    return bytes([E_FLIP]) + place(mark, offset) + bytes([bit])
+
+
+def number(mark, offset, width, kind):
+    return bytes([E_NUMBER]) + place(mark, offset) + bytes([width, kind])
+
+
+def cut(mark, offset):
+    return bytes([E_CUT]) + place(mark, offset)
+
+
+def copy(to, to_offset, source, offset, length):
+    return bytes([E_COPY]) + place(to, to_offset) + place(source, offset) + struct.pack("<H", length)
+
+
+def scripts(target, marks):
+    """What every format gets: nothing, each mark hit, cut, copied; checksums forged over each extreme number."""
+    add(target, "good-untouched", b"")
+    for mark in range(marks):
+        add(target, f"flipped-{mark}", flip(mark, 20, 3))
+        add(target, f"cut-{mark}", cut(mark, 1))
+        add(target, f"misdirected-{mark}", copy(mark, 0, mark + 1, 0, 511))
+    add(target, "file-removed", bytes([E_REMOVE, 0]))
+    add(target, "file-renamed", bytes([E_RENAME, 0, 3]) + b"9.se")
+    add(target, "file-longer", bytes([E_EXTEND, 0, 0, 2, 0xff]))
+    for kind in (0, 5, 6, 7, 12):
+        add(target, f"forged-numbers-{kind}",
+            bytes([E_SEAL_ALL]) + b"".join(number(mark, offset, 3, kind) for mark, offset in ((1, 72), (2, 64), (3, 16))))
+
+
+def images():
+    scripts("journal", 8)
+    add("journal", "largest-segment-number", bytes([E_RENAME, 0, 23]) + b"18446744073709551615.seg")
+    add("journal", "segments-swapped", bytes([E_RENAME, 0, 4]) + b"9.seg" + bytes([E_RENAME, 1, 4]) + b"1.seg")
+
+
+def main():
+    for make in (handshakes, transmissions, frames, texts, messages, images):
+        make()
+    if "--check" in sys.argv:
+        wrong = [f"{target}/{name}" for (target, name), data in INPUTS.items()
+                 if not (FOLDER / target / name).exists() or (FOLDER / target / name).read_bytes() != data]
+        print("\n".join(f"corpus/{name}: not as make_corpus.py makes it" for name in wrong) or
+              f"{len(INPUTS)} named inputs are as made")
+        return 1 if wrong else 0
+    for (target, name), data in INPUTS.items():
+        path = FOLDER / target / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    print(f"{len(INPUTS)} named inputs")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
