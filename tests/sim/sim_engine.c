@@ -78,6 +78,8 @@ static void access_cb(void *arg, const char *disk, bool may_write, const char *w
     check(strcmp(disk, node_disk_id(index)) == 0);
     sim_trace(node->run->world, node->site, "%s %s (%s)", disk,
               may_write ? "may be written" : "is closed", why ? why : "");
+    if (!may_write && why)
+        fate_refuses(node, why);
     if (!may_write)
         node->must_close[index] = true;
     else
@@ -254,7 +256,7 @@ static void start_event(void *arg)
 static void give_up(struct node *node, const char *what, const char *why)
 {
     sim_trace(node->run->world, node->site, "cannot start: %s: %s", what, why);
-    if (!node->may_fail)
+    if (!node->may_fail && !fate_refuses(node, why))
         run_fail(node->run, node, "cannot start again: %s: %s", what, why);
     if (sim_site_is_alive(node->site)) {
         sim_site_kill(node->site);
@@ -300,7 +302,7 @@ static void boot_image_done(struct image *image)
 
 static void read_boot_image(struct node *node)
 {
-    struct image_note note = {.role = node->status.role};
+    struct image_note note = {.role = node->status.role, .epoch = node->status.epoch_acked};
 
     image_read(node, &node->run->universe, note, boot_image_done, NULL);
 }
@@ -329,7 +331,7 @@ static void boot_event(void *arg)
 {
     struct node *node = arg;
 
-    if (!node->engine && !node->run->has_failed)
+    if (!node->engine && !run_is_over(node->run))
         node_boot(node);
 }
 
@@ -359,6 +361,7 @@ void node_died(struct node *node, bool power)
         node->may_write[i] = node->must_close[i] = false;
     host_drop(node);
     images_drop(node);
+    fate_count(run);
     sim_after(run->world, SIM_MS + sim_random_below(run->world, delay_ns), boot_event, node);
 }
 

@@ -26,4 +26,11 @@ void figures_print(const struct figures *figures)
            (unsigned long long)figures->failovers, (unsigned long long)figures->reprotects,
            (unsigned long long)figures->snapshots_judged,
            (unsigned long long)(figures->virtual_ns / 1000000000ull));
+    printf(
+        "%llu changes of the network, %llu broken disks, %llu pauses, %llu jumps of clocks, %llu "
+        "times rot (%llu refusals), %llu schedules with three faults or more at once\n",
+        (unsigned long long)figures->network_faults, (unsigned long long)figures->disk_faults,
+        (unsigned long long)figures->pauses, (unsigned long long)figures->jumps,
+        (unsigned long long)figures->rots, (unsigned long long)figures->refusals,
+        (unsigned long long)figures->stacked);
 }

@@ -100,7 +100,7 @@ static void request_done(struct volume_request *request, int error)
     if (error < 0) {
         sim_trace(run->world, node->site, "host %s %llu ends with %d", op_name(request->op),
                   (unsigned long long)slot->write, error);
-        if (!node->may_fail && node->may_write[slot->disk])
+        if (!fate_excuses(node) && node->may_write[slot->disk])
             run_fail(run, node, "host %s on disk %u failed with %d", op_name(request->op),
                      slot->disk, error);
     } else if (node->line) {
@@ -252,10 +252,10 @@ static void host_turn(void *arg)
     struct sim_run *run = node->run;
     unsigned burst = sim_chance(run->world, 20) ? HOST_SLOTS : 1;
 
-    if (run->is_calm || run->has_failed)
+    if (run->is_calm || run_is_over(run))
         return;
     for (unsigned i = 0; i < HOST_SLOTS && burst > 0; i++) {
-        if (!node->slots[i].is_busy && node_is_open(node)) {
+        if (!node->slots[i].is_busy && node_is_open(node) && !sim_site_is_paused(node->site)) {
             issue(node, &node->slots[i]);
             burst--;
         }

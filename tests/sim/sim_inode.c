@@ -39,6 +39,7 @@ struct sim_inode {
     unsigned refs;
     struct sim_site *site;
     bool is_folder, is_locked;
+    bool has_lost; /* a sync failed: reads show what the disk will never hold */
     struct content now, durable;
     struct list changes;
     bool *touched; /* pages that ever held data */
@@ -361,6 +362,8 @@ void sim_inode_sync(struct sim_inode *inode, uint64_t order, bool is_lost)
             break;
         if (!is_lost || sim_draw_chance(&inode->site->world->random_disk, 50))
             change_apply(&inode->durable, change, change->sectors);
+        else
+            inode->has_lost = true;
         change_free(change);
     }
 }
@@ -392,8 +395,9 @@ void sim_inode_power_loss(struct sim_inode *inode, unsigned keep_percent)
     inode->is_locked = false;
     if (inode->map)
         map_power_loss(inode, random);
-    if (list_is_empty(&inode->changes))
+    if (list_is_empty(&inode->changes) && !inode->has_lost)
         return;
+    inode->has_lost = false;
     list_for_each(node, next, &inode->changes)
     {
         struct change *change = list_entry(node, struct change, node);

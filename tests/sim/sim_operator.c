@@ -1,13 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The operator and fate: at random moments starts, stops, fails over, reprotects both ways, stops
- * daemons cleanly; kills, takes power, cuts the network, breaks disks.
- *
- * A disk that was broken on purpose is followed by a loss of power: nobody goes on with a machine
- * whose kernel dropped writes.
+ * The operator: at random moments starts, stops, fails over, reprotects both ways, stops daemons
+ * cleanly.
  */
-#include <errno.h>
-
 #include "base/check.h"
 #include "sim_alloc.h"
 #include "sim_run.h"
@@ -23,25 +18,6 @@ void operator_lose(struct node *node, bool power)
     else
         sim_site_kill(node->site);
     node_died(node, power);
-}
-
-static void armed_died(void *arg)
-{
-    struct node *node = arg;
-
-    node_died(node, node->armed_power);
-}
-
-static void arm(struct node *node)
-{
-    struct sim_world *world = node->run->world;
-    unsigned calls = 1 + (unsigned)sim_random_below(world, sim_chance(world, 50) ? 40 : 400);
-
-    if (!node->engine)
-        return;
-    node->armed_power = sim_chance(world, 50);
-    sim_trace(world, node->site, "will die at its call %u", calls);
-    sim_site_crash_after(node->site, calls, node->armed_power, armed_died, node);
 }
 
 static bool is_quiet(const struct node *node)
@@ -90,7 +66,7 @@ static void loser_read(struct image *image)
 
     if (loser->engine && !image->is_bad)
         witness_known(loser, image);
-    if (loser->engine && image->is_bad && (image->error == 0 || !loser->may_fail))
+    if (loser->engine && image->is_bad && (image->error == 0 || !fate_excuses(loser)))
         run_fail(loser->run, loser, "reading the losing side: error %d %s", image->error,
                  image->why);
     sim_after(asked->run->world, 0, reprotect_call, asked);
@@ -194,55 +170,15 @@ void operator_stop(struct node *node)
     stop_wait(node);
 }
 
-/* --- broken disks ---------------------------------------------------------------------------- */
-
-static void repair(void *arg)
-{
-    struct node *node = arg;
-
-    sim_disk_repair(node->site);
-    if (node->may_fail)
-        operator_lose(node, true);
-}
-
-static void break_disk(struct node *node)
-{
-    static const char *const parts[] = {"", "disks", "journal", "intent", "state", "layers"};
-    struct sim_world *world = node->run->world;
-
-    if (!node->engine || node->may_fail)
-        return;
-    node->may_fail = true;
-    if (sim_chance(world, 20)) {
-        sim_trace(world, node->site, "disk is nearly full");
-        sim_disk_limit(node->site,
-                       sim_disk_used(node->site) + sim_random_below(world, 100) * SIM_PAGE_BYTES);
-    } else {
-        sim_disk_fail(node->site, (enum sim_disk_call)sim_random_below(world, SIM_DISK_CALL_COUNT),
-                      parts[sim_random_below(world, ARRAY_COUNT(parts))],
-                      1 + (unsigned)sim_random_below(world, 6), -EIO);
-    }
-    sim_after(world, sim_random_below(world, 2 * SIM_SECOND), repair, node);
-}
-
 /* --- turns ----------------------------------------------------------------------------------- */
-
-static void change_network(struct sim_run *run)
-{
-    struct sim_site *a = run->nodes[0].site, *b = run->nodes[1].site;
-
-    if (sim_net_get(run->world, a, b) != SIM_NET_OK)
-        sim_net_set(run->world, a, b, SIM_NET_OK);
-    else
-        sim_net_set(run->world, a, b, sim_chance(run->world, 70) ? SIM_NET_CUT : SIM_NET_BLACKHOLE);
-}
 
 static void act_somehow(struct node *node)
 {
     struct sim_world *world = node->run->world;
     unsigned dice = (unsigned)sim_random_below(world, 100);
 
-    if (!node->engine || !node->is_running || node->act != ACT_NONE || node->is_stopping)
+    if (!node->engine || !node->is_running || node->act != ACT_NONE || node->is_stopping ||
+        sim_site_is_paused(node->site))
         return;
     if (node->role == STREAM_ROLE_SOURCE && !node->status.is_started)
         node_act(node, ACT_START, dice < 10);
@@ -256,35 +192,17 @@ static void act_somehow(struct node *node)
         operator_reprotect(node, dice < 25);
 }
 
-static void fate_turn(struct sim_run *run, struct node *node)
-{
-    unsigned dice = (unsigned)sim_random_below(run->world, 100);
-
-    if (dice < 18)
-        operator_lose(node, sim_chance(run->world, 50));
-    else if (dice < 40)
-        arm(node);
-    else if (dice < 52)
-        change_network(run);
-    else if (dice < 62 && node->engine && node->is_running)
-        witness_snapshots(node);
-    else if (dice < 68)
-        operator_stop(node);
-    else if (dice < 68 + run->rough_percent)
-        break_disk(node);
-}
-
 static void operator_turn(void *arg)
 {
     struct sim_run *run = arg;
     struct node *node = &run->nodes[sim_random_below(run->world, RUN_NODES)];
     bool is_cut = sim_net_get(run->world, run->nodes[0].site, run->nodes[1].site) != SIM_NET_OK;
 
-    if (run->is_calm || run->has_failed)
+    if (run->is_calm || run_is_over(run))
         return;
     run->figures.actions++;
     if (is_cut && sim_chance(run->world, 30))
-        change_network(run);
+        fate_change_network(run);
     if (sim_chance(run->world, 50))
         act_somehow(node);
     else if (sim_chance(run->world, run->storm_percent))

@@ -8,7 +8,9 @@
 
 #include "replication/engine.h"
 #include "sim.h"
+#include "sim_fate.h"
 #include "sim_figures.h"
+#include "sim_image.h"
 #include "sim_judge.h"
 
 enum {
@@ -23,28 +25,6 @@ enum {
 
 struct sim_run;
 struct node;
-
-/* What its user wants to know again when it is read. */
-struct image_note {
-    uint64_t epoch, cut_ns;
-    enum stream_role role;
-};
-
-/* Reads every span of the universe through a volume or a snapshot. */
-struct image {
-    struct node *node;
-    const struct judge_universe *universe;
-    unsigned life, pending;
-    bool is_bad; /* an error, or torn */
-    int error;
-    char why[JUDGE_WHY_SIZE];
-    uint64_t *values; /* universe->sector_count; sectors not read stay 0 */
-    void (*done_cb)(struct image *image);
-    struct image_note note;
-    void *arg; /* the user's */
-    struct image_part *parts;
-    struct image *next; /* of node->images */
-};
 
 struct host_request {
     struct volume_request request; /* first: the engine gives it back */
@@ -131,24 +111,22 @@ struct sim_run {
     bool is_filled[RUN_NODES];    /* the disks hold something before the stream is made */
     bool dials[RUN_NODES];
     bool is_calm; /* settling: no faults, no hosts */
-    bool has_failed;
+    struct fate *fate;
+    bool has_failed, is_refused; /* refused: a rotten site does not go on, which is lawful */
     char failure[700];
     uint64_t actions_max; /* 0: endless; else the storm ends with that action */
     struct figures figures;
 };
 
+/* It failed, or a rotten site refused. */
+static inline bool run_is_over(const struct sim_run *run)
+{
+    return run->has_failed || run->is_refused;
+}
+
 /* The first failure is kept, and ends the schedule. */
 void run_fail(struct sim_run *run, const struct node *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-
-/* sim_image.c */
-/* The image frees itself after done_cb, which may run inside these. */
-void image_read(struct node *node, const struct judge_universe *universe, struct image_note note,
-                void (*done_cb)(struct image *image), void *arg);
-void image_read_snapshot(struct node *node, unsigned disk, const char *id,
-                         void (*done_cb)(struct image *image), void *arg);
-/* The site died: done_cb of all, with is_bad. */
-void images_drop(struct node *node);
 
 /* sim_engine.c */
 const char *node_disk_id(unsigned disk);
@@ -183,7 +161,7 @@ bool host_is_quiet(const struct node *node, unsigned disk);
 void host_close(struct node *node);
 void host_drop(struct node *node);
 
-/* sim_operator.c: acts and faults at random moments */
+/* sim_operator.c */
 void operator_start(struct sim_run *run);
 void operator_reprotect(struct node *node, bool reverse);
 void operator_lose(struct node *node, bool power);

@@ -13,7 +13,7 @@ void run_fail(struct sim_run *run, const struct node *node, const char *format, 
     va_list arguments;
     int head;
 
-    if (run->has_failed)
+    if (run_is_over(run))
         return;
     run->has_failed = true;
     head = snprintf(run->failure, sizeof(run->failure),
@@ -104,6 +104,7 @@ struct sim_run *run_new(uint64_t seed, bool is_traced)
         sim_disk_tear(node->site, sim_chance(run->world, 50));
         sim_disk_latency(node->site, PICK(run->world, 200, 2000, 5000) * SIM_US);
     }
+    run->fate = fate_new(run);
     return run;
 }
 
@@ -124,6 +125,7 @@ void run_free(struct sim_run *run)
         for (unsigned s = 0; s < node->snapshot_count; s++)
             sim_kernel_free(node->snapshots[s].expected);
     }
+    fate_free(run->fate);
     sim_kernel_free(run);
 }
 
@@ -131,7 +133,7 @@ static bool is_over(void *arg)
 {
     struct sim_run *run = arg;
 
-    return run->has_failed || sim_now_ns(run->world) >= run->length_ns ||
+    return run_is_over(run) || sim_now_ns(run->world) >= run->length_ns ||
            (run->actions_max > 0 && run->figures.actions >= run->actions_max);
 }
 
@@ -142,8 +144,9 @@ bool run_go(struct sim_run *run)
         host_start(&run->nodes[i]);
     }
     operator_start(run);
+    fate_start(run);
     sim_world_run_for(run->world, is_over, run, SIM_SECOND + run->length_ns);
-    if (!run->has_failed)
+    if (!run_is_over(run))
         run_settle(run);
     return !run->has_failed;
 }

@@ -32,14 +32,7 @@ static void make_calm(struct sim_run *run)
 {
     run->is_calm = true;
     sim_trace(run->world, NULL, "calm: no more writes, no more faults");
-    sim_net_set(run->world, run->nodes[0].site, run->nodes[1].site, SIM_NET_OK);
-    for (unsigned i = 0; i < RUN_NODES; i++) {
-        struct node *node = &run->nodes[i];
-        sim_site_crash_after(node->site, 0, false, NULL, NULL);
-        sim_disk_repair(node->site);
-        if (node->may_fail)
-            operator_lose(node, true);
-    }
+    fate_calm(run);
 }
 
 /* One nudge of the operator; true: the stream has nothing left to do. */
@@ -113,7 +106,7 @@ static void window_read(struct image *image)
     struct window *window = image->arg;
 
     window->is_done = true;
-    if (image->is_bad)
+    if (image->is_bad && !(image->error < 0 && fate_fails_reads(image->node)))
         run_fail(image->node->run, image->node, "last reading: error %d %s", image->error,
                  image->why);
     window->values[image->node->index] = image->values;
@@ -132,6 +125,7 @@ static void judge_window(struct sim_run *run, const struct window *window)
     char place[64], why[JUDGE_WHY_SIZE];
     unsigned watched;
 
+    check(source->line || fate_is_rotten(source)); /* else its promotion was read and judged */
     for (unsigned i = 0; i < window->universe.sector_count; i++) {
         uint64_t values[RUN_NODES] = {window->values[0][i], window->values[1][i]};
         if (values[0] != values[1]) {
@@ -142,7 +136,8 @@ static void judge_window(struct sim_run *run, const struct window *window)
                      (unsigned long long)values[1], sim_site_name(run->nodes[1].site));
             return;
         }
-        if (judge_sector(&run->universe, span->disk, span->offset + i * JUDGE_SECTOR, &watched) &&
+        if (source->line &&
+            judge_sector(&run->universe, span->disk, span->offset + i * JUDGE_SECTOR, &watched) &&
             !judge_read(source->line, watched, values[0], UINT64_MAX, why)) {
             run_fail(run, source, "I11: at the end: %s", why);
             return;
@@ -157,13 +152,13 @@ static void look_at_window(struct sim_run *run, unsigned disk, uint64_t offset, 
 
     window.universe.disk_bytes[disk] = run->universe.disk_bytes[disk];
     judge_universe_add(&window.universe, disk, offset, length);
-    for (unsigned i = 0; i < RUN_NODES && !run->has_failed; i++) {
+    for (unsigned i = 0; i < RUN_NODES && !run_is_over(run); i++) {
         window.is_done = false;
         image_read(&run->nodes[i], &window.universe, (struct image_note){0}, window_read, &window);
         if (!sim_world_run_for(run->world, is_read, &window, deadline_ns))
             run_fail(run, &run->nodes[i], "I11: the last reading hangs");
     }
-    if (!run->has_failed)
+    if (!run_is_over(run))
         judge_window(run, &window);
     images_drop(&run->nodes[0]);
     images_drop(&run->nodes[1]);
@@ -175,17 +170,17 @@ static bool nothing_is_read(void *arg)
 {
     struct sim_run *run = arg;
 
-    return run->has_failed || (!run->nodes[0].images && !run->nodes[1].images);
+    return run_is_over(run) || (!run->nodes[0].images && !run->nodes[1].images);
 }
 
 static void look_last(struct sim_run *run)
 {
     for (unsigned disk = 0; disk < JUDGE_DISKS; disk++) {
         uint64_t bytes = run->universe.disk_bytes[disk];
-        for (uint64_t at = 0; at < bytes && !run->has_failed; at += WINDOW_BYTES)
+        for (uint64_t at = 0; at < bytes && !run_is_over(run); at += WINDOW_BYTES)
             look_at_window(run, disk, at, bytes - at < WINDOW_BYTES ? bytes - at : WINDOW_BYTES);
     }
-    if (!run->has_failed) {
+    if (!run_is_over(run)) {
         witness_snapshots(&run->nodes[0]);
         witness_snapshots(&run->nodes[1]);
         if (!sim_world_run_for(run->world, nothing_is_read, run,
@@ -196,6 +191,18 @@ static void look_last(struct sim_run *run)
     images_drop(&run->nodes[1]);
 }
 
+/* A rotten site may stay where it is, if it says so. */
+static bool stands_still_rightly(struct sim_run *run)
+{
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        struct node *node = &run->nodes[i];
+        if (fate_is_rotten(node) &&
+            (fate_refuses(node, node->status.trouble) || fate_refuses(node, node->act_why)))
+            return true;
+    }
+    return false;
+}
+
 bool run_settle(struct sim_run *run)
 {
     uint64_t deadline_ns;
@@ -204,15 +211,17 @@ bool run_settle(struct sim_run *run)
 
     make_calm(run);
     deadline_ns = sim_now_ns(run->world) + SETTLE_SECONDS * SIM_SECOND;
-    while (!run->has_failed && steady < STEADY_STEPS) {
+    while (!run_is_over(run) && steady < STEADY_STEPS) {
         steady = nudge(run) ? steady + 1 : 0;
         step(run);
         if (sim_now_ns(run->world) > deadline_ns) {
             say_state(run, state, sizeof(state));
+            if (stands_still_rightly(run))
+                return true;
             run_fail(run, NULL, "I11: not settled after %u s%s", SETTLE_SECONDS, state);
         }
     }
-    if (!run->has_failed)
+    if (!run_is_over(run))
         look_last(run);
     return !run->has_failed;
 }

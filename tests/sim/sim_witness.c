@@ -89,7 +89,7 @@ static void point_read(struct image *image)
     if (!node->engine)
         return;
     if (image->is_bad) {
-        if (image->error == 0 || !node->may_fail)
+        if (image->error == 0 || !fate_excuses(node))
             run_fail(run, node, "reading epoch %llu: error %d %s",
                      (unsigned long long)image->note.epoch, image->error, image->why);
         return;
@@ -143,7 +143,8 @@ void witness_target(struct node *node, const struct image *image)
     const uint64_t *before = judged_image(node, node->status.epoch_acked);
     char why[JUDGE_WHY_SIZE];
 
-    if (node->status.has_point && before && differ(node, image->values, before, why))
+    if (node->status.has_point && before && image->note.epoch == node->status.epoch_acked &&
+        differ(node, image->values, before, why))
         run_fail(node->run, node, "epoch %llu is not what it was before the restart: %s",
                  (unsigned long long)node->status.epoch_acked, why);
     if (node->engine)
@@ -199,7 +200,7 @@ static void promoted_read(struct image *image)
         node->status.role != STREAM_ROLE_PROMOTED)
         return;
     if (image->is_bad) {
-        if (image->error == 0 || !node->may_fail)
+        if (image->error == 0 || !fate_excuses(node))
             run_fail(node->run, node, "reading after promotion: error %d %s", image->error,
                      image->why);
         return;
@@ -267,7 +268,7 @@ static void list_snapshots(struct node *node, unsigned disk)
         bool is_there = known->is_removed || known->disk != disk;
         for (unsigned j = 0; j < listing.count; j++)
             is_there = is_there || strcmp(known->id, listing.found[j].id) == 0;
-        if (!is_there)
+        if (!is_there && !fate_is_rotten(node))
             run_fail(node->run, node, "snapshot %s is gone", known->id);
     }
 }
@@ -281,7 +282,7 @@ static void snapshot_read(struct image *image)
     if (!node->engine || snapshot->is_removed)
         return;
     if (image->is_bad) {
-        if (image->error == 0 || !node->may_fail)
+        if (image->error == 0 || !fate_excuses(node))
             run_fail(node->run, node, "reading snapshot %s: error %d %s", snapshot->id,
                      image->error, image->why);
         return;
@@ -328,8 +329,8 @@ static void let_go(struct node *node, struct known_snapshot *snapshot)
     snapshot->is_removed = true; /* a death inside leaves either */
     if (!sim_site_call(node->site, remove_call, &removal) || removal.error == 0)
         return;
-    snapshot->is_removed = node->may_fail;
-    if (!node->may_fail)
+    snapshot->is_removed = fate_excuses(node);
+    if (!snapshot->is_removed)
         run_fail(node->run, node, "removing snapshot %s: %s", snapshot->id, removal.err.text);
 }
 
