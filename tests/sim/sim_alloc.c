@@ -64,6 +64,19 @@ struct shelf {
 
 enum { SHELVES = 16 };
 
+/* The sanitizers want to see every block come and go. */
+#if defined(__SANITIZE_ADDRESS__)
+enum { KEEPS_FREED = 0 };
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+enum { KEEPS_FREED = 0 };
+#else
+enum { KEEPS_FREED = 1 };
+#endif
+#else
+enum { KEEPS_FREED = 1 };
+#endif
+
 static _Thread_local struct shelf shelves[SHELVES];
 
 static size_t hash_address(const void *at, size_t size)
@@ -219,17 +232,15 @@ void sim_kernel_free(void *at)
     __real_free(at);
 }
 
-/* NULL: none for that size; the sanitizers want to see every block come and go. */
+/* NULL: none for that size. */
 static struct shelf *find_shelf(size_t size)
 {
-#ifndef __SANITIZE_ADDRESS__
-    for (unsigned i = 0; i < SHELVES; i++) {
+    for (unsigned i = 0; KEEPS_FREED && i < SHELVES; i++) {
         if (shelves[i].size == 0)
             shelves[i].size = size;
         if (shelves[i].size == size)
             return &shelves[i];
     }
-#endif
     return NULL;
 }
 
