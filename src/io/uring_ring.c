@@ -10,7 +10,8 @@
  *      SINGLE_ISSUER still holds.
  *   4. Before it sleeps it looks for news for a few microseconds, without system calls, as long as
  *      looking pays (spin_policy.c).
- *   5. Completions beyond the completion queue are kept by the kernel (NODROP, required) and come
+ *   5. The ring does what prepare() asks for and nothing else, whoever writes to its memory.
+ *   6. Completions beyond the completion queue are kept by the kernel (NODROP, required) and come
  *      with the next enter.
  *
  * What the kernel may do for us is found by trying, best first: DEFER_TASKRUN with SINGLE_ISSUER
@@ -37,13 +38,15 @@ enum {
     SPIN_NS_MAX = 25000,
 };
 
+/* Everything that prepare() hands in; the ring refuses the rest (restrict_ring()). */
+static const uint8_t opcodes[] = {
+    IORING_OP_READ,  IORING_OP_WRITE,   IORING_OP_READV,    IORING_OP_WRITEV,
+    IORING_OP_FSYNC, IORING_OP_ACCEPT,  IORING_OP_CONNECT,  IORING_OP_RECV,
+    IORING_OP_SEND,  IORING_OP_SENDMSG, IORING_OP_POLL_ADD,
+};
+
 static int check_kernel(struct io_uring *ring, unsigned features)
 {
-    static const uint8_t opcodes[] = {
-        IORING_OP_READ,  IORING_OP_WRITE,   IORING_OP_READV,    IORING_OP_WRITEV,
-        IORING_OP_FSYNC, IORING_OP_ACCEPT,  IORING_OP_CONNECT,  IORING_OP_RECV,
-        IORING_OP_SEND,  IORING_OP_SENDMSG, IORING_OP_POLL_ADD,
-    };
     const unsigned needed = IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_FAST_POLL |
                             IORING_FEAT_EXT_ARG;
     struct io_uring_probe *probe;
@@ -60,6 +63,23 @@ static int check_kernel(struct io_uring *ring, unsigned features)
     }
     io_uring_free_probe(probe);
     return result;
+}
+
+/* Seccomp does not see what is done through a ring, so the ring itself has a list. For good: the
+ * kernel takes it only while the ring is disabled. */
+static int restrict_ring(struct io_uring *ring)
+{
+    struct io_uring_restriction list[ARRAY_COUNT(opcodes) + 3] = {
+        {.opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED, .sqe_flags = 0},
+        {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_REGISTER_RING_FDS},
+        {.opcode = IORING_RESTRICTION_REGISTER_OP, .register_op = IORING_UNREGISTER_RING_FDS},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(opcodes); i++)
+        list[i + 3] = (struct io_uring_restriction){.opcode = IORING_RESTRICTION_SQE_OP,
+                                                    .sqe_op = opcodes[i]};
+    return io_uring_register((unsigned)ring->ring_fd, IORING_REGISTER_RESTRICTIONS, list,
+                             ARRAY_COUNT(list));
 }
 
 int uring_ring_init(struct uring_ring *uring, struct err *err)
@@ -82,6 +102,8 @@ int uring_ring_init(struct uring_ring *uring, struct err *err)
         if (result < 0)
             continue;
         result = check_kernel(&uring->ring, params.features);
+        if (result == 0)
+            result = restrict_ring(&uring->ring);
         if (result < 0)
             io_uring_queue_exit(&uring->ring);
     }
