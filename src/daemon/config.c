@@ -17,7 +17,16 @@
 
 #include "base/check.h"
 
-enum key_type { KEY_NAME, KEY_TEXT, KEY_BYTES, KEY_DURATION, KEY_COUNT, KEY_IO, KEY_SILENT };
+enum key_type {
+    KEY_NAME,
+    KEY_TEXT,
+    KEY_BYTES,
+    KEY_DURATION,
+    KEY_COUNT,
+    KEY_IO,
+    KEY_SILENT,
+    KEY_YES
+};
 
 struct key {
     const char *section, *name; /* section "peer": [peer.NAME], offset inside struct config_peer */
@@ -40,6 +49,7 @@ static const struct key keys[] = {
     {"site", "zone", KEY_NAME, CONFIG_AT(site.zone), 0, 0},
     {"site", "data", KEY_TEXT, CONFIG_AT(site.data), 0, 0},
     {"site", "io", KEY_IO, CONFIG_AT(site.io), 0, 0},
+    {"site", "sandbox", KEY_YES, CONFIG_AT(site.sandbox), 0, 0},
     {"api", "socket", KEY_TEXT, CONFIG_AT(api.socket), 0, 0},
     {"nbd", "socket", KEY_TEXT, CONFIG_AT(nbd.socket), 0, 0},
     {"nbd", "listen", KEY_TEXT, CONFIG_AT(nbd.listen), 0, 0},
@@ -155,6 +165,17 @@ static int store_number(struct reading *reading, const struct key *key, const ch
     return 0;
 }
 
+/* One of two words: the first is false, the second true. */
+static int store_choice(struct reading *reading, const struct key *key, const char *value,
+                        const char *no, const char *yes, char *at)
+{
+    if (strcmp(value, no) != 0 && strcmp(value, yes) != 0)
+        return err_set(reading->err, -EINVAL, "%s: %s: \"%.60s\" is not %s or %s", reading->path,
+                       key->name, value, no, yes);
+    *(bool *)at = strcmp(value, yes) == 0;
+    return 0;
+}
+
 static int store_value(struct reading *reading, const struct key *key, const char *value,
                        char *base)
 {
@@ -179,12 +200,9 @@ static int store_value(struct reading *reading, const struct key *key, const cha
         return err_set(reading->err, -EINVAL, "%s: io: \"%.60s\" is not auto, uring or threads",
                        reading->path, value);
     case KEY_SILENT:
-        if (strcmp(value, "hold") != 0 && strcmp(value, "open") != 0)
-            return err_set(reading->err, -EINVAL,
-                           "%s: on-peer-silent: \"%.60s\" is not hold or open", reading->path,
-                           value);
-        *(bool *)at = value[0] == 'o';
-        return 0;
+        return store_choice(reading, key, value, "hold", "open", at);
+    case KEY_YES:
+        return store_choice(reading, key, value, "no", "yes", at);
     }
     return err_set(reading->err, -EINVAL, "%s: %s: unknown type", reading->path, key->name);
 }
@@ -235,6 +253,7 @@ static int take_line(void *arg, const char *section, const char *name, const cha
 static void set_defaults(struct config *config)
 {
     memset(config, 0, sizeof(*config));
+    config->site.sandbox = true;
     snprintf(config->site.data, sizeof(config->site.data), "/var/lib/verso");
     snprintf(config->api.socket, sizeof(config->api.socket), "/run/verso/api.sock");
     config->replication.interval_ns = SECOND;
@@ -247,12 +266,35 @@ static void set_defaults(struct config *config)
     config->replication.group_pairs_max = 17;
 }
 
+/* A bare name is a credential of the service manager (LoadCredential=). */
+static int find_credential(struct config *config, struct err *err)
+{
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    char name[sizeof(config->link.psk_file)];
+
+    if (strchr(config->link.psk_file, '/') != NULL)
+        return 0;
+    memcpy(name, config->link.psk_file, sizeof(name));
+    if (folder == NULL)
+        return err_set(err, -ENOENT,
+                       "psk-file %s: no path, and there are no credentials: CREDENTIALS_DIRECTORY "
+                       "is not set",
+                       name);
+    if (snprintf(config->link.psk_file, sizeof(config->link.psk_file), "%s/%s", folder, name) >=
+        (int)sizeof(config->link.psk_file))
+        return err_set(err, -ENAMETOOLONG, "psk-file %s: the path is too long", name);
+    return 0;
+}
+
 static int load_psk(struct config *config, struct err *err)
 {
     struct stat facts;
     ssize_t length;
-    int fd = open(config->link.psk_file, O_RDONLY | O_CLOEXEC);
+    int fd;
 
+    if (find_credential(config, err) < 0)
+        return err->code;
+    fd = open(config->link.psk_file, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &facts) != 0) {
         int code = errno ? -errno : -EIO;
         if (fd >= 0)

@@ -27,6 +27,7 @@ struct config {
         char name[CONFIG_NAME_MAX], region[CONFIG_NAME_MAX], zone[CONFIG_NAME_MAX];
         char data[PATH_MAX / 2];
         enum loop_kind io;
+        bool sandbox;
     } site;
     struct {
         char socket[108];

@@ -7,12 +7,16 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 #include "api/api.h"
 #include "base/check.h"
+#include "base/log.h"
+#include "daemon/sandbox.h"
 
 struct control_wing {
     struct loop *loop;
@@ -30,6 +34,8 @@ struct control_wing {
     pthread_cond_t answered;
     bool is_answered;
     struct err answer;
+    atomic_bool is_sandboxed; /* the process is */
+    bool is_door_narrow;      /* the door's thread */
 };
 
 static void answer(struct control_wing *wing)
@@ -109,6 +115,25 @@ static void fill_site_options(const struct config *config, struct site_options *
     }
 }
 
+/* On the door's own thread: from the first connection after sandbox_enter() on it has its own list.
+ */
+static void door_used(void *arg)
+{
+    struct control_wing *wing = arg;
+    struct err err = {0};
+
+    if (wing->is_door_narrow || !atomic_load(&wing->is_sandboxed))
+        return;
+    wing->is_door_narrow = true;
+    if (sandbox_narrow(&err) < 0)
+        log_warning("api", "%s", err.text); /* the list of the process still holds */
+}
+
+void control_wing_sandboxed(struct control_wing *wing)
+{
+    atomic_store(&wing->is_sandboxed, true);
+}
+
 /* The records are open: the door may open. */
 static void control_started(void *arg)
 {
@@ -116,6 +141,8 @@ static void control_started(void *arg)
     struct http_server_options options = {
         .socket_path = wing->config->api.socket,
         .loop = wing->loop,
+        .connected_cb = door_used,
+        .connected_arg = wing,
         .route_cb = api_route,
         .arg = wing->api,
     };
@@ -146,6 +173,7 @@ static void *run_loop(void *arg)
 {
     struct control_wing *wing = arg;
 
+    (void)prctl(PR_SET_NAME, "verso-control");
     loop_run(wing->loop);
     return NULL;
 }

@@ -20,6 +20,8 @@ void control_wing_event(void *wing, const struct data_event *event);
 
 /* Starts the thread: opens what the records name over `data`, then the HTTP door; waits for it. */
 int control_wing_run(struct control_wing *wing, struct data_wing *data, struct err *err);
+/* The process is in its sandbox: the door's thread may go into its own. */
+void control_wing_sandboxed(struct control_wing *wing);
 /* Closes the door, answers what is under way, ends jobs at a durable point; waits. Events of the
  * data wing are dropped from then on, but its requests still come back: stop the data wing next. */
 void control_wing_quiesce(struct control_wing *wing);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 #include "base/check.h"
 
@@ -90,10 +91,16 @@ struct wing *data_wing_wing(struct data_wing *data)
     return data->wing;
 }
 
+struct loop *data_wing_loop(struct data_wing *data)
+{
+    return data->loop;
+}
+
 static void *run_loop(void *arg)
 {
     struct data_wing *data = arg;
 
+    (void)prctl(PR_SET_NAME, "verso-data");
     loop_run(data->loop);
     return NULL;
 }

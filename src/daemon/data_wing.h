@@ -16,6 +16,7 @@ struct data_wing;
 int data_wing_new(const struct config *config, struct loop *control_loop, data_events_fn events_cb,
                   void *arg, struct data_wing **ret_wing, struct err *err);
 /* Starts the thread of the data loop. */
+struct loop *data_wing_loop(struct data_wing *wing);
 int data_wing_run(struct data_wing *wing, struct err *err);
 /* Ends exports, engine and thread, cleanly; waits. Requests still under way are answered before. */
 void data_wing_stop(struct data_wing *wing);

@@ -15,7 +15,11 @@
 #include <systemd/sd-daemon.h>
 
 #include "base/log.h"
+#include "base/secret.h"
 #include "daemon/control_wing.h"
+#include "daemon/sandbox.h"
+#include "daemon/watchdog.h"
+#include "io/tls.h"
 
 struct arguments {
     const char *config;
@@ -50,7 +54,7 @@ static int parse_arguments(int argc, char **argv, struct arguments *ret_argument
     return ret_arguments->config ? 0 : usage() + 1;
 }
 
-/* Signals are taken by sigwait() in this thread only; the others inherit the mask. */
+/* Signals are waited for in this thread only; the others inherit the mask. */
 static void block_signals(sigset_t *ret_waited)
 {
     sigemptyset(ret_waited);
@@ -71,20 +75,38 @@ static void raise_file_limit(void)
     }
 }
 
-static void run_until_signal(const struct config *config, const sigset_t *waited)
+static void run_until_signal(const struct config *config, const sigset_t *waited,
+                             struct watchdog *watchdog)
 {
-    int number = 0;
+    const uint64_t pause_ns = watchdog->pause_ns;
+    const struct timespec pause = {.tv_sec = (time_t)(pause_ns / 1000000000),
+                                   .tv_nsec = (long)(pause_ns % 1000000000)};
+    int number;
 
     log_notice("versod", "site %s is ready: API at %s", config->site.name, config->api.socket);
     sd_notify(0, "READY=1");
-    while (sigwait(waited, &number) != 0)
-        continue;
+    while ((number = sigtimedwait(waited, NULL, pause_ns > 0 ? &pause : NULL)) < 0)
+        watchdog_tell(watchdog);
     log_notice("versod", "signal %d: stopping", number);
     sd_notify(0, "STOPPING=1");
 }
 
+static int enter_sandbox(const struct config *config, struct control_wing *control, struct err *err)
+{
+    int failed = 0;
+
+    if (!config->site.sandbox)
+        log_warning("versod", "sandbox=no: the kernel refuses us nothing");
+    else
+        failed = sandbox_enter(err);
+    if (config->site.sandbox && failed == 0)
+        control_wing_sandboxed(control);
+    return failed;
+}
+
 static int serve(const struct config *config, const sigset_t *waited, struct err *err)
 {
+    struct watchdog watchdog = {0};
     struct control_wing *control = NULL;
     struct data_wing *data = NULL;
     int failed = control_wing_new(config, &control, err);
@@ -93,17 +115,22 @@ static int serve(const struct config *config, const sigset_t *waited, struct err
         failed = data_wing_new(config, control_wing_loop(control), control_wing_event, control,
                                &data, err);
     if (failed == 0)
+        watchdog_start(&watchdog, data_wing_loop(data));
+    if (failed == 0)
         failed = data_wing_run(data, err);
     if (failed == 0)
         failed = control_wing_run(control, data, err);
     if (failed == 0)
-        run_until_signal(config, waited);
+        failed = enter_sandbox(config, control, err);
+    if (failed == 0)
+        run_until_signal(config, waited, &watchdog);
     if (control != NULL)
         control_wing_quiesce(control);
     if (data != NULL)
         data_wing_stop(data);
     if (control != NULL)
         control_wing_stop(control);
+    watchdog_stop(&watchdog);
     data_wing_free(data);
     control_wing_free(control);
     return failed;
@@ -112,26 +139,27 @@ static int serve(const struct config *config, const sigset_t *waited, struct err
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
-    struct config *config = calloc(1, sizeof(*config));
+    struct config *config = secret_new(sizeof(*config)); /* the link's key is in it */
     struct err err = {0};
     sigset_t waited;
     int failed = parse_arguments(argc, argv, &arguments);
 
     if (failed || config == NULL) {
-        free(config);
+        secret_free(config, sizeof(*config));
         return failed ? failed - 1 : 1;
     }
+    sandbox_hide_memory();
     block_signals(&waited);
     failed = config_load(arguments.config, config, &err);
     if (failed == 0 && arguments.only_check)
         printf("%s: fine\n", arguments.config);
     if (failed == 0 && !arguments.only_check) {
         raise_file_limit();
+        tls_load();
         failed = serve(config, &waited, &err);
     }
     if (failed)
         log_error("versod", "%s", err.text);
-    explicit_bzero(config->link.psk, sizeof(config->link.psk));
-    free(config);
+    secret_free(config, sizeof(*config));
     return failed ? 1 : 0;
 }

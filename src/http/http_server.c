@@ -296,6 +296,15 @@ void http_reply(struct http_request *request, unsigned status, const char *reque
     stop_if_quiet(server);
 }
 
+static void connection_changed(void *arg, struct MHD_Connection *connection, void **state,
+                               enum MHD_ConnectionNotificationCode what)
+{
+    struct http_server *server = arg;
+
+    if (what == MHD_CONNECTION_NOTIFY_STARTED && server->options.connected_cb)
+        server->options.connected_cb(server->options.connected_arg);
+}
+
 /* A socket file that nobody answers on is replaced, a live one is not. */
 static int bind_socket(struct http_server *server, struct err *err)
 {
@@ -346,9 +355,9 @@ int http_server_new(const struct http_server_options *options, struct http_serve
         MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
         request_seen, server, MHD_OPTION_LISTEN_SOCKET, server->listener,
         MHD_OPTION_URI_LOG_CALLBACK, uri_seen, server, MHD_OPTION_NOTIFY_COMPLETED, request_ended,
-        NULL, MHD_OPTION_CONNECTION_LIMIT, (unsigned)HTTP_CONNECTIONS_MAX,
-        MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)HTTP_HEAD_BYTES_MAX * 4, MHD_OPTION_END);
+        NULL, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, server, MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEAD_BYTES_MAX * 4, MHD_OPTION_END);
     if (!server->daemon) {
         close(server->listener);
         free(server);

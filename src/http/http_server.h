@@ -45,6 +45,8 @@ struct http_server_options {
     struct loop *loop;       /* route_cb runs there */
     void (*route_cb)(void *arg, struct http_request *request);
     void *arg;
+    void (*connected_cb)(void *arg); /* on the library's thread, at each connection; NULL: none */
+    void *connected_arg;
 };
 
 int http_server_new(const struct http_server_options *options, struct http_server **ret_server,

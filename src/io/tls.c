@@ -14,10 +14,10 @@
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "base/secret.h"
 
 enum { TLS_MAGIC = 0x746c7331 };
 
@@ -145,6 +145,11 @@ static int make_ssl(struct tls *tls, bool is_server)
     return 0;
 }
 
+void tls_load(void)
+{
+    check(OPENSSL_init_ssl(OPENSSL_INIT_LOAD_SSL_STRINGS | OPENSSL_INIT_LOAD_CONFIG, NULL) == 1);
+}
+
 int tls_new(const struct tls_options *options, struct tls **ret_tls, struct err *err)
 {
     struct tls *tls;
@@ -158,7 +163,7 @@ int tls_new(const struct tls_options *options, struct tls **ret_tls, struct err 
     } else {
         check(options->psk_cb != NULL);
     }
-    tls = calloc(1, sizeof(*tls));
+    tls = secret_new(sizeof(*tls));
     if (tls == NULL)
         return err_set(err, -ENOMEM, "no memory for a TLS session");
     tls->magic = TLS_MAGIC;
@@ -186,9 +191,7 @@ void tls_free(struct tls *tls)
     check_magic(tls, TLS_MAGIC);
     SSL_free(tls->ssl);
     SSL_CTX_free(tls->context);
-    OPENSSL_cleanse(tls->psk, sizeof(tls->psk));
-    tls->magic = 0;
-    free(tls);
+    secret_free(tls, sizeof(*tls));
 }
 
 int tls_feed(struct tls *tls, const void *bytes, size_t length)

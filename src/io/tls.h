@@ -29,6 +29,9 @@ struct tls_options {
     void *arg;
 };
 
+/* Loads what OpenSSL reads from files, once, so that no session has to. From any thread. */
+void tls_load(void);
+
 int tls_new(const struct tls_options *options, struct tls **ret_tls, struct err *err);
 void tls_free(struct tls *tls);
 

@@ -26,6 +26,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "replication/link_hello.h"
 #include "replication/link_intake.h"
 #include "replication/link_session.h"
@@ -38,7 +39,7 @@ struct link {
     struct link_options options; /* its texts and key point into what follows */
     struct link_callbacks callbacks;
     char site_name[LINK_NAME_SIZE], peer_name[LINK_NAME_SIZE], peer_address[ADDRESS_SIZE];
-    uint8_t psk[TLS_PSK_MAX];
+    uint8_t *psk; /* secret memory; NULL: none */
     struct link_status status;
 
     struct link_session *up, *guest, *dial;
@@ -95,7 +96,7 @@ static void copy_options(struct link *link, const struct link_options *options)
         snprintf(link->peer_address, sizeof(link->peer_address), "%s", options->peer_address);
         link->options.peer_address = link->peer_address;
     }
-    if (options->psk != NULL) {
+    if (link->psk != NULL) {
         memcpy(link->psk, options->psk, options->psk_length);
         link->options.psk = link->psk;
     }
@@ -122,6 +123,10 @@ int link_new(struct loop *loop, const struct link_options *options,
     link = calloc(1, sizeof(*link));
     if (link == NULL)
         return err_set(err, -ENOMEM, "link: no memory");
+    if (options->psk != NULL && (link->psk = secret_new(TLS_PSK_MAX)) == NULL) {
+        free(link);
+        return err_set(err, -ENOMEM, "link: no memory");
+    }
     link->magic = LINK_MAGIC;
     link->loop = loop;
     link->callbacks = *callbacks;
@@ -143,7 +148,7 @@ void link_free(struct link *link)
     check(link->session_count == 0 && !link->is_connecting && !link->is_down_owed);
     check(list_is_empty(&link->task.node));
     loop_timer_cancel(link->loop, &link->dial_timer);
-    explicit_bzero(link->psk, sizeof(link->psk));
+    secret_free(link->psk, TLS_PSK_MAX);
     link->magic = 0;
     free(link);
 }
