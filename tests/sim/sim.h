@@ -72,6 +72,9 @@ bool sim_site_is_alive(const struct sim_site *site);
 /* A living process stands still that long: nothing of it runs; its kernel and the world go on. */
 void sim_site_pause(struct sim_site *site, uint64_t duration_ns);
 bool sim_site_is_paused(const struct sim_site *site);
+/* Whatever its user wants to find again from a loop. */
+void sim_site_user_set(struct sim_site *site, void *user);
+void *sim_site_user(const struct sim_site *site);
 unsigned sim_site_life(const struct sim_site *site); /* counts restarts, from 1 */
 /* Runs fn(arg) as the site: what it allocates is the site's. Everything that calls into code of the
  * site must go through here, except callbacks, which already run so. False: the site is dead, or

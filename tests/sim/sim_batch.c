@@ -19,6 +19,7 @@
 
 #include "base/check.h"
 #include "sim_run.h"
+#include "sim_whole.h"
 
 enum { JOBS_MAX = 64, SEEDS_PER_WORKER = 500, SEED_SECONDS = 60 };
 
@@ -54,6 +55,8 @@ static bool go(const struct batch_options *options, uint64_t seed, struct worker
 
     run->picks_points = options->picks_points;
     run->actions_max = options->actions_max;
+    if (options->sites)
+        run_make_whole(run);
     is_lawful = run_go(run);
     *ret_figures = run->figures;
     ret_figures->hash = sim_hash(run->world);
@@ -172,9 +175,10 @@ static void tell(struct batch *batch, struct worker *worker)
 {
     struct worker *probe = &batch->workers[JOBS_MAX];
     uint64_t seed = worker->seed, prefix;
+    const char *mode = batch->options.sites ? " --sites" : "";
 
-    printf("seed %llu: %s\n    replay: sim --seed %llu --trace\n", (unsigned long long)seed,
-           worker->failure, (unsigned long long)seed);
+    printf("seed %llu: %s\n    replay: sim --seed %llu --trace%s\n", (unsigned long long)seed,
+           worker->failure, (unsigned long long)seed, mode);
     fflush(stdout);
     prefix = find_prefix(batch, seed);
     if (prefix == 0) {
@@ -182,8 +186,8 @@ static void tell(struct batch *batch, struct worker *worker)
         return;
     }
     fails(probe, &batch->options, seed, prefix, false);
-    printf("    shortest: sim --seed %llu --actions %llu --trace: %s\n", (unsigned long long)seed,
-           (unsigned long long)prefix, probe->failure);
+    printf("    shortest: sim --seed %llu --actions %llu --trace%s: %s\n", (unsigned long long)seed,
+           (unsigned long long)prefix, mode, probe->failure);
 }
 
 /* --- the batch -------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@ struct batch_options {
     bool goes_on;         /* after a failure */
     bool runs_twice;      /* each seed, and compares (I17) */
     bool picks_points;    /* see struct sim_run */
+    bool sites;           /* whole sites, not engines alone */
     bool is_traced;       /* one seed: tells its story */
     uint64_t actions_max; /* leaves out what hosts, operator and fate do later; 0: nothing */
 };

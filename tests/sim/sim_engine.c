@@ -14,20 +14,21 @@
 #include "io/file.h"
 #include "sim_alloc.h"
 #include "sim_run.h"
+#include "sim_whole.h"
 
-static const char *const site_names[RUN_NODES] = {"paris", "lyon"};
+const char *const node_names[RUN_NODES] = {"paris", "lyon"};
 static const char *const site_addresses[RUN_NODES] = {"127.0.0.1:901", "127.0.0.1:902"};
 
-const char *node_disk_id(unsigned disk)
+const char *node_disk_id(const struct node *node, unsigned disk)
 {
     static const char *const ids[JUDGE_DISKS] = {"d-aaaa", "d-bbbb"};
 
-    return ids[disk];
+    return node->whole ? whole_disk_id(node, disk) : ids[disk];
 }
 
-const char *node_stream_id(void)
+const char *node_stream_id(const struct node *node)
 {
-    return "pg-sim";
+    return node->whole ? whole_stream_id(node) : "pg-sim";
 }
 
 const char *node_role_name(enum stream_role role)
@@ -57,7 +58,7 @@ static void observe_event(void *arg)
     node_observe(node);
 }
 
-static void observe_soon(struct node *node)
+void node_observe_soon(struct node *node)
 {
     if (node->is_observing)
         return;
@@ -73,9 +74,9 @@ static void close_event(void *arg)
 static void access_cb(void *arg, const char *disk, bool may_write, const char *why)
 {
     struct node *node = arg;
-    unsigned index = strcmp(disk, node_disk_id(0)) == 0 ? 0 : 1;
+    unsigned index = strcmp(disk, node_disk_id(node, 0)) == 0 ? 0 : 1;
 
-    check(strcmp(disk, node_disk_id(index)) == 0);
+    check(strcmp(disk, node_disk_id(node, index)) == 0);
     sim_trace(node->run->world, node->site, "%s %s (%s)", disk,
               may_write ? "may be written" : "is closed", why ? why : "");
     if (!may_write && why)
@@ -92,12 +93,12 @@ static void access_cb(void *arg, const char *disk, bool may_write, const char *w
 
 static void stream_changed_cb(void *arg, const char *stream)
 {
-    observe_soon(arg);
+    node_observe_soon(arg);
 }
 
 static void snapshots_changed_cb(void *arg, const char *disk)
 {
-    observe_soon(arg);
+    node_observe_soon(arg);
 }
 
 static void peer_cb(void *arg, const char *peer, bool is_up, const char *why)
@@ -123,18 +124,18 @@ struct boot {
     struct err err;
 };
 
-static void fill_options(const struct node *node, struct engine_options *options)
+void node_fill_options(const struct node *node, struct engine_options *options)
 {
     unsigned peer = 1 - node->index;
 
     *options = (struct engine_options){
         .data_folder = "/data",
-        .site_name = site_names[node->index],
+        .site_name = node_names[node->index],
         .link_listen = site_addresses[node->index],
         .peer_count = 1,
         .settings = node->run->settings,
     };
-    options->peers[0].name = site_names[peer];
+    options->peers[0].name = node_names[peer];
     options->peers[0].address = node->run->dials[node->index] ? site_addresses[peer] : NULL;
 }
 
@@ -148,7 +149,7 @@ static void fill_disk(struct node *node, unsigned disk)
     char path[64];
 
     check(io_dir_make(loop, "/data/disks") == 0 && io_dir_sync(loop, "/data") == 0);
-    snprintf(path, sizeof(path), "/data/disks/%s.raw", node_disk_id(disk));
+    snprintf(path, sizeof(path), "/data/disks/%s.raw", node_disk_id(node, disk));
     check(io_file_open(loop, path, IO_CREATE, &file, NULL) == 0);
     check(io_file_resize_now(loop, file, run->universe.disk_bytes[disk]) == 0);
     for (unsigned i = 0; i < run->universe.span_count; i++) {
@@ -169,7 +170,7 @@ static int open_disks(struct node *node, struct err *err)
     int error = 0;
 
     for (unsigned i = 0; i < JUDGE_DISKS && error == 0; i++) {
-        struct engine_disk_options options = {.id = node_disk_id(i),
+        struct engine_disk_options options = {.id = node_disk_id(node, i),
                                               .driver = "file",
                                               .size_bytes = node->run->universe.disk_bytes[i],
                                               .create = !node->is_created};
@@ -189,13 +190,13 @@ static int open_stream(struct node *node, struct err *err)
     struct engine_stream_options *options = sim_kernel_alloc(sizeof(*options));
     int error;
 
-    options->id = node_stream_id();
-    options->peer = site_names[1 - node->index];
+    options->id = node_stream_id(node);
+    options->peer = node_names[1 - node->index];
     options->role = node->index == 0 ? STREAM_ROLE_SOURCE : STREAM_ROLE_TARGET;
     options->create = !node->is_created;
     options->disk_count = JUDGE_DISKS;
     for (unsigned i = 0; i < JUDGE_DISKS; i++)
-        options->disks[i].disk = node_disk_id(i);
+        options->disks[i].disk = node_disk_id(node, i);
     error = engine_stream_open(node->engine, options, err);
     sim_kernel_free(options);
     return error;
@@ -216,7 +217,7 @@ static void boot_open(void *arg)
         .arg = node,
     };
 
-    fill_options(node, &options);
+    node_fill_options(node, &options);
     if (!node->is_created) {
         check(io_dir_make(loop, "/data") == 0);
         check(io_dir_sync(loop, "/") == 0);
@@ -235,8 +236,6 @@ static void boot_start(void *arg)
     boot->error = engine_start(boot->node->engine, &boot->err);
 }
 
-static void give_up(struct node *node, const char *what, const char *why);
-
 static void start_event(void *arg)
 {
     struct node *node = arg;
@@ -248,12 +247,12 @@ static void start_event(void *arg)
     if (!sim_site_call(node->site, boot_start, &boot))
         return;
     if (boot.error < 0)
-        give_up(node, "start", boot.err.text);
+        node_give_up(node, "start", boot.err.text);
     else
         node_observe(node);
 }
 
-static void give_up(struct node *node, const char *what, const char *why)
+void node_give_up(struct node *node, const char *what, const char *why)
 {
     sim_trace(node->run->world, node->site, "cannot start: %s: %s", what, why);
     if (!node->may_fail && !fate_refuses(node, why))
@@ -269,7 +268,7 @@ static void give_up_event(void *arg)
     struct node *node = arg;
 
     if (node->engine && !node->is_read)
-        give_up(node, "reading", "see above");
+        node_give_up(node, "reading", "see above");
 }
 
 static void read_boot_image(struct node *node);
@@ -313,10 +312,14 @@ void node_boot(struct node *node)
 
     if (!sim_site_is_alive(node->site))
         sim_site_restart(node->site);
+    if (node->whole) {
+        whole_boot(node);
+        return;
+    }
     if (!sim_site_call(node->site, boot_open, &boot))
         return; /* died in it */
     if (boot.error < 0) {
-        give_up(node, "open", boot.err.text);
+        node_give_up(node, "open", boot.err.text);
         return;
     }
     node->is_created = true;
@@ -346,6 +349,7 @@ void node_died(struct node *node, bool power)
         power = true;
     }
     node->engine = NULL;
+    whole_died(node);
     node->is_running = node->is_read = false;
     node->is_known = node->is_known && !power;
     node->act = ACT_NONE;
@@ -380,7 +384,7 @@ static const char *act_name(enum act act)
     return names[act];
 }
 
-static void act_done(void *arg, int error, const char *why)
+void node_act_done(void *arg, int error, const char *why)
 {
     struct node *node = arg;
 
@@ -392,23 +396,23 @@ static void act_done(void *arg, int error, const char *why)
     node->act = ACT_NONE;
     node->act_error = error;
     snprintf(node->act_why, sizeof(node->act_why), "%s", why ? why : "");
-    observe_soon(node);
+    node_observe_soon(node);
 }
 
 static void act_call(void *arg)
 {
     struct act_call *call = arg;
     struct engine *engine = call->node->engine;
-    const char *stream = node_stream_id();
+    const char *stream = node_stream_id(call->node);
 
     if (call->act == ACT_START)
-        engine_stream_start(engine, stream, call->flag, act_done, call->node);
+        engine_stream_start(engine, stream, call->flag, node_act_done, call->node);
     else if (call->act == ACT_STOP)
-        engine_stream_stop(engine, stream, act_done, call->node);
+        engine_stream_stop(engine, stream, node_act_done, call->node);
     else if (call->act == ACT_FAILOVER)
-        engine_stream_failover(engine, stream, call->node->asked_point, act_done, call->node);
+        engine_stream_failover(engine, stream, call->node->asked_point, node_act_done, call->node);
     else
-        engine_stream_reprotect(engine, stream, call->flag, act_done, call->node);
+        engine_stream_reprotect(engine, stream, call->flag, node_act_done, call->node);
 }
 
 void node_act(struct node *node, enum act act, bool flag)
@@ -419,7 +423,10 @@ void node_act(struct node *node, enum act act, bool flag)
     sim_trace(node->run->world, node->site, "operator: %s%s", act_name(act),
               flag ? (act == ACT_START ? " (one shot)" : " (reverse)") : "");
     node->act = act;
-    sim_site_call(node->site, act_call, &call);
+    if (node->whole)
+        whole_act(node, act, flag);
+    else
+        sim_site_call(node->site, act_call, &call);
 }
 
 void node_failover(struct node *node, uint64_t point)
@@ -443,10 +450,11 @@ static void look_call(void *arg)
     struct node *node = look->node;
     const char *why;
 
-    look->is_there = engine_stream_status(node->engine, node_stream_id(), &look->status);
+    look->is_there = engine_stream_status(node->engine, node_stream_id(node), &look->status);
     /* Callbacks tell changes; what holds from the beginning is asked for. */
-    for (unsigned i = 0; i < JUDGE_DISKS && node->is_running; i++) {
-        if (!node->must_close[i] && engine_disk_may_write(node->engine, node_disk_id(i), &why))
+    for (unsigned i = 0; i < JUDGE_DISKS && node->is_running && !node->whole; i++) {
+        if (!node->must_close[i] &&
+            engine_disk_may_write(node->engine, node_disk_id(node, i), &why))
             node->may_write[i] = true;
     }
 }
@@ -457,7 +465,9 @@ bool node_look(struct node *node)
 
     if (!node->engine || !sim_site_call(node->site, look_call, &look) || !node->engine)
         return false;
-    check(look.is_there);
+    check(look.is_there || node->whole);
+    if (!look.is_there)
+        return false;
     node->status = look.status;
     return true;
 }

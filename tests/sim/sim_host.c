@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "sim_alloc.h"
 #include "sim_run.h"
+#include "sim_whole.h"
 
 static bool is_change(const struct volume_request *request)
 {
@@ -46,7 +47,10 @@ static void close_disk(void *arg)
     for (unsigned i = 0; i < JUDGE_DISKS; i++) {
         if (node->must_close[i] && host_is_quiet(node, i)) {
             node->must_close[i] = false;
-            engine_disk_closed(node->engine, node_disk_id(i));
+            if (node->whole)
+                whole_disk_closed(node, i);
+            else
+                engine_disk_closed(node->engine, node_disk_id(node, i));
         }
     }
 }
@@ -204,7 +208,7 @@ static void submit(void *arg)
     struct host_request *slot = arg;
     struct engine *engine = slot->node->engine;
 
-    volume_submit(engine_disk_volume(engine, node_disk_id(slot->disk)), &slot->request);
+    volume_submit(engine_disk_volume(engine, node_disk_id(slot->node, slot->disk)), &slot->request);
 }
 
 static void issue(struct node *node, struct host_request *slot)

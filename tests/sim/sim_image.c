@@ -76,7 +76,7 @@ static void submit_parts(void *arg)
         if (submission->snapshot)
             engine_snapshot_submit(engine, submission->snapshot, &part->request);
         else
-            volume_submit(engine_disk_volume(engine, node_disk_id(part->span->disk)),
+            volume_submit(engine_disk_volume(engine, node_disk_id(image->node, part->span->disk)),
                           &part->request);
     }
 }

@@ -99,7 +99,7 @@ struct sim_site {
     unsigned crash_calls; /* 0: not armed */
     bool crash_power;
     void (*died_cb)(void *arg);
-    void *died_arg;
+    void *died_arg, *user;
 };
 
 struct sim_loop {

@@ -20,7 +20,8 @@ static int usage(void)
     fprintf(
         stderr,
         "usage: sim --seeds N [--first K] [--jobs J] [--keep-going] [--twice] [--older-points]\n"
-        "       sim --seed K [--trace] [--actions N] [--twice] [--older-points]\n");
+        "       sim --seed K [--trace] [--actions N] [--twice] [--older-points]\n"
+        "       both: [--sites]\n");
     return 2;
 }
 
@@ -31,6 +32,7 @@ static int take_argument(struct batch_options *options, const char *name, const 
     bool *const flag = strcmp(name, "--trace") == 0          ? &options->is_traced
                        : strcmp(name, "--keep-going") == 0   ? &options->goes_on
                        : strcmp(name, "--twice") == 0        ? &options->runs_twice
+                       : strcmp(name, "--sites") == 0        ? &options->sites
                        : strcmp(name, "--older-points") == 0 ? &options->picks_points
                                                              : NULL;
     uint64_t number = value ? strtoull(value, NULL, 10) : 0;

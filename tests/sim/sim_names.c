@@ -80,8 +80,46 @@ static void drop(struct list *names, const char *path)
         name_free(name);
 }
 
+/* Is `path` somewhere below `folder`? */
+static bool is_below(const char *path, const char *folder)
+{
+    size_t length = strlen(folder);
+
+    return strncmp(path, folder, length) == 0 && path[length] == '/';
+}
+
+/* The path under a folder's new name; the caller's. */
+static char *moved_path(const char *path, const char *from, const char *to)
+{
+    char moved[1024];
+
+    check(snprintf(moved, sizeof(moved), "%s%s", to, path + strlen(from)) < (int)sizeof(moved));
+    return sim_kernel_text(moved);
+}
+
+/* What is in a folder goes with it. */
+static void move_below(struct list *names, const char *from, const char *to)
+{
+    struct list *node, *next;
+
+    list_for_each(node, next, names)
+    {
+        struct sim_name *name = list_entry(node, struct sim_name, node);
+        char *path;
+        if (!is_below(name->path, from))
+            continue;
+        path = moved_path(name->path, from, to);
+        put(names, path, name->inode);
+        next = name->node.next;
+        name_free(name);
+        sim_kernel_free(path);
+    }
+}
+
 static void change_apply(struct list *names, const struct name_change *change)
 {
+    if (change->removed && sim_inode_is_folder(change->inode) && find(names, change->removed))
+        move_below(names, change->removed, change->path);
     if (change->removed)
         drop(names, change->removed);
     if (change->inode)
@@ -252,6 +290,25 @@ int sim_unlink(struct loop *loop, const char *path)
     return 0;
 }
 
+/* Changes in a folder that are not durable are changes in it under its new name. */
+static void move_changes(struct sim_site *site, const char *from, const char *to)
+{
+    struct list *node, *next;
+
+    list_for_each(node, next, &site->disk.name_changes)
+    {
+        struct name_change *change = list_entry(node, struct name_change, node);
+        char **const paths[] = {&change->path, &change->removed};
+        for (unsigned i = 0; i < ARRAY_COUNT(paths); i++) {
+            char *path = *paths[i];
+            if (!path || !is_below(path, from))
+                continue;
+            *paths[i] = moved_path(path, from, to);
+            sim_kernel_free(path);
+        }
+    }
+}
+
 int sim_rename(struct loop *loop, const char *from, const char *to)
 {
     struct sim_site *site = sim_loop_site(loop);
@@ -260,8 +317,10 @@ int sim_rename(struct loop *loop, const char *from, const char *to)
     sim_kernel_call(site);
     if (!inode || !has_folder(&site->disk.names, to))
         return -ENOENT;
-    check(!sim_inode_is_folder(inode)); /* nobody does */
+    check(!sim_inode_is_folder(inode) || !sim_name_find(site, to));
     if (strcmp(from, to) != 0) {
+        if (sim_inode_is_folder(inode))
+            move_changes(site, from, to);
         sim_inode_ref(inode);
         change_add(site, to, from, inode);
         sim_inode_unref(inode);

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "sim_alloc.h"
 #include "sim_run.h"
+#include "sim_whole.h"
 
 enum { POLL_MS = 7 };
 
@@ -108,7 +109,10 @@ static void stop_free_call(void *arg)
 {
     struct node *node = arg;
 
-    engine_free(node->engine);
+    if (node->whole)
+        whole_release(node);
+    else
+        engine_free(node->engine);
 }
 
 static void stop_finish(void *arg)
@@ -141,7 +145,10 @@ static void stop_call(void *arg)
 {
     struct node *node = arg;
 
-    engine_stop(node->engine, stopped_cb, node);
+    if (node->whole)
+        whole_stop(node, stopped_cb);
+    else
+        engine_stop(node->engine, stopped_cb, node);
 }
 
 static void stop_wait(void *arg)
@@ -152,7 +159,8 @@ static void stop_wait(void *arg)
         node->is_stopping = node->is_paused = false;
         return;
     }
-    if (!is_quiet(node) || node->images || node->act != ACT_NONE || !node->is_running) {
+    if (!is_quiet(node) || node->images || node->act != ACT_NONE || !node->is_running ||
+        whole_is_busy(node)) {
         sim_after(node->run->world, POLL_MS * SIM_MS, stop_wait, node);
         return;
     }
@@ -178,7 +186,7 @@ static void act_somehow(struct node *node)
     unsigned dice = (unsigned)sim_random_below(world, 100);
 
     if (!node->engine || !node->is_running || node->act != ACT_NONE || node->is_stopping ||
-        sim_site_is_paused(node->site))
+        sim_site_is_paused(node->site) || (node->whole && !node->has_role))
         return;
     if (node->role == STREAM_ROLE_SOURCE && !node->status.is_started)
         node_act(node, ACT_START, dice < 10);

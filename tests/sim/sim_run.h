@@ -25,6 +25,8 @@ enum {
 
 struct sim_run;
 struct node;
+struct whole;
+struct town;
 
 struct host_request {
     struct volume_request request; /* first: the engine gives it back */
@@ -52,6 +54,7 @@ struct node {
     struct sim_site *site;
     unsigned index;
     struct node *other;
+    struct whole *whole;   /* above the engine (sim_whole.h); NULL: the harness */
     struct engine *engine; /* NULL: dead, or stopped */
     bool is_created;       /* disks and stream were made by an earlier life */
     bool is_running;       /* engine_start() was called in this life */
@@ -104,6 +107,7 @@ struct sim_run {
     struct judge_universe universe;
     struct node nodes[RUN_NODES];
     struct engine_settings settings;
+    struct town *town; /* operators and clients of whole sites (sim_town.h); NULL: none */
     uint64_t tick, next_write;
     uint64_t think_ns, turn_ns, length_ns;
     unsigned storm_percent, rough_percent, flush_percent;
@@ -129,13 +133,12 @@ void run_fail(struct sim_run *run, const struct node *node, const char *format, 
     __attribute__((format(printf, 3, 4)));
 
 /* sim_engine.c */
-const char *node_disk_id(unsigned disk);
-const char *node_stream_id(void);
+const char *node_disk_id(const struct node *node, unsigned disk);
+const char *node_stream_id(const struct node *node);
 const char *node_role_name(enum stream_role role);
 /* The site is alive: opens everything, judges what it shows, starts. */
 void node_boot(struct node *node);
-/* After the site died, by whatever way: plans the next boot. */
-void node_died(struct node *node, bool power);
+void node_died(struct node *node, bool power); /* by whatever way: plans the next boot */
 /* May hosts be served there now, as far as the harness knows? */
 bool node_is_open(const struct node *node);
 /* The operator's word; `flag`: one_shot, reverse. Ends with node->act == ACT_NONE. */
@@ -148,8 +151,7 @@ bool node_look(struct node *node); /* fresh status; false: the site is dead or n
 void node_observe(struct node *node);
 /* The image of a writable site just opened or promoted: judges it; its line goes on from there. */
 void witness_writer(struct node *node, const struct image *image);
-/* The image of a target just opened. */
-void witness_target(struct node *node, const struct image *image);
+void witness_target(struct node *node, const struct image *image); /* of one just opened */
 void witness_known(struct node *node, const struct image *image);
 void witness_snapshots(struct node *node);
 
@@ -157,8 +159,7 @@ void witness_snapshots(struct node *node);
 void host_start(struct node *node);
 void host_issue(struct node *node); /* one request, if the site is open */
 bool host_is_quiet(const struct node *node, unsigned disk);
-/* Tells the engine of exports that it took away and whose requests have ended. */
-void host_close(struct node *node);
+void host_close(struct node *node); /* tells of ended exports without requests under way */
 void host_drop(struct node *node);
 
 /* sim_operator.c */

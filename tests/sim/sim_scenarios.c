@@ -220,7 +220,7 @@ static void force_call(void *arg)
 {
     struct node *node = arg;
 
-    engine_stream_force_open(node->engine, node_stream_id(), "the other site burns");
+    engine_stream_force_open(node->engine, node_stream_id(node), "the other site burns");
 }
 
 static bool poll_forced(struct script *script)

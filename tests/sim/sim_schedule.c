@@ -7,6 +7,8 @@
 #include "base/check.h"
 #include "sim_alloc.h"
 #include "sim_run.h"
+#include "sim_town.h"
+#include "sim_whole.h"
 
 void run_fail(struct sim_run *run, const struct node *node, const char *format, ...)
 {
@@ -108,11 +110,20 @@ struct sim_run *run_new(uint64_t seed, bool is_traced)
     return run;
 }
 
+void run_make_whole(struct sim_run *run)
+{
+    for (unsigned i = 0; i < RUN_NODES; i++)
+        whole_make(&run->nodes[i]);
+    town_make(run);
+}
+
 void run_free(struct sim_run *run)
 {
     struct sim_world *world = run->world;
 
+    town_end(run);
     sim_world_free(world);
+    town_free(run);
     for (unsigned i = 0; i < RUN_NODES; i++) {
         struct node *node = &run->nodes[i];
         node->engine = NULL;
@@ -121,6 +132,7 @@ void run_free(struct sim_run *run)
         judge_line_free(node->line_before);
         for (unsigned k = 0; k < JUDGED_MAX; k++)
             sim_kernel_free(node->judged[k].image);
+        whole_free(node);
         sim_kernel_free(node->known_image);
         for (unsigned s = 0; s < node->snapshot_count; s++)
             sim_kernel_free(node->snapshots[s].expected);
@@ -145,6 +157,7 @@ bool run_go(struct sim_run *run)
     }
     operator_start(run);
     fate_start(run);
+    town_start(run);
     sim_world_run_for(run->world, is_over, run, SIM_SECOND + run->length_ns);
     if (!run_is_over(run))
         run_settle(run);

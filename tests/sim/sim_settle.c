@@ -10,6 +10,7 @@
 #include "base/check.h"
 #include "sim_alloc.h"
 #include "sim_run.h"
+#include "sim_town.h"
 
 enum { SETTLE_SECONDS = 600, STEP_MS = 50, STEADY_STEPS = 20, WINDOW_BYTES = 256 << 10 };
 
@@ -212,15 +213,18 @@ bool run_settle(struct sim_run *run)
     make_calm(run);
     deadline_ns = sim_now_ns(run->world) + SETTLE_SECONDS * SIM_SECOND;
     while (!run_is_over(run) && steady < STEADY_STEPS) {
-        steady = nudge(run) ? steady + 1 : 0;
+        steady = nudge(run) && town_nudge(run) ? steady + 1 : 0;
         step(run);
         if (sim_now_ns(run->world) > deadline_ns) {
             say_state(run, state, sizeof(state));
             if (stands_still_rightly(run))
                 return true;
-            run_fail(run, NULL, "I11: not settled after %u s%s", SETTLE_SECONDS, state);
+            run_fail(run, NULL, "I11: not settled after %u s%s%s%s", SETTLE_SECONDS, state,
+                     run->town ? "; control: " : "", run->town ? run->town->unrest : "");
         }
     }
+    if (!run_is_over(run))
+        town_audit(run);
     if (!run_is_over(run))
         look_last(run);
     return !run->has_failed;

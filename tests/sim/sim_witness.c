@@ -221,11 +221,12 @@ static void list_call(void *arg)
     struct listing *listing = arg;
     struct engine *engine = listing->node->engine;
 
-    listing->count = engine_snapshot_count(engine, node_disk_id(listing->disk));
+    listing->count = engine_snapshot_count(engine, node_disk_id(listing->node, listing->disk));
     if (listing->count > ARRAY_COUNT(listing->found))
         listing->count = ARRAY_COUNT(listing->found);
     for (unsigned i = 0; i < listing->count; i++)
-        check(engine_snapshot_at(engine, node_disk_id(listing->disk), i, &listing->found[i]));
+        check(engine_snapshot_at(engine, node_disk_id(listing->node, listing->disk), i,
+                                 &listing->found[i]));
 }
 
 static struct known_snapshot *find_snapshot(struct node *node, const char *id)
@@ -250,7 +251,7 @@ static void note_snapshot(struct node *node, unsigned disk, const char *id)
         keep(node, &snapshot->expected, node->known_image);
         snapshot->has_expected = true;
     }
-    sim_trace(node->run->world, node->site, "snapshot %s of %s%s", id, node_disk_id(disk),
+    sim_trace(node->run->world, node->site, "snapshot %s of %s%s", id, node_disk_id(node, disk),
               node->is_known ? "" : " (content not known)");
 }
 
@@ -376,7 +377,7 @@ static void check_kept(struct node *node, unsigned disk)
     }
     if (!is_kept)
         run_fail(node->run, node, "no snapshot keeps what %s showed before this site lost",
-                 node_disk_id(disk));
+                 node_disk_id(node, disk));
 }
 
 /* --- roles ----------------------------------------------------------------------------------- */

@@ -590,6 +590,16 @@ unsigned sim_site_life(const struct sim_site *site)
     return site->life;
 }
 
+void sim_site_user_set(struct sim_site *site, void *user)
+{
+    site->user = user;
+}
+
+void *sim_site_user(const struct sim_site *site)
+{
+    return site->user;
+}
+
 const void *sim_outside_begin(void)
 {
     return sim_alloc_owner_set(NULL);

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: when all is quiet, what the sites tell, what their records hold and what their engines do
+ * must be one truth.
+ *
+ *   records    both sites have the same pairs and groups, field by field
+ *   Describe   both say the same of them
+ *   engine     a stream is there exactly when the record says so, in the role that the record's
+ *              state and direction mean; it is started exactly when it should be
+ *   writers    no disk of a pair is open at both sites (I8)
+ *   files      no stream and no disk lies on the disk that no record names
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "control/jobs.h"
+#include "control/relation.h"
+#include "control/tree.h"
+#include "daemon/wing.h"
+#include "io/file.h"
+#include "sim_alloc.h"
+#include "sim_client.h"
+#include "sim_town.h"
+#include "sim_whole.h"
+
+/* A question to a site, asked as the site. */
+struct question {
+    struct node *node;
+    const char *id;
+    bool is_known, is_attached;
+    enum replica_state state;
+    char *what;
+    size_t size;
+};
+
+static bool is_up(const struct node *node)
+{
+    return node->engine && node->whole && node->whole->is_up;
+}
+
+static struct site *records_of(const struct node *node)
+{
+    return control_site(node->whole->control);
+}
+
+static void state_call(void *arg)
+{
+    struct question *question = arg;
+    struct relation relation;
+
+    question->is_known = relation_load(records_of(question->node), question->id, &relation) == 0;
+    if (question->is_known)
+        question->state = relation_ruler(&relation)->status;
+}
+
+bool audit_state(struct node *node, const char *id, enum replica_state *ret_state)
+{
+    struct question question = {.node = node, .id = id};
+
+    if (!is_up(node) || !sim_site_call(node->site, state_call, &question))
+        return false;
+    *ret_state = question.state;
+    return question.is_known;
+}
+
+static void disk_call(void *arg)
+{
+    struct question *question = arg;
+    struct disk_record disk;
+
+    question->is_known =
+        meta_get(records_of(question->node)->meta, RECORD_DISK, question->id, &disk) == 0;
+    question->is_attached = question->is_known && disk.status != DISK_AVAILABLE;
+}
+
+bool audit_is_attached(struct node *node, const char *disk, bool *ret_is_known)
+{
+    struct question question = {.node = node, .id = disk};
+
+    *ret_is_known =
+        is_up(node) && sim_site_call(node->site, disk_call, &question) && question.is_known;
+    return *ret_is_known && question.is_attached;
+}
+
+/* --- unrest ---------------------------------------------------------------------------------- */
+
+static void say(struct question *question, const char *id, const char *text)
+{
+    size_t length = strlen(question->what);
+
+    if (length + 1 < question->size)
+        snprintf(question->what + length, question->size - length, "%s%s %s", length ? "; " : "",
+                 id, text);
+}
+
+static void each_record(struct question *question, enum record_kind kind,
+                        void (*record_cb)(struct question *question, const void *record))
+{
+    void *records = NULL;
+    unsigned count = 0;
+
+    if (meta_list(records_of(question->node)->meta, kind, NULL, NULL, &records, &count) < 0)
+        say(question, record_type(kind)->table, "cannot be read");
+    for (unsigned i = 0; i < count; i++)
+        record_cb(question, (const char *)records + (size_t)i * record_type(kind)->size);
+    free(records);
+}
+
+static void unrest_job(struct question *question, const void *record)
+{
+    const struct job_record *job = record;
+    char text[120];
+
+    snprintf(text, sizeof(text), "job, attempt %d: %.80s", (int)job->attempt_count, job->trouble);
+    say(question, job->id, text);
+}
+
+static void unrest_relation(struct question *question, const void *record)
+{
+    const struct replica_record *relation = record;
+
+    if (replica_state_is_transient(relation->status))
+        say(question, relation->id, replica_state_name(relation->status));
+}
+
+static void unrest_disk(struct question *question, const void *record)
+{
+    const struct disk_record *disk = record;
+
+    if (disk->status != DISK_AVAILABLE && disk->status != DISK_IN_USE)
+        say(question, disk->id, disk_state_name(disk->status));
+}
+
+static void unrest_tombstone(struct question *question, const void *record)
+{
+    const struct tombstone_record *tombstone = record;
+
+    if (!tombstone->is_acked)
+        say(question, tombstone->id, "deleted, and the peer does not know");
+}
+
+static void unrest_call(void *arg)
+{
+    struct question *question = arg;
+    struct site *site = records_of(question->node);
+
+    each_record(question, RECORD_JOB, unrest_job);
+    each_record(question, RECORD_GROUP, unrest_relation);
+    each_record(question, RECORD_PAIR, unrest_relation);
+    each_record(question, RECORD_DISK, unrest_disk);
+    each_record(question, RECORD_TOMBSTONE, unrest_tombstone);
+    if (!site->peers[0].is_up)
+        say(question, site->peers[0].name, "is down");
+}
+
+void audit_unrest(struct node *node, char *ret_what, size_t size)
+{
+    struct question question = {.node = node, .what = ret_what, .size = size};
+
+    ret_what[0] = '\0';
+    if (!is_up(node) || !sim_site_call(node->site, unrest_call, &question) || !is_up(node))
+        snprintf(ret_what, size, "it is down");
+}
+
+/* --- records --------------------------------------------------------------------------------- */
+
+struct ledger {
+    struct question question; /* first */
+    json_t *records;
+    char *text; /* the harness's */
+};
+
+static void ledger_add(struct ledger *ledger, enum record_kind kind, const void *record)
+{
+    json_t *tree = tree_from_record(kind, record);
+
+    json_object_del(tree, "last_point_s"); /* the newest point that each site has seen */
+    tree_set(ledger->records, record, tree);
+}
+
+static void ledger_pair(struct question *question, const void *record)
+{
+    ledger_add((struct ledger *)question, RECORD_PAIR, record);
+}
+
+static void ledger_group(struct question *question, const void *record)
+{
+    ledger_add((struct ledger *)question, RECORD_GROUP, record);
+}
+
+static void ledger_call(void *arg)
+{
+    struct ledger *ledger = arg;
+    char *text;
+
+    ledger->records = json_object();
+    check(ledger->records);
+    each_record(&ledger->question, RECORD_PAIR, ledger_pair);
+    each_record(&ledger->question, RECORD_GROUP, ledger_group);
+    text = json_dumps(ledger->records, JSON_SORT_KEYS);
+    check(text);
+    ledger->text = sim_kernel_text(text);
+    free(text);
+    json_decref(ledger->records);
+}
+
+/* Where two texts part, with what stands around it. */
+static void judge_equal(struct sim_run *run, const char *what, const char *paris, const char *lyon)
+{
+    size_t at = 0, from;
+
+    while (paris[at] && paris[at] == lyon[at])
+        at++;
+    if (!paris[at] && !lyon[at])
+        return;
+    from = at > 160 ? at - 160 : 0;
+    run_fail(run, NULL, "at rest %s differ: paris: ...%.240s... lyon: ...%.240s...", what,
+             paris + from, lyon + from);
+}
+
+static void audit_records(struct sim_run *run)
+{
+    struct ledger ledgers[RUN_NODES] = {{.question = {0}}};
+
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        char what[100] = "";
+        ledgers[i].question =
+            (struct question){.node = &run->nodes[i], .what = what, .size = sizeof(what)};
+        check(sim_site_call(run->nodes[i].site, ledger_call, &ledgers[i]));
+    }
+    judge_equal(run, "the records", ledgers[0].text, ledgers[1].text);
+    for (unsigned i = 0; i < RUN_NODES; i++)
+        sim_kernel_free(ledgers[i].text);
+}
+
+/* --- Describe -------------------------------------------------------------------------------- */
+
+struct telling {
+    char *text;
+};
+
+static void told(void *arg, unsigned status, const char *reply)
+{
+    struct telling *telling = arg;
+    const void *before = sim_outside_begin();
+    json_t *tree = json_loads(reply, 0, NULL), *all = json_object(), *item;
+    const char *lists[] = {"ReplicaPairs", "ReplicaGroups"};
+    char *text;
+    size_t index;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(lists); i++) {
+        json_array_foreach(json_object_get(tree, lists[i]), index, item)
+        {
+            const char *pair = tree_text(item, "ReplicaPairId");
+            json_object_del(item, "Site");
+            json_object_del(item, "LastRecoverPoint");
+            json_object_set(all, pair[0] ? pair : tree_text(item, "ReplicaGroupId"), item);
+        }
+    }
+    text = json_dumps(all, JSON_SORT_KEYS);
+    telling->text = sim_kernel_text(status == 200 ? text : reply);
+    free(text);
+    json_decref(all);
+    json_decref(tree);
+    sim_outside_end(before);
+}
+
+static bool both_told(void *arg)
+{
+    struct telling *tellings = arg;
+
+    return tellings[0].text && tellings[1].text;
+}
+
+static void audit_describe(struct sim_run *run, const char *action)
+{
+    struct telling tellings[RUN_NODES] = {{0}};
+
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        struct client_order order = {.action = action,
+                                     .pairs = {"RegionId", node_names[i], "MaxResults", "500"},
+                                     .done_cb = told,
+                                     .arg = &tellings[i]};
+        client_ask(&run->nodes[i], &order);
+    }
+    if (!sim_world_run_for(run->world, both_told, tellings,
+                           sim_now_ns(run->world) + 30 * SIM_SECOND)) {
+        client_end_all(run);
+        run_fail(run, NULL, "%s: no answer", action);
+    } else {
+        judge_equal(run, action, tellings[0].text, tellings[1].text);
+    }
+    for (unsigned i = 0; i < RUN_NODES; i++)
+        sim_kernel_free(tellings[i].text);
+}
+
+/* --- engine ---------------------------------------------------------------------------------- */
+
+/* Which role its stream should have here, by the record at rest. */
+static bool is_role(const struct site *site, const struct relation *relation,
+                    const struct engine_stream_status *status)
+{
+    bool is_source = relation_is_source(site, relation);
+    enum replica_state state = relation_ruler(relation)->status;
+
+    if (state == REPLICA_FAILOVERED || state == REPLICA_REPROTECT_FAILED)
+        return is_source ? status->role == STREAM_ROLE_FENCED || status->role == STREAM_ROLE_SOURCE
+                         : status->role == STREAM_ROLE_PROMOTED;
+    if (state == REPLICA_INVALID || state == REPLICA_FAILOVER_FAILED)
+        return true;
+    return status->role == (is_source ? STREAM_ROLE_SOURCE : STREAM_ROLE_TARGET);
+}
+
+static void engine_relation(struct question *question, const void *record)
+{
+    const struct replica_record *own = record;
+    struct site *site = records_of(question->node);
+    struct engine_stream_status status;
+    struct relation relation;
+    bool is_open = engine_stream_status(question->node->engine, own->id, &status);
+    char text[160];
+
+    check(relation_load(site, own->id, &relation) == 0);
+    if (is_open != (own->opened_serial != 0)) {
+        say(question, own->id, is_open ? "is open, no record says so" : "is not open");
+        return;
+    }
+    if (!is_open)
+        return;
+    if (own->opened_serial != own->stream_serial)
+        say(question, own->id, "an old stream is still there");
+    if (!is_role(site, &relation, &status)) {
+        snprintf(text, sizeof(text), "is %s %s, its stream is %s", replica_state_name(own->status),
+                 relation_is_source(site, &relation) ? "at the source" : "at the target",
+                 node_role_name(status.role));
+        say(question, own->id, text);
+    }
+    if (status.role == STREAM_ROLE_SOURCE && own->status != REPLICA_MANUAL_SYNCING &&
+        own->status != REPLICA_FAILOVERED && own->status != REPLICA_REPROTECT_FAILED &&
+        status.is_started != replica_state_is_active(own->status)) {
+        snprintf(text, sizeof(text), "is %s, its stream is %s", replica_state_name(own->status),
+                 status.is_started ? "started" : "stopped");
+        say(question, own->id, text);
+    }
+}
+
+static void found_stream(void *arg, const char *name)
+{
+    struct question *question = arg;
+    struct relation relation;
+
+    if (relation_load(records_of(question->node), name, &relation) < 0 ||
+        relation_own(&relation)->opened_serial == 0)
+        say(question, name, "lies in /data/streams, and no record says so");
+}
+
+static void found_disk(void *arg, const char *name)
+{
+    struct question *question = arg;
+    struct disk_record disk;
+    char id[80];
+
+    snprintf(id, sizeof(id), "%.*s", (int)strcspn(name, "."), name);
+    if (meta_get(records_of(question->node)->meta, RECORD_DISK, id, &disk) < 0)
+        say(question, name, "lies in /data/disks, and no record names it");
+}
+
+static void engine_call_(void *arg)
+{
+    struct question *question = arg;
+    struct loop *loop = sim_site_loop(question->node->site);
+
+    each_record(question, RECORD_GROUP, engine_relation);
+    each_record(question, RECORD_PAIR, engine_relation);
+    io_dir_list(loop, "/data/streams", found_stream, question);
+    io_dir_list(loop, "/data/disks", found_disk, question);
+}
+
+static void audit_engine(struct sim_run *run)
+{
+    for (unsigned i = 0; i < RUN_NODES && !run->has_failed; i++) {
+        char what[500] = "";
+        struct question question = {.node = &run->nodes[i], .what = what, .size = sizeof(what)};
+        check(sim_site_call(run->nodes[i].site, engine_call_, &question));
+        if (what[0])
+            run_fail(run, &run->nodes[i], "at rest: %s", what);
+    }
+}
+
+/* --- writers --------------------------------------------------------------------------------- */
+
+struct writer {
+    struct node *node;
+    const char *disk;
+    bool may_write;
+};
+
+static void writer_call(void *arg)
+{
+    struct writer *writer = arg;
+    const char *why;
+
+    writer->may_write = engine_disk_may_write(writer->node->engine, writer->disk, &why);
+}
+
+static bool may_write(struct node *node, const char *disk)
+{
+    struct writer writer = {.node = node, .disk = disk};
+
+    check(sim_site_call(node->site, writer_call, &writer));
+    return writer.may_write;
+}
+
+static void writers_call(void *arg)
+{
+    struct ledger *ledger = arg;
+
+    ledger_call(ledger);
+}
+
+/* I8, for every pair that both know. */
+static void audit_writers(struct sim_run *run)
+{
+    struct ledger ledger = {.question = {.node = &run->nodes[0]}};
+    char what[100] = "";
+    const void *before;
+    json_t *records, *record;
+    const char *id;
+
+    ledger.question.what = what;
+    ledger.question.size = sizeof(what);
+    check(sim_site_call(run->nodes[0].site, writers_call, &ledger));
+    before = sim_outside_begin();
+    records = json_loads(ledger.text, 0, NULL);
+    json_object_foreach(records, id, record)
+    {
+        const char *production = tree_text(record, "production_disk");
+        unsigned first = strcmp(tree_text(record, "production_site"), node_names[0]) == 0 ? 0 : 1;
+        if (production[0] && strcmp(tree_text(record, "status"), "created") != 0 &&
+            may_write(&run->nodes[first], production) &&
+            may_write(&run->nodes[1 - first], tree_text(record, "backup_disk")))
+            run_fail(run, NULL, "at rest both disks of %s may be written (%s)", id,
+                     tree_text(record, "status"));
+    }
+    json_decref(records);
+    sim_outside_end(before);
+    sim_kernel_free(ledger.text);
+}
+
+void audit_both(struct sim_run *run)
+{
+    audit_records(run);
+    if (!run->has_failed)
+        audit_describe(run, "DescribeDiskReplicaPairs");
+    if (!run->has_failed)
+        audit_describe(run, "DescribeDiskReplicaGroups");
+    if (!run->has_failed)
+        audit_engine(run);
+    if (!run->has_failed)
+        audit_writers(run);
+}

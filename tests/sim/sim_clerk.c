@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: a second operator, who does everything that the API offers, in any order, at either site,
+ * with disks, pairs and groups of his own; now and then he meddles with the watched group. Most of
+ * what he asks is refused. What he gets must stand, and at the end all of it must go.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "control/relation.h"
+#include "sim_alloc.h"
+#include "sim_client.h"
+#include "sim_town.h"
+#include "sim_whole.h"
+
+#define CLERK_DISK_BYTES "65536"
+
+static struct node *any_node(struct sim_run *run)
+{
+    return &run->nodes[sim_random_below(run->world, RUN_NODES)];
+}
+
+static void ask(struct node *node, const char *action, const char *const *pairs, bool is_sure,
+                client_done_fn done_cb, void *arg)
+{
+    struct client_order order = {
+        .action = action, .attempts = 4, .is_sure = is_sure, .done_cb = done_cb, .arg = arg};
+
+    for (unsigned i = 0; pairs[i]; i++)
+        order.pairs[i] = pairs[i];
+    client_ask(node, &order);
+}
+
+static void never_mind(void *arg, unsigned status, const char *reply)
+{
+}
+
+/* --- making ---------------------------------------------------------------------------------- */
+
+static void disk_made(void *arg, unsigned status, const char *reply)
+{
+    struct node *node = arg;
+    struct town *town = node->run->town;
+
+    if (status == 200 && town->disk_count[node->index] < CLERK_DISKS)
+        client_text(reply, "DiskId", town->disks[node->index][town->disk_count[node->index]++], 40);
+}
+
+static void make_disk(struct node *node)
+{
+    const char *name = node_names[node->index];
+    const char *pairs[] = {"RegionId", name, "ZoneId", name, "SizeBytes", CLERK_DISK_BYTES, NULL};
+
+    if (node->run->town->disk_count[node->index] < CLERK_DISKS)
+        ask(node, "CreateDisk", pairs, true, disk_made, node);
+}
+
+static void note_relation(struct town *town, const char *reply, const char *member, bool is_group)
+{
+    struct clerk_relation *relation = &town->relations[town->relation_count % CLERK_RELATIONS];
+
+    town->relation_count++;
+    relation->is_group = is_group;
+    client_text(reply, member, relation->id, sizeof(relation->id));
+}
+
+static void pair_made(void *arg, unsigned status, const char *reply)
+{
+    struct town *town = arg;
+
+    if (status == 200)
+        note_relation(town, reply, "ReplicaPairId", false);
+}
+
+static void group_made(void *arg, unsigned status, const char *reply)
+{
+    struct town *town = arg;
+
+    if (status == 200)
+        note_relation(town, reply, "ReplicaGroupId", true);
+}
+
+static const char *any_disk(struct node *node)
+{
+    struct town *town = node->run->town;
+    unsigned count = town->disk_count[node->index];
+
+    return count > 0 ? town->disks[node->index][sim_random_below(node->run->world, count)] : "";
+}
+
+static void make_relation(struct node *node, bool is_group)
+{
+    const char *here = node_names[node->index], *there = node_names[1 - node->index];
+    const char *pairs[] = {"RegionId",
+                           here,
+                           "SourceZoneId",
+                           here,
+                           "DestinationRegionId",
+                           there,
+                           "DestinationZoneId",
+                           there,
+                           is_group ? NULL : "DiskId",
+                           any_disk(node),
+                           "DestinationDiskId",
+                           any_disk(node->other),
+                           NULL};
+
+    ask(node, is_group ? "CreateDiskReplicaGroup" : "CreateDiskReplicaPair", pairs, true,
+        is_group ? group_made : pair_made, node->run->town);
+}
+
+/* --- using ----------------------------------------------------------------------------------- */
+
+static const struct clerk_relation *any_relation(struct town *town, int is_group)
+{
+    struct sim_world *world = town->run->world;
+    unsigned count =
+        town->relation_count < CLERK_RELATIONS ? town->relation_count : CLERK_RELATIONS;
+
+    for (unsigned i = 0; i < 4 && count > 0; i++) {
+        const struct clerk_relation *one = &town->relations[sim_random_below(world, count)];
+        if (is_group < 0 || one->is_group == (is_group > 0))
+            return one;
+    }
+    return NULL;
+}
+
+/* "Start", "Stop" ... of a pair or group; `extra`: a parameter with its value, or NULL. */
+static void use(struct node *node, const char *verb, const char *id, bool is_group,
+                const char *extra, const char *value)
+{
+    bool is_passed = sim_chance(node->run->world, 10);
+    const char *region = node_names[is_passed ? 1 - node->index : node->index];
+    /* Start and Stop may run at the other site, where the token stands then. */
+    bool is_sure = !is_passed && verb[0] != 'S';
+    const char *pairs[] = {
+        "RegionId", region, is_group ? "ReplicaGroupId" : "ReplicaPairId", id, extra, value, NULL};
+    static const char *const actions[][2] = {
+        {"StartDiskReplicaPair", "StartDiskReplicaGroup"},
+        {"StopDiskReplicaPair", "StopDiskReplicaGroup"},
+        {"FailoverDiskReplicaPair", "FailoverDiskReplicaGroup"},
+        {"ReprotectDiskReplicaPair", "ReprotectDiskReplicaGroup"},
+        {"DeleteDiskReplicaPair", "DeleteDiskReplicaGroup"},
+    };
+
+    for (unsigned i = 0; i < ARRAY_COUNT(actions); i++) {
+        if (strncmp(actions[i][0], verb, strlen(verb)) == 0)
+            ask(node, actions[i][is_group], pairs, is_sure, never_mind, NULL);
+    }
+}
+
+static void use_somehow(struct node *node, const char *id, bool is_group)
+{
+    unsigned dice = (unsigned)sim_random_below(node->run->world, 100);
+    const char *flag = sim_chance(node->run->world, 50) ? "true" : "false";
+
+    if (dice < 35)
+        use(node, "Start", id, is_group, dice < 8 ? "OneShot" : NULL, "true");
+    else if (dice < 50)
+        use(node, "Stop", id, is_group, NULL, NULL);
+    else if (dice < 70)
+        use(node, "Failover", id, is_group, NULL, NULL);
+    else if (dice < 90)
+        use(node, "Reprotect", id, is_group, "ReverseReplicate", flag);
+    else
+        use(node, "Delete", id, is_group, NULL, NULL);
+}
+
+static void change_membership(struct node *node)
+{
+    struct town *town = node->run->town;
+    const struct clerk_relation *group = any_relation(town, 1), *pair = any_relation(town, 0);
+    const char *pairs[] = {"RegionId",
+                           node_names[node->index],
+                           "ReplicaGroupId",
+                           group ? group->id : "",
+                           "ReplicaPairId",
+                           pair ? pair->id : "",
+                           NULL};
+
+    if (group && pair)
+        ask(node, sim_chance(node->run->world, 60) ? "AddDiskReplicaPair" : "RemoveDiskReplicaPair",
+            pairs, true, never_mind, NULL);
+}
+
+static void use_disk(struct node *node)
+{
+    static const char *const actions[] = {"AttachDisk", "DetachDisk", "DeleteDisk"};
+    unsigned dice = (unsigned)sim_random_below(node->run->world, 10);
+    const char *pairs[] = {"InstanceId", "i-clerk", "DiskId", any_disk(node), NULL};
+
+    ask(node, actions[dice < 5 ? 0 : dice < 9 ? 1 : 2], pairs, false, never_mind, NULL);
+}
+
+/* With the watched group: everything but its end. */
+static void meddle(struct node *node)
+{
+    unsigned dice = (unsigned)sim_random_below(node->run->world, 100);
+    const char *id = whole_stream_id(node);
+
+    if (!node->run->town->is_founded)
+        return;
+    if (dice < 60)
+        use(node, dice < 40 ? "Start" : "Stop", id, true, NULL, NULL);
+    else if (dice < 75)
+        use(node, "Failover", id, true, NULL, NULL);
+    else
+        use(node, "Reprotect", id, true, "ReverseReplicate", dice < 90 ? "true" : "false");
+}
+
+static void clerk_turn(void *arg)
+{
+    struct sim_run *run = arg;
+    struct town *town = run->town;
+    struct node *node = any_node(run);
+    unsigned dice = (unsigned)sim_random_below(run->world, 100);
+    const struct clerk_relation *relation = any_relation(town, -1);
+
+    if (run->is_calm || run->has_failed)
+        return;
+    if (dice < 8)
+        make_disk(node);
+    else if (dice < 24)
+        make_relation(node, dice < 12);
+    else if (dice < 32)
+        change_membership(node);
+    else if (dice < 38)
+        use_disk(node);
+    else if (dice < 46)
+        meddle(node);
+    else if (relation)
+        use_somehow(node, relation->id, relation->is_group);
+    sim_after(run->world, SIM_MS + sim_random_below(run->world, town->turn_ns), clerk_turn, run);
+}
+
+void clerk_start(struct sim_run *run)
+{
+    sim_after(run->world, sim_random_below(run->world, 300 * SIM_MS), clerk_turn, run);
+}
+
+/* --- clearing -------------------------------------------------------------------------------- */
+
+/* One thing that is left to do at a site, found in its records. */
+struct chore {
+    struct node *node;
+    bool is_there, is_group, is_disk;
+    char action[40], id[40], group[40];
+};
+
+static bool is_watched(const struct chore *chore, const char *id)
+{
+    const struct town *town = chore->node->run->town;
+
+    return strcmp(id, whole_stream_id(chore->node)) == 0 || strcmp(id, town->pair_ids[0]) == 0 ||
+           strcmp(id, town->pair_ids[1]) == 0 || strcmp(id, whole_disk_id(chore->node, 0)) == 0 ||
+           strcmp(id, whole_disk_id(chore->node, 1)) == 0;
+}
+
+static const char *verb_for(enum replica_state state)
+{
+    if (replica_state_is_active(state) || state == REPLICA_STOP_FAILED)
+        return "Stop";
+    if (state == REPLICA_FAILOVER_FAILED)
+        return "Failover";
+    if (state == REPLICA_REPROTECT_FAILED)
+        return "Reprotect";
+    return "Delete";
+}
+
+static bool is_asked_here(struct site *site, const struct relation *relation, const char *verb)
+{
+    enum replica_state state = relation_ruler(relation)->status;
+
+    if (strcmp(verb, "Failover") == 0 || strcmp(verb, "Reprotect") == 0)
+        return !relation_is_source(site, relation);
+    if (strcmp(verb, "Stop") == 0)
+        return relation_is_source(site, relation);
+    return relation_is_production(site, relation) || state == REPLICA_INVALID;
+}
+
+static void consider(struct chore *chore, struct site *site, const char *id)
+{
+    struct relation relation;
+    const char *verb;
+
+    if (chore->is_there || is_watched(chore, id) || relation_load(site, id, &relation) < 0)
+        return;
+    chore->is_group = relation.is_group;
+    verb = verb_for(relation_ruler(&relation)->status);
+    if (!is_asked_here(site, &relation, verb))
+        return;
+    if (relation_is_member(&relation)) {
+        if (strcmp(verb, "Delete") != 0)
+            return; /* the group first */
+        snprintf(chore->action, sizeof(chore->action), "RemoveDiskReplicaPair");
+        snprintf(chore->group, sizeof(chore->group), "%s", relation.pair.group_id);
+    } else {
+        snprintf(chore->action, sizeof(chore->action), "%sDiskReplica%s", verb,
+                 relation.is_group ? "Group" : "Pair");
+    }
+    snprintf(chore->id, sizeof(chore->id), "%s", id);
+    chore->is_there = true;
+}
+
+static void consider_disk(struct chore *chore, struct site *site, const struct disk_record *disk)
+{
+    struct pair_record pair;
+
+    if (chore->is_there || is_watched(chore, disk->id) ||
+        relation_find_by_disk(site, disk->id, &pair))
+        return;
+    chore->is_there = chore->is_disk = true;
+    snprintf(chore->id, sizeof(chore->id), "%s", disk->id);
+    snprintf(chore->action, sizeof(chore->action), "%s",
+             disk->status == DISK_IN_USE ? "DetachDisk" : "DeleteDisk");
+}
+
+static void chore_find(void *arg)
+{
+    static const enum record_kind kinds[] = {RECORD_PAIR, RECORD_GROUP, RECORD_DISK};
+    struct chore *chore = arg;
+    struct site *site = control_site(chore->node->whole->control);
+
+    for (unsigned k = 0; k < ARRAY_COUNT(kinds); k++) {
+        void *records = NULL;
+        unsigned count = 0;
+
+        if (meta_list(site->meta, kinds[k], NULL, NULL, &records, &count) < 0)
+            continue;
+        for (unsigned i = 0; i < count; i++) {
+            const char *id = (const char *)records + (size_t)i * record_type(kinds[k])->size;
+            if (kinds[k] == RECORD_DISK)
+                consider_disk(chore, site, (const void *)id);
+            else
+                consider(chore, site, id);
+        }
+        free(records);
+    }
+}
+
+static void chore_do(const struct chore *chore)
+{
+    const char *id_name = chore->is_disk    ? "DiskId"
+                          : chore->is_group ? "ReplicaGroupId"
+                                            : "ReplicaPairId";
+    const char *pairs[] = {"RegionId",
+                           node_names[chore->node->index],
+                           id_name,
+                           chore->id,
+                           chore->is_disk    ? "InstanceId"
+                           : chore->group[0] ? "ReplicaGroupId"
+                                             : NULL,
+                           chore->is_disk ? "i-clerk" : chore->group,
+                           NULL};
+
+    ask(chore->node, chore->action, pairs, false, never_mind, NULL);
+}
+
+bool clerk_clears(struct sim_run *run)
+{
+    bool is_clear = true;
+
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        struct chore chore = {.node = &run->nodes[i]};
+        if (!chore.node->engine || !chore.node->whole->is_up ||
+            !sim_site_call(chore.node->site, chore_find, &chore))
+            return false;
+        if (chore.is_there && !run->town->calls)
+            chore_do(&chore);
+        if (chore.is_there)
+            snprintf(run->town->unrest, sizeof(run->town->unrest), "%s: %s of %s to do",
+                     sim_site_name(chore.node->site), chore.action, chore.id);
+        is_clear &= !chore.is_there;
+    }
+    return is_clear;
+}
