@@ -151,6 +151,8 @@ struct index_end index_epoch_end(const struct index_epoch *epoch)
     return (struct index_end){epoch->info.epoch, epoch->segment_end, epoch->offset_end};
 }
 
+/* Of a commit that is durable: without memory for its view the process must end; recovery shows it.
+ */
 static void show(struct journal_index *index, const struct index_epoch *epoch)
 {
     for (uint64_t i = 0; i < epoch->extent_count; i++) {
@@ -159,19 +161,28 @@ static void show(struct journal_index *index, const struct index_epoch *epoch)
     }
 }
 
+int index_reserve(struct journal_index *index)
+{
+    unsigned room = index->epoch_room * 2 + 64;
+    struct index_epoch **epochs;
+
+    if (index->epoch_count < index->epoch_room)
+        return 0;
+    epochs = realloc(index->epochs, room * sizeof(epochs[0]));
+    if (epochs == NULL)
+        return -ENOMEM;
+    index->epochs = epochs;
+    index->epoch_room = room;
+    return 0;
+}
+
 void index_commit(struct journal_index *index, struct index_epoch *epoch)
 {
     const struct index_epoch *before = index_newest(index);
 
     check(epoch->map == NULL);
     check(before == NULL || before->info.epoch < epoch->info.epoch);
-    if (index->epoch_count == index->epoch_room) {
-        unsigned room = index->epoch_room * 2 + 64;
-        struct index_epoch **epochs = realloc(index->epochs, room * sizeof(epochs[0]));
-        check(epochs != NULL);
-        index->epochs = epochs;
-        index->epoch_room = room;
-    }
+    check(index->epoch_count < index->epoch_room);
     index->epochs[index->epoch_count++] = epoch;
     show(index, epoch);
 }

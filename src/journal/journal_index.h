@@ -67,7 +67,10 @@ int index_epoch_close(struct index_epoch *epoch);
 void index_epoch_extent(const struct index_epoch *epoch, uint64_t i,
                         struct journal_extent *ret_extent);
 
-/* A closed epoch becomes the newest. Lack of memory here ends the process: the epoch is durable. */
+/* Room for one more epoch: 0 or -ENOMEM. */
+int index_reserve(struct journal_index *index);
+/* A closed epoch becomes the newest; index_reserve() was called. Lack of memory for its view ends
+ * the process: the epoch is durable. */
 void index_commit(struct journal_index *index, struct index_epoch *epoch);
 struct index_end index_epoch_end(const struct index_epoch *epoch);
 struct index_epoch *index_find(const struct journal_index *index, uint64_t epoch);

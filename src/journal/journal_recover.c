@@ -251,6 +251,8 @@ static int take_commit(struct recovery *recovery, const struct journal_record *r
         return -EBADMSG;
     if (partial->extents == NULL && index_epoch_close(partial) != 0)
         return -ENOMEM;
+    if (index_reserve(&journal->index) != 0)
+        return -ENOMEM;
     if (commit.sequence_first < partial->sequence_first) { /* its beginning was freed */
         if (recovery->is_anything_seen)
             return -EBADMSG;

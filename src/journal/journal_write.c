@@ -505,6 +505,8 @@ void journal_commit(struct journal *journal, struct journal_op *op,
         journal->partial->info = *epoch;
         journal->partial->previous = journal->epoch_last;
         error = index_epoch_close(journal->partial);
+        if (error == 0)
+            error = index_reserve(&journal->index);
         journal->partial_error = error;
     }
     if (error != 0) {

@@ -208,5 +208,7 @@ int dirty_file_load(struct loop *loop, const char *folder, struct volume *const 
         error = tracking_mark(volumes[get_le32(run)], (enum tracking_set)get_le32(run + 4),
                               get_le64(run + 8), get_le64(run + 16));
     free(bytes);
+    if (error != 0 && run != NULL)
+        return err_set(err, error, "%s: %s", path, err_name(error));
     return error;
 }

@@ -122,6 +122,7 @@ struct engine_stream_options {
     unsigned disk_count;
 };
 
+/* Once; from inside the call only when memory is too short to remember it. */
 typedef void (*engine_done_fn)(void *arg, int error, const char *why);
 
 int engine_stream_open(struct engine *engine, const struct engine_stream_options *options,

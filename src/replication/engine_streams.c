@@ -200,7 +200,10 @@ static void give_order(struct engine *engine, const char *id, struct order conte
     struct order *order = malloc(sizeof(*order));
 
     check_magic(engine, ENGINE_MAGIC);
-    check(order != NULL);
+    if (order == NULL) {
+        content.done_cb(content.arg, -ENOMEM, "no memory for the order");
+        return;
+    }
     *order = content;
     order->engine = engine;
     order->stream = engine_find_stream(engine, id);

@@ -79,8 +79,9 @@ void link_drop(struct link *link, const char *why);
 
 /* Queues a frame; the bytes are copied; at most LINK_FRAME_PAYLOAD_MAX (1 MiB + 64 KiB) with the
  * head. Nothing is queued on an error. Control frames: 0, -ENOTCONN (also when the peer takes so
- * little that more than 16 MiB wait: the connection ends), -ENOMEM, -ENOSPC (more than 1023
- * streams). Data frames: also -EAGAIN when the stream's window or queue is full; room_cb follows.
+ * little that more than 16 MiB wait, or memory is short: the connection ends), -ENOSPC (more than
+ * 1023 streams). Data frames: also -EAGAIN when the stream's window or queue is full; room_cb
+ * follows.
  */
 int link_send_control(struct link *link, const char *stream, uint16_t type, const void *bytes,
                       uint32_t length);

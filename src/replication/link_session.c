@@ -595,11 +595,13 @@ void link_session_open(struct link_session *session, uint32_t window, uint64_t h
     loop_timer_set(session->loop, &session->timer, loop_now_ns(session->loop));
 }
 
-/* Turns a queue's answer into link.h's: a peer that takes nothing loses the connection. */
+/* Turns a queue's answer into link.h's. A peer that takes nothing loses the connection; so does one
+ * that a frame is lost for: the next handshake tells what it would have told. */
 static int queued(struct link_session *session, int rc)
 {
-    if (rc == -ENOBUFS) {
-        link_session_end(session, "the peer takes no more frames");
+    if (rc == -ENOBUFS || rc == -ENOMEM) {
+        link_session_end(session, rc == -ENOBUFS ? "the peer takes no more frames"
+                                                 : "no memory for a frame");
         return -ENOTCONN;
     }
     if (rc == 0)

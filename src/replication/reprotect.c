@@ -400,6 +400,8 @@ static void become_replicating(struct stream *stream)
         error = replica_reset(stream->replica, &err);
     if (error == 0)
         error = stream_make_target(stream);
+    if (error != 0 && err.code == 0)
+        err_set(&err, error, "cannot become the target: %s; restart the daemon", err_name(error));
     stream->hold_why = NULL;
     stream_release(stream);
     if (error != 0) {

@@ -17,6 +17,8 @@
 #include "base/crc32c.h"
 #include "replication/hash_compare.h"
 
+#define MEMORY_RETRY_NS (UINT64_C(1000000000) / 10)
+
 static void end_of_reading(struct source *source)
 {
     if (source->idle_cb != NULL && source_is_idle(source)) {
@@ -121,10 +123,16 @@ static void slot_stash_done(struct stash_op *op, int error)
     end_of_reading(source);
 }
 
+/* False: no memory; it is tried again soon. */
 static bool slot_begin(struct slot *slot)
 {
+    struct source *source = slot->source;
+
     if (slot->bytes == NULL)
         slot->bytes = aligned_alloc(BLOCK_SIZE, (size_t)SLOT_BLOCKS * BLOCK_SIZE);
+    if (slot->bytes == NULL)
+        loop_timer_set(source->loop, &source->credit_timer,
+                       loop_now_ns(source->loop) + MEMORY_RETRY_NS);
     return slot->bytes != NULL;
 }
 
@@ -191,8 +199,10 @@ void source_begin_ships(struct source *source, enum slot_work work)
         unsigned volume;
         uint64_t block;
 
-        if (slot->state != SLOT_FREE || !slot_begin(slot))
+        if (slot->state != SLOT_FREE)
             continue;
+        if (!slot_begin(slot))
+            return;
         if (work == SLOT_SHIP && take_stashed(slot))
             continue;
         if (!find_run(source, which, &volume, &block))
@@ -247,8 +257,10 @@ void source_begin_compares(struct source *source)
         struct slot *slot = &source->slots[i];
         uint64_t block, count;
 
-        if (slot->state != SLOT_FREE || !slot_begin(slot))
+        if (slot->state != SLOT_FREE)
             continue;
+        if (!slot_begin(slot))
+            return;
         if (!find_more_suspects(source, &block, &count))
             return;
         slot_submit(slot, SLOT_COMPARE, source->compare_volume, TRACKING_SUSPECT, block, count);

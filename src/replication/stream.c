@@ -24,12 +24,20 @@
 
 /* --- durable steps --------------------------------------------------------------------------- */
 
+enum { SPARE_STEPS = 4 };
+
+/* A save of the state under way; either callback, or none. */
 struct save_step {
     struct state_save save;
-    struct stream *stream;
-    stream_step_fn step_cb; /* either, or none */
+    struct stream *stream; /* of a spare one, NULL: free */
+    stream_step_fn step_cb;
     stream_done_fn done_cb;
     void *done_arg;
+};
+
+struct base_sync {
+    struct base_write write;
+    struct stream *stream;
 };
 
 static void step_ended(struct stream *stream)
@@ -68,13 +76,48 @@ void stream_wait_rest(struct stream *stream, stream_step_fn step_cb)
     tell_rest(stream);
 }
 
+int stream_make_steps(struct stream *stream, unsigned disk_count)
+{
+    stream->spare_steps = calloc(SPARE_STEPS, sizeof(stream->spare_steps[0]));
+    stream->base_syncs = calloc(disk_count, sizeof(stream->base_syncs[0]));
+    return stream->spare_steps == NULL || stream->base_syncs == NULL ? -ENOMEM : 0;
+}
+
+void stream_free_steps(struct stream *stream)
+{
+    free(stream->spare_steps);
+    free(stream->base_syncs);
+}
+
+/* The spare ones are for when memory is short; without any the process must end: what the state
+ * says would not be durable. */
+static struct save_step *take_save_step(struct stream *stream)
+{
+    struct save_step *step = malloc(sizeof(*step));
+
+    for (unsigned i = 0; step == NULL; i++) {
+        check(i < SPARE_STEPS);
+        if (stream->spare_steps[i].stream == NULL)
+            step = &stream->spare_steps[i];
+    }
+    return step;
+}
+
+static void give_save_step(struct stream *stream, struct save_step *step)
+{
+    if (step >= stream->spare_steps && step < stream->spare_steps + SPARE_STEPS)
+        step->stream = NULL;
+    else
+        free(step);
+}
+
 static void save_done(struct state_save *save, int error)
 {
     struct save_step *step = container_of(save, struct save_step, save);
     struct stream *stream = step->stream;
     struct save_step told = *step;
 
-    free(step);
+    give_save_step(told.stream, step);
     step_ended(stream);
     if (error != 0)
         stream_set_trouble(stream, "state cannot be stored: the stream stands still; check the "
@@ -88,9 +131,8 @@ static void save_done(struct state_save *save, int error)
 
 static void save(struct stream *stream, struct save_step content)
 {
-    struct save_step *step = calloc(1, sizeof(*step));
+    struct save_step *step = take_save_step(stream);
 
-    check(step != NULL);
     *step = content;
     step->stream = stream;
     list_init(&step->save.node);
@@ -168,8 +210,6 @@ static void base_synced(struct base_write *write, int error)
     stream_step_fn step_cb = stream->base_synced_cb;
     stream_step_fn next_cbs[2] = {stream->base_sync_next_cbs[0], stream->base_sync_next_cbs[1]};
 
-    free(stream->base_syncs);
-    stream->base_syncs = NULL;
     stream->base_synced_cb = NULL;
     stream->base_sync_next_cbs[0] = stream->base_sync_next_cbs[1] = NULL;
     step_cb(stream, stream->base_sync_error);
@@ -190,8 +230,6 @@ void stream_sync_bases(struct stream *stream, stream_step_fn step_cb)
         stream->base_sync_next_cbs[i] = step_cb;
         return;
     }
-    stream->base_syncs = calloc(stream->state.disk_count, sizeof(stream->base_syncs[0]));
-    check(stream->base_syncs != NULL);
     stream->base_synced_cb = step_cb;
     stream->base_sync_count = stream->state.disk_count;
     stream->base_sync_error = 0;

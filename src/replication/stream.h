@@ -96,7 +96,8 @@ struct stream {
     const char *hold_why; /* a change of role is under way: hosts wait outside */
     /* Steps under way: holds of volumes, saves; the stream must not be freed before. */
     unsigned step_count;
-    unsigned join_count; /* of one fan-out over the disks */
+    struct save_step *spare_steps; /* for when memory is short */
+    unsigned join_count;           /* of one fan-out over the disks */
     int join_error;
     stream_step_fn join_cb;
     struct intent_save {
@@ -123,10 +124,7 @@ struct stream {
     bool end_saves_dirty, end_brings_home;
     int end_error;
     struct loop_task end_task;
-    struct base_sync {
-        struct base_write write;
-        struct stream *stream;
-    } * base_syncs; /* under way, or NULL */
+    struct base_sync *base_syncs; /* one a disk */
     unsigned base_sync_count;
     int base_sync_error;
     stream_step_fn base_synced_cb, base_sync_next_cbs[2];
@@ -139,6 +137,9 @@ struct stream {
     char trouble[200];
 };
 
+/* What steps need so that they can be taken: 0 or -ENOMEM; _free() of a part, too. */
+int stream_make_steps(struct stream *stream, unsigned disk_count);
+void stream_free_steps(struct stream *stream);
 /* Makes `state` durable, then step_cb(stream, error). */
 void stream_save(struct stream *stream, stream_step_fn step_cb);
 void stream_save_order(struct stream *stream, stream_done_fn done_cb, void *arg);

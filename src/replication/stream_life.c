@@ -192,6 +192,11 @@ static struct stream *stream_new(struct loop *loop, const struct stream_open_opt
 
     if (stream == NULL)
         return NULL;
+    if (stream_make_steps(stream, options->disk_count) != 0) {
+        stream_free_steps(stream);
+        free(stream);
+        return NULL;
+    }
     stream->magic = STREAM_MAGIC;
     stream->loop = loop;
     stream->settings = *settings;
@@ -398,6 +403,7 @@ void stream_free(struct stream *stream)
     check(stream->step_count == 0 && stream->replica == NULL && stream->source == NULL);
     state_file_close(stream->state_file);
     stream->magic = 0;
+    stream_free_steps(stream);
     free(stream);
 }
 

@@ -63,6 +63,8 @@ struct target {
     uint64_t digest, block_count; /* of the partial epoch, as received */
     unsigned answers;             /* hash comparisons under way */
     struct payload_codec *codec;
+    struct item *abort; /* kept for the end of a connection, which may not fail */
+    bool is_aborting;   /* it is in the queue or in the replica */
     struct loop_task pump;
     void (*quiet_cb)(void *arg);
     void *quiet_arg;
@@ -95,7 +97,8 @@ int target_new(struct loop *loop, const struct target_options *options,
     target->pump.run_cb = target_run_pump;
     target->volumes = calloc(options->volume_count, sizeof(target->volumes[0]));
     target->codec = payload_codec_new();
-    if (target->volumes == NULL || target->codec == NULL) {
+    target->abort = calloc(1, sizeof(*target->abort));
+    if (target->volumes == NULL || target->codec == NULL || target->abort == NULL) {
         target_free(target);
         return -ENOMEM;
     }
@@ -118,6 +121,7 @@ void target_free(struct target *target)
     check(target->writing == 0 && !target->is_barrier && list_is_empty(&target->queue));
     list_remove(&target->pump.node);
     payload_codec_free(target->codec);
+    free(target->abort);
     free(target->volumes);
     target->magic = 0;
     free(target);
@@ -134,6 +138,10 @@ static void item_free(struct item *item)
 
     if (item->counted > 0 && target->link != NULL && item->connection == target->connection)
         link_consumed(target->link, target->stream, item->counted);
+    if (item == target->abort) {
+        target->is_aborting = false;
+        return;
+    }
     free(item->crcs);
     free(item->bytes);
     free(item);
@@ -197,10 +205,20 @@ static void refuse_for_good(struct target *target, int error)
     send_trouble(target, error, text);
 }
 
+/* The next connection begins anew, with an ABORT; there is memory again, or another one ends. */
+static void refuse_for_memory(struct target *target)
+{
+    target->is_dropping = true;
+    if (target->link != NULL)
+        link_drop(target->link, "no memory at the target");
+}
+
 static void refuse(struct target *target, int error)
 {
     if (error == -ENOSPC)
         refuse_for_space(target);
+    else if (error == -ENOMEM)
+        refuse_for_memory(target);
     else
         refuse_for_good(target, error);
 }
@@ -383,17 +401,19 @@ static void target_run_pump(struct loop_task *task)
     tell_quiet(target);
 }
 
+static void item_init(struct item *item, struct target *target, uint16_t type, uint32_t counted)
+{
+    *item = (struct item){
+        .target = target, .type = type, .counted = counted, .connection = target->connection};
+    list_init(&item->node);
+}
+
 static struct item *item_new(struct target *target, uint16_t type, uint32_t counted)
 {
-    struct item *item = calloc(1, sizeof(*item));
+    struct item *item = malloc(sizeof(*item));
 
-    if (item == NULL)
-        return NULL;
-    list_init(&item->node);
-    item->target = target;
-    item->type = type;
-    item->counted = counted;
-    item->connection = target->connection;
+    if (item != NULL)
+        item_init(item, target, type, counted);
     return item;
 }
 
@@ -435,15 +455,17 @@ void target_disconnected(struct target *target)
         item_free(list_entry(node, struct item, node));
     }
     target->queue_count = 0;
+    pump_soon(target);
+    /* That of the connection before is in the replica: nothing came after it. */
+    if (target->is_aborting)
+        return;
     /* A commit under way ends as it ends; what is partial goes. */
     if (target->has_partial || target->writing > 0 || target->is_barrier) {
-        struct item *item = item_new(target, STREAM_ABORT, 0);
-
-        check(item != NULL);
-        item->connection = 0;
-        queue_item(target, item);
+        item_init(target->abort, target, STREAM_ABORT, 0);
+        target->abort->connection = 0;
+        target->is_aborting = true;
+        queue_item(target, target->abort);
     }
-    pump_soon(target);
 }
 
 bool target_is_connected(const struct target *target)
@@ -560,9 +582,12 @@ static bool take_small(struct target *target, const struct link_frame_in *frame,
 {
     struct item *item = item_new(target, frame->type, frame->length);
 
-    if (item == NULL || !fill_small(target, frame, item)) {
-        if (item != NULL)
-            item_free(item);
+    if (item == NULL) {
+        err_set(why, -ENOMEM, "no memory for a frame");
+        return false;
+    }
+    if (!fill_small(target, frame, item)) {
+        item_free(item);
         err_set(why, -EPROTO, "a malformed frame of type %u", frame->type);
         return false;
     }
@@ -578,7 +603,7 @@ static void answer_done(void *arg, struct hash_answer *answer)
     check_magic(target, TARGET_MAGIC);
     target->answers--;
     if (answer->error != 0) {
-        refuse_for_good(target, answer->error);
+        refuse(target, answer->error);
     } else if (target->link != NULL) {
         struct stream_hashes verdict = {.token = answer->token,
                                         .disk = answer->disk,
