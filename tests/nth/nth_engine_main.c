@@ -22,7 +22,7 @@
 #include "sim_branch.h"
 #include "sim_script.h"
 
-enum { FAILURES_SHOWN = 60, DEATHS_MAX = 60, LOOPS_MAX = 64 };
+enum { SAYINGS_MAX = 40, LOOPS_MAX = 64 };
 
 enum variant {
     ALLOCATION,
@@ -40,9 +40,10 @@ static const char *const variant_names[VARIANTS] = {
     "disk is full", "disk is full from here", "I/O late",
 };
 
-/* Ends of the process by check(): where, how often. */
-struct death {
-    char why[300];
+/* What children said, numbers left out: how often, and the first that said so. */
+struct saying {
+    char text[400], first[400];
+    enum branch_end end;
     uint64_t count, point;
     unsigned variant;
 };
@@ -59,9 +60,11 @@ struct hunt {
     enum nth_io io;
     struct nth_loop *loops[LOOPS_MAX];
     unsigned loop_count;
+    struct sim_site *dying;
+    char note[300];
     uint64_t failures;
-    struct death deaths[DEATHS_MAX];
-    unsigned death_count;
+    struct saying sayings[SAYINGS_MAX];
+    unsigned saying_count;
 };
 
 static struct node *node_of(struct hunt *hunt, const struct sim_site *site)
@@ -73,47 +76,105 @@ static struct node *node_of(struct hunt *hunt, const struct sim_site *site)
 
 /* --- what children say ----------------------------------------------------------------------- */
 
-static void note_death(struct hunt *hunt, uint64_t point, unsigned variant, const char *why)
-{
-    unsigned at = 0;
+/* Checks that end the process for want of memory, by design: what is durable is right, and the next
+ * life reads it. Everything else that ends it is a failure. */
+static const char *const ends_by_design[] = {
+    "src/journal/journal_index.c: error == 0",  /* the view of an epoch that is durable */
+    "src/volume/ship.c: blockset_mark(",        /* intent bits name the blocks */
+    "src/replication/superseded.c: error == 0", /* the mapped memory has the mark */
+};
 
-    while (at < hunt->death_count && strcmp(hunt->deaths[at].why, why) != 0)
-        at++;
-    if (at == DEATHS_MAX)
-        return;
-    if (at == hunt->death_count) {
-        hunt->death_count++;
-        hunt->deaths[at] = (struct death){.point = point, .variant = variant};
-        snprintf(hunt->deaths[at].why, sizeof(hunt->deaths[at].why), "%s", why);
+static bool is_by_design(const char *why)
+{
+    for (unsigned i = 0; i < ARRAY_COUNT(ends_by_design); i++) {
+        if (strncmp(why, ends_by_design[i], strlen(ends_by_design[i])) == 0)
+            return true;
     }
-    hunt->deaths[at].count++;
+    return false;
 }
 
-static void ended_cb(void *arg, uint64_t point, unsigned variant, bool died, const char *why)
+static void leave_numbers_out(const char *why, char *text, size_t size)
+{
+    size_t at = 0;
+
+    for (; *why && at + 1 < size; why++) {
+        bool is_digit = *why >= '0' && *why <= '9';
+        if (!is_digit || at == 0 || text[at - 1] != '#')
+            text[at++] = is_digit ? '#' : *why;
+    }
+    text[at] = '\0';
+}
+
+static void ended_cb(void *arg, uint64_t point, unsigned variant, enum branch_end end,
+                     const char *why)
 {
     struct hunt *hunt = arg;
+    char text[400];
+    unsigned at = 0;
 
-    if (died) {
-        note_death(hunt, point, variant, why);
+    if (end == BRANCH_NOTED && strncmp(why, "src/", 4) == 0 && !is_by_design(why))
+        end = BRANCH_FAILED;
+    hunt->failures += end != BRANCH_NOTED;
+    leave_numbers_out(why, text, sizeof(text));
+    while (at < hunt->saying_count && strcmp(hunt->sayings[at].text, text) != 0)
+        at++;
+    if (at == SAYINGS_MAX)
         return;
+    if (at == hunt->saying_count) {
+        struct saying *saying = &hunt->sayings[hunt->saying_count++];
+        *saying = (struct saying){.point = point, .variant = variant, .end = end};
+        snprintf(saying->text, sizeof(saying->text), "%s", text);
+        snprintf(saying->first, sizeof(saying->first), "%s", why);
     }
-    if (++hunt->failures > FAILURES_SHOWN)
-        return;
-    printf("FAILED: %s, %s %llu: %s\n    again: nth-engine --scenario %s --point %llu --variant %u "
-           "--trace\n",
-           hunt->script->scenario->name, variant_names[variant], (unsigned long long)point, why,
-           hunt->script->scenario->name, (unsigned long long)point, variant);
-    fflush(stdout);
+    hunt->sayings[at].count++;
 }
 
-static void say_deaths(const struct hunt *hunt)
+static void say(const struct hunt *hunt)
 {
-    for (unsigned i = 0; i < hunt->death_count; i++) {
-        const struct death *death = &hunt->deaths[i];
-        printf("    ended %llu times: %s\n        (--scenario %s --point %llu --variant %u: %s)\n",
-               (unsigned long long)death->count, death->why, hunt->script->scenario->name,
-               (unsigned long long)death->point, death->variant, variant_names[death->variant]);
+    static const char *const ends[] = {"noted", "FAILED", "DIED"};
+
+    for (unsigned i = 0; i < hunt->saying_count; i++) {
+        const struct saying *saying = &hunt->sayings[i];
+        printf("    %s %llu times: %s\n", ends[saying->end], (unsigned long long)saying->count,
+               saying->first);
+        if (saying->end != BRANCH_NOTED)
+            printf(
+                "        %s; again: nth-engine --scenario %s --point %llu --variant %u --trace\n",
+                variant_names[saying->variant], hunt->script->scenario->name,
+                (unsigned long long)saying->point, saying->variant);
     }
+}
+
+/* --- a check that fails in a site ------------------------------------------------------------ */
+
+/* check_failed() has no argument that could carry it. */
+static struct hunt *the_hunt;
+
+/* In place of base/check.c: the simulated process ends, not ours. */
+void check_failed(const char *file, int line, const char *text)
+{
+    struct hunt *hunt = the_hunt;
+    const char *name = strstr(file, "src/");
+
+    if (hunt && name && hunt->is_over) {
+        snprintf(hunt->note, sizeof(hunt->note), "%s: %s", name, text);
+        hunt->is_on = false;
+        hunt->dying = sim_world_running(hunt->script->run->world);
+        sim_trace(hunt->script->run->world, hunt->dying, "%s:%d: check failed: %s", file, line,
+                  text);
+        sim_site_abort(hunt->script->run->world);
+    }
+    fprintf(stderr, "<2>%s:%d: check failed: %s\n", file, line, text);
+    abort();
+}
+
+static void struck_cb(void *arg)
+{
+    struct hunt *hunt = arg;
+    struct node *node = node_of(hunt, hunt->dying);
+
+    node->may_fail = false;
+    node_died(node, false);
 }
 
 /* --- faults ---------------------------------------------------------------------------------- */
@@ -127,11 +188,13 @@ static void heal(void *arg)
     hunt->is_on = false;
 }
 
+/* Hosts may not fail any more; but for a site that says what troubles it. */
 static void forgive(void *arg)
 {
     struct hunt *hunt = arg;
+    struct node *node = node_of(hunt, hunt->site);
 
-    node_of(hunt, hunt->site)->may_fail = false;
+    node->may_fail = node->engine && node_look(node) && node->status.trouble[0] != '\0';
 }
 
 static void begin_fault(struct hunt *hunt, struct sim_site *site, enum nth_io io, uint64_t point)
@@ -243,6 +306,8 @@ static void born_cb(void *arg, struct sim_site *site)
     struct hunt *hunt = arg;
 
     check(hunt->loop_count < LOOPS_MAX);
+    if (hunt->is_on && site == hunt->site)
+        node_of(hunt, site)->may_fail = true;
     hunt->loops[hunt->loop_count++] = nth_loop_new(sim_site_loop(site), ask_cb, hunt);
 }
 
@@ -276,23 +341,50 @@ static void stop_both(struct script *script)
     }
 }
 
+/* A site that says what troubles it may want a restart; one that says nothing, or that it tries
+ * again, must heal alone. */
+static bool wants_restart(const char *trouble)
+{
+    return trouble[0] != '\0' && strncmp(trouble, "failed over: ", 13) != 0 &&
+           !strstr(trouble, "tried again") && !strstr(trouble, "tries again");
+}
+
+static void restart_in_trouble(struct hunt *hunt)
+{
+    struct sim_run *run = hunt->script->run;
+    struct node *node = node_of(hunt, hunt->site);
+
+    sim_world_run_until(run->world, sim_now_ns(run->world) + 5 * SIM_SECOND);
+    if (run->has_failed || !node->engine || !node_look(node) ||
+        !wants_restart(node->status.trouble))
+        return;
+    if (hunt->note[0] == '\0')
+        snprintf(hunt->note, sizeof(hunt->note), "restarted: %.200s", node->status.trouble);
+    sim_trace(run->world, node->site, "operator: restarts it: %s", node->status.trouble);
+    node->may_fail = false;
+    operator_lose(node, false);
+}
+
 static bool play(struct hunt *hunt)
 {
     struct script *script = hunt->script;
     struct sim_run *run = script->run;
 
     sim_lives_watch(run->world, born_cb, hunt);
+    sim_steps_watch(run->world, NULL, struck_cb, hunt);
+    the_hunt = hunt;
     sim_alloc_watch(allocation_fails, hunt);
     script_play(script);
     hunt->is_on = false;
     hunt->is_over = true;
-    if (!run->has_failed && hunt->site && hunt->variant <= ALLOCATIONS)
-        node_of(hunt, hunt->site)->may_fail = false;
+    if (!run->has_failed && hunt->site)
+        restart_in_trouble(hunt);
     if (!run->has_failed)
         run_settle(run);
     if (!run->has_failed)
         stop_both(script);
     sim_alloc_watch(NULL, NULL);
+    the_hunt = NULL;
     return !run->has_failed;
 }
 
@@ -317,18 +409,19 @@ static bool hunt_scenario(const struct options *options, const struct scenario *
     hunt->script = script_new(scenario, options->seed, options->is_traced);
     is_lawful = play(hunt);
     if (hunt->is_child)
-        branches_end(hunt->branches, is_lawful ? NULL : hunt->script->run->failure);
+        branches_end(hunt->branches, is_lawful ? BRANCH_NOTED : BRANCH_FAILED,
+                     is_lawful ? hunt->note : hunt->script->run->failure);
     branches_wait(hunt->branches);
     if (!is_lawful)
-        ended_cb(hunt, options->point, options->variant, false, hunt->script->run->failure);
+        ended_cb(hunt, options->point, options->variant, BRANCH_FAILED, hunt->script->run->failure);
     printf("%-18s %6llu allocations %6llu I/Os %8llu runs %6llu failures  %s\n", scenario->name,
            (unsigned long long)hunt->allocations, (unsigned long long)hunt->ios,
            (unsigned long long)branches_count(hunt->branches), (unsigned long long)hunt->failures,
            scenario->about);
-    say_deaths(hunt);
+    say(hunt);
     fflush(stdout);
     *ret_runs += branches_count(hunt->branches);
-    is_lawful = hunt->failures == 0 && hunt->death_count == 0;
+    is_lawful = hunt->failures == 0;
     script_free(hunt->script);
     for (unsigned i = 0; i < hunt->loop_count; i++)
         nth_loop_free(hunt->loops[i]);

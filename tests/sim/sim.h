@@ -111,6 +111,11 @@ void sim_steps_watch(struct sim_world *world,
                      enum sim_verdict (*step_cb)(void *arg, struct sim_site *site),
                      void (*struck_cb)(void *arg), void *arg);
 
+struct sim_site *sim_world_running(const struct sim_world *world); /* NULL: none */
+/* From inside the site that runs, whose process ends here, as by abort(): struck_cb follows.
+ * Returns when none runs. */
+void sim_site_abort(struct sim_world *world);
+
 /* Called for each site alive, and for each process that begins from now on. */
 void sim_lives_watch(struct sim_world *world, void (*born_cb)(void *arg, struct sim_site *site),
                      void *arg);

@@ -270,6 +270,14 @@ void sim_block_free(void *at, size_t size)
     shelf->first = at;
 }
 
+void *sim_owned_alloc(size_t size)
+{
+    void *at = __real_malloc(size);
+
+    check(at);
+    return remember(at);
+}
+
 void *__wrap_malloc(size_t size)
 {
     return is_refused() ? NULL : remember(__real_malloc(size));

@@ -23,6 +23,9 @@ size_t sim_alloc_count(const void *owner);
 /* Asked before each allocation that would have an owner; true: it fails. NULL ends it. */
 void sim_alloc_watch(bool (*fails_cb)(void *arg, const void *owner), void *arg);
 
+/* The owner's memory, as malloc() gives, that never fails; for free(). */
+void *sim_owned_alloc(size_t size);
+
 /* Memory of the simulation itself, zeroed, whoever is set as owner. Never NULL. */
 void *sim_kernel_alloc(size_t size);
 char *sim_kernel_text(const char *text);

@@ -28,13 +28,14 @@ struct branches {
     unsigned job_count, slot; /* slot: the child's own */
     char (*failures)[FAILURE_SIZE];
     uint64_t count;
-    void (*ended_cb)(void *arg, uint64_t point, unsigned variant, bool died, const char *why);
+    void (*ended_cb)(void *arg, uint64_t point, unsigned variant, enum branch_end end,
+                     const char *why);
     void *arg;
 };
 
 struct branches *branches_new(unsigned jobs,
                               void (*ended_cb)(void *arg, uint64_t point, unsigned variant,
-                                               bool died, const char *why),
+                                               enum branch_end end, const char *why),
                               void *arg)
 {
     struct branches *branches = sim_kernel_alloc(sizeof(*branches));
@@ -85,20 +86,23 @@ static void last_words(const struct job *job, char *words, size_t size)
 
 static void tell(struct branches *branches, const struct job *job, int status)
 {
-    char words[400], why[FAILURE_SIZE + 100];
+    const char *said = branches->failures[job - branches->jobs];
+    char words[400], why[FAILURE_SIZE];
+    enum branch_end end = BRANCH_DIED;
 
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    if (WIFEXITED(status) && WEXITSTATUS(status) <= BRANCH_FAILED) {
+        end = (enum branch_end)WEXITSTATUS(status);
+        if (end == BRANCH_FAILED || said[0] != '\0')
+            branches->ended_cb(branches->arg, job->point, job->variant, end, said);
         return;
+    }
     last_words(job, words, sizeof(words));
     if (WIFSIGNALED(status))
         snprintf(why, sizeof(why), "signal %d (%s) %s", WTERMSIG(status),
                  strsignal(WTERMSIG(status)), words);
-    else if (WEXITSTATUS(status) == 1)
-        snprintf(why, sizeof(why), "%s", branches->failures[job - branches->jobs]);
     else
         snprintf(why, sizeof(why), "status %d %s", WEXITSTATUS(status), words);
-    branches->ended_cb(branches->arg, job->point, job->variant,
-                       WIFSIGNALED(status) || WEXITSTATUS(status) != 1, why);
+    branches->ended_cb(branches->arg, job->point, job->variant, end, why);
 }
 
 static void reap(struct branches *branches)
@@ -150,11 +154,11 @@ bool branches_fork(struct branches *branches, uint64_t point, unsigned variant)
     return true;
 }
 
-void branches_end(struct branches *branches, const char *failure)
+void branches_end(struct branches *branches, enum branch_end end, const char *why)
 {
-    if (failure)
-        snprintf(branches->failures[branches->slot], FAILURE_SIZE, "%s", failure);
-    _exit(failure ? 1 : 0);
+    if (why)
+        snprintf(branches->failures[branches->slot], FAILURE_SIZE, "%s", why);
+    _exit(end);
 }
 
 void branches_wait(struct branches *branches)

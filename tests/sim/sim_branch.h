@@ -11,17 +11,23 @@
 
 struct branches;
 
-/* ended_cb, in the parent: a child was not well; `why`: what it said, or its last words on standard
- * error with the signal that ended it (`died`). */
+enum branch_end {
+    BRANCH_NOTED,  /* all was well, and it has something to tell */
+    BRANCH_FAILED, /* it says why */
+    BRANCH_DIED,   /* by a signal: its last words on standard error */
+};
+
+/* ended_cb, in the parent, of children that say something. */
 struct branches *branches_new(unsigned jobs,
                               void (*ended_cb)(void *arg, uint64_t point, unsigned variant,
-                                               bool died, const char *why),
+                                               enum branch_end end, const char *why),
                               void *arg);
 void branches_free(struct branches *branches);
 /* True in the child. The parent waits while all jobs are under way. */
 bool branches_fork(struct branches *branches, uint64_t point, unsigned variant);
-/* In the child: its end; `failure` NULL: all was well. */
-void branches_end(struct branches *branches, const char *failure) __attribute__((noreturn));
+/* In the child: its end. `why` NULL: nothing to tell. */
+void branches_end(struct branches *branches, enum branch_end end, const char *why)
+    __attribute__((noreturn));
 void branches_wait(struct branches *branches); /* for all children */
 uint64_t branches_count(const struct branches *branches);
 

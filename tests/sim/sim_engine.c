@@ -287,7 +287,9 @@ static void boot_image_done(struct image *image)
     }
     if (!node_look(node))
         return;
-    if (node->status.role != image->note.role) { /* read while it changed: again */
+    if (node->status.role != image->note.role ||
+        (node->status.role == STREAM_ROLE_TARGET &&
+         node->status.epoch_acked != image->note.epoch)) { /* read while it changed: again */
         read_boot_image(node);
         return;
     }

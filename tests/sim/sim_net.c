@@ -649,11 +649,10 @@ static void run_connected(struct sim_event *event)
 void sim_connect(struct loop *loop, struct io_connect *connect, const char *address)
 {
     struct sim_site *site = sim_loop_site(loop);
-    struct connecting *connecting = malloc(sizeof(*connecting)); /* the site's: gone with it */
+    struct connecting *connecting = sim_owned_alloc(sizeof(*connecting)); /* gone with the site */
     struct sim_event *event;
     unsigned port;
 
-    check(connecting);
     connecting->site = site;
     connecting->connect = connect;
     snprintf(connecting->address, ADDRESS_SIZE, "%s", address);

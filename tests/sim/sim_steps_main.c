@@ -68,7 +68,8 @@ static const char *variant_text(unsigned variant, char *text, size_t size)
 
 /* --- children -------------------------------------------------------------------------------- */
 
-static void say_failure(void *arg, uint64_t step, unsigned variant, bool died, const char *why)
+static void say_failure(void *arg, uint64_t step, unsigned variant, enum branch_end end,
+                        const char *why)
 {
     struct hunt *hunt = arg;
     const char *name = hunt->script->scenario->name;
@@ -184,10 +185,12 @@ static bool hunt_scenario(const struct options *options, const struct scenario *
     hunt.script = script_new(scenario, options->seed, options->is_traced);
     is_lawful = play(&hunt);
     if (hunt.is_child)
-        branches_end(hunt.branches, is_lawful ? NULL : hunt.script->run->failure);
+        branches_end(hunt.branches, is_lawful ? BRANCH_NOTED : BRANCH_FAILED,
+                     is_lawful ? NULL : hunt.script->run->failure);
     branches_wait(hunt.branches);
     if (!is_lawful)
-        say_failure(&hunt, options->step, options->variant, false, hunt.script->run->failure);
+        say_failure(&hunt, options->step, options->variant, BRANCH_FAILED,
+                    hunt.script->run->failure);
     clock_gettime(CLOCK_MONOTONIC, &end);
     printf("%-18s %7llu steps %8llu runs %6llu failures %6.1f s  %s\n", scenario->name,
            (unsigned long long)hunt.step, (unsigned long long)branches_count(hunt.branches),

@@ -124,10 +124,11 @@ static void look_at_point(struct node *node)
 static void observe_target(struct node *node)
 {
     const struct engine_stream_status *status = &node->status;
+    bool is_shut = node->may_fail && status->trouble[0] != '\0'; /* it could not read them */
 
     if (!status->has_point)
         return;
-    if (status->epoch_acked < node->epoch_seen && node->is_read && node->is_running)
+    if (status->epoch_acked < node->epoch_seen && node->is_read && node->is_running && !is_shut)
         run_fail(node->run, node, "committed epoch %llu is gone, newest is %llu",
                  (unsigned long long)node->epoch_seen, (unsigned long long)status->epoch_acked);
     if (status->epoch_acked <= node->epoch_seen)

@@ -360,6 +360,20 @@ void sim_steps_watch(struct sim_world *world,
     world->is_struck = false;
 }
 
+struct sim_site *sim_world_running(const struct sim_world *world)
+{
+    return world->running;
+}
+
+void sim_site_abort(struct sim_world *world)
+{
+    if (!world->running || !world->struck_cb)
+        return;
+    world->is_struck = true;
+    world->running->crash_power = false;
+    longjmp(world->death, 1);
+}
+
 void sim_lives_watch(struct sim_world *world, void (*born_cb)(void *arg, struct sim_site *site),
                      void *arg)
 {
