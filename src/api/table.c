@@ -338,6 +338,17 @@ static const struct operation verso_rows[] = {
                     NEEDED("ReplicaId"),
                     {TEXT("Reason"), .is_required = true, .min = 3, .max = 200}},
      .run = ops_verso_force_open},
+    {.name = "ForgetDiskReplica",
+     .version = VERSO,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .parameters = {REGION_MAYBE,
+                    NEEDED("ReplicaId"),
+                    {TEXT("Confirm"), .is_required = true, .min = 1, .max = 255},
+                    {TEXT("Reason"), .is_required = true, .min = 3, .max = 200},
+                    {TEXT("Operator"), .min = 1, .max = 60},
+                    FLAG("DiscardJournal", "false")},
+     .run = ops_relation_forget},
 };
 
 static const struct {

@@ -25,9 +25,13 @@ struct received {
 static const char *const ecs_actions[] = {"CreateDisk", "DeleteDisk", "DescribeDisks",
                                           "AttachDisk", "DetachDisk", "ModifyDiskAttribute",
                                           "ResizeDisk", NULL};
-static const char *const own_actions[] = {"ImportDisk",         "DescribeVersoStatus",
-                                          "DescribeDiskAccess", "ForceOpenDiskReplica",
-                                          "DeleteDiskSnapshot", NULL};
+static const char *const own_actions[] = {"ImportDisk",
+                                          "DescribeVersoStatus",
+                                          "DescribeDiskAccess",
+                                          "ForceOpenDiskReplica",
+                                          "ForgetDiskReplica",
+                                          "DeleteDiskSnapshot",
+                                          NULL};
 
 void params_add(struct params *params, const char *name, const char *value)
 {

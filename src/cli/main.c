@@ -22,6 +22,8 @@ static const char usage[] =
     "         start G [--one-shot] | stop G | failover G | reprotect G | cancel-failover G | "
     "delete G\n"
     "  pair, group  force-open O --reason TEXT             opens a source with a silent peer\n"
+    "  pair, group  forget O --force NAME --reason TEXT [--discard-journal]\n"
+    "                                                      gives it up at this site alone\n"
     "  api    ACTION [Key=Value ...] [--version-of-api V]  any call, the reply as it is\n"
     "\n"
     "options: --json, -o COL,... or +COL, --noheadings, --raw, --bytes, --utc, -q, -y, --no-wait,\n"

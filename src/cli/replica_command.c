@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * verso pair|group
- * create|list|show|add|remove|start|stop|failover|reprotect|cancel-failover|delete. The verbs that
- * only ask an operation of a record and wait for a state stand in one table.
+ * create|list|show|add|remove|start|stop|failover|reprotect|cancel-failover|delete|forget. The
+ * verbs that only ask an operation of a record and wait for a state stand in one table.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "cli/commands.h"
@@ -336,6 +337,50 @@ static int force_open(struct command *command, const struct replica_kind *kind)
     return outcome;
 }
 
+/* The end of a relation at this site alone, whatever state it is in. */
+static int forget(struct command *command, const struct replica_kind *kind)
+{
+    const struct options *options = &command->options;
+    struct params params = {0};
+    struct reply reply;
+    char id[64], operator[64];
+    json_t *record;
+    int outcome;
+
+    if (options->word_count < 3 || options->force == NULL || options->reason == NULL)
+        return outcome_usage("%s forget needs a %s, its name again (--force NAME) and --reason "
+                             "TEXT, which is kept in the log",
+                             kind->noun, kind->noun);
+    record = objects_find(command, kind, options->words[2], &outcome);
+    if (record == NULL)
+        return outcome;
+    snprintf(id, sizeof(id), "%s", reply_text(record, kind->id_parameter));
+    json_decref(record);
+    const char *user = getenv("SUDO_USER") != NULL ? getenv("SUDO_USER") : getenv("LOGNAME");
+
+    snprintf(operator, sizeof(operator), "%.40s (uid %u)", user != NULL ? user : "", getuid());
+    params_add(&params, "ReplicaId", id);
+    params_add(&params, "Confirm", options->force);
+    params_add(&params, "Reason", options->reason);
+    params_add(&params, "Operator", operator);
+    if (options->discard_journal)
+        params_add(&params, "DiscardJournal", "true");
+    client_call(command->client, "ForgetDiskReplica", NULL, &params, &reply);
+    params_fini(&params);
+    if (!reply_is_good(&reply))
+        outcome = outcome_tell(&reply, "%s %s: forget", kind->noun, options->words[2]);
+    else if (!options->no_wait)
+        outcome = watch_run(
+            command, &(struct watch){.kind = kind,
+                                     .id = id,
+                                     .state = "gone",
+                                     .timeout_s = options->timeout ? atof(options->timeout) : 0});
+    if (outcome == 0 && options->json)
+        output_json(reply.body);
+    reply_fini(&reply);
+    return outcome;
+}
+
 int replica_command(struct command *command, const struct replica_kind *kind)
 {
     const char *verb = command->options.word_count > 1 ? command->options.words[1] : "list";
@@ -353,6 +398,8 @@ int replica_command(struct command *command, const struct replica_kind *kind)
         return change_members(command, "RemoveDiskReplicaPair");
     if (strcmp(verb, "force-open") == 0)
         return force_open(command, kind);
+    if (strcmp(verb, "forget") == 0)
+        return forget(command, kind);
     for (unsigned i = 0; i < ARRAY_COUNT(acts); i++) {
         if (strcmp(acts[i].verb, verb) == 0)
             return run_act(command, kind, &acts[i]);

@@ -48,9 +48,12 @@ enum data_op {
     DATA_STREAM_REPROTECT, /* stream, reverse. -EHOSTUNREACH, -EBUSY (the losing side is open). When
                               it was done already (role no longer promoted): -EALREADY. */
     DATA_STREAM_FORCE_OPEN, /* stream, reason */
-    DATA_STATUS,            /* Out: snapshot, of everything. */
-    DATA_SNAPSHOT_LIST,     /* disk. Out: snapshots, snapshot_count. */
-    DATA_SNAPSHOT_REMOVE,   /* snapshot_id. -ENOENT, -EBUSY (a client reads it). */
+    /* stream, fence. The peer has given the relation up: a source stops; `fence`: hosts write over
+     * there, so it closes its disks. Done again it is no error. */
+    DATA_STREAM_PART,
+    DATA_STATUS,          /* Out: snapshot, of everything. */
+    DATA_SNAPSHOT_LIST,   /* disk. Out: snapshots, snapshot_count. */
+    DATA_SNAPSHOT_REMOVE, /* snapshot_id. -ENOENT, -EBUSY (a client reads it). */
     /* peer, bytes, length, timeout_ns. Out: reply, reply_length. -EHOSTUNREACH at once when the
      * link is down, -ETIMEDOUT. */
     DATA_CALL,
@@ -120,7 +123,7 @@ struct data_request {
     /* Inputs; which ones: see each operation. */
     const char *disk, *driver, *path, *stream, *peer, *snapshot_id, *reason;
     uint64_t size_bytes, point, call, timeout_ns;
-    bool create, remove, is_source, one_shot, reverse;
+    bool create, remove, is_source, one_shot, reverse, fence;
     const struct data_stream_disk *disks;
     unsigned disk_count;
     const void *bytes;

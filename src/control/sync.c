@@ -183,6 +183,35 @@ static void push_deleted(struct pusher *pusher, const char *id, int64_t term)
         jobs_wake(site);
 }
 
+/* The peer has given it up for itself alone: ours stays, for a person to end, but it does nothing
+ * any more, and does not open where hosts write over there. */
+static void take_forgotten(struct site *site, const char *id, int64_t forgotten)
+{
+    static const char message[] = "PeerForgot";
+    struct relation relation;
+    struct replica_record *own;
+    struct change change;
+
+    if (relation_load(site, id, &relation) < 0 || relation_is_member(&relation))
+        return;
+    own = relation_own(&relation);
+    if (own->status == REPLICA_DELETING ||
+        (own->status == REPLICA_INVALID && strcmp(own->status_message, message) == 0))
+        return;
+    log_warning("control", "%s: %s has given it up for itself%s; delete it here as well", id,
+                relation_peer(site, &relation),
+                forgotten == TOMBSTONE_TAKEN ? ", and hosts write there" : "");
+    change_begin(&change, site);
+    jobs_cancel(&change, id);
+    own->status = REPLICA_INVALID;
+    strcpy(own->status_message, message);
+    relation_put(&change, &relation);
+    if (own->opened_serial != 0)
+        jobs_add(&change, "part", id, forgotten == TOMBSTONE_TAKEN ? "fence" : "");
+    if (change_commit(&change) == 0)
+        jobs_wake(site);
+}
+
 /* The peer never heard of a record whose creation it had begun: it never came to life. */
 static void push_unknown(struct pusher *pusher, const char *id)
 {
@@ -237,6 +266,8 @@ static void push_done(struct peer_call *call)
     }
     if (strcmp(verdict, "deleted") == 0)
         push_deleted(pusher, mark->id, tree_int(call->reply, "term", 0));
+    else if (strcmp(verdict, "forgotten") == 0)
+        take_forgotten(pusher->site, mark->id, tree_int(call->reply, "forgotten", 0));
     else if (strcmp(verdict, "unknown") == 0)
         push_unknown(pusher, mark->id);
     else if (strcmp(verdict, "gone") == 0)
@@ -275,6 +306,7 @@ static void push_next(struct pusher *pusher)
     check(tree);
     tree_set_text(tree, "id", mark->id);
     tree_set_int(tree, "term", tombstone.term);
+    tree_set_int(tree, "forgotten", tombstone.forgotten);
     pusher->current = mark;
     peer_call(site, &pusher->call, site->peers[pusher->peer].name, "record.delete", tree,
               push_done);
@@ -454,8 +486,13 @@ void sync_serve_put(struct peer_answer *answer)
 
     check(reply);
     tree_set_text(reply, "verdict", verdict_names[verdict]);
-    if (verdict == SYNC_DELETED && meta_get(site->meta, RECORD_TOMBSTONE, id, &tombstone) == 0)
+    if (verdict == SYNC_DELETED && meta_get(site->meta, RECORD_TOMBSTONE, id, &tombstone) == 0) {
         tree_set_int(reply, "term", tombstone.term);
+        if (tombstone.forgotten != TOMBSTONE_DELETED) {
+            tree_set_text(reply, "verdict", "forgotten");
+            tree_set_int(reply, "forgotten", tombstone.forgotten);
+        }
+    }
     if (verdict == SYNC_OLDER)
         sync_mark(site, id);
     peer_answer_ok(answer, reply);
@@ -466,6 +503,7 @@ void sync_serve_delete(struct peer_answer *answer)
     struct site *site = answer->site;
     const char *id = tree_text(answer->arguments, "id");
     int64_t term = tree_int(answer->arguments, "term", 0);
+    int64_t forgotten = tree_int(answer->arguments, "forgotten", TOMBSTONE_DELETED);
     struct tombstone_record tombstone = {.term = term, .is_acked = true};
     struct relation relation;
     struct change change;
@@ -479,6 +517,14 @@ void sync_serve_delete(struct peer_answer *answer)
     result = relation_load(site, id, &relation);
     if (result == 0 && strcmp(relation_peer(site, &relation), answer->peer) != 0) {
         peer_answer_fail(answer, API_FORBIDDEN, "%s is no relation of yours", id);
+        return;
+    }
+    if (result == 0 && forgotten != TOMBSTONE_DELETED) {
+        take_forgotten(site, id, forgotten);
+        reply = json_object();
+        check(reply);
+        tree_set_text(reply, "verdict", "gone");
+        peer_answer_ok(answer, reply);
         return;
     }
     change_begin(&change, site);

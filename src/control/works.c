@@ -10,6 +10,7 @@
  *     reprotect  DATA_STREAM_REPROTECT reprotecting -> stopped | reprotect_failed; direction
  *     drop       DATA_STREAM_REMOVE   the stream of a past serial is gone
  *     delete     DATA_STREAM_REMOVE   the record is gone, a tombstone stands | delete_failed
+ *     part       DATA_STREAM_PART     none: the record is invalid already
  */
 #include "control/works.h"
 
@@ -244,28 +245,54 @@ static void drop_run(struct job *job)
     submit(job, DATA_STREAM_REMOVE, drop_done);
 }
 
+/* "forget 1", "forget 2 discard"; else it is deleted at both sites. See ops_forget.c. */
+static enum tombstone_forgotten forgotten_as(const struct job *job)
+{
+    const char *argument = job->record.argument;
+
+    if (strncmp(argument, "forget ", 7) != 0)
+        return TOMBSTONE_DELETED;
+    return argument[7] == '0' + TOMBSTONE_TAKEN ? TOMBSTONE_TAKEN : TOMBSTONE_LEFT;
+}
+
+/* Members of a group that is forgotten go with it. One that the peer did not tell us of yet must
+ * not hold a group that is deleted. */
+static void end_members(struct change *change, struct site *site, const struct relation *group,
+                        const struct tombstone_record *tombstone)
+{
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
+
+    relation_members(site, group, &pairs, &count);
+    for (unsigned i = 0; i < count; i++) {
+        struct tombstone_record own = *tombstone;
+
+        if (tombstone->forgotten == TOMBSTONE_DELETED) {
+            pairs[i].group_id[0] = 0;
+            change_put(change, RECORD_PAIR, &pairs[i]);
+            continue;
+        }
+        strcpy(own.id, pairs[i].common.id);
+        change_remove(change, RECORD_PAIR, own.id);
+        change_put(change, RECORD_TOMBSTONE, &own);
+    }
+    free(pairs);
+}
+
 static void delete_end(struct job *job, struct relation *relation)
 {
     struct site *site = job->site;
     struct tombstone_record tombstone = {.term = relation_own(relation)->term,
                                          .is_acked = strcmp(job->record.argument, "peer") == 0,
-                                         .created_s = site_now_s(site)};
+                                         .created_s = site_now_s(site),
+                                         .forgotten = forgotten_as(job)};
     struct change change;
 
     strcpy(tombstone.id, job->record.object);
     strcpy(tombstone.peer, relation_peer(site, relation));
     change_begin(&change, site);
-    if (relation->is_group) {
-        /* A member that the peer did not tell us of yet must not hold it. */
-        struct pair_record *pairs = NULL;
-        unsigned count = 0;
-        relation_members(site, relation, &pairs, &count);
-        for (unsigned i = 0; i < count; i++) {
-            pairs[i].group_id[0] = 0;
-            change_put(&change, RECORD_PAIR, &pairs[i]);
-        }
-        free(pairs);
-    }
+    if (relation->is_group)
+        end_members(&change, site, relation, &tombstone);
     change_remove(&change, relation->is_group ? RECORD_GROUP : RECORD_PAIR, job->record.object);
     change_put(&change, RECORD_TOMBSTONE, &tombstone);
     change_remove(&change, RECORD_JOB, job->record.id);
@@ -309,8 +336,37 @@ static void delete_run(struct job *job)
         return;
     if (relation_own(&relation)->opened_serial == 0)
         delete_end(job, &relation);
+    else {
+        memset(&job->request, 0, sizeof(job->request));
+        job->request.op = DATA_STREAM_REMOVE;
+        job->request.stream = job->record.object;
+        job->request.remove = strstr(job->record.argument, "discard") != NULL;
+        site_submit(job->site, &job->request, delete_done);
+    }
+}
+
+/* --- part: the peer has given it up for itself ----------------------------------------------- */
+
+static void part_done(struct data_request *request)
+{
+    struct job *job = job_of(request);
+    struct relation relation;
+
+    if (!job_load(job, &relation))
+        return;
+    if (request->error < 0 && request->error != -ENOENT)
+        job_retry(job, request->why);
     else
-        submit(job, DATA_STREAM_REMOVE, delete_done);
+        job_end(job, NULL);
+}
+
+static void part_run(struct job *job)
+{
+    memset(&job->request, 0, sizeof(job->request));
+    job->request.op = DATA_STREAM_PART;
+    job->request.stream = job->record.object;
+    job->request.fence = strcmp(job->record.argument, "fence") == 0;
+    site_submit(job->site, &job->request, part_done);
 }
 
 /* --- the table ------------------------------------------------------------------------------- */
@@ -318,6 +374,7 @@ static void delete_run(struct job *job)
 static const struct job_kind kinds[] = {
     {"start", start_run},         {"stop", stop_run}, {"failover", failover_run},
     {"reprotect", reprotect_run}, {"drop", drop_run}, {"delete", delete_run},
+    {"part", part_run},
 };
 
 const struct job_kind *works_kinds(unsigned *ret_count)

@@ -310,6 +310,8 @@ static void act(struct wing *wing, struct data_request *request)
     case DATA_STREAM_REPROTECT:
         return engine_stream_reprotect(engine, request->stream, request->reverse, engine_done,
                                        request);
+    case DATA_STREAM_PART:
+        return engine_stream_part(engine, request->stream, request->fence, engine_done, request);
     case DATA_STREAM_FORCE_OPEN:
         engine_stream_force_open(engine, request->stream, request->reason);
         return complete(request, 0, NULL);

@@ -97,7 +97,7 @@ static const struct record_field token_fields[] = {
 static const struct record_field tombstone_fields[] = {
     FIELD(tombstone_record, id, FIELD_TEXT),       FIELD(tombstone_record, peer, FIELD_TEXT),
     FIELD(tombstone_record, term, FIELD_INT),      FIELD(tombstone_record, is_acked, FIELD_BOOL),
-    FIELD(tombstone_record, created_s, FIELD_INT),
+    FIELD(tombstone_record, created_s, FIELD_INT), FIELD(tombstone_record, forgotten, FIELD_INT),
 };
 
 #define TYPE(table_name, type, list)                                                               \

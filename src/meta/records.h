@@ -123,6 +123,14 @@ struct tombstone_record {
     int64_t term;
     bool is_acked; /* the peer knows */
     int64_t created_s;
+    /* Given up here alone (ForgetDiskReplica), enum tombstone_forgotten: the peer keeps its own. */
+    int64_t forgotten;
+};
+
+enum tombstone_forgotten {
+    TOMBSTONE_DELETED, /* at both sites */
+    TOMBSTONE_LEFT,    /* given up here; the peer is who hosts write at, if anybody */
+    TOMBSTONE_TAKEN,   /* given up here, where hosts write: the peer must not open as well */
 };
 
 enum record_field_kind { FIELD_TEXT, FIELD_INT, FIELD_BOOL, FIELD_DISK_STATE, FIELD_REPLICA_STATE };

@@ -48,6 +48,8 @@ static const char *const migrations[] = {
     "  term INTEGER NOT NULL, is_acked INTEGER NOT NULL, created_s INTEGER NOT NULL);"
     "CREATE TABLE events (number INTEGER PRIMARY KEY AUTOINCREMENT, object TEXT NOT NULL,"
     "  kind TEXT NOT NULL, text TEXT NOT NULL, created_s INTEGER NOT NULL);",
+    /* 1 -> 2 */
+    "ALTER TABLE tombstones ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0;",
 };
 
 unsigned schema_version(void)

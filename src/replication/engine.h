@@ -149,6 +149,11 @@ void engine_stream_failover(struct engine *engine, const char *stream, uint64_t 
  */
 void engine_stream_reprotect(struct engine *engine, const char *stream, bool reverse,
                              engine_done_fn done_cb, void *arg);
+/* The peer has given this relation up for good. A source ships no more, and waits no more for its
+ * peer; `is_fenced`: hosts write at the peer, so it is fenced. Durable when done; nothing to do in
+ * other roles. */
+void engine_stream_part(struct engine *engine, const char *stream, bool is_fenced,
+                        engine_done_fn done_cb, void *arg);
 /* An operator's word that this source may open although the peer is silent. */
 void engine_stream_force_open(struct engine *engine, const char *stream, const char *reason);
 

@@ -135,8 +135,15 @@ struct order {
     struct loop_task task;
     struct engine *engine;
     struct stream *stream;
-    enum { ORDER_START, ORDER_STOP, ORDER_FAILOVER, ORDER_REPROTECT, ORDER_REMOVE } kind;
-    bool flag;      /* one shot; reverse; without its journal */
+    enum {
+        ORDER_START,
+        ORDER_STOP,
+        ORDER_FAILOVER,
+        ORDER_REPROTECT,
+        ORDER_REMOVE,
+        ORDER_PART
+    } kind;
+    bool flag;      /* one shot; reverse; without its journal; is fenced */
     uint64_t point; /* of a failover */
     engine_done_fn done_cb;
     void *arg;
@@ -176,6 +183,8 @@ static int begin_order(struct order *order)
         return failover_begin(stream, order->point, order->done_cb, order->arg, err);
     case ORDER_REPROTECT:
         return reprotect_begin(stream, order->flag, order->done_cb, order->arg, err);
+    case ORDER_PART:
+        return meeting_part(stream, order->flag, order->done_cb, order->arg, err);
     case ORDER_REMOVE:
         return removal_begin(order->engine, stream, order->flag, order->done_cb, order->arg, err);
     }
@@ -190,8 +199,8 @@ static void run_order(struct order *order)
         free(order);
         return;
     }
-    if (order->kind == ORDER_FAILOVER && error == -EALREADY)
-        order->err = (struct err){0}; /* promoted: that is what was asked */
+    if ((order->kind == ORDER_FAILOVER || order->kind == ORDER_PART) && error == -EALREADY)
+        order->err = (struct err){0}; /* it is as was asked */
     end_order(order);
 }
 
@@ -350,6 +359,14 @@ void engine_stream_reprotect(struct engine *engine, const char *id, bool reverse
     give_order(
         engine, id,
         (struct order){.kind = ORDER_REPROTECT, .flag = reverse, .done_cb = done_cb, .arg = arg});
+}
+
+void engine_stream_part(struct engine *engine, const char *id, bool is_fenced,
+                        engine_done_fn done_cb, void *arg)
+{
+    give_order(
+        engine, id,
+        (struct order){.kind = ORDER_PART, .flag = is_fenced, .done_cb = done_cb, .arg = arg});
 }
 
 void engine_stream_force_open(struct engine *engine, const char *id, const char *reason)

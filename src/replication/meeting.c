@@ -158,6 +158,30 @@ static void fence(struct stream *stream, const char *why)
     stream_save(stream, fenced);
 }
 
+int meeting_part(struct stream *stream, bool is_fenced, stream_done_fn done_cb, void *arg,
+                 struct err *err)
+{
+    static const char gone[] = "given up: the other site has ended this replication for itself; "
+                               "delete it here as well";
+
+    if (!stream->is_open || stream->is_ending || stream->hold_why != NULL)
+        return err_set(err, -EBUSY, "the stream is not ready");
+    stream_disconnect(stream);
+    stream_set_trouble(stream, gone);
+    if (stream->state.role != STREAM_ROLE_SOURCE)
+        return -EALREADY;
+    if (is_fenced) {
+        fence(stream, gone);
+        stream_save_order(stream, done_cb, arg); /* one file: stored together */
+        return 0;
+    }
+    source_stop(stream->source);
+    stream->state.is_started = stream->state.is_one_shot = stream->state.has_started_ever = false;
+    stream_confirm_peer(stream);
+    stream_save_order(stream, done_cb, arg);
+    return 0;
+}
+
 /* Both sites hold a child of the same parent, and no reprotect is under way: the lower term closes
  * (equal terms cannot be told apart: a person must). */
 static void settle_fork(struct stream *stream, const struct generation_line *theirs,

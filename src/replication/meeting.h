@@ -15,6 +15,10 @@ void meeting_link_down(struct stream *stream);
 void meeting_opened(struct stream *stream);
 /* False: malformed. */
 bool meeting_hello(struct stream *stream, const struct link_frame_in *frame, struct err *why);
+/* The peer has given the relation up: engine_stream_part(). -EALREADY: nothing to do in this role.
+ */
+int meeting_part(struct stream *stream, bool is_fenced, stream_done_fn done_cb, void *arg,
+                 struct err *err);
 /* Our role changed, durably: tell the peer and decide anew. */
 void meeting_again(struct stream *stream);
 

@@ -83,10 +83,11 @@ static void ended(void *arg, int end_error, const char *why)
 
 static int refuse(struct err *err, const char *id, const char *why)
 {
-    return err_set(err, -EUCLEAN,
-                   "the disks of %s lack what its journal holds, and it cannot be brought there "
-                   "(%s); repair that and restart the daemon, or give it up: verso forget",
-                   id, why);
+    return err_set(
+        err, -EUCLEAN,
+        "the disks of %s lack what its journal holds, and it cannot be brought there "
+        "(%s); repair that and restart the daemon, or give it up: forget, --discard-journal",
+        id, why);
 }
 
 int removal_begin(struct engine *engine, struct stream *stream, bool give_up_journal,

@@ -139,6 +139,73 @@ class FailoverTest(LabCase):
         self.move(self.lyon, self.paris, group, targets, sources)
         self.assertEqual(self.paris.image_digest(sources[0]), expected)
 
+    def test_forget_after_the_loss_of_production(self):
+        """A failed-over group whose production site is lost is dissolved at the other one alone; hosts notice nothing.
+        The lost site comes back after all: it does not open."""
+        group, sources, targets = self.started_group(2)
+        self.wait_point(self.paris, group)
+        self.paris.kill()
+        self.lyon.verso("group", "failover", group, "-q")
+        for disk in targets:
+            self.lyon.attach(disk)
+        self.write(self.lyon, targets[0], 50, offset=MIB)
+        expected = self.images(self.lyon, targets)
+        status, text = self.lyon.verso_fails("group", "forget", group, "--force", "erp2", "--reason", "fire")
+        self.assertIn("erp", text)
+        self.lyon.verso("group", "forget", group, "--force", "erp", "--reason", "paris burnt down", "--timeout", "60")
+        self.assertIn("paris burnt down", self.lyon.log.read_text())
+        self.assertIsNone(self.lyon.status())
+        self.assertEqual(self.lyon.api_call("DescribeDiskReplicaPairs", RegionId=self.lyon.region)["ReplicaPairs"], [])
+        self.assertEqual(self.images(self.lyon, targets), expected)
+        self.lyon.stop()
+        self.lyon.start()
+        for disk in targets:
+            self.lyon.wait_export(disk)
+        self.assertEqual(self.images(self.lyon, targets), expected)
+        self.paris.start()
+        self.lab.wait_link()
+        self.wait_role(self.paris, group, "fenced")
+        for disk in sources:
+            self.assertFalse(self.paris.is_exported(disk))
+        self.assertIn("given up", self.paris.status(group)["Trouble"])
+        self.paris.stop()
+        self.paris.start()
+        self.wait_role(self.paris, group, "fenced")
+        self.assertFalse(self.paris.is_exported(sources[0]))
+        self.assertIsNone(self.lyon.status())
+        for disk in sources:
+            self.paris.verso("disk", "detach", disk)
+        self.paris.verso("group", "forget", group, "--force", group, "--reason", "lyon goes on", "--timeout", "60")
+        self.paris.verso("disk", "delete", sources[0])
+
+    def test_forget_with_a_damaged_journal(self):
+        """What hosts saw must not go in silence: only by order."""
+        self.lab.replication.update({"retain-time": "1h", "retain-bytes": "1G"})
+        self.lab.configure()
+        for site in (self.paris, self.lyon):
+            site.stop()
+            site.start()
+        self.lab.wait_link()
+        group, _, targets = self.started_group(1)
+        self.wait_point(self.paris, group)
+        self.write(self.paris, self.paris.api_call("DescribeDiskReplicaPairs", RegionId=self.paris.region)
+                   ["ReplicaPairs"][0]["SourceDiskId"], 60, offset=4 * MIB)
+        self.wait_point(self.paris, group)
+        self.paris.kill()
+        self.lyon.kill()
+        for segment in (self.lyon.data / "streams" / group / "journal").iterdir():
+            with open(segment, "r+b") as journal:
+                journal.seek(100000)
+                journal.write(b"damaged")
+        self.lyon.start()
+        self.lyon.verso("disk", "list")
+        status, text = self.lyon.verso_fails("group", "forget", group, "--force", "erp", "--reason", "damaged",
+                                             "--timeout", "30")
+        self.assertIn("journal", text)
+        self.lyon.verso("group", "forget", group, "--force", "erp", "--reason", "damaged", "--discard-journal",
+                        "--timeout", "30")
+        self.lyon.attach(targets[0])
+
     def test_delete_leaves_ordinary_disks(self):
         group, sources, targets = self.started_group(1)
         self.wait_point(self.paris, group)

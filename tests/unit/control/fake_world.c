@@ -312,6 +312,11 @@ static int stream_act(struct fake_site *site, struct data_request *request)
     case DATA_STREAM_STOP:
         stream->is_started = false;
         return 0;
+    case DATA_STREAM_PART:
+        stream->is_started = false;
+        if (stream->role == DATA_ROLE_SOURCE && request->fence)
+            stream->role = DATA_ROLE_FENCED;
+        return 0;
     case DATA_STREAM_FAILOVER:
         return stream_failover(site, stream);
     case DATA_STREAM_REPROTECT:

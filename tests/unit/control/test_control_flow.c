@@ -253,6 +253,73 @@ static void test_delete_that_would_lose_the_journal_fails(void **state)
     assert_null(fake_stream_of(world, LYON, pair.id));
 }
 
+/* A group that is failed over, whose production site is lost for good: dissolved at the other one;
+ * and the lost one, back after all, does not open. */
+static void test_forget_ends_a_failed_over_group(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    drive_group(world, group);
+    for (unsigned i = 0; i < 2; i++) {
+        drive_pair(world, &pairs[i]);
+        drive_add(world, group, &pairs[i]);
+    }
+    GROUP_OK(PARIS, "StartDiskReplicaGroup", "cn-paris", group);
+    fake_copy(world);
+    fake_net(world, false);
+    fake_run(world, 0);
+    GROUP_OK(LYON, "FailoverDiskReplicaGroup", "cn-lyon", group);
+    fake_run(world, 1000000000);
+    drive_fails(world, LYON, 403, "OperationDenied", group, "ForgetDiskReplica",
+                "ReplicaId=%s&Confirm=%s&Reason=fire", pairs[0].id, pairs[0].id);
+    drive_fails(world, LYON, 400, "InvalidParameter", group, "ForgetDiskReplica",
+                "ReplicaId=%s&Confirm=another&Reason=fire", group);
+    drive_ok(world, LYON, "ForgetDiskReplica", NULL, NULL, "ReplicaId=%s&Confirm=%s&Reason=fire",
+             group, group);
+    fake_run(world, 1000000000);
+    drive_expect(world, LYON, group, "Status", "");
+    drive_expect(world, LYON, pairs[1].id, "Status", "");
+    assert_null(fake_stream_of(world, LYON, group));
+    drive_ok(world, LYON, "AttachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", pairs[0].lyon_disk);
+    /* Nobody told paris of the failover: it is a source as ever, until the link is there. */
+    assert_int_equal(fake_stream_of(world, PARIS, group)->role, DATA_ROLE_SOURCE);
+    fake_site_crash(world, PARIS);
+    fake_site_start(world, PARIS);
+    fake_net(world, true);
+    fake_run(world, 20000000000);
+    drive_expect(world, PARIS, group, "Status", "invalid");
+    assert_int_equal(fake_stream_of(world, PARIS, group)->role, DATA_ROLE_FENCED);
+    drive_expect(world, LYON, group, "Status", ""); /* it was not brought back */
+    drive_ok(world, PARIS, "ForgetDiskReplica", NULL, NULL, "ReplicaId=%s&Confirm=%s&Reason=over",
+             group, group);
+    fake_run(world, 1000000000);
+    drive_status(world, group, "");
+    drive_status(world, pairs[0].id, "");
+}
+
+/* The target gives it up: the source's hosts write on, and it ships no more. */
+static void test_forget_at_the_target_leaves_the_source(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    PAIR_OK(PARIS, "StartDiskReplicaPair", "cn-paris", pair.id);
+    fake_copy(world);
+    drive_ok(world, LYON, "ForgetDiskReplica", NULL, NULL, "ReplicaId=%s&Confirm=%s&Reason=moving",
+             pair.id, pair.id);
+    fake_run(world, 20000000000);
+    drive_expect(world, LYON, pair.id, "Status", "");
+    drive_expect(world, PARIS, pair.id, "Status", "invalid");
+    assert_int_equal(fake_stream_of(world, PARIS, pair.id)->role, DATA_ROLE_SOURCE);
+    assert_false(fake_stream_of(world, PARIS, pair.id)->is_started);
+    PAIR_OK(PARIS, "DeleteDiskReplicaPair", "cn-paris", pair.id);
+    fake_run(world, 1000000000);
+    drive_status(world, pair.id, "");
+}
+
 static void test_one_region_finds_the_site(void **state)
 {
     struct fake_world *world = fake_world_new(true);
@@ -291,6 +358,8 @@ int main(void)
         STORY(test_attached_primary_keeps_from_reprotect),
         STORY(test_members_leave_and_all_is_deleted),
         STORY(test_delete_that_would_lose_the_journal_fails),
+        STORY(test_forget_ends_a_failed_over_group),
+        STORY(test_forget_at_the_target_leaves_the_source),
         cmocka_unit_test(test_one_region_finds_the_site),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,6 +83,9 @@ static const struct {
     {"DescribeDiskReplicaPairProgress", "RegionId=cn-paris&ReplicaPairId=pair-none", 404,
      "NoSuchResource", NULL},
     {"DescribeDiskAccess", "DiskId=d-none", 404, "InvalidDiskId.NotFound", NULL},
+    {"ForgetDiskReplica", "ReplicaId=pg-none&Confirm=pg-none&Reason=because", 404, "NoSuchResource",
+     NULL},
+    {"ForgetDiskReplica", "ReplicaId=pg-none&Reason=because", 400, "MissingConfirm", NULL},
     {"ForceOpenDiskReplica", "ReplicaId=pg-none&Reason=because", 404, "NoSuchResource", NULL},
 };
 

@@ -421,6 +421,48 @@ static void fails_over_to_an_older_point(void **state)
     pair_lab_close(&lab);
 }
 
+static void parted(void *arg, int error, const char *why)
+{
+    assert_int_equal(error, 0);
+    *(bool *)arg = true;
+}
+
+static bool is_true(struct pair_lab *lab, void *arg)
+{
+    return *(bool *)arg;
+}
+
+static void part(struct pair_lab *lab, unsigned site, bool is_fenced)
+{
+    bool is_done = false;
+
+    engine_stream_part(lab->sites[site].engine, "pg-lab", is_fenced, parted, &is_done);
+    pair_wait(lab, is_true, &is_done);
+}
+
+/* The peer gave the relation up: where it writes, this source closes, for this life and the next;
+ * where it does not, this one goes on and waits for nobody. */
+static void parts_from_a_peer_that_gave_up(void **state)
+{
+    struct pair_lab lab;
+
+    for (unsigned is_fenced = 0; is_fenced < 2; is_fenced++) {
+        open_replicating(&lab);
+        assert_int_equal(pair_remove(&lab, LYON), 0);
+        part(&lab, PARIS, is_fenced);
+        part(&lab, PARIS, is_fenced); /* and again */
+        for (unsigned life = 0; life < 2; life++) {
+            assert_int_equal(paris_may_write(&lab, NULL), !is_fenced);
+            assert_true(role_is(&lab, PARIS, is_fenced ? STREAM_ROLE_FENCED : STREAM_ROLE_SOURCE));
+            assert_false(pair_status(&lab, PARIS).is_started);
+            pair_site_stop(&lab, PARIS);
+            pair_site_start(&lab, PARIS, false);
+            pair_run_ms(&lab, 20);
+        }
+        pair_lab_close(&lab);
+    }
+}
+
 static void refuses_failover_without_a_point(void **state)
 {
     struct pair_lab lab;
@@ -665,6 +707,7 @@ int main(void)
         cmocka_unit_test(removal_outlives_a_stop),
         cmocka_unit_test(fails_over_without_the_peer),
         cmocka_unit_test(fails_over_to_an_older_point),
+        cmocka_unit_test(parts_from_a_peer_that_gave_up),
         cmocka_unit_test(refuses_failover_without_a_point),
         cmocka_unit_test(turns_round),
         cmocka_unit_test(cancels_a_failover),

@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: a relation whose other site is lost for good, or whose state cannot be left by any other
+ * operation, must have an end. Forget is that end, for this site alone, from any state:
+ *
+ *  - what hosts see here stays: the journal's content comes into the disks first, and when it
+ *    cannot, the relation stays (delete_failed), unless the operator gives the journal up;
+ *  - a tombstone says whether hosts write here. The other site, whenever it is back, learns it: its
+ *    record becomes invalid, it ships no more, and a source there is fenced if hosts write here;
+ *  - the name must be typed, and who did it and why stands in the log.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "control/jobs.h"
+#include "control/operations.h"
+#include "control/relation.h"
+#include "control/sync.h"
+
+/* Do hosts write here, or could they as soon as the relation is gone, with newer content? */
+static bool is_written_here(struct site *site, struct relation *relation)
+{
+    const struct replica_record *own = relation_own(relation);
+    const struct data_stream_status *stream = site_stream(site, own->id);
+
+    if (stream)
+        return stream->role == DATA_ROLE_SOURCE || stream->role == DATA_ROLE_PROMOTED;
+    return relation_is_source(site, relation) || own->status == REPLICA_FAILOVERED;
+}
+
+static bool is_name_typed(struct call *call, struct relation *relation)
+{
+    const struct replica_record *own = relation_own(relation);
+    const char *typed = call_text(call, "Confirm"), *name = own->name[0] ? own->name : own->id;
+
+    if (strcmp(typed, name) == 0 || strcmp(typed, own->id) == 0)
+        return true;
+    call_fail_name(call, API_INVALID_PARAMETER, "Confirm",
+                   "To give %s up at site %s, its name (%s) must be typed.", own->id,
+                   call->site->name, name);
+    return false;
+}
+
+static void note(struct call *call, struct relation *relation, bool is_written)
+{
+    const struct replica_record *own = relation_own(relation);
+
+    log_notice(
+        "control",
+        "%s (%s), which is %s with %s, is given up here by %s, request %s: %s; hosts %swrite "
+        "here%s",
+        own->id, own->name, replica_state_name(own->status), relation_peer(call->site, relation),
+        call_has(call, "Operator") ? call_text(call, "Operator") : "an operator", call->request_id,
+        call_text(call, "Reason"), is_written ? "" : "do not ",
+        call_bool(call, "DiscardJournal") ? "; with the content of its journal" : "");
+}
+
+void ops_relation_forget(struct call *call)
+{
+    struct site *site = call->site;
+    const char *id = call_text(call, "ReplicaId");
+    char argument[32], object[RECORD_ID_SIZE];
+    struct relation relation;
+    struct change change;
+
+    if (relation_load(site, id, &relation) < 0) {
+        call_fail(call, API_NO_SUCH_RESOURCE, "%.60s is not known at site %s.", id, site->name);
+        return;
+    }
+    if (relation_is_member(&relation)) {
+        call_fail(call, API_DENIED, "Pair %s is in group %s: ask for the group.", id,
+                  relation.pair.group_id);
+        return;
+    }
+    if (!is_name_typed(call, &relation))
+        return;
+    bool is_written = is_written_here(site, &relation);
+
+    note(call, &relation, is_written);
+    snprintf(argument, sizeof(argument), "forget %d%s",
+             is_written ? TOMBSTONE_TAKEN : TOMBSTONE_LEFT,
+             call_bool(call, "DiscardJournal") ? " discard" : "");
+    strcpy(object, relation_own(&relation)->id);
+    relation_own(&relation)->status = REPLICA_DELETING; /* from whichever state */
+    change_begin(&change, site);
+    jobs_cancel(&change, object);
+    relation_put(&change, &relation);
+    jobs_add(&change, "delete", object, argument);
+    if (change_commit(&change) < 0) {
+        call_fail_internal(call, change.err.text);
+        return;
+    }
+    jobs_wake(site);
+    call_reply(call, NULL);
+}
