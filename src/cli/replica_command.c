@@ -250,7 +250,7 @@ static int run_act(struct command *command, const struct replica_kind *kind, con
         return outcome;
     }
     snprintf(id, sizeof(id), "%s", reply_text(record, kind->id_parameter));
-    since_ns = (uint64_t)json_integer_value(json_object_get(status, "WallNs"));
+    since_ns = watch_now_ns();
     params_add(&params, "RegionId", region_of(kind, act, record, json_object_get(status, "Site")));
     params_add(&params, kind->id_parameter, id);
     if (act->reverse)

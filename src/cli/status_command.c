@@ -44,18 +44,18 @@ static void add_ready(json_t *stream, uint64_t lag_ns)
 }
 
 /* Adds what is computed here: direction, lag, readiness. */
-static void complete_stream(json_t *stream, uint64_t wall_ns)
+static void complete_stream(json_t *stream)
 {
-    uint64_t point = (uint64_t)json_integer_value(json_object_get(stream, "PointWallNs"));
-    uint64_t current = (uint64_t)json_integer_value(json_object_get(stream, "CurrentWallNs"));
-    uint64_t newest = point > current ? point : current;
-    uint64_t lag_ns = newest > 0 && wall_ns > newest ? wall_ns - newest : 0;
+    json_int_t point = json_integer_value(json_object_get(stream, "PointWallNs"));
+    json_int_t current = json_integer_value(json_object_get(stream, "CurrentWallNs"));
+    bool has_age = point > 0 || current > 0;
+    json_int_t lag_ns = has_age ? json_integer_value(json_object_get(stream, "PointAgeNs")) : 0;
 
     json_object_set_new(stream, "Direction",
                         json_pack("s++", reply_text(stream, "SourceSite"), " -> ",
                                   reply_text(stream, "DestinationSite")));
-    json_object_set_new(stream, "LagNs", newest ? json_integer((json_int_t)lag_ns) : json_null());
-    add_ready(stream, lag_ns);
+    json_object_set_new(stream, "LagNs", has_age ? json_integer(lag_ns) : json_null());
+    add_ready(stream, (uint64_t)lag_ns);
 }
 
 static bool is_named(const json_t *stream, const char *word)
@@ -110,17 +110,15 @@ int status_command(struct command *command)
     int outcome;
     json_t *stream, *status = objects_site(command, &outcome);
     json_t *shown = json_array();
-    uint64_t wall_ns;
     size_t index;
 
     if (status == NULL) {
         json_decref(shown);
         return outcome;
     }
-    wall_ns = (uint64_t)json_integer_value(json_object_get(status, "WallNs"));
     json_array_foreach(json_object_get(status, "Streams"), index, stream)
     {
-        complete_stream(stream, wall_ns);
+        complete_stream(stream);
         if (word == NULL || is_named(stream, word))
             json_array_append(shown, stream);
     }
@@ -161,7 +159,7 @@ int wait_command(struct command *command)
         .id = id,
         .state = options->for_what,
         .recovery_point = strcmp(options->for_what, "recovery-point") == 0,
-        .since_ns = (uint64_t)json_integer_value(json_object_get(status, "WallNs")),
+        .since_ns = watch_now_ns(),
         .timeout_s = options->timeout ? atof(options->timeout) : 0,
     };
     json_decref(status);

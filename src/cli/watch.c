@@ -12,12 +12,12 @@
 
 #include "cli/outcome.h"
 
-static double now_s(void)
+uint64_t watch_now_ns(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
 /* The stream's line of DescribeVersoStatus, borrowed from `status`. A pair in a group has its
@@ -47,16 +47,18 @@ static bool has_failed(const char *state)
     return strstr(state, "_failed") != NULL || strcmp(state, "invalid") == 0;
 }
 
-static bool point_reached(const struct watch *watch, const json_t *record, const json_t *stream)
+/* `asked_ns`: before the daemon was asked, so that the point is not taken for younger than it is.
+ */
+static bool point_reached(const struct watch *watch, const json_t *record, const json_t *stream,
+                          uint64_t asked_ns)
 {
-    uint64_t point = (uint64_t)json_integer_value(json_object_get(stream, "PointWallNs"));
-    uint64_t current = (uint64_t)json_integer_value(json_object_get(stream, "CurrentWallNs"));
+    uint64_t age_ns = (uint64_t)json_integer_value(json_object_get(stream, "PointAgeNs"));
 
     if (json_integer_value(json_object_get(record, "LastRecoverPoint")) == 0)
         return false;
     if (!is_running(reply_text(record, "Status")))
         return true;
-    return stream != NULL && (point > current ? point : current) >= watch->since_ns;
+    return stream != NULL && asked_ns > age_ns && asked_ns - age_ns >= watch->since_ns;
 }
 
 static void show_progress(struct command *command, const struct watch *watch, const json_t *record,
@@ -79,6 +81,7 @@ static void show_progress(struct command *command, const struct watch *watch, co
 /* One look: 1 reached, 0 not yet, else -outcome. */
 static int look(struct command *command, const struct watch *watch)
 {
+    uint64_t asked_ns = watch_now_ns();
     int outcome, verdict = 0;
     json_t *record = objects_read(command, watch->kind, watch->id, &outcome);
     json_t *status;
@@ -99,7 +102,7 @@ static int look(struct command *command, const struct watch *watch)
     json_t *stream = stream_of(status, record, watch->id);
     const char *state = reply_text(record, "Status");
     show_progress(command, watch, record, stream);
-    if (watch->recovery_point ? point_reached(watch, record, stream)
+    if (watch->recovery_point ? point_reached(watch, record, stream, asked_ns)
                               : strcmp(state, watch->state) == 0) {
         verdict = 1;
     } else if (has_failed(state)) {
@@ -114,14 +117,16 @@ static int look(struct command *command, const struct watch *watch)
 
 int watch_run(struct command *command, const struct watch *watch)
 {
-    double started = now_s(), pause = 0.02;
+    uint64_t started_ns = watch_now_ns();
+    double pause = 0.02;
     int verdict;
 
     for (;;) {
         verdict = look(command, watch);
         if (verdict != 0)
             break;
-        if (watch->timeout_s > 0 && now_s() - started >= watch->timeout_s) {
+        if (watch->timeout_s > 0 &&
+            (double)(watch_now_ns() - started_ns) / 1e9 >= watch->timeout_s) {
             fprintf(stderr, "verso: %s %s: not %s after %.0f s; the work goes on\n",
                     watch->kind->noun, watch->id,
                     watch->recovery_point ? "at a recovery point" : watch->state, watch->timeout_s);

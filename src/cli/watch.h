@@ -12,10 +12,12 @@ struct watch {
     const char *id;
     const char *state;   /* API string; "gone"; NULL: recovery_point */
     bool recovery_point; /* one at or after since_ns; any one when nothing runs */
-    uint64_t since_ns;   /* wall clock of the daemon */
+    uint64_t since_ns;   /* of watch_now_ns() */
     double timeout_s;    /* 0: none */
 };
 
+/* A clock that does not jump. */
+uint64_t watch_now_ns(void);
 /* 0 when reached; failed states and the time's end have their outcome, told on standard error. */
 int watch_run(struct command *command, const struct watch *watch);
 

@@ -78,7 +78,7 @@ struct data_stream_status {
     bool is_started, is_one_shot, is_connected, has_point, is_initial, is_draining, is_waiting_peer;
     uint64_t generation_term;
     uint64_t epoch_acked, epoch_applied;
-    uint64_t point_wall_ns, current_wall_ns;
+    uint64_t point_wall_ns, current_wall_ns, point_age_ns;
     uint64_t backlog_bytes, total_bytes, shipped_bytes, journal_bytes, journal_needed_bytes;
     char trouble[200];
     unsigned disk_count;

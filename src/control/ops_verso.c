@@ -90,6 +90,7 @@ static void show_stream(const struct data_stream_status *stream, json_t *tree)
     tree_set_int(tree, "EpochApplied", (int64_t)stream->epoch_applied);
     tree_set_int(tree, "PointWallNs", (int64_t)stream->point_wall_ns);
     tree_set_int(tree, "CurrentWallNs", (int64_t)stream->current_wall_ns);
+    tree_set_int(tree, "PointAgeNs", (int64_t)stream->point_age_ns);
     tree_set_int(tree, "BacklogBytes", (int64_t)stream->backlog_bytes);
     tree_set_int(tree, "UnshippedBytes", (int64_t)unshipped);
     tree_set_int(tree, "TotalBytes", (int64_t)stream->total_bytes);

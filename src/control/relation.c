@@ -103,11 +103,8 @@ enum replica_state relation_shown(struct site *site, const struct relation *rela
                                   .rpo_ns = (uint64_t)record->rpo_s * 1000000000};
 
     if (stream && stream->has_point) {
-        uint64_t now_ns = loop_wall_ns(site->loop);
-        uint64_t point_ns = newest_ns(stream);
-
         facts.has_point = true;
-        facts.point_age_ns = now_ns > point_ns ? now_ns - point_ns : 0;
+        facts.point_age_ns = stream->point_age_ns;
     }
     return replica_state_shown(record->status, &facts);
 }

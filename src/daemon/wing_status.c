@@ -66,6 +66,7 @@ static void copy_stream(struct engine *engine, const struct wing_stream *stream,
     ret->epoch_applied = from.epoch_applied;
     ret->point_wall_ns = from.point_wall_ns;
     ret->current_wall_ns = from.current_wall_ns;
+    ret->point_age_ns = from.point_age_ns;
     ret->backlog_bytes = from.backlog_bytes;
     ret->total_bytes = from.total_bytes;
     ret->shipped_bytes = from.shipped_bytes;

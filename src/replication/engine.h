@@ -171,6 +171,7 @@ struct engine_stream_status {
     uint64_t epoch_applied;   /* target */
     uint64_t point_wall_ns;   /* cut time of that epoch; 0: none */
     uint64_t current_wall_ns; /* nothing newer than this is missing from the point, as last heard */
+    uint64_t point_age_ns;    /* since then; no jump of a clock makes it less than it is */
     uint64_t backlog_bytes;   /* source: blocks in all sets, in bytes */
     uint64_t total_bytes;     /* sum of the disks */
     uint64_t shipped_bytes;   /* payload sent since the daemon's start */

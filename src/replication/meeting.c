@@ -113,8 +113,10 @@ static void ship(struct stream *stream)
     /* What the target has committed on our line is acknowledged, whether we heard it or not. */
     if (stream->state.epoch < stream->hello.epoch)
         stream->state.epoch = stream->hello.epoch;
-    if (stream->hello.has_point && stream->acked_wall_ns < stream->hello.point_wall_ns)
+    if (stream->hello.has_point && stream->acked_wall_ns < stream->hello.point_wall_ns) {
         stream->acked_wall_ns = stream->hello.point_wall_ns;
+        stream_take_news(stream, stream->acked_wall_ns, true);
+    }
     connect_source(stream);
 }
 

@@ -60,6 +60,8 @@ void source_on_idle(struct source *source, void (*idle_cb)(void *arg), void *arg
 uint64_t source_epoch(const struct source *source);
 void source_set_epoch(struct source *source, uint64_t epoch); /* only upward */
 uint64_t source_shipped_bytes(const struct source *source);
-uint64_t source_current_wall_ns(const struct source *source); /* as last told to the target */
+/* Nothing newer than this is missing at the target: by the loop's clock, and as it was told. 0: not
+ * known since the start. */
+uint64_t source_current_ns(const struct source *source, uint64_t *ret_wall_ns);
 
 #endif

@@ -147,6 +147,7 @@ static void cut(struct source_core *core, const struct source_facts *facts,
 {
     core->epoch++;
     core->cut_wall_ns = facts->wall_ns;
+    core->cut_ns = facts->now_ns;
     core->phase = SOURCE_CUT_OPEN;
     core->due_ns = facts->now_ns + core->policy.interval_ns;
     act(actions, SOURCE_ACTION_CUT, core->epoch);

@@ -34,14 +34,14 @@ struct source_core {
     struct source_policy policy;
     enum source_phase phase;
     bool is_started, is_one_shot, is_connected, is_blocked;
-    bool needs_epoch;     /* an epoch is due though nothing is dirty: the target has no point */
-    bool has_overflowed;  /* the stash was full since the last acknowledgement */
-    bool is_copying;      /* ahead of the cut, in rounds */
-    bool is_forced;       /* the dirt does not shrink: cut all the same */
-    uint64_t epoch;       /* newest number used */
-    uint64_t cut_wall_ns; /* of that epoch */
-    uint64_t due_ns;      /* no cut before */
-    uint64_t current_ns;  /* no heartbeat before */
+    bool needs_epoch;    /* an epoch is due though nothing is dirty: the target has no point */
+    bool has_overflowed; /* the stash was full since the last acknowledgement */
+    bool is_copying;     /* ahead of the cut, in rounds */
+    bool is_forced;      /* the dirt does not shrink: cut all the same */
+    uint64_t epoch;      /* newest number used */
+    uint64_t cut_wall_ns, cut_ns; /* of that epoch, by both clocks */
+    uint64_t due_ns;              /* no cut before */
+    uint64_t current_ns;          /* no heartbeat before */
     uint64_t rest_until_ns;
     uint64_t round_ns, round_open, round_shipped; /* of the pre-copy: is the dirt shrinking? */
 };

@@ -62,7 +62,7 @@ struct source {
     unsigned compare_volume;
     uint64_t token_next, merge_count;
     uint64_t digest, block_count; /* of the partial epoch, as sent */
-    uint64_t shipped_blocks, shipped_bytes, current_wall_ns;
+    uint64_t shipped_blocks, shipped_bytes, current_wall_ns, current_ns;
     uint64_t bandwidth_bytes, credit_ns;
     int64_t credit_bytes; /* below 0: the last frame was more than there was */
     bool is_tight;        /* the link or the limit made us wait in this epoch: compress */

@@ -181,6 +181,7 @@ static void clear_all(struct source *source, uint64_t epoch)
     }
     source->is_tight = false;
     source->current_wall_ns = source->core.cut_wall_ns;
+    source->current_ns = source->core.cut_ns;
     source->callbacks.acked_cb(source->callbacks.arg, epoch, source->core.cut_wall_ns);
 }
 
@@ -189,8 +190,10 @@ static void send_current(struct source *source, uint64_t wall_ns)
     uint8_t bytes[STREAM_SMALL_SIZE_MAX];
     uint32_t length = stream_number_encode(wall_ns, bytes);
 
-    if (link_send_data(source->link, source->stream, STREAM_CURRENT, bytes, length, NULL, 0) == 0)
-        source->current_wall_ns = wall_ns;
+    if (link_send_data(source->link, source->stream, STREAM_CURRENT, bytes, length, NULL, 0) < 0)
+        return;
+    source->current_wall_ns = wall_ns;
+    source->current_ns = loop_now_ns(source->loop);
 }
 
 static void source_act(struct source *source, const struct source_action *action)
@@ -489,7 +492,8 @@ uint64_t source_shipped_bytes(const struct source *source)
     return source->shipped_bytes;
 }
 
-uint64_t source_current_wall_ns(const struct source *source)
+uint64_t source_current_ns(const struct source *source, uint64_t *ret_wall_ns)
 {
-    return source->current_wall_ns;
+    *ret_wall_ns = source->current_wall_ns;
+    return source->current_ns;
 }

@@ -347,6 +347,7 @@ static void fill_snapshot(struct fake_site *site, struct data_request *request)
         status->is_started = stream->is_started;
         status->has_point = stream->has_point;
         status->point_wall_ns = stream->point_wall_ns;
+        status->point_age_ns = site->world->now_ns + wall_offset_ns - stream->point_wall_ns;
         status->disk_count = stream->disk_count;
         count++;
     }

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "io/loop_ops.h"
 #include "pair_lab.h"
 
 static bool role_is(struct pair_lab *lab, unsigned site, enum stream_role role)
@@ -122,6 +123,40 @@ static void tells_the_age_of_its_point(void **state)
     /* Nothing is written: no new epoch, but the point is known to be current. */
     assert_true(pair_status(&lab, LYON).current_wall_ns > first);
     assert_true(pair_status(&lab, LYON).current_wall_ns <= loop_wall_ns(lab.loop));
+    pair_lab_close(&lab);
+}
+
+static uint64_t wall_of_yesterday(struct loop *loop)
+{
+    return loop_now_ns(loop) + UINT64_C(1700000000) * 1000000000;
+}
+
+/* The wall clock goes back by years while epochs come. Their labels follow it; the age does not: it
+ * is short after an epoch, and grows when nothing is heard. */
+static void tells_the_age_when_the_clock_went_back(void **state)
+{
+    struct pair_lab lab;
+    struct loop_ops ops;
+
+    open_replicating(&lab);
+    const struct loop_ops *real = lab.loop->ops;
+    uint64_t label = pair_status(&lab, LYON).point_wall_ns;
+
+    ops = *real;
+    ops.wall_ns = wall_of_yesterday;
+    lab.loop->ops = &ops;
+    pair_write(&lab, PARIS, 0, 10, 1, 77);
+    pair_settle(&lab, PARIS);
+    assert_true(pair_status(&lab, LYON).point_wall_ns < label);
+    assert_true(pair_status(&lab, LYON).current_wall_ns <= loop_wall_ns(lab.loop));
+    assert_true(pair_status(&lab, LYON).point_age_ns < 20 * UINT64_C(1000000000));
+    pair_site_kill(&lab, PARIS);
+    uint64_t age = pair_status(&lab, LYON).point_age_ns;
+    pair_run_ms(&lab, 100);
+    assert_true(pair_status(&lab, LYON).point_age_ns >= age + 100000000);
+    lab.loop->ops = real;
+    assert_true(pair_status(&lab, LYON).point_age_ns >= age + 100000000);
+    assert_true(pair_status(&lab, LYON).point_age_ns < 60 * UINT64_C(1000000000));
     pair_lab_close(&lab);
 }
 
@@ -695,6 +730,7 @@ int main(void)
         cmocka_unit_test(copies_and_follows),
         cmocka_unit_test(copies_what_was_there),
         cmocka_unit_test(tells_the_age_of_its_point),
+        cmocka_unit_test(tells_the_age_when_the_clock_went_back),
         cmocka_unit_test(target_disks_are_closed_to_hosts),
         cmocka_unit_test(stops_and_goes_on),
         cmocka_unit_test(one_shot_stops_by_itself),
