@@ -383,7 +383,6 @@ void engine_stream_force_open(struct engine *engine, const char *id, const char 
 static void fill_progress(const struct stream *stream, struct engine_stream_status *status)
 {
     const struct stream_state *state = &stream->state;
-    uint64_t now_ns = loop_now_ns(stream->loop);
 
     for (unsigned i = 0; i < state->disk_count; i++) {
         status->total_bytes += state->disks[i].size_bytes;
@@ -395,14 +394,14 @@ static void fill_progress(const struct stream *stream, struct engine_stream_stat
         status->epoch_acked = stream->committed_epoch;
     status->point_wall_ns = stream->acked_wall_ns;
     status->current_wall_ns = stream->current_wall_ns;
-    status->point_age_ns = now_ns - stream->news_ns + stream->news_age_ns;
+    status->point_age_ns = point_age_now_ns(&stream->point_age, stream->loop);
     if (stream->source != NULL) {
         uint64_t current_wall_ns, current_ns = source_current_ns(stream->source, &current_wall_ns);
 
         status->shipped_bytes = source_shipped_bytes(stream->source);
         if (current_ns != 0) {
             status->current_wall_ns = current_wall_ns;
-            status->point_age_ns = now_ns - current_ns;
+            status->point_age_ns = loop_now_ns(stream->loop) - current_ns;
         }
     }
     if (stream->replica != NULL) {

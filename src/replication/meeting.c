@@ -115,7 +115,7 @@ static void ship(struct stream *stream)
         stream->state.epoch = stream->hello.epoch;
     if (stream->hello.has_point && stream->acked_wall_ns < stream->hello.point_wall_ns) {
         stream->acked_wall_ns = stream->hello.point_wall_ns;
-        stream_take_news(stream, stream->acked_wall_ns, true);
+        point_age_learn(&stream->point_age, stream->loop, stream->acked_wall_ns, true);
     }
     connect_source(stream);
 }

@@ -22,8 +22,6 @@
 #include "base/log.h"
 #include "volume/volume.h"
 
-#define RECALLED_AGE_MIN_NS UINT64_C(1000000000)
-
 /* --- durable steps --------------------------------------------------------------------------- */
 
 enum { SPARE_STEPS = 4 };
@@ -521,20 +519,8 @@ int stream_open_replica(struct stream *stream, struct err *err)
 
     if (error == 0 && stream->state.role == STREAM_ROLE_TARGET)
         stream->committed_epoch = replica_epoch(stream->replica, &stream->acked_wall_ns);
-    stream_take_news(stream, stream->acked_wall_ns, true);
+    point_age_learn(&stream->point_age, stream->loop, stream->acked_wall_ns, true);
     return error;
-}
-
-/* Behind a restart a clock may have gone back: it is never believed that the point is as of now. */
-void stream_take_news(struct stream *stream, uint64_t wall_ns, bool is_recalled)
-{
-    uint64_t least_age_ns = is_recalled ? RECALLED_AGE_MIN_NS : 0;
-    uint64_t now_wall_ns = loop_wall_ns(stream->loop);
-
-    stream->news_ns = loop_now_ns(stream->loop);
-    stream->news_age_ns = now_wall_ns > wall_ns ? now_wall_ns - wall_ns : 0;
-    if (stream->news_age_ns < least_age_ns)
-        stream->news_age_ns = least_age_ns;
 }
 
 static void target_committed(void *arg, uint64_t epoch, uint64_t cut_wall_ns)
@@ -545,7 +531,7 @@ static void target_committed(void *arg, uint64_t epoch, uint64_t cut_wall_ns)
     check(epoch > 0);
     stream->committed_epoch = epoch;
     stream->acked_wall_ns = stream->current_wall_ns = cut_wall_ns;
-    stream_take_news(stream, cut_wall_ns, false);
+    point_age_learn(&stream->point_age, stream->loop, cut_wall_ns, false);
     stream_changed(stream);
 }
 
@@ -555,7 +541,7 @@ static void target_is_current(void *arg, uint64_t wall_ns)
 
     check_magic(stream, STREAM_MAGIC);
     stream->current_wall_ns = wall_ns;
-    stream_take_news(stream, wall_ns, false);
+    point_age_learn(&stream->point_age, stream->loop, wall_ns, false);
 }
 
 static void target_settled(void *arg)

@@ -8,6 +8,7 @@
 #ifndef REPLICATION_STREAM_H
 #define REPLICATION_STREAM_H
 
+#include "replication/point_age.h"
 #include "replication/source.h"
 #include "replication/state_file.h"
 #include "replication/stream_state.h"
@@ -130,8 +131,8 @@ struct stream {
     stream_step_fn base_synced_cb, base_sync_next_cbs[2];
     stream_step_fn opened_cb;
     uint64_t acked_wall_ns, current_wall_ns;
-    uint64_t news_ns, news_age_ns; /* how old the point was at news_ns, by the loop's clock */
-    uint64_t committed_epoch;      /* target: newest, also once the replica is closed */
+    struct point_age point_age;
+    uint64_t committed_epoch; /* target: newest, also once the replica is closed */
     bool has_replica_trouble;
     bool has_shipped; /* since the start */
     bool peer_is_stale, peer_memory_unsaved;
@@ -143,8 +144,6 @@ int stream_make_steps(struct stream *stream, unsigned disk_count);
 void stream_free_steps(struct stream *stream);
 /* Makes `state` durable, then step_cb(stream, error). */
 void stream_save(struct stream *stream, stream_step_fn step_cb);
-/* The newest point holds what was written up to wall_ns; is_recalled: as was learnt earlier. */
-void stream_take_news(struct stream *stream, uint64_t wall_ns, bool is_recalled);
 void stream_save_order(struct stream *stream, stream_done_fn done_cb, void *arg);
 /* Longer steps count as well: an end of the stream waits for them. */
 void stream_step_begin(struct stream *stream);

@@ -243,7 +243,7 @@ int stream_open(struct loop *loop, const struct stream_open_options *options,
     stream->is_waiting_peer = !options->create && stream->state.role == STREAM_ROLE_SOURCE &&
                               stream->state.has_started_ever;
     stream->acked_wall_ns = stream->state.point_wall_ns;
-    stream_take_news(stream, stream->acked_wall_ns, true);
+    point_age_learn(&stream->point_age, stream->loop, stream->acked_wall_ns, true);
     stream_hold(stream, open_held);
     *ret_stream = stream;
     return 0;
