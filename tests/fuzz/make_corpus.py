@@ -286,6 +286,98 @@ def messages():
         add(target, f"zeros-of-{kind}", bytes([kind]) + bytes(40))
 
 
+# --- the link: the actions of fuzz_link_session.c -----------------------------------------------------------------
+
+(L_FRAME, L_HELLO, L_READY, L_RAW, L_PAUSE, L_DEAF, L_AGAIN, L_TALK, L_BURST, L_CREDIT, L_CALL, L_GREET,
+ L_DROP) = range(13)
+HELLO, REFUSE, READY, PING, PONG, OPEN, CREDIT, CONTROL, DATA = range(1, 10)
+
+
+def link_frame(kind, payload=b"", channel=0, message=0):
+    return struct.pack("<BBBBH", L_FRAME, kind, message, channel, len(payload)) + payload
+
+
+def links():
+    target = "link_session"
+    opened = link_frame(OPEN, b"pg-0", 1)
+    for settings in (2, 3, 6, 10):
+        add(target, f"good-session-{settings}",
+            bytes([settings]) + opened + link_frame(DATA, b"d" * 100, 1, 2) + link_frame(CONTROL, b"c", 1, 1)
+            + link_frame(PING, bytes(8)) + bytes([L_TALK, 2, 0, 4, L_CREDIT, L_TALK, 0, 9, 0, L_PAUSE, 20])
+            + bytes([L_CALL, 1, 5, 3]) + b"abc" + bytes([L_TALK, 1, 4, 0, L_CALL, 2, 0, 2]) + b"ok")
+    add(target, "greeting-step-by-step", bytes([0, L_HELLO, 1, 0, 0, L_READY, 0]) + opened)
+    add(target, "greeting-dialled", bytes([1, L_HELLO, 0, 0, 0]) + opened + link_frame(DATA, b"x", 1))
+    for twist, value in ((1, 2), (2, 42), (3, 1), (3, 2), (4, 1), (5, 0), (5, 255), (6, 0), (7, 3), (8, 60)):
+        add(target, f"hello-twisted-{twist}-{value}",
+            bytes([0, L_HELLO, 1, twist, value, L_READY, 0, L_AGAIN, L_HELLO, 0, twist, value]) + opened)
+        add(target, f"hello-answer-twisted-{twist}-{value}", bytes([1, L_HELLO, 0, twist, value, L_READY, 0]) + opened)
+    add(target, "frames-before-the-greeting", b"\0" + opened + bytes([L_AGAIN]) + link_frame(DATA, b"x", 1)
+        + bytes([L_AGAIN]) + link_frame(READY, bytes(8)))
+    add(target, "greeting-on-an-open-link", bytes([2, L_HELLO, 1, 0, 0]) + bytes([L_AGAIN, L_GREET, L_READY, 0]))
+    add(target, "refused-with-control-characters", bytes([1]) + link_frame(REFUSE, struct.pack("<HH", 2, 6) + b"a\r\n\x1b[m"))
+    add(target, "window-overrun", bytes([2]) + opened + bytes([L_BURST, DATA, 1, 39, 0xff, 0xff]) * 2)
+    add(target, "channels-all", bytes([2]) + b"".join(link_frame(OPEN, b"pg-%d" % i, i) for i in (0, 1, 2, 7, 255)) + opened)
+    add(target, "credit-too-much", bytes([2]) + opened + link_frame(CREDIT, b"\xff\xff\xff\xff", 1))
+    add(target, "pong-to-nothing", bytes([2]) + link_frame(PONG, b"\xff" * 8))
+    add(target, "deaf-while-pings-come", bytes([6, L_DEAF]) + opened + bytes([L_BURST, PING, 0, 39, 8, 0]) * 4
+        + bytes([L_BURST, CONTROL, 1, 39, 0xff, 0xff]) * 3 + bytes([L_PAUSE, 200]))
+    add(target, "calls-answered-twice", bytes([2, L_TALK, 1, 4, 0]) + bytes([L_CALL, 2, 0, 1]) + b"a"
+        + bytes([L_CALL, 2, 0, 1]) + b"b" + bytes([L_CALL, 2, 99, 0, L_CALL, 3, 0, 0]))
+    add(target, "silence-after-the-greeting", bytes([2, L_PAUSE, 160, L_AGAIN, L_PAUSE, 120]))
+
+
+# --- streams: the actions of fuzz_stream_session.c ----------------------------------------------------------------
+
+(S_HELLO, S_DATA, S_HOLE, S_CUT, S_ACK, S_NUMBER, S_EMPTY, S_HASHES, S_REPROTECT, S_DIRTY, S_DIRTY_END, S_COMMIT,
+ S_REFUSED, S_RAW, S_PAUSE, S_ORDER, S_WRITE, S_AGAIN, S_CREDIT) = range(19)
+R_SOURCE, R_TARGET, R_PROMOTED, R_FENCED = range(4)
+STARTED, REPROTECTING, REVERSE, WANTS, HAS_POINT = 4, 8, 16, 32, 64
+O_START, O_STOP, O_FAILOVER, O_REPROTECT, O_REVERSE, O_ONCE = range(6)
+
+
+def say(flag, epoch=0, line=0, disks=0):
+    return bytes([S_HELLO, flag, epoch, line, disks])
+
+
+def order(which):
+    return bytes([S_ORDER, which])
+
+
+def streams():
+    target = "stream_session"
+    wait = bytes([S_PAUSE, 5])
+    epoch = bytes([S_DATA, 0, 3, 7, 65, 0, S_DATA, 1, 9, 0, 66, 0, S_HOLE, 0, 30, 3, S_CUT, 0]) + wait
+    source = say(R_SOURCE | STARTED | WANTS, 0, 2, 0) + wait
+    add(target, "good-target-takes-epochs", bytes([1]) + source + epoch * 4 + bytes([S_PAUSE, 30]) + epoch)
+    add(target, "good-target-first-copy", bytes([1]) + say(R_SOURCE | STARTED, 0, 2, 3) + epoch * 2 + bytes([S_NUMBER, 0, 9]))
+    add(target, "good-source-ships", bytes([2]) + bytes([S_WRITE, 0, 4, 20, 7]) + say(R_TARGET | WANTS, 0, 4, 0) + wait
+        + bytes([S_CREDIT, S_ACK, 0]) + wait + bytes([S_WRITE, 1, 4, 20, 8]) + wait + bytes([S_CREDIT, S_ACK, 0, S_PAUSE, 40]))
+    add(target, "good-failover-and-reprotect", bytes([1]) + source + epoch * 2 + order(O_FAILOVER) + wait
+        + bytes([S_WRITE, 0, 0, 9, 9, S_AGAIN]) + say(R_FENCED | WANTS, 0, 0, 0) + wait + order(O_REPROTECT) + wait
+        + bytes([S_DIRTY, 0, 0, 0, 3, 4, S_DIRTY_END, 0, 0]) + wait + bytes([S_NUMBER, 2, 0]) + wait + order(O_START))
+    add(target, "good-loser-of-a-reprotect", bytes([2]) + bytes([S_WRITE, 0, 0, 9, 9])
+        + say(R_PROMOTED | WANTS, 0, 2, 0) + wait + bytes([S_REPROTECT, 1, 5]) + wait + bytes([S_COMMIT, 0, 2]) + wait
+        + bytes([S_AGAIN]) + say(R_SOURCE | STARTED, 0, 0, 0) + epoch)
+    add(target, "both-promoted-then-met", bytes([1]) + source + epoch + order(O_FAILOVER) + wait
+        + say(R_PROMOTED | WANTS, 0, 2 + 8, 0) + wait + order(O_REVERSE) + wait + bytes([S_REFUSED, 1, 5]) + order(O_REPROTECT))
+    for twist in range(1, 6):
+        add(target, f"cut-twisted-{twist}", bytes([1]) + source + epoch[:-4] + bytes([S_CUT, twist]) + wait + epoch)
+    for twist in (1, 2, 3, 128, 129):
+        add(target, f"data-twisted-{twist}", bytes([1]) + source + bytes([S_DATA, 2, 250, 15, 1, twist, S_CUT, 0]) + wait + epoch)
+    for line in (1, 2, 3, 4, 5, 69):
+        for role in range(4):
+            add(target, f"hello-of-{role}-with-line-{line}",
+                bytes([2]) + say(role | WANTS | HAS_POINT, 3, line, 0) + wait + say(role | REPROTECTING, 251, line, 3) + wait)
+    add(target, "acks-of-other-epochs", bytes([2]) + bytes([S_WRITE, 0, 4, 20, 7]) + say(R_TARGET, 0, 4, 0) + wait
+        + bytes([S_ACK, 1, S_ACK, 2, S_ACK, 5, S_ACK, 253]) + wait + bytes([S_ACK, 0, S_ACK, 0]))
+    add(target, "disks-of-other-number-and-size", bytes([2]) + say(R_TARGET | WANTS, 0, 4, 255) + wait
+        + bytes([S_AGAIN]) + say(R_TARGET | WANTS, 0, 4, 254))
+    add(target, "hashes-and-verdicts-unasked", bytes([3]) + source + bytes([S_HASHES, 0, 0, 0, 200, 1, 0, S_HASHES, 1, 0, 250, 255, 1, 0])
+        + wait + bytes([S_HASHES, 1, 1, 0, 1, 255, 1]))
+    for kind in range(1, 20):
+        add(target, f"noise-of-{kind}", bytes([kind & 1]) + source + bytes([S_RAW, kind, kind >> 1 & 1, 40, 0]) + bytes(40))
+
+
 # --- files: scripts of fuzz_image.h -------------------------------------------------------------------------------
 
 (E_SET, E_FLIP, E_NUMBER, E_ZERO, E_COPY, E_CUT, E_EXTEND, E_REMOVE, E_RENAME, E_SEAL, E_SEAL_ALL) = range(11)
@@ -333,7 +425,7 @@ def images():
 
 
 def main():
-    for make in (handshakes, transmissions, frames, texts, messages, images):
+    for make in (handshakes, transmissions, frames, texts, messages, links, streams, images):
         make()
     if "--check" in sys.argv:
         wrong = [f"{target}/{name}" for (target, name), data in INPUTS.items()
