@@ -569,11 +569,12 @@ static bool take_commit(struct stream *stream, const struct link_frame_in *frame
         send_done(stream);
         return true;
     }
-    bool is_newer = generation_compare(generation_newest(&stream->reprotect.line),
-                                       generation_newest(&stream->state.line)) > 0;
+    /* A new target has no line yet: that is neither. */
+    bool is_related = relation == GENERATION_BEHIND || relation == GENERATION_FORKED;
 
-    if (!is_loser(stream) || !is_newer ||
-        (relation != GENERATION_BEHIND && relation != GENERATION_FORKED)) {
+    if (!is_loser(stream) || !is_related ||
+        generation_compare(generation_newest(&stream->reprotect.line),
+                           generation_newest(&stream->state.line)) <= 0) {
         refuse(stream, -EPROTO,
                "this site did not lose in a reprotect: its role or line is "
                "another");
