@@ -8,7 +8,7 @@ SECONDS ?= 3
 PREFIX ?= /usr/local
 MINUTES ?= 10
 
-.PHONY: demo check build lint bench sim steps fuzz rules torture install deps clean
+.PHONY: demo check build lint bench sim steps fuzz model rules torture install deps clean
 
 demo: ## installs what it needs, builds, runs two sites through loss, failover, reprotect, failback
 	tools/deps demo
@@ -48,6 +48,10 @@ steps: ## kills and power losses at every step of the scenarios that matter; som
 fuzz: ## make fuzz SECONDS=n [TARGET=name] [JOBS=n]: libFuzzer with ASan and UBSan; finds go to build-fuzz/crashes
 	tools/deps check
 	tools/fuzz --seconds $(if $(filter file default,$(origin SECONDS)),20,$(SECONDS)) $(if $(TARGET),--target $(TARGET)) --jobs $(JOBS)
+
+model: ## the models of docs/model: every state of the handshake (Spin), random schedules of the data; FULL=1: larger
+	tools/deps check
+	tools/model $(if $(FULL),--full)
 
 rules: ## takes each rule R1-R15 out of the code and wants a test to fail; some ten minutes
 	tools/deps check

@@ -9,7 +9,7 @@ completes, when a cut falls, where a crash strikes, which unsynced writes surviv
     python3 epochs.py --break RULE                   leaves one rule out: a violation must be found
 Rules that can be left out: cbw, rangelock, intent, unacked, union, supersede, preserve,
 applyorder, clearsync, drainrecord, discard,
-applying, killsafe
+applying, killsafe, cutdurable, ackdurable, oldsource, oldtarget
 
 A crash is one of two things.  A *kill* ends the process: the page cache lives on, and so does kill-safe memory (a
 mapping shared with the kernel, valid while the kernel's boot id is the same).  A *power loss* takes both.  So:
@@ -19,8 +19,15 @@ mapping shared with the kernel, valid while the kernel's boot id is the same).  
 - A kill loses no acknowledged write, flushed or not; a power loss loses unflushed ones only.  rebase_history checks
   both.  Without kill-safe memory (`--break killsafe`) a kill between a host's write and its flush would show the
   journal's older block again: an acknowledged write lost although every byte of it lies in the page cache.
+
+An *old copy* is a site whose durable state somebody took at one time and put back at a later one (a backup, a snapshot
+of the machine).  R16 recognises it: the number of an epoch is durable at the source before its cut leaves, and an
+acknowledgement is durable there before it clears anything.  So a target that has an epoch which the source never
+numbered proves that the source is an old copy, and a target that has less than the source remembers is one itself.
+Nothing is shipped then, and the source stays closed.  The handshake's side of it (promotions, lines) is checked by
+handshake.pml.
 """
-import random, sys
+import copy, random, sys
 
 DISKS, BLOCKS, REGION = 2, 6, 2
 ALL = [(d, b) for d in range(DISKS) for b in range(BLOCKS)]
@@ -67,6 +74,8 @@ class Site:
         self.open, self.frozen, self.unacked = set(), set(), set()
         self.stash = {}                           # frozen blocks copied before a write reached them
         self.epoch = 0                            # number of the open epoch
+        self.numbered = 0                         # durable: the highest number of an epoch whose cut may have left
+        self.heard = 0                            # durable: the newest epoch that the peer has acknowledged
         self.inflight = {}                        # write id -> (block, value, issued)
         self.epochs = []                          # durable journal: [(n, cut_time, {block: value})], committed
         self.partial = None                       # volatile: data of the epoch being received
@@ -142,6 +151,9 @@ class World:
         self.link = True
         self.to_dst, self.to_src = [], []
         self.calm = False
+        self.turn = 0                              # roles changed so often
+        self.copy = None                           # (site's name, turn, its durable state)
+        self.restored = self.stale = False         # an old copy was put back; it was recognised
         self.storm = self.rng.choice((1.2, .3))         # how often something rare happens
         self.eager = self.rng.choice((1, 1, .3, .03))   # how far apply runs behind in this schedule
         for k in ALL:                              # the source starts with data; the target is blank
@@ -161,6 +173,8 @@ class World:
 
     # --- source: host writes ----------------------------------------------------------------------
     def issue(self, site):
+        if self.stale or self.restored and not self.link:
+            return                                 # R16: it waits for its peer, and stays closed when it is old
         k = self.rng.choice(ALL)
         if BROKEN != 'rangelock' and any(w[0] == k for w in site.inflight.values()):
             return                                 # R2: writes to one block never overlap
@@ -217,7 +231,7 @@ class World:
     # --- source: shipping ---------------------------------------------------------------------------
     def ship(self):
         s = self.src
-        if not self.link or s.role != 'source' or self.dst.role != 'target':
+        if not self.link or self.stale or s.role != 'source' or self.dst.role != 'target':
             return
         busy = {w[0] for w in s.inflight.values()} if BROKEN != 'rangelock' else set()
         if s.stash:                                # stashed content first: it belongs to the frozen epoch
@@ -240,7 +254,7 @@ class World:
     def cut(self):
         """R8: one instant for all disks of the stream; nothing waits but the frozen set."""
         s = self.src
-        if not self.link or s.role != 'source' or s.cut_open or self.dst.role != 'target':
+        if not self.link or self.stale or s.role != 'source' or s.cut_open or self.dst.role != 'target':
             return
         s.epoch += 1
         s.cut_open, s.cut_time = True, self.tick()
@@ -249,6 +263,8 @@ class World:
     def close(self):
         s = self.src
         if s.role == 'source' and s.cut_open and not s.frozen and not s.stash and not s.cut_sent and self.link:
+            if BROKEN != 'cutdurable':
+                s.numbered = s.epoch               # R16: durable before the cut leaves
             self.to_dst.append(('cut', s.epoch, s.cut_time))
             s.cut_sent = True
 
@@ -274,6 +290,8 @@ class World:
         s = self.src
         if s.role == 'source' and s.cut_open and n == s.epoch:
             s.cut_open = s.cut_sent = False
+            if BROKEN != 'ackdurable':
+                s.heard = n                        # R16: durable before anything is cleared
             s.unacked = set()
             # R3: cleared only when the epoch is acked AND the source's own store was synced since the write: else a
             # power loss takes back an unflushed write that the target has, and nobody knows
@@ -328,9 +346,36 @@ class World:
         self.link = True
         s, t = self.src, self.dst
         if s.role == 'source' and t.role == 'target':
+            self.recognise()
             s.epoch = max(s.epoch, t.base_n)
 
-    def crash(self, site, power=None):
+    def recognise(self):
+        """R16, at each meeting and before each reprotect."""
+        s, t = self.src, self.dst
+        is_old_source = t.base_n > s.numbered and BROKEN != 'oldsource'
+        is_old_target = t.base_n < s.heard and BROKEN != 'oldtarget'
+        self.stale = is_old_source or is_old_target
+        if self.stale and not self.restored:
+            raise Violation("an old copy is seen where there is none")
+        return self.stale
+
+    # --- old copies -------------------------------------------------------------------------------------
+    def back_up(self):
+        site = self.rng.choice((self.src, self.dst))
+        if site.role in ('source', 'target') and self.copy is None:
+            taken = copy.deepcopy(site)
+            taken.power_loss(self.rng)             # what a copy of a running machine's disks holds, at worst
+            self.copy = (site.name, self.turn, taken)
+
+    def put_back(self):
+        if self.copy is None or self.copy[1] != self.turn or self.restored or self.writer() is not self.src:
+            return
+        site = self.src if self.src.name == self.copy[0] else self.dst
+        self.restored = True
+        site.__dict__.update(copy.deepcopy(self.copy[2].__dict__))
+        self.crash(site, power=True, old=True)
+
+    def crash(self, site, power=None, old=False):
         power = self.rng.random() < .5 if power is None else power
         if power:
             site.power_loss(self.rng)
@@ -340,6 +385,7 @@ class World:
         for value, (k, _, early) in site.inflight.items():
             pass                                   # never acked; the store may or may not hold them
         site.inflight = {}
+        site.epoch = site.numbered
         site.open = {k for k in ALL if (k[0], k[1] // REGION) in site.intent}    # R3: superset by region
         site.frozen, site.unacked, site.stash = set(), set(), {}
         site.cut_open = site.cut_sent = False
@@ -355,11 +401,15 @@ class World:
                 site.pending.pop(k, None)
             site.diverged |= site.open
         if site is self.writer():
-            self.rebase_history(site, power)
+            self.rebase_history(site, power, old)
 
-    def rebase_history(self, site, power):
+    def rebase_history(self, site, power, old=False):
         """After a crash what the store holds is the truth; unflushed writes may be gone after a power loss, flushed
-        ones never, and after a kill no acknowledged one."""
+        ones never, and after a kill no acknowledged one.  An old copy takes its time back with it."""
+        if old:
+            self.history = History(site.now())
+            self.flushed = {}
+            return
         for k in ALL:
             values = [w[0] for w in self.history.chain[k]]
             held = site.read(k)
@@ -400,6 +450,7 @@ class World:
         t.epochs = [e for e in t.epochs if e[0] <= t.point]
         t.superseded, t.superseded_new = set(), set()
         t.role = 'failedover'
+        self.turn += 1
         t.open, t.intent = set(t.diverged), {(d, b // REGION) for d, b in t.diverged}
         if t.now() != expected:
             raise Violation("failover does not show its recovery point")
@@ -423,7 +474,7 @@ class World:
     def reprotect(self, reverse):
         """R14: both directions ship the union of what both sides changed since the common ancestor."""
         s, t = self.src, self.dst
-        if t.role != 'failedover' or s.role != 'orphan' or s.inflight or t.inflight:
+        if t.role != 'failedover' or s.role != 'orphan' or s.inflight or t.inflight or self.recognise():
             return
         for k in list(t.pending):
             t.preserve(k)
@@ -441,6 +492,9 @@ class World:
             site.cut_open = site.cut_sent = False
         epoch = max(s.epoch, t.epoch, s.base_n, t.base_n)
         new_src.epoch = new_dst.base_n = new_dst.applied = new_dst.applying = epoch
+        new_src.numbered = new_src.heard = epoch
+        new_dst.numbered = new_dst.heard = 0
+        self.turn += 1
         new_src.open = set(union)
         new_src.intent = {(d, b // REGION) for d, b in union}
         new_dst.intent = set()
@@ -457,8 +511,8 @@ class World:
     # --- no silent divergence ----------------------------------------------------------------------------
     def check_tracking(self):
         s, t = self.src, self.dst
-        if s.role != 'source' or t.role != 'target':
-            return
+        if s.role != 'source' or t.role != 'target' or self.stale or self.restored and not self.link:
+            return                                 # nobody says that they are equal
         differs = {k for k in ALL if s.cache[k] != t.view(t.base_n)[k]}
         busy = {w[0] for w in s.inflight.values()}
         tracked = s.open | s.frozen | s.unacked | set(s.stash) | busy
@@ -474,6 +528,8 @@ class World:
         if self.dst.role == 'failedover':
             self.reprotect(self.rng.random() < .5)
         self.connect()
+        if self.stale:                             # nothing moves: a person decides what is to be kept
+            return
         for _ in range(400):
             self.cut(), self.ship(), self.close(), self.deliver(), self.apply()
         if self.src.role == 'source' and self.src.cache != self.dst.cache:
@@ -486,7 +542,7 @@ class World:
         rare = [self.snapshot, self.drop_link, self.connect, self.connect, self.connect,
                 lambda: self.flush(self.writer()), lambda: self.crash(self.src), lambda: self.crash(self.dst),
                 self.failover, self.drain, self.drain, lambda: self.reprotect(True), lambda: self.reprotect(False),
-                lambda: self.issue(self.src), lambda: self.complete(self.src)]
+                lambda: self.issue(self.src), lambda: self.complete(self.src), self.back_up, self.put_back]
         for _ in range(steps):
             pool = self.rng.choices((write, work, rare), (3, 8, self.storm))[0]
             self.rng.choice(pool)()
