@@ -19,6 +19,7 @@
 struct sim_world;
 struct sim_site;
 struct sim_event;
+struct io_file;
 
 enum { SIM_SITES_MAX = 4, SIM_PAGE_BYTES = 4096, SIM_PATH_SIZE = 512 };
 
@@ -40,6 +41,10 @@ void sim_world_run_until(struct sim_world *world, uint64_t time_ns);
  * nothing is left. */
 bool sim_world_run_for(struct sim_world *world, bool (*is_done)(void *arg), void *arg,
                        uint64_t deadline_ns);
+/* after_cb(arg, site) behind each event, outside of every site; `site` (NULL: the world's) is whose
+ * event it was. NULL ends it. */
+void sim_world_watch(struct sim_world *world, void (*after_cb)(void *arg, struct sim_site *site),
+                     void *arg);
 /* Runs run_cb(arg) at that delay, outside of every site. */
 struct sim_event *sim_after(struct sim_world *world, uint64_t delay_ns, void (*run_cb)(void *arg),
                             void *arg);
@@ -146,6 +151,10 @@ void sim_disk_damage(struct sim_site *site, enum sim_damage damage);
 void sim_disk_tear(struct sim_site *site, bool tears);
 /* Latency of one operation: up to this (default 2 ms; syncs take ten times that). */
 void sim_disk_latency(struct sim_site *site, uint64_t latency_ns_max);
+/* What a read would show now, zeros behind the end; no event, no fault. False: no such file. */
+bool sim_disk_peek(struct sim_site *site, const char *path, void *bytes, size_t length,
+                   uint64_t offset);
+void sim_file_peek(struct io_file *file, void *bytes, size_t length, uint64_t offset);
 /* One in that many operations takes up to three seconds; 0: none. */
 void sim_disk_stalls(struct sim_site *site, unsigned one_in);
 /* Rot: bytes of some file whose path contains `part` change where the disk holds data. Writes the

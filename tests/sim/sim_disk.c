@@ -263,6 +263,32 @@ int sim_file_size(struct loop *loop, struct io_file *file, uint64_t *ret_bytes)
     return 0;
 }
 
+static void peek(const struct sim_inode *inode, void *bytes, size_t length, uint64_t offset)
+{
+    uint64_t size = sim_inode_size(inode);
+    size_t part = offset < size ? size - offset : 0;
+
+    part = part < length ? part : length;
+    if (part > 0)
+        sim_inode_read(inode, bytes, part, offset);
+    memset((uint8_t *)bytes + part, 0, length - part);
+}
+
+bool sim_disk_peek(struct sim_site *site, const char *path, void *bytes, size_t length,
+                   uint64_t offset)
+{
+    const struct sim_inode *inode = sim_name_find(site, path);
+
+    if (inode)
+        peek(inode, bytes, length, offset);
+    return inode != NULL;
+}
+
+void sim_file_peek(struct io_file *file, void *bytes, size_t length, uint64_t offset)
+{
+    peek(file->inode, bytes, length, offset);
+}
+
 /* --- blocking calls -------------------------------------------------------------------------- */
 
 int sim_file_resize_now(struct loop *loop, struct io_file *file, uint64_t bytes)

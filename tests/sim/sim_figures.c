@@ -26,6 +26,8 @@ void figures_print(const struct figures *figures)
            (unsigned long long)figures->failovers, (unsigned long long)figures->reprotects,
            (unsigned long long)figures->snapshots_judged,
            (unsigned long long)(figures->virtual_ns / 1000000000ull));
+    printf("%llu points judged as they came, %llu times all blocks against the dirty sets\n",
+           (unsigned long long)figures->points, (unsigned long long)figures->audits);
     printf(
         "%llu changes of the network, %llu broken disks, %llu pauses, %llu jumps of clocks, %llu "
         "times rot (%llu refusals), %llu schedules with three faults or more at once\n",

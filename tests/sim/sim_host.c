@@ -19,7 +19,7 @@ static bool is_change(const struct volume_request *request)
            request->op == VOLUME_WRITE_ZEROES;
 }
 
-static bool overlaps(const struct node *node, unsigned disk, uint64_t offset, uint64_t length)
+bool host_changes(const struct node *node, unsigned disk, uint64_t offset, uint64_t length)
 {
     for (unsigned i = 0; i < HOST_SLOTS; i++) {
         const struct host_request *slot = &node->slots[i];
@@ -191,7 +191,7 @@ static bool choose(struct node *node, struct host_request *slot)
         request->iov = &slot->iov;
         request->iov_count = 1;
     }
-    return !overlaps(node, slot->disk, request->offset, request->length);
+    return !host_changes(node, slot->disk, request->offset, request->length);
 }
 
 static void flush_done(struct volume_request *request, int error)

@@ -42,6 +42,8 @@ struct sim_world {
     void (*struck_cb)(void *arg);
     void *step_arg;
     bool is_struck; /* struck_cb is due */
+    void (*after_cb)(void *arg, struct sim_site *site);
+    void *after_arg;
     void (*born_cb)(void *arg, struct sim_site *site);
     void *born_arg;
     enum sim_net net[SIM_SITES_MAX][SIM_SITES_MAX];

@@ -116,6 +116,7 @@ struct sim_run {
     bool dials[RUN_NODES];
     bool is_calm; /* settling: no faults, no hosts */
     struct fate *fate;
+    struct invariants *invariants;
     bool has_failed, is_refused; /* refused: a rotten site does not go on, which is lawful */
     char failure[700];
     uint64_t actions_max; /* 0: endless; else the storm ends with that action */
@@ -152,12 +153,16 @@ void node_observe(struct node *node);
 /* The image of a writable site just opened or promoted: judges it; its line goes on from there. */
 void witness_writer(struct node *node, const struct image *image);
 void witness_target(struct node *node, const struct image *image); /* of one just opened */
+/* That epoch is the newest now, and shows these values: judges them. */
+void witness_point(struct node *node, uint64_t epoch, uint64_t cut_wall_ns, const uint64_t *values);
 void witness_known(struct node *node, const struct image *image);
 void witness_snapshots(struct node *node);
 
 /* sim_host.c */
 void host_start(struct node *node);
 void host_issue(struct node *node); /* one request, if the site is open */
+/* Is a change of some of these bytes under way? */
+bool host_changes(const struct node *node, unsigned disk, uint64_t offset, uint64_t length);
 bool host_is_quiet(const struct node *node, unsigned disk);
 void host_close(struct node *node); /* tells of ended exports without requests under way */
 void host_drop(struct node *node);

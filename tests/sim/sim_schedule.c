@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "sim_alloc.h"
+#include "sim_invariants.h"
 #include "sim_run.h"
 #include "sim_town.h"
 #include "sim_whole.h"
@@ -107,6 +108,7 @@ struct sim_run *run_new(uint64_t seed, bool is_traced)
         sim_disk_latency(node->site, PICK(run->world, 200, 2000, 5000) * SIM_US);
     }
     run->fate = fate_new(run);
+    run->invariants = invariants_new(run);
     return run;
 }
 
@@ -138,6 +140,7 @@ void run_free(struct sim_run *run)
             sim_kernel_free(node->snapshots[s].expected);
     }
     fate_free(run->fate);
+    invariants_free(run->invariants);
     sim_kernel_free(run);
 }
 

@@ -77,6 +77,19 @@ static const uint64_t *judged_image(const struct node *node, uint64_t epoch)
     return epoch != 0 && judged->epoch == epoch ? judged->image : NULL;
 }
 
+void witness_point(struct node *node, uint64_t epoch, uint64_t cut_wall_ns, const uint64_t *values)
+{
+    uint64_t cut_ns = sim_site_wall_moment(node->other->site, cut_wall_ns);
+    char why[JUDGE_WHY_SIZE];
+
+    if (!can_judge(node->other, cut_ns) || fate_is_rotten(node))
+        return;
+    node->run->figures.points++;
+    if (!judge_cut(node->other->line, values, cut_ns, why))
+        run_fail(node->run, node, "I1 I2: epoch %llu, cut at %llu us: %s",
+                 (unsigned long long)epoch, (unsigned long long)cut_ns / SIM_US, why);
+}
+
 static void look_at_point(struct node *node);
 
 static void point_read(struct image *image)
@@ -103,7 +116,8 @@ static void point_read(struct image *image)
     if (!can_judge(node->other, image->note.cut_ns))
         return;
     if (!judge_cut(node->other->line, image->values, image->note.cut_ns, why))
-        run_fail(run, node, "epoch %llu, cut at %llu us: %s", (unsigned long long)image->note.epoch,
+        run_fail(run, node, "I1 I2: epoch %llu, cut at %llu us: %s",
+                 (unsigned long long)image->note.epoch,
                  (unsigned long long)image->note.cut_ns / SIM_US, why);
     sim_trace(run->world, node->site, "epoch %llu is judged",
               (unsigned long long)image->note.epoch);
@@ -129,7 +143,7 @@ static void observe_target(struct node *node)
     if (!status->has_point)
         return;
     if (status->epoch_acked < node->epoch_seen && node->is_read && node->is_running && !is_shut)
-        run_fail(node->run, node, "committed epoch %llu is gone, newest is %llu",
+        run_fail(node->run, node, "I14: committed epoch %llu is gone, newest is %llu",
                  (unsigned long long)node->epoch_seen, (unsigned long long)status->epoch_acked);
     if (status->epoch_acked <= node->epoch_seen)
         return;
@@ -146,7 +160,7 @@ void witness_target(struct node *node, const struct image *image)
 
     if (node->status.has_point && before && image->note.epoch == node->status.epoch_acked &&
         differ(node, image->values, before, why))
-        run_fail(node->run, node, "epoch %llu is not what it was before the restart: %s",
+        run_fail(node->run, node, "I1: epoch %llu is not what it was before the restart: %s",
                  (unsigned long long)node->status.epoch_acked, why);
     if (node->engine)
         observe_target(node);
@@ -162,15 +176,16 @@ static void judge_promoted(struct node *node, const struct image *image)
     const uint64_t *before = judged_image(node, epoch);
 
     if (node->asked_point == 0 && node->status.epoch_acked < node->epoch_seen)
-        run_fail(node->run, node, "promoted at epoch %llu, epoch %llu was committed",
+        run_fail(node->run, node, "I1: promoted at epoch %llu, epoch %llu was committed",
                  (unsigned long long)epoch, (unsigned long long)node->epoch_seen);
     if (before) {
         if (differ(node, image->values, before, why))
-            run_fail(node->run, node, "promoted, but does not show epoch %llu: %s",
+            run_fail(node->run, node, "I1: promoted, but does not show epoch %llu: %s",
                      (unsigned long long)epoch, why);
     } else if (node->asked_point == 0 && can_judge(node->other, cut_ns) &&
                !judge_cut(node->other->line, image->values, cut_ns, why)) {
-        run_fail(node->run, node, "promoted at epoch %llu: %s", (unsigned long long)epoch, why);
+        run_fail(node->run, node, "I1 I2: promoted at epoch %llu: %s", (unsigned long long)epoch,
+                 why);
     }
 }
 
@@ -185,7 +200,8 @@ void witness_writer(struct node *node, const struct image *image)
         node->line = judge_line_new(&run->universe, image->values);
     } else if (node->has_crashed && !judge_crash(node->line, image->values, node->lost_power,
                                                  ++run->tick, sim_now_ns(run->world), why)) {
-        run_fail(run, node, "after %s: %s", node->lost_power ? "a power loss" : "a kill", why);
+        run_fail(run, node, "%s: %s",
+                 node->lost_power ? "I4: after a power loss" : "I3: after a kill", why);
     }
     if (node->lost_power)
         node->settled_ns = sim_now_ns(run->world);
@@ -271,7 +287,7 @@ static void list_snapshots(struct node *node, unsigned disk)
         for (unsigned j = 0; j < listing.count; j++)
             is_there = is_there || strcmp(known->id, listing.found[j].id) == 0;
         if (!is_there && !fate_is_rotten(node))
-            run_fail(node->run, node, "snapshot %s is gone", known->id);
+            run_fail(node->run, node, "I9: snapshot %s is gone", known->id);
     }
 }
 
@@ -300,7 +316,7 @@ static void snapshot_read(struct image *image)
              span->disk == snapshot->disk && at < span->first + span->length / JUDGE_SECTOR; at++) {
             if (image->values[at] == snapshot->expected[at])
                 continue;
-            run_fail(node->run, node, "snapshot %s changed: %s holds write %llu, expected %llu",
+            run_fail(node->run, node, "I9: snapshot %s changed: %s holds write %llu, expected %llu",
                      snapshot->id, judge_place(&node->run->universe, at, place, sizeof(place)),
                      (unsigned long long)image->values[at],
                      (unsigned long long)snapshot->expected[at]);
@@ -377,7 +393,7 @@ static void check_kept(struct node *node, unsigned disk)
         is_kept = is_same;
     }
     if (!is_kept)
-        run_fail(node->run, node, "no snapshot keeps what %s showed before this site lost",
+        run_fail(node->run, node, "I9: no snapshot keeps what %s showed before this site lost",
                  node_disk_id(node, disk));
 }
 

@@ -425,6 +425,13 @@ static void put_off(struct sim_event *event)
     heap_settle(world, world->event_count++, event);
 }
 
+void sim_world_watch(struct sim_world *world, void (*after_cb)(void *arg, struct sim_site *site),
+                     void *arg)
+{
+    world->after_cb = after_cb;
+    world->after_arg = arg;
+}
+
 bool sim_world_step(struct sim_world *world)
 {
     struct sim_event *event;
@@ -445,6 +452,8 @@ bool sim_world_step(struct sim_world *world)
         run_site_event(event);
     else
         event->run_cb(event);
+    if (world->after_cb)
+        world->after_cb(world->after_arg, event->site);
     sim_block_free(event, sizeof(*event));
     return true;
 }

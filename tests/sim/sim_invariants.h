@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Invariants that hold at every instant, looked at behind every event. It sees the
+ * inside of the engines and the bytes of their disks, and changes nothing.
+ *
+ *   I1 I2  each point is judged in the event that commits it
+ *   I8     in a term at most one site accepts writes, ever
+ *   I10    what differs is dirty, suspect or under way
+ *   I14    terms never go back; nor do points, in one generation
+ *
+ * I3 and I4 are judged when a site is up again, I9 when one has lost (sim_witness.c), I11 at the
+ * end (sim_settle.c).
+ */
+#ifndef SIM_INVARIANTS_H
+#define SIM_INVARIANTS_H
+
+struct sim_run;
+struct invariants;
+
+struct invariants *invariants_new(struct sim_run *run);
+void invariants_free(struct invariants *invariants);
+
+#endif
