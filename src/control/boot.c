@@ -54,6 +54,20 @@ static void put_disk(struct site *site, const struct disk_record *disk, bool is_
 
 /* --- disks ----------------------------------------------------------------------------------- */
 
+/* Its creation was cut off before anybody was answered; who asks again gets another disk. */
+static void cut_off_removed(struct data_request *request)
+{
+    struct boot *boot = container_of(request, struct boot, request);
+
+    site_done(boot->site);
+    if (request->error < 0 && request->error != -ENOENT)
+        log_error("control", "disk %s, never made, stays: %s", boot_disk(boot)->id, request->why);
+    else
+        put_disk(boot->site, boot_disk(boot), true);
+    boot->index++;
+    boot_next(boot);
+}
+
 static void disk_opened(struct data_request *request)
 {
     struct boot *boot = container_of(request, struct boot, request);
@@ -69,8 +83,10 @@ static void disk_opened(struct data_request *request)
         log_error("control", "disk %s cannot be opened and is left out: %s", disk->id,
                   request->why);
     } else if (request->error == 0 && disk->status == DISK_CREATING) {
-        disk->status = DISK_AVAILABLE;
-        put_disk(boot->site, disk, false);
+        boot->request =
+            (struct data_request){.op = DATA_DISK_CLOSE, .disk = disk->id, .remove = true};
+        site_submit(boot->site, &boot->request, cut_off_removed);
+        return;
     }
     boot->index++;
     boot_next(boot);

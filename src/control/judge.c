@@ -43,6 +43,18 @@ static enum state_verdict judge_state(struct call *call, const struct relation *
                             ret_error);
 }
 
+void judge_repeat(struct call *call)
+{
+    struct change change;
+
+    change_begin(&change, call->site);
+    token_remember(&change, call, NULL);
+    if (change_commit(&change) == 0)
+        call_reply(call, NULL);
+    else
+        call_fail_internal(call, change.err.text);
+}
+
 enum state_verdict judge_relation(struct call *call, struct relation *ret_relation)
 {
     struct site *site = call->site;
@@ -70,7 +82,7 @@ enum state_verdict judge_relation(struct call *call, struct relation *ret_relati
     if (verdict == STATE_ALLOW && is_busy(shown))
         verdict = STATE_DENY;
     if (verdict == STATE_REPEAT)
-        call_reply(call, NULL);
+        judge_repeat(call);
     else if (verdict == STATE_DENY)
         call_fail(call, error, "%s is %s.", id, replica_state_name(shown));
     return verdict;

@@ -10,6 +10,9 @@
  * the model. Anything but STATE_ALLOW: the call is answered (a repeat with success). */
 enum state_verdict judge_relation(struct call *call, struct relation *ret_relation);
 
+/* Answers with success and nothing done; asked again with its token, again nothing is done. */
+void judge_repeat(struct call *call);
+
 /* Accepts the operation in one transaction: earlier jobs of the relation end, its state moves, the
  * job begins, the token is kept; then answers. */
 void judge_accept(struct call *call, struct relation *relation, enum replica_state to,

@@ -20,6 +20,7 @@ struct opening {
     char id[RECORD_ID_SIZE], peer[RECORD_WORD_SIZE];
     struct data_request request;
     struct data_stream_disk disks[DATA_DISKS_MAX];
+    bool is_making; /* the request may turn into one that does not */
     void (*done_cb)(void *arg, int error, const char *why);
     void *arg;
 };
@@ -79,8 +80,9 @@ static void opening_done(struct data_request *request)
         site_submit(opening->site, request, opening_done);
         return;
     }
-    if (request->error < 0 && !opening->site->is_stopping && is_nothing_there(opening))
-        record_opened(opening, false);
+    if (request->error < 0 && !opening->site->is_stopping && is_nothing_there(opening) &&
+        record_opened(opening, false) == 0 && !opening->is_making)
+        request->error = 0; /* nothing is there to be opened: its disks are ordinary disks */
     if (request->error == 0)
         site_note_trouble(opening->site, opening->id, "");
     opening_end(opening, request->error, request->why);
@@ -132,6 +134,7 @@ void opening_start(struct site *site, const char *id, bool create,
 
     check(opening);
     opening->site = site;
+    opening->is_making = create;
     opening->done_cb = done_cb;
     opening->arg = arg;
     snprintf(opening->id, sizeof(opening->id), "%s", id);

@@ -97,7 +97,7 @@ static bool may_add(struct call *call, const struct relation *group, struct rela
 
     if (relation_is_member(pair)) {
         if (strcmp(pair->pair.group_id, group->group.common.id) == 0)
-            call_reply(call, NULL);
+            judge_repeat(call);
         else
             call_fail(call, API_PAIR_IN_ANOTHER_GROUP, "Pair %s is in group %s.",
                       pair->pair.common.id, pair->pair.group_id);

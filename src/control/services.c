@@ -31,12 +31,27 @@ static bool is_stale(struct site *site, const struct pair_record *pair, const ch
            pair->common.created_s + STALE_S < site_now_s(site);
 }
 
-/* The pair that our disk is in and that keeps it from being in this one. */
-static bool find_other(struct peer_answer *answer, const struct pair_record *pair,
-                       struct pair_record *ret_other)
+/* The pairs that keep our disk, or the peer's, from being in this one: at most one each. */
+static unsigned find_others(struct peer_answer *answer, const struct pair_record *pair,
+                            struct pair_record ret_others[2])
 {
-    return relation_find_by_disk(answer->site, pair->backup_disk, ret_other) &&
-           strcmp(ret_other->common.id, pair->common.id) != 0;
+    struct site *site = answer->site;
+    struct pair_record *pairs;
+    void *records = NULL;
+    unsigned count = 0, found = 0;
+
+    if (relation_find_by_disk(site, pair->backup_disk, &ret_others[0]) &&
+        strcmp(ret_others[0].common.id, pair->common.id) != 0)
+        found = 1;
+    if (meta_list(site->meta, RECORD_PAIR, "production_disk", pair->production_disk, &records,
+                  &count) < 0)
+        return found;
+    pairs = records;
+    if (count > 0 && strcmp(pairs[0].common.id, pair->common.id) != 0 &&
+        (found == 0 || strcmp(pairs[0].common.id, ret_others[0].common.id) != 0))
+        ret_others[found++] = pairs[0];
+    free(records);
+    return found;
 }
 
 /* False: answered. */
@@ -45,7 +60,8 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
     struct site *site = answer->site;
     const struct replica_record *record = &pair->common;
     struct disk_record disk;
-    struct pair_record other;
+    struct pair_record others[2];
+    unsigned other_count;
 
     if (strcmp(record->backup_site, site->name) != 0 ||
         strcmp(record->backup_region, site->region) != 0 ||
@@ -58,9 +74,14 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
         peer_answer_fail(answer, API_NO_SUCH_RESOURCE, "disk %s is not known.", pair->backup_disk);
         return false;
     }
-    if (find_other(answer, pair, &other) && !is_stale(site, &other, answer->peer)) {
-        peer_answer_fail(answer, API_QUOTA_EXCEED, "disk %s is in pair %s.", disk.id,
-                         other.common.id);
+    other_count = find_others(answer, pair, others);
+    for (unsigned i = 0; i < other_count; i++) {
+        if (is_stale(site, &others[i], answer->peer))
+            continue;
+        peer_answer_fail(answer, API_QUOTA_EXCEED, "disk %s is in pair %s.",
+                         strcmp(others[i].backup_disk, disk.id) == 0 ? disk.id
+                                                                     : pair->production_disk,
+                         others[i].common.id);
         return false;
     }
     if (disk.status != DISK_AVAILABLE && disk.status != DISK_IN_USE) {
@@ -85,7 +106,8 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
 static void serve_pair_prepare(struct peer_answer *answer)
 {
     struct relation relation, known;
-    struct pair_record other;
+    struct pair_record others[2];
+    unsigned other_count;
     struct change change;
 
     if (!sync_parse(answer->site, answer->peer, answer->arguments, &relation) ||
@@ -100,8 +122,9 @@ static void serve_pair_prepare(struct peer_answer *answer)
         return;
     }
     change_begin(&change, answer->site);
-    if (find_other(answer, &relation.pair, &other))
-        change_remove(&change, RECORD_PAIR, other.common.id); /* a stale one: checked */
+    other_count = find_others(answer, &relation.pair, others);
+    for (unsigned i = 0; i < other_count; i++)
+        change_remove(&change, RECORD_PAIR, others[i].common.id); /* a stale one: checked */
     change_put(&change, RECORD_PAIR, &relation.pair);
     if (change_commit(&change) < 0)
         peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", change.err.text);

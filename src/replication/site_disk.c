@@ -70,6 +70,18 @@ static void remove_snapshots(struct site_disk *disk, struct snapshots *snapshots
     }
 }
 
+/* For good: a power loss does not bring it back. */
+static int remove_file(struct loop *loop, const char *path)
+{
+    char folder[PATH_MAX];
+    int error = io_unlink(loop, path);
+
+    if (error != 0)
+        return error;
+    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
+    return io_dir_sync(loop, folder);
+}
+
 int site_disk_close(struct loop *loop, struct site_disk *disk, struct snapshots *snapshots,
                     bool remove, struct err *err)
 {
@@ -83,7 +95,7 @@ int site_disk_close(struct loop *loop, struct site_disk *disk, struct snapshots 
     snapshots_detach(snapshots, disk->id);
     volume_free(disk->volume);
     if (remove && disk->path[0] != '\0') {
-        error = io_unlink(loop, disk->path);
+        error = remove_file(loop, disk->path);
         if (error == -ENOENT)
             error = 0;
         if (error != 0)

@@ -190,12 +190,16 @@ static int load(struct state_file *file, const char *path, struct err *err)
     return error == 0 ? 0 : err_set(err, error, "%s: cannot write: %s", path, err_name(error));
 }
 
-static int make(struct state_file *file, const char *folder, const char *path, struct err *err)
+/* Whole under its name, or not there. */
+static int make(struct state_file *file, const char *folder, const char *made, const char *path,
+                struct err *err)
 {
     int error;
 
     file->sequence = 1;
     error = write_both_now(file);
+    if (error == 0)
+        error = io_rename(file->loop, made, path);
     if (error == 0)
         error = io_dir_sync(file->loop, folder);
     return error == 0 ? 0 : err_set(err, error, "%s: cannot make it: %s", path, err_name(error));
@@ -205,7 +209,7 @@ int state_file_open(struct loop *loop, const char *folder, bool create, struct s
                     struct state_file **ret_file, struct err *err)
 {
     struct state_file *file = calloc(1, sizeof(*file));
-    char path[PATH_MAX];
+    char path[PATH_MAX], made[PATH_MAX];
     int error;
 
     if (file == NULL)
@@ -215,14 +219,15 @@ int state_file_open(struct loop *loop, const char *folder, bool create, struct s
     list_init(&file->task.node);
     list_init(&file->waiting);
     list_init(&file->shared);
-    if (snprintf(path, sizeof(path), "%s/state", folder) >= (int)sizeof(path)) {
+    if (snprintf(path, sizeof(path), "%s/state", folder) >= (int)sizeof(path) ||
+        snprintf(made, sizeof(made), "%s.new", path) >= (int)sizeof(made)) {
         state_file_close(file);
         return err_set(err, -ENAMETOOLONG, "%s is too long", folder);
     }
     /* A file left by a crash while it was made is overwritten: its stream never existed. */
-    error = io_file_open(loop, path, create ? IO_CREATE : 0, &file->file, err);
+    error = io_file_open(loop, create ? made : path, create ? IO_CREATE : 0, &file->file, err);
     if (error == 0)
-        error = create ? make(file, folder, path, err) : load(file, path, err);
+        error = create ? make(file, folder, made, path, err) : load(file, path, err);
     if (error != 0) {
         state_file_close(file);
         return error;

@@ -227,6 +227,22 @@ static int make_durable(struct loop *loop, struct io_file *file,
     return 0;
 }
 
+/* One that is to be made may be there, empty: its making was cut off. */
+static int open_file(struct loop *loop, const struct store_options *options, unsigned flags,
+                     struct io_file **ret_file, struct err *err)
+{
+    int error = io_file_open(loop, options->path, flags, ret_file, err);
+    uint64_t bytes = 1;
+
+    if (error != -EEXIST || io_file_open(loop, options->path, IO_LOCK, ret_file, NULL) < 0)
+        return error;
+    if (io_file_size(loop, *ret_file, &bytes) == 0 && bytes == 0 &&
+        !io_file_is_block_device(*ret_file))
+        return 0;
+    io_file_close(loop, *ret_file);
+    return error;
+}
+
 int file_store_open(struct loop *loop, const struct store_options *options,
                     struct store **ret_store, struct err *err)
 {
@@ -240,7 +256,7 @@ int file_store_open(struct loop *loop, const struct store_options *options,
         flags |= IO_CREATE | IO_EXCLUSIVE;
     if (options->read_only)
         flags |= IO_READ_ONLY;
-    error = io_file_open(loop, options->path, flags, &file, err);
+    error = open_file(loop, options, flags, &file, err);
     if (error < 0)
         return error;
     if (io_file_is_block_device(file))

@@ -300,6 +300,53 @@ static void test_stale_half_makes_room(void **state)
     drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, "%s", query);
 }
 
+/* The half that the peer never heard the end of has the same disk of the peer, another of ours. */
+static void test_stale_half_of_the_same_primary(void **state)
+{
+    struct fake_world *world = *state;
+    char paris[64], lyon[64], other[64], query[300];
+
+    drive_disk(world, PARIS, paris);
+    drive_disk(world, LYON, lyon);
+    drive_disk(world, LYON, other);
+    snprintf(query, sizeof(query), CREATE_PAIR, paris, lyon);
+    fake_hold(world, LYON, DATA_CALL_REPLY, false);
+    fake_ask_and_forget(world, PARIS, "CreateDiskReplicaPair", query);
+    struct fake_call *waiting = &world->sites[PARIS].calls[0];
+    waiting->request->error = -ETIMEDOUT;
+    waiting->request->done_cb(waiting->request);
+    waiting->request = NULL;
+    fake_release(world, LYON);
+    snprintf(query, sizeof(query), CREATE_PAIR, paris, other);
+    drive_fails(world, PARIS, 403, "OperationDenied.QuotaExceed", paris, "CreateDiskReplicaPair",
+                "%s", query);
+    fake_run(world, 11ull * 1000000000);
+    drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, "%s", query);
+}
+
+/* A success that did nothing is remembered as well: asked again later, nothing happens. */
+static void test_repeat_is_remembered(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char query[120];
+
+    drive_pair(world, &pair);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair.id);
+    fake_copy(world);
+    drive_ok(world, LYON, "FailoverDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaPairId=%s", pair.id);
+    drive_status(world, pair.id, "failovered");
+    snprintf(query, sizeof(query), "RegionId=cn-lyon&ReplicaPairId=%s&ClientToken=twice", pair.id);
+    drive_ok(world, LYON, "FailoverDiskReplicaPair", NULL, NULL, "%s", query);
+    drive_ok(world, LYON, "ReprotectDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaPairId=%s&ReverseReplicate=false", pair.id);
+    drive_status(world, pair.id, "stopped");
+    drive_ok(world, LYON, "FailoverDiskReplicaPair", NULL, NULL, "%s", query);
+    drive_status(world, pair.id, "stopped");
+}
+
 static void test_pages(void **state)
 {
     struct fake_world *world = *state;
@@ -351,6 +398,8 @@ int main(void)
         STORY(test_token_in_progress),
         STORY(test_overlong_texts),
         STORY(test_stale_half_makes_room),
+        STORY(test_stale_half_of_the_same_primary),
+        STORY(test_repeat_is_remembered),
         STORY(test_pages),
         STORY(test_failed_data_wing),
     };

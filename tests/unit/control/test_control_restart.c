@@ -109,20 +109,23 @@ static void test_dies_after_each_step(void **state)
 static void test_dies_in_disk_work(void **state)
 {
     struct fake_world *world = *state;
-    char disk[64], count[64], status[64];
+    char disk[64], count[64], status[64], query[100];
 
     for (unsigned after = 0; after < 2; after++) {
         fake_hold(world, PARIS, DATA_DISK_OPEN, after);
-        fake_ask_and_forget(world, PARIS, "CreateDisk",
-                            "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=4096");
+        snprintf(query, sizeof(query),
+                 "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=4096&ClientToken=t-%u", after);
+        fake_ask_and_forget(world, PARIS, "CreateDisk", query);
         restart(world, PARIS);
+        /* Nobody was answered: it is no more, and who asks again gets one disk, not two. */
+        drive_ok(world, PARIS, "DescribeDisks", "TotalCount", count, "RegionId=cn-paris");
+        assert_string_equal(count, after ? "1" : "0");
+        drive_ok(world, PARIS, "CreateDisk", "DiskId", disk, "%s", query);
         drive_ok(world, PARIS, "DescribeDisks", "TotalCount", count,
                  "RegionId=cn-paris&Status=Available");
         assert_string_equal(count, after ? "2" : "1");
     }
     for (unsigned after = 0; after < 2; after++) {
-        char query[100];
-
         drive_disk(world, PARIS, disk);
         drive_ok(world, PARIS, "AttachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", disk);
         fake_hold(world, PARIS, DATA_DISK_DETACH, after);
@@ -165,6 +168,26 @@ static void test_half_a_pair_is_dropped(void **state)
     drive_ok(world, LYON, "DescribeDiskReplicaPairs", "TotalCount", count, "RegionId=cn-lyon");
     assert_string_equal(count, "0");
     drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, "%s", query);
+}
+
+/* The record says that a stream is about to be; the daemon dies before anything is there. */
+static void test_stream_that_never_was(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char query[100];
+
+    drive_pair(world, &pair);
+    fake_hold(world, LYON, DATA_STREAM_OPEN, false);
+    snprintf(query, sizeof(query), "RegionId=cn-paris&ReplicaPairId=%s", pair.id);
+    fake_ask_and_forget(world, PARIS, "StartDiskReplicaPair", query);
+    assert_non_null(world->sites[LYON].held_request);
+    restart(world, LYON);
+    assert_null(fake_stream_of(world, LYON, pair.id));
+    assert_true(fake_disk_of(world, LYON, pair.lyon_disk)->is_open);
+    fake_run(world, 5ull * SECOND);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "%s", query);
+    assert_non_null(fake_stream_of(world, LYON, pair.id));
 }
 
 static void test_link_cut_in_a_reprotect(void **state)
@@ -263,15 +286,11 @@ static void test_membership_while_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORY(test_all_is_open_again),
-        STORY(test_dies_before_each_step),
-        STORY(test_dies_after_each_step),
-        STORY(test_dies_in_disk_work),
-        STORY(test_half_a_pair_is_dropped),
-        STORY(test_link_cut_in_a_reprotect),
-        STORY(test_records_meet_after_a_separation),
-        STORY(test_deletion_while_apart),
-        STORY(test_membership_while_apart),
+        STORY(test_all_is_open_again),       STORY(test_dies_before_each_step),
+        STORY(test_dies_after_each_step),    STORY(test_dies_in_disk_work),
+        STORY(test_half_a_pair_is_dropped),  STORY(test_stream_that_never_was),
+        STORY(test_link_cut_in_a_reprotect), STORY(test_records_meet_after_a_separation),
+        STORY(test_deletion_while_apart),    STORY(test_membership_while_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
