@@ -418,8 +418,26 @@ def scripts(target, marks):
             bytes([E_SEAL_ALL]) + b"".join(number(mark, offset, 3, kind) for mark, offset in ((1, 72), (2, 64), (3, 16))))
 
 
+def row(table, column, kind, length, data=b""):
+    return bytes([table, column, kind, length]) + data
+
+
 def images():
     scripts("journal", 8)
+    scripts("bitfile", 5)
+    scripts("layer", 6)
+    add("metadata", "good-untouched", b"\0")
+    for mark in range(0, 24, 3):
+        add("metadata", f"flipped-{mark}", b"\0" + flip(mark, 3, 2) + flip(mark + 1, 9, 1))
+        add("metadata", f"page-zeroed-{mark}", b"\0" + bytes([E_ZERO]) + place(mark, 0) + b"\xff\x0f")
+    add("metadata", "page-missing", b"\0" + cut(8, 0))
+    add("metadata", "another-program-s-file", b"\0" + number(0, 68, 2, 5))
+    add("metadata", "newer-version", b"\0" + number(0, 60, 2, 5))
+    for kind in range(5):
+        add("metadata", f"rows-of-type-{kind}",
+            b"\1" + b"".join(row(table, column, kind, 40, b"\xff\xfe'\"abc;" * 5) for table in range(7) for column in (1, 2)))
+    add("metadata", "rows-with-long-texts", b"\1" + b"".join(row(table, 1, 0x80, 255, b"x") for table in range(7)))
+    add("metadata", "rows-with-nul-in-text", b"\1" + b"".join(row(table, 1, 0, 4, b"a\0bc") for table in range(7)))
     add("journal", "largest-segment-number", bytes([E_RENAME, 0, 23]) + b"18446744073709551615.seg")
     add("journal", "segments-swapped", bytes([E_RENAME, 0, 4]) + b"9.seg" + bytes([E_RENAME, 1, 4]) + b"1.seg")
 
