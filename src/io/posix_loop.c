@@ -86,6 +86,21 @@ static void finish_work(void *arg, struct io_op *op)
         wake(posix);
 }
 
+bool posix_loop_lend_spare(struct posix_loop *posix)
+{
+    if (posix->spare_fd < 0)
+        return false;
+    close(posix->spare_fd);
+    posix->spare_fd = -1;
+    return true;
+}
+
+void posix_loop_take_spare(struct posix_loop *posix)
+{
+    if (posix->spare_fd < 0)
+        posix->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
 int posix_loop_init(struct posix_loop *posix, const struct loop_ops *ops, unsigned worker_count,
                     void (*work_cb)(struct io_op *op), struct err *err)
 {
@@ -100,6 +115,8 @@ int posix_loop_init(struct posix_loop *posix, const struct loop_ops *ops, unsign
     worker_pool_init(&posix->workers, worker_count, work_cb, finish_work, posix);
     posix->now_ns = clock_ns(CLOCK_MONOTONIC);
     read_boot_id(posix);
+    posix->spare_fd = -1;
+    posix_loop_take_spare(posix);
     return 0;
 }
 
@@ -110,6 +127,7 @@ void posix_loop_fini(struct posix_loop *posix)
     worker_pool_fini(&posix->workers);
     timer_heap_fini(&posix->timers);
     close(posix->wake_fd);
+    (void)posix_loop_lend_spare(posix);
     posix->loop.magic = 0;
 }
 

@@ -28,6 +28,7 @@ struct posix_loop {
     uint32_t open_count;    /* files and sockets */
     struct list connecting; /* sockets that are not the caller's yet */
     char boot_id[40];
+    int spare_fd; /* for one more accept when descriptors have run out; -1: lent */
 
     /* Reached by other threads. */
     _Atomic(struct loop_message *) mailbox; /* newest first */
@@ -41,6 +42,10 @@ struct posix_loop {
 int posix_loop_init(struct posix_loop *posix, const struct loop_ops *ops, unsigned worker_count,
                     void (*work_cb)(struct io_op *op), struct err *err);
 void posix_loop_fini(struct posix_loop *posix);
+/* Out of descriptors: true when one was set free, so that accepting can be tried once more. It is
+ * taken back when a socket closes. */
+bool posix_loop_lend_spare(struct posix_loop *posix);
+void posix_loop_take_spare(struct posix_loop *posix);
 struct posix_loop *posix_loop_of(struct loop *loop);
 
 /* Takes the time and empties the eventfd if `is_woken`. */

@@ -171,6 +171,7 @@ void posix_socket_free(struct io_socket *socket)
     if (socket->is_listener && socket->address.any.sa_family == AF_UNIX)
         unlink(socket->address.local.sun_path);
     close(socket->fd);
+    posix_loop_take_spare(posix);
     socket->magic = 0;
     free(socket);
 }

@@ -75,7 +75,8 @@ static int64_t try_accept(struct io_connect *accept, struct io_socket *listener)
     do {
         address.length = sizeof(address.storage);
         fd = accept4(listener->fd, &address.any, &address.length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    } while (fd < 0 && (errno == ECONNABORTED || errno == EINTR));
+    } while (fd < 0 && (errno == ECONNABORTED || errno == EINTR ||
+                        (errno == EMFILE && posix_loop_lend_spare(&threads->posix))));
     if (fd < 0)
         return -errno;
     result = posix_socket_new(listener->handle.loop, fd, &address, &accept->socket);

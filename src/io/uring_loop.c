@@ -100,7 +100,8 @@ static void complete_accept(struct uring_loop *uring, struct io_op *op, int resu
     struct io_socket *listener = posix_op_of(op)->target;
     struct posix_address address = {.length = sizeof(address.storage)};
 
-    if (!listener->is_shut && (is_transient(result) || result == -ECONNABORTED)) {
+    if (!listener->is_shut && (is_transient(result) || result == -ECONNABORTED ||
+                               (result == -EMFILE && posix_loop_lend_spare(&uring->posix)))) {
         uring_ring_submit(&uring->ring, op);
         return;
     }

@@ -36,7 +36,6 @@ enum {
     PROGRESS_BYTES_MIN = 64 << 10, /* of a payload, between two ticks */
 };
 
-#define HANDSHAKE_NS_MAX (UINT64_C(10) * 1000 * 1000 * 1000)
 #define DRAIN_NS_MAX (UINT64_C(5) * 1000 * 1000 * 1000)
 
 _Static_assert((int)RECEIVE_BYTES >= (int)NBD_OPTION_HEADER_BYTES + (int)NBD_OPTION_BYTES_MAX,
@@ -56,6 +55,7 @@ struct connection {
     enum connection_state state;
     uint64_t start_ns;
     char peer[64];
+    size_t address_length; /* of `peer`, without the port; 0: a unix socket */
     struct loop_task turn;
     struct loop_timer timer; /* of the handshake, then of payloads, then of draining */
     uint64_t received_bytes; /* in all */
@@ -137,7 +137,8 @@ static void start_payload_timer(struct connection *connection)
     connection->seen.received_bytes = connection->received_bytes;
     connection->seen.write_count = connection->transmission.write_count;
     loop_timer_set(connection->options.loop, &connection->timer,
-                   loop_now_ns(connection->options.loop) + connection->options.payload_ns_max);
+                   loop_now_ns(connection->options.loop) +
+                       connection->options.limits->payload_ns_max);
 }
 
 /* A payload that does not come holds memory that others wait for. */
@@ -151,13 +152,22 @@ static void check_payload(struct connection *connection)
         start_payload_timer(connection);
 }
 
+static void break_slow(struct connection *connection)
+{
+    char reason[64];
+
+    snprintf(reason, sizeof(reason), "the handshake took more than %.3g s",
+             (double)connection->options.limits->handshake_ns_max / 1e9);
+    break_connection(connection, reason);
+}
+
 static void timer_fired(struct loop_timer *timer)
 {
     struct connection *connection = list_entry(timer, struct connection, timer);
 
     check_magic(connection, CONNECTION_MAGIC);
     if (connection->state == CONNECTION_NEGOTIATING)
-        break_connection(connection, "the handshake took more than 10 s");
+        break_slow(connection);
     else if (connection->state == CONNECTION_OPEN)
         check_payload(connection);
     else if (connection->state == CONNECTION_DRAINING && !reply_queue_is_idle(&connection->replies))
@@ -206,6 +216,8 @@ static void begin_transmission(struct connection *connection)
                       &connection->replies, handshake->has_structured_replies,
                       nbd_handshake_has_allocation(handshake));
     transmission_set_wake(&connection->transmission, wake, connection);
+    transmission_set_limits(&connection->transmission, connection->options.limits->requests_max,
+                            connection->options.limits->connection_bytes_max);
     connection->has_transmission = true;
     start_payload_timer(connection);
 }
@@ -381,6 +393,13 @@ static void connection_turn(struct loop_task *task)
         close_connection(connection);
 }
 
+static size_t address_length_of(const char *peer)
+{
+    const char *port = strrchr(peer, ':');
+
+    return port ? (size_t)(port - peer) : 0;
+}
+
 int connection_new(const struct connection_options *options, struct list **ret_node)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
@@ -396,6 +415,7 @@ int connection_new(const struct connection_options *options, struct list **ret_n
     connection->timer.fired_cb = timer_fired;
     connection->greeting.sent_cb = handshake_sent;
     snprintf(connection->peer, sizeof(connection->peer), "%s", io_socket_peer(options->socket));
+    connection->address_length = address_length_of(connection->peer);
     export_user_init(&connection->user, end_user);
     reply_queue_init(&connection->replies, options->loop, options->socket, wake, connection);
     connection->buffer = malloc(RECEIVE_BYTES);
@@ -405,7 +425,8 @@ int connection_new(const struct connection_options *options, struct list **ret_n
         free(connection);
         return -ENOMEM;
     }
-    loop_timer_set(options->loop, &connection->timer, connection->start_ns + HANDSHAKE_NS_MAX);
+    loop_timer_set(options->loop, &connection->timer,
+                   connection->start_ns + options->limits->handshake_ns_max);
     send_handshake(connection);
     wake(connection);
     *ret_node = &connection->node;
@@ -425,9 +446,20 @@ bool connection_is_negotiating(const struct connection *connection)
     return connection->state == CONNECTION_NEGOTIATING;
 }
 
+const char *connection_peer(const struct connection *connection)
+{
+    return connection->peer;
+}
+
 uint64_t connection_start_ns(const struct connection *connection)
 {
     return connection->start_ns;
+}
+
+bool connection_shares_address(const struct connection *one, const struct connection *other)
+{
+    return one->address_length > 0 && one->address_length == other->address_length &&
+           memcmp(one->peer, other->peer, one->address_length) == 0;
 }
 
 void connection_end(struct connection *connection)

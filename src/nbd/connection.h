@@ -6,6 +6,7 @@
 #include "base/log_limit.h"
 #include "nbd/buffer_pool.h"
 #include "nbd/export.h"
+#include "nbd/nbd_limits.h"
 
 struct connection;
 
@@ -14,8 +15,8 @@ struct connection_options {
     struct io_socket *socket; /* the connection's from now on, if it could be made */
     const struct list *exports;
     struct buffer_pool *pool;
-    struct log_limit *log_limit; /* for lines that clients cause */
-    uint64_t payload_ns_max;     /* how long a write's payload may make no progress to speak of */
+    struct log_limit *log_limit;     /* for lines that clients cause */
+    const struct nbd_limits *limits; /* no field is 0 */
     /* The connection is gone; called on a later turn. `node` is what connection_new() returned. */
     void (*closed_cb)(void *arg, struct list *node);
     void *arg;
@@ -26,7 +27,10 @@ int connection_new(const struct connection_options *options, struct list **ret_n
 struct connection *connection_of(struct list *node);
 
 bool connection_is_negotiating(const struct connection *connection);
+const char *connection_peer(const struct connection *connection); /* address, for log lines */
 uint64_t connection_start_ns(const struct connection *connection);
+/* Do both come from one address? Unix sockets have none. */
+bool connection_shares_address(const struct connection *one, const struct connection *other);
 
 /* Ends it: in the handshake at once, later after the requests under way got their replies (a client
  * that does not read them is given a few seconds). Idempotent. */

@@ -2,12 +2,14 @@
 /*
  * Listeners, the table of exports, the set of connections.
  *
- *   1. `connections` is in the order of their start. At the limit the oldest one that still
- *      negotiates gives way to a newcomer; of those that negotiate for more than a second at most
- *      NEGOTIATING_COUNT_MAX are kept. So silent clients cannot keep good ones out.
+ *   1. `connections` is in the order of their start. Of those that negotiate at most handshakes_max
+ *      are kept, and at most handshakes_address_max of one address: the oldest end, but each has
+ *      FAIR_NS first, so that many good clients that come at once all get in. At connections_max
+ *      the oldest that negotiates gives way at once. So silent clients cannot keep good ones out.
  *   2. A connection is in the list until closed_cb; the server is stopped when the list is empty
  *      and every listener is closed.
- *   3. A listener that ran out of descriptors rests for a moment: the clients wait in the kernel.
+ *   3. A listener that ran out of descriptors rests for a moment: the clients wait in the kernel,
+ *      and the oldest connection that negotiates ends, to make room.
  */
 #include "nbd/server.h"
 
@@ -25,16 +27,24 @@
 enum {
     SERVER_MAGIC = 0x6e736572,
     LISTENER_COUNT_MAX = 4,
-    CONNECTIONS_MAX_DEFAULT = 1024,
-    NEGOTIATING_COUNT_MAX = 64,
     LOG_LINES_MAX = 50,
 };
 
-#define BUFFER_BYTES_MAX_DEFAULT (UINT64_C(512) << 20)
-#define LOG_SPAN_NS (UINT64_C(10) * 1000 * 1000 * 1000)
-#define PAYLOAD_NS_DEFAULT (UINT64_C(30) * 1000 * 1000 * 1000)
-#define ACCEPT_REST_NS (UINT64_C(100) * 1000 * 1000)
-#define NEGOTIATING_NS_FAIR (UINT64_C(1000) * 1000 * 1000)
+#define SECOND_NS (UINT64_C(1000) * 1000 * 1000)
+#define LOG_SPAN_NS (10 * SECOND_NS)
+#define ACCEPT_REST_NS (SECOND_NS / 10)
+#define FAIR_NS (SECOND_NS / 4)
+
+static const struct nbd_limits default_limits = {
+    .connections_max = 1024,
+    .handshakes_max = 64,
+    .handshakes_address_max = 16,
+    .requests_max = 256,
+    .handshake_ns_max = 10 * SECOND_NS,
+    .payload_ns_max = 30 * SECOND_NS,
+    .connection_bytes_max = UINT64_C(64) << 20,
+    .buffer_bytes_max = UINT64_C(512) << 20,
+};
 
 struct listener {
     struct nbd_server *server;
@@ -51,10 +61,12 @@ struct nbd_server {
     struct list exports;
     uint64_t export_serial;
     struct list connections;
-    unsigned connection_count, connections_max;
+    unsigned connection_count;
+    struct nbd_limits limits;
+    struct loop_timer fair; /* for connections that negotiate beyond a limit and are young */
     struct buffer_pool pool;
-    struct log_limit log_limit;
-    uint64_t payload_ns_max;
+    struct log_limit log_limit;   /* of clients */
+    struct log_limit crowd_limit; /* of connections that end for others, of accepting */
     bool is_stopping;
     struct loop_task stopped;
     void (*stopped_cb)(void *arg);
@@ -82,33 +94,92 @@ static void connection_closed(void *arg, struct list *node)
     finish_stop(server);
 }
 
-/* Ends a connection that negotiates for too long while others want in (invariant 1); false: there
- * is no room. */
-static bool make_room(struct nbd_server *server)
+/* Connections that negotiate: how many of the address of `like` (NULL: of all), and the oldest. */
+static unsigned count_negotiating(struct nbd_server *server, const struct connection *like,
+                                  struct connection **ret_oldest)
+{
+    unsigned count = 0;
+
+    *ret_oldest = NULL;
+    for (struct list *node = server->connections.next; node != &server->connections;
+         node = node->next) {
+        struct connection *connection = connection_of(node);
+
+        if (!connection_is_negotiating(connection) ||
+            (like != NULL && !connection_shares_address(connection, like)))
+            continue;
+        if (*ret_oldest == NULL)
+            *ret_oldest = connection;
+        count++;
+    }
+    return count;
+}
+
+static void crowd_out(struct nbd_server *server, struct connection *connection, const char *limit)
 {
     uint64_t now_ns = loop_now_ns(server->loop);
-    struct connection *oldest = NULL;
-    unsigned negotiating = 0;
+    unsigned dropped;
 
-    if (server->connection_count < NEGOTIATING_COUNT_MAX &&
-        server->connection_count < server->connections_max)
-        return true;
+    if (log_limit_take(&server->crowd_limit, now_ns, &dropped))
+        log_warning("nbd", "%s: still negotiates after %.3f s and gives way: %s",
+                    connection_peer(connection),
+                    (double)(now_ns - connection_start_ns(connection)) / 1e9, limit);
+    connection_end(connection);
+}
+
+/* Ends those beyond `max` that had their time; the timer sees to the others. */
+static void thin_out(struct nbd_server *server, const struct connection *like, unsigned max,
+                     const char *limit)
+{
+    uint64_t now_ns = loop_now_ns(server->loop);
+    struct connection *oldest;
+
+    while (count_negotiating(server, like, &oldest) > max) {
+        uint64_t due_ns = connection_start_ns(oldest) + FAIR_NS;
+
+        if (due_ns > now_ns) {
+            loop_timer_set(server->loop, &server->fair, due_ns);
+            return;
+        }
+        crowd_out(server, oldest, limit);
+    }
+}
+
+/* Invariant 1, as far as the address of `like` and all are concerned. */
+static void thin_crowd(struct nbd_server *server, const struct connection *like)
+{
+    thin_out(server, like, server->limits.handshakes_address_max, "handshakes-per-address");
+    thin_out(server, NULL, server->limits.handshakes_max, "handshakes-max");
+}
+
+static void fair_over(struct loop_timer *timer)
+{
+    struct nbd_server *server = container_of(timer, struct nbd_server, fair);
+    uint64_t now_ns = loop_now_ns(server->loop);
+
+    check_magic(server, SERVER_MAGIC);
     for (struct list *node = server->connections.next; node != &server->connections;
          node = node->next) {
         struct connection *connection = connection_of(node);
 
         if (!connection_is_negotiating(connection))
             continue;
-        negotiating++;
-        if (oldest == NULL)
-            oldest = connection;
+        thin_crowd(server, connection); /* ends none at once: the list stays as it is */
+        if (connection_start_ns(connection) + FAIR_NS > now_ns)
+            return loop_timer_set(server->loop, timer, connection_start_ns(connection) + FAIR_NS);
     }
-    if (oldest == NULL)
-        return server->connection_count < server->connections_max;
-    if (server->connection_count >= server->connections_max ||
-        (negotiating >= NEGOTIATING_COUNT_MAX &&
-         now_ns - connection_start_ns(oldest) > NEGOTIATING_NS_FAIR))
-        connection_end(oldest);
+}
+
+/* False: all connections are at work. */
+static bool make_room(struct nbd_server *server)
+{
+    struct connection *oldest;
+
+    if (server->connection_count < server->limits.connections_max)
+        return true;
+    if (count_negotiating(server, NULL, &oldest) == 0)
+        return false;
+    crowd_out(server, oldest, "connections-max");
     return true;
 }
 
@@ -120,7 +191,7 @@ static void admit(struct nbd_server *server, struct io_socket *socket)
         .exports = &server->exports,
         .pool = &server->pool,
         .log_limit = &server->log_limit,
-        .payload_ns_max = server->payload_ns_max,
+        .limits = &server->limits,
         .closed_cb = connection_closed,
         .arg = server,
     };
@@ -130,17 +201,19 @@ static void admit(struct nbd_server *server, struct io_socket *socket)
     if (!make_room(server)) {
         if (log_limit_take(&server->log_limit, loop_now_ns(server->loop), &dropped))
             log_warning("nbd", "%s: more than %u connections; refused", io_socket_peer(socket),
-                        server->connections_max);
+                        server->limits.connections_max);
         io_socket_close(server->loop, socket);
         return;
     }
     if (connection_new(&options, &node) != 0) {
-        log_warning("nbd", "%s: no memory for a connection; refused", io_socket_peer(socket));
+        if (log_limit_take(&server->log_limit, loop_now_ns(server->loop), &dropped))
+            log_warning("nbd", "%s: no memory for a connection; refused", io_socket_peer(socket));
         io_socket_close(server->loop, socket);
         return;
     }
     list_append(&server->connections, node);
     server->connection_count++;
+    thin_crowd(server, connection_of(node));
 }
 
 static void accept_done(struct io_op *op, int64_t result);
@@ -164,6 +237,8 @@ static void accept_done(struct io_op *op, int64_t result)
 {
     struct listener *listener = container_of(op, struct listener, accept.op);
     struct nbd_server *server = listener->server;
+    struct connection *oldest;
+    unsigned dropped;
 
     check_magic(server, SERVER_MAGIC);
     listener->is_accepting = false;
@@ -179,7 +254,10 @@ static void accept_done(struct io_op *op, int64_t result)
         start_accept(listener);
         return;
     }
-    log_warning("nbd", "accept: %s; trying again", err_name((int)result));
+    if (log_limit_take(&server->crowd_limit, loop_now_ns(server->loop), &dropped))
+        log_warning("nbd", "accept: %s; trying again", err_name((int)result));
+    if (result == -EMFILE && count_negotiating(server, NULL, &oldest) > 0)
+        crowd_out(server, oldest, "no descriptor is left");
     loop_timer_set(server->loop, &listener->rest, loop_now_ns(server->loop) + ACCEPT_REST_NS);
 }
 
@@ -220,6 +298,21 @@ static int open_listeners(struct nbd_server *server, const struct nbd_server_opt
     return 0;
 }
 
+static void fill_limits(struct nbd_limits *limits, const struct nbd_limits *given)
+{
+    *limits = default_limits;
+#define TAKE(field) limits->field = given->field ? given->field : limits->field
+    TAKE(connections_max);
+    TAKE(handshakes_max);
+    TAKE(handshakes_address_max);
+    TAKE(requests_max);
+    TAKE(handshake_ns_max);
+    TAKE(payload_ns_max);
+    TAKE(connection_bytes_max);
+    TAKE(buffer_bytes_max);
+#undef TAKE
+}
+
 int nbd_server_new(struct loop *loop, const struct nbd_server_options *options,
                    struct nbd_server **ret_server, struct err *err)
 {
@@ -230,16 +323,15 @@ int nbd_server_new(struct loop *loop, const struct nbd_server_options *options,
         return err_set(err, -ENOMEM, "nbd: no memory");
     server->magic = SERVER_MAGIC;
     server->loop = loop;
-    server->connections_max =
-        options->connections_max ? options->connections_max : CONNECTIONS_MAX_DEFAULT;
-    server->payload_ns_max = options->payload_ns_max ? options->payload_ns_max : PAYLOAD_NS_DEFAULT;
+    fill_limits(&server->limits, &options->limits);
     server->log_limit = (struct log_limit){.count_max = LOG_LINES_MAX, .span_ns = LOG_SPAN_NS};
+    server->crowd_limit = server->log_limit;
+    server->fair.fired_cb = fair_over;
     list_init(&server->exports);
     list_init(&server->connections);
     list_init(&server->stopped.node);
     server->stopped.run_cb = server_stopped;
-    buffer_pool_init(&server->pool, options->buffer_bytes_max ? options->buffer_bytes_max
-                                                              : BUFFER_BYTES_MAX_DEFAULT);
+    buffer_pool_init(&server->pool, server->limits.buffer_bytes_max);
     error = open_listeners(server, options, err);
     if (error != 0) {
         free(server);
@@ -265,6 +357,7 @@ void nbd_server_stop(struct nbd_server *server, void (*stopped_cb)(void *arg), v
     server->is_stopping = true;
     server->stopped_cb = stopped_cb;
     server->stopped_arg = arg;
+    loop_timer_cancel(server->loop, &server->fair);
     for (unsigned i = 0; i < LISTENER_COUNT_MAX; i++) {
         struct listener *listener = &server->listeners[i];
 

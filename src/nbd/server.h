@@ -8,16 +8,15 @@
 #define NBD_SERVER_H
 
 #include "nbd/export_ops.h"
+#include "nbd/nbd_limits.h"
 
 struct nbd_server;
 struct nbd_export;
 struct volume;
 
 struct nbd_server_options {
-    const char *addresses[4];  /* as io_listen(); NULL ends */
-    unsigned connections_max;  /* 0: 1024 */
-    uint64_t buffer_bytes_max; /* of requests under way on all connections; 0: 512 MiB */
-    uint64_t payload_ns_max;   /* a payload that makes no progress; 0: 30 s */
+    const char *addresses[4]; /* as io_listen(); NULL ends */
+    struct nbd_limits limits;
 };
 
 /* Listens at once; with no export yet every name is refused as unknown. */

@@ -6,10 +6,9 @@
  *     └─ buffer ─ [payload] ─ export (in pieces of at most 32 MiB) ─ reply ─ sent ─ free list
  *
  * Invariants:
- *   1. request_count requests exist between header and sent reply, at most
- *      TRANSMISSION_REQUESTS_MAX; buffer_bytes is the sum of their buffers, at most
- *      TRANSMISSION_BUFFER_BYTES_MAX. At a limit the header stays unread: a client that does not
- *      read its replies stops itself.
+ *   1. request_count requests exist between header and sent reply, at most request_count_max;
+ *      buffer_bytes is the sum of their buffers, at most buffer_bytes_max. At a limit the header
+ * stays unread: a client that does not read its replies stops itself.
  *   2. A request is checked (nbd_request_verify) before anything of it is allocated or done.
  *   3. A request struct goes back to the free list only in reply_sent(), and lives until the
  *      transmission ends: the steady state allocates nothing.
@@ -83,6 +82,14 @@ void transmission_set_wake(struct transmission *transmission, void (*wake_cb)(vo
     transmission->arg = arg;
 }
 
+void transmission_set_limits(struct transmission *transmission, unsigned request_count_max,
+                             uint64_t buffer_bytes_max)
+{
+    check(request_count_max > 0 && buffer_bytes_max >= buffer_pool_size(NBD_PAYLOAD_BYTES_MAX));
+    transmission->request_count_max = request_count_max;
+    transmission->buffer_bytes_max = buffer_bytes_max;
+}
+
 void transmission_fini(struct transmission *transmission)
 {
     struct list *node;
@@ -141,11 +148,11 @@ static int take_request(struct transmission *transmission, uint32_t buffer_bytes
     struct list *node;
     int error;
 
-    if (transmission->request_count == TRANSMISSION_REQUESTS_MAX)
+    if (transmission->request_count >= transmission->request_count_max)
         return -EAGAIN;
     if (buffer_bytes > 0) {
         if (transmission->buffer_bytes + buffer_pool_size(buffer_bytes) >
-            TRANSMISSION_BUFFER_BYTES_MAX)
+            transmission->buffer_bytes_max)
             return -EAGAIN;
         error = buffer_pool_get(transmission->pool, buffer_bytes, transmission->buffer_bytes == 0,
                                 &buffer);

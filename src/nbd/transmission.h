@@ -12,8 +12,6 @@
 #include "wire/nbd_transmission.h"
 
 enum {
-    TRANSMISSION_REQUESTS_MAX = 256,
-    TRANSMISSION_BUFFER_BYTES_MAX = 64 << 20,
     TRANSMISSION_DISCARD_BYTES_MAX = 64 << 20, /* payload of a refused write that is read away */
 };
 
@@ -37,6 +35,8 @@ struct transmission {
     struct list free_requests;
     unsigned request_count; /* from header to sent reply */
     uint64_t buffer_bytes;
+    unsigned request_count_max;
+    uint64_t buffer_bytes_max;
     struct buffer_waiter waiter;
     struct transmission_request *receiving; /* a write whose payload is not all here */
     uint32_t received_bytes;
@@ -51,6 +51,10 @@ void transmission_init(struct transmission *transmission, struct nbd_export *exp
                        bool has_structured_replies, bool has_allocation_context);
 void transmission_set_wake(struct transmission *transmission, void (*wake_cb)(void *arg),
                            void *arg);
+/* Before bytes are fed: how many requests may be under way, and the bytes of their buffers (at
+ * least one of the largest). */
+void transmission_set_limits(struct transmission *transmission, unsigned request_count_max,
+                             uint64_t buffer_bytes_max);
 void transmission_fini(struct transmission *transmission); /* must be idle */
 
 /* Takes requests out of `bytes`; replies land in the queue, now or later. */

@@ -176,7 +176,7 @@ static void parse_options(struct test_daemon *daemon, int argc, char **argv)
             disk->is_read_only = true;
             break;
         case 'c':
-            daemon->options.connections_max = (unsigned)strtoul(optarg, NULL, 10);
+            daemon->options.limits.connections_max = (unsigned)strtoul(optarg, NULL, 10);
             break;
         default:
             usage();

@@ -69,26 +69,34 @@ static int64_t accept_one(struct fixture *f, struct done *done, struct io_socket
 static void test_accept_without_descriptors(void **state)
 {
     struct fixture *f = *state;
-    struct io_socket *listener, *client;
+    struct io_socket *listener, *clients[2], *first;
     struct done done = {.loop = f->loop};
     struct rlimit before, tight;
 
     assert_int_equal(io_listen(f->loop, f->address, &listener, NULL), 0);
-    io_connect(f->loop, &done.connect, f->address, connect_done);
-    loop_run(f->loop);
-    assert_int_equal(done.result, 0);
-    client = done.connect.socket;
+    for (int i = 0; i < 2; i++) {
+        io_connect(f->loop, &done.connect, f->address, connect_done);
+        loop_run(f->loop);
+        assert_int_equal(done.result, 0);
+        clients[i] = done.connect.socket;
+        done.connect.socket = NULL;
+    }
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     tight = before;
     tight.rlim_cur = (rlim_t)dup(0);
     close((int)tight.rlim_cur);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    assert_int_equal(accept_one(f, &done, listener), 0); /* with the spare one */
+    first = done.connect.socket;
+    done.connect.socket = NULL;
     assert_int_equal(accept_one(f, &done, listener), -EMFILE);
     assert_null(done.connect.socket);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(accept_one(f, &done, listener), 0); /* the connection was not lost */
     io_socket_close(f->loop, done.connect.socket);
-    io_socket_close(f->loop, client);
+    io_socket_close(f->loop, first);
+    io_socket_close(f->loop, clients[0]);
+    io_socket_close(f->loop, clients[1]);
     io_socket_close(f->loop, listener);
 }
 

@@ -379,7 +379,7 @@ static void test_buffer_limit(void **state)
 /* With the global budget taken, small requests of others still pass and large ones wait. */
 static void test_global_limit(void **state)
 {
-    const struct nbd_server_options options = {.buffer_bytes_max = 32 << 20};
+    const struct nbd_server_options options = {.limits.buffer_bytes_max = 32 << 20};
     struct fixture *fixture = fixture_new(&options);
     struct fixture_export *export = fixture_add(fixture, "disk", false);
     int greedy = client_open(fixture, "disk", 0), good = client_open(fixture, "disk", 0);
@@ -408,7 +408,7 @@ static void test_global_limit(void **state)
  */
 static void test_payload_that_does_not_come(void **state)
 {
-    const struct nbd_server_options options = {.payload_ns_max = 50 * 1000 * 1000};
+    const struct nbd_server_options options = {.limits.payload_ns_max = 50 * 1000 * 1000};
     struct fixture *fixture = fixture_new(&options);
     uint8_t bytes[4096] = {0};
     int idle, stuck, refused;
@@ -449,7 +449,7 @@ static void test_many_half_open(void **state)
 
 static void test_connection_limit(void **state)
 {
-    const struct nbd_server_options options = {.connections_max = 3};
+    const struct nbd_server_options options = {.limits.connections_max = 3};
     struct fixture *fixture = fixture_new(&options);
     int fds[3], silent, late;
     uint8_t bytes[512] = {0};
