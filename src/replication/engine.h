@@ -54,6 +54,7 @@ struct engine_options {
     const char *link_listen; /* NULL: does not listen */
     const uint8_t *psk;      /* NULL: no TLS (tests and simulation only) */
     size_t psk_length;
+    uint64_t heartbeat_ns, silence_ns; /* of links; 0: 5 s, 15 s */
     struct engine_peer_options peers[ENGINE_PEERS_MAX];
     unsigned peer_count;
     struct engine_settings settings;

@@ -292,6 +292,8 @@ static int make_peer(struct engine *engine, const struct engine_options *options
         .peer_address = peer->address[0] != '\0' ? peer->address : NULL,
         .psk = options->psk,
         .psk_length = options->psk_length,
+        .heartbeat_ns = options->heartbeat_ns,
+        .silence_ns = options->silence_ns,
     };
     int error = link_new(engine->loop, &link_options, &link_callbacks, &peer->link, err);
 

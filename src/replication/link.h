@@ -31,7 +31,7 @@ struct link_options {
     const char *peer_address; /* "HOST:PORT" to dial, or NULL: wait to be dialled */
     const uint8_t *psk;       /* copied; NULL: no TLS (tests and simulation only) */
     size_t psk_length;
-    uint64_t heartbeat_ns;                   /* 0: 1 s */
+    uint64_t heartbeat_ns;                   /* 0: 5 s */
     uint64_t silence_ns;                     /* 0: 15 s without a frame ends the connection */
     uint64_t backoff_min_ns, backoff_max_ns; /* 0: 100 ms, 10 s */
 };

@@ -101,7 +101,7 @@ static void copy_options(struct link *link, const struct link_options *options)
         link->options.psk = link->psk;
     }
     if (link->options.heartbeat_ns == 0)
-        link->options.heartbeat_ns = 1000000000ull;
+        link->options.heartbeat_ns = 5000000000ull;
     if (link->options.silence_ns == 0)
         link->options.silence_ns = 15000000000ull;
     if (link->options.backoff_min_ns == 0)

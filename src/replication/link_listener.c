@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/log_limit.h"
 #include "replication/link.h"
 #include "replication/link_hello.h"
 #include "replication/link_session.h"
@@ -24,9 +25,11 @@ enum {
     GREETING_MAGIC = 0x6c677265,
     GREETING_MAX = 16,
     ENDING_MAX = 16,
+    LOG_LINES_MAX = 20, /* in LOG_SPAN_NS */
 };
 
 #define ACCEPT_PAUSE_NS 100000000ull
+#define LOG_SPAN_NS 10000000000ull
 
 struct link_listener {
     uint32_t magic;
@@ -39,6 +42,7 @@ struct link_listener {
     struct list greetings; /* oldest first */
     unsigned greeting_count, ending_count;
     bool has_key, is_stopping;
+    struct log_limit log_limit;
     void (*stopped_cb)(void *arg);
     void *stopped_arg;
     unsigned link_count;
@@ -144,13 +148,24 @@ static void greeting_room(void *arg, const char *stream)
 {
 }
 
+/* Strangers cause these lines, as many as they like. */
+static void log_refusal(struct link_listener *listener, const char *peer, const char *why)
+{
+    unsigned dropped;
+
+    if (log_limit_take(&listener->log_limit, loop_now_ns(listener->loop), &dropped))
+        log_notice("link", "connection from %s refused: %s", peer, why);
+    if (dropped > 0)
+        log_notice("link", "%u more refused connections were not logged", dropped);
+}
+
 static void greeting_closed(void *arg, struct link_session *session, const char *why)
 {
     struct greeting *greeting = arg;
     struct link_listener *listener = greeting->listener;
 
     check_magic(greeting, GREETING_MAGIC);
-    log_notice("link", "connection from %s refused: %s", link_session_peer(session), why);
+    log_refusal(listener, link_session_peer(session), why);
     end_greeting(greeting, why);
     listener->ending_count--;
     link_session_free(session);
@@ -197,6 +212,7 @@ static int start_greeting(struct link_listener *listener, struct io_socket *sock
 static void accept_done(struct io_op *op, int64_t result)
 {
     struct link_listener *listener = container_of(op, struct link_listener, accept.op);
+    unsigned dropped;
 
     check_magic(listener, LISTENER_MAGIC);
     listener->is_accepting = false;
@@ -208,7 +224,8 @@ static void accept_done(struct io_op *op, int64_t result)
             io_socket_close(listener->loop, listener->accept.socket);
     }
     if (result < 0 && !listener->is_stopping) {
-        log_warning("link", "accept: %s", err_name((int)result));
+        if (log_limit_take(&listener->log_limit, loop_now_ns(listener->loop), &dropped))
+            log_warning("link", "accept: %s", err_name((int)result));
         loop_timer_set(listener->loop, &listener->pause_timer,
                        loop_now_ns(listener->loop) + ACCEPT_PAUSE_NS);
         return;
@@ -267,6 +284,7 @@ int link_listener_new(struct loop *loop, const char *address, struct link **link
     list_init(&listener->greetings);
     list_init(&listener->task.node);
     listener->task.run_cb = run_task;
+    listener->log_limit = (struct log_limit){.count_max = LOG_LINES_MAX, .span_ns = LOG_SPAN_NS};
     listener->pause_timer.fired_cb = fire_pause;
     rc = io_listen(loop, address, &listener->socket, err);
     if (rc < 0) {

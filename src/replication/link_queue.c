@@ -52,6 +52,7 @@ void link_queue_fini(struct link_queue *queue)
         free_frames(&queue->channels[i]->data);
         free(queue->channels[i]);
     }
+    free(queue->channels);
     free_frames(&queue->own);
     link_queue_init(queue);
 }
@@ -112,8 +113,11 @@ static struct link_queue_channel *find_channel(struct link_queue *queue, const c
 static int make_channel(struct link_queue *queue, const char *stream,
                         struct link_queue_channel **ret_channel)
 {
-    struct link_queue_channel *channel = calloc(1, sizeof(*channel));
+    struct link_queue_channel *channel;
 
+    if (queue->channels == NULL)
+        queue->channels = calloc(LINK_FRAME_CHANNEL_MAX + 1, sizeof(queue->channels[0]));
+    channel = queue->channels != NULL ? calloc(1, sizeof(*channel)) : NULL;
     if (channel == NULL)
         return -ENOMEM;
     channel->magic = CHANNEL_MAGIC;

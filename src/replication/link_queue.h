@@ -36,7 +36,8 @@ struct link_queue {
     uint64_t own_bytes;
     struct list own;   /* of link_queue_frame */
     struct list turns; /* channels with something to send; the head is served */
-    struct link_queue_channel *channels[LINK_FRAME_CHANNEL_MAX + 1]; /* 0 is the call channel */
+    struct link_queue_channel *
+        *channels; /* LINK_FRAME_CHANNEL_MAX + 1, made with the first; 0: calls */
     unsigned channel_count;
 };
 

@@ -360,6 +360,10 @@ static void receive_done(struct io_op *op, int64_t result)
         return;
     }
     session->totals.bytes_in += (uint64_t)result;
+    if (session->state == SESSION_SECURING && session->totals.bytes_in > GREETING_BUFFER) {
+        link_session_end(session, "more than 4 KiB came before the key was proved");
+        return;
+    }
     if (session->tls != NULL) {
         take_sealed(session, (size_t)result);
     } else {
@@ -505,6 +509,15 @@ static void run_task(struct loop_task *task)
         send_batch(session);
 }
 
+/* The next heartbeat, or the end of the peer's time when that comes first. */
+static uint64_t next_look_ns(const struct link_session *session, uint64_t now_ns)
+{
+    uint64_t dead_ns = session->totals.heard_ns + session->silence_ns;
+    uint64_t beat_ns = now_ns + session->heartbeat_ns;
+
+    return dead_ns > now_ns && dead_ns < beat_ns ? dead_ns : beat_ns;
+}
+
 static void fire_timer(struct loop_timer *timer)
 {
     struct link_session *session = container_of(timer, struct link_session, timer);
@@ -526,7 +539,7 @@ static void fire_timer(struct loop_timer *timer)
     put_le64(ping, now_ns);
     queue_own(session, LINK_FRAME_PING, 0, ping, sizeof(ping));
     if (session->state == SESSION_OPEN)
-        loop_timer_set(session->loop, timer, now_ns + session->heartbeat_ns);
+        loop_timer_set(session->loop, timer, next_look_ns(session, now_ns));
 }
 
 /* --- the owner's calls ------------------------------------------------------------------------ */
