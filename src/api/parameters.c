@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include "base/check.h"
+#include "control/tree.h"
 
 /* Characters of UTF-8 text (which the door has checked). */
 static int64_t text_length(const char *text)
@@ -122,7 +123,7 @@ static json_t *parse_ids(const struct parameter *parameter, const char *text)
 
 static json_t *parse_ids_json(const struct parameter *parameter, const char *text)
 {
-    json_t *list = json_loads(text, 0, NULL), *item;
+    json_t *list = tree_parse(text, strlen(text), TREE_TOKENS_MAX), *item;
     size_t index;
     bool is_good = json_is_array(list) && (int64_t)json_array_size(list) <= parameter->max;
 

@@ -16,7 +16,7 @@ enum { PEER_VERSION = 1 };
 
 static void parse_reply(struct peer_call *call, const void *bytes, size_t length)
 {
-    json_t *tree = json_loadb(bytes, length, JSON_REJECT_DUPLICATES, NULL);
+    json_t *tree = tree_parse(bytes, length, TREE_REPLY_TOKENS_MAX);
     int64_t status = tree_int(tree, "status", 0);
     json_t *reply = json_object_get(tree, "reply");
 
@@ -140,7 +140,7 @@ struct peer_answer *peer_receive(struct site *site, const struct data_event *eve
                                  const char *special)
 {
     struct peer_answer *answer = calloc(1, sizeof(*answer)), *left = NULL;
-    json_t *tree = json_loadb(event->bytes, event->length, JSON_REJECT_DUPLICATES, NULL);
+    json_t *tree = tree_parse(event->bytes, event->length, TREE_TOKENS_MAX);
     json_t *arguments = json_object_get(tree, "args");
     bool is_special = strcmp(tree_text(tree, "call"), special) == 0;
     const struct peer_service *service = NULL;

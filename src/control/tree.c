@@ -14,6 +14,51 @@ static bool field_is_text(const struct record_field *field)
     return field->kind != FIELD_INT && field->kind != FIELD_BOOL;
 }
 
+/* How many of the tokens begin at this byte outside of a text: 0 or 1. */
+static unsigned begins_token(char byte, char before)
+{
+    if (byte == '{' || byte == '[' || byte == '"')
+        return 1;
+    if (strchr(" \t\r\n,:]}", byte) != NULL)
+        return 0;
+    return strchr(" \t\r\n,:[{", before) != NULL; /* a number, true, false, null */
+}
+
+static bool is_modest(const char *bytes, size_t length, unsigned token_max)
+{
+    unsigned depth = 0, tokens = 0;
+    bool is_text = false;
+    char before = ' ';
+
+    for (size_t i = 0; i < length; before = bytes[i++]) {
+        if (is_text) {
+            if (bytes[i] == '\\')
+                i++;
+            else
+                is_text = bytes[i] != '"';
+            if (i >= length)
+                return false;
+            continue;
+        }
+        is_text = bytes[i] == '"';
+        tokens += begins_token(bytes[i], before);
+        if (bytes[i] == '{' || bytes[i] == '[')
+            depth++;
+        else if ((bytes[i] == '}' || bytes[i] == ']') && depth > 0)
+            depth--;
+        if (depth > TREE_DEPTH_MAX || tokens > token_max)
+            return false;
+    }
+    return true;
+}
+
+json_t *tree_parse(const void *bytes, size_t length, unsigned token_max)
+{
+    if (!is_modest(bytes, length, token_max))
+        return NULL;
+    return json_loadb(bytes, length, JSON_REJECT_DUPLICATES, NULL);
+}
+
 json_t *tree_from_record(enum record_kind kind, const void *record)
 {
     const struct record_type *type = record_type(kind);

@@ -12,6 +12,17 @@ json_t *tree_from_record(enum record_kind kind, const void *record);
  * are left as they are. False: `record` is undefined. */
 bool tree_to_record(enum record_kind kind, const json_t *tree, void *record);
 
+enum {
+    TREE_DEPTH_MAX = 16,
+    TREE_TOKENS_MAX = 4096,        /* of what somebody asks */
+    TREE_REPLY_TOKENS_MAX = 65536, /* of what we asked for */
+};
+
+/* JSON from outside: NULL when it is malformed, has a name twice, is nested deeper than
+ * TREE_DEPTH_MAX or has more than `token_max` tokens (names, values, objects, lists). The last two
+ * are seen before anything is made of it. */
+json_t *tree_parse(const void *bytes, size_t length, unsigned token_max);
+
 /* The text or "" (also when it is of another type). */
 const char *tree_text(const json_t *tree, const char *name);
 int64_t tree_int(const json_t *tree, const char *name, int64_t otherwise);
