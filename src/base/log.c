@@ -30,6 +30,33 @@ const char *log_escape(const char *text, size_t length, char *buffer, size_t siz
     return buffer;
 }
 
+/* How many bytes at `at` a terminal shows as one character; 0: it would obey it, or it is not
+ * UTF-8. U+0080 to U+009F are controls as well. */
+static size_t visible_length(const unsigned char *at, size_t left)
+{
+    size_t length = at[0] < 0x80 ? 1 : at[0] >= 0xf0 ? 4 : at[0] >= 0xe0 ? 3 : 2;
+
+    if (length == 1)
+        return at[0] >= 0x20 && at[0] != 0x7f;
+    if (at[0] < 0xc2 || at[0] > 0xf4 || length > left || (at[0] == 0xc2 && at[1] < 0xa0))
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((at[i] & 0xc0) != 0x80)
+            return 0;
+    return length;
+}
+
+static void hide_controls(char *text, size_t length)
+{
+    for (size_t i = 0; i < length;) {
+        size_t step = visible_length((const unsigned char *)text + i, length - i);
+
+        if (step == 0)
+            text[i] = '?';
+        i += step ? step : 1;
+    }
+}
+
 void log_line(enum log_level level, const char *area, const char *format, ...)
 {
     char line[1200];
@@ -47,11 +74,7 @@ void log_line(enum log_level level, const char *area, const char *format, ...)
     length += head;
     if (length > (int)sizeof(line) - 2)
         length = (int)sizeof(line) - 2;
-    for (int i = head; i < length; i++) {
-        unsigned char byte = (unsigned char)line[i];
-        if (byte < 0x20 || byte == 0x7f)
-            line[i] = '?';
-    }
+    hide_controls(line + head, (size_t)(length - head));
     line[length++] = '\n';
     if (write(STDERR_FILENO, line, (size_t)length) < 0)
         return; /* nowhere left to say it */
