@@ -12,7 +12,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "http/http_patrol.h"
 #include "io/loop.h"
+#include "nbd/nbd_limits.h"
 
 enum { CONFIG_PEERS_MAX = 8, CONFIG_NAME_MAX = 64, CONFIG_PSK_MAX = 257 };
 
@@ -31,16 +33,19 @@ struct config {
     } site;
     struct {
         char socket[108];
+        struct http_limits limits; /* a field that is 0: its default */
     } api;
     struct {
-        char socket[108]; /* "": none */
-        char listen[108]; /* "": none */
+        char socket[108];         /* "": none */
+        char listen[108];         /* "": none */
+        struct nbd_limits limits; /* a field that is 0: its default */
     } nbd;
     struct {
         char listen[108]; /* "": none */
         char psk_file[PATH_MAX / 2];
         uint8_t psk[CONFIG_PSK_MAX]; /* read from psk_file by config_load() */
         size_t psk_length;
+        uint64_t heartbeat_ns, silence_ns; /* 0: 5 s, 15 s */
     } link;
     struct config_peer peers[CONFIG_PEERS_MAX];
     unsigned peer_count;

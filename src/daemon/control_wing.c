@@ -143,6 +143,7 @@ static void control_started(void *arg)
         .loop = wing->loop,
         .connected_cb = door_used,
         .connected_arg = wing,
+        .limits = wing->config->api.limits,
         .route_cb = api_route,
         .arg = wing->api,
     };

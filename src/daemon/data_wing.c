@@ -27,6 +27,8 @@ static void fill_engine_options(const struct config *config, struct engine_optio
         .link_listen = config->link.listen[0] ? config->link.listen : NULL,
         .psk = config->link.psk_length > 0 ? config->link.psk : NULL,
         .psk_length = config->link.psk_length,
+        .heartbeat_ns = config->link.heartbeat_ns,
+        .silence_ns = config->link.silence_ns,
         .peer_count = config->peer_count,
         .settings =
             {
@@ -54,6 +56,7 @@ static void fill_nbd_options(struct data_wing *data, const struct config *config
 {
     unsigned count = 0;
 
+    options->limits = config->nbd.limits;
     snprintf(data->unix_address, sizeof(data->unix_address), "unix:%s", config->nbd.socket);
     if (config->nbd.socket[0])
         options->addresses[count++] = data->unix_address;

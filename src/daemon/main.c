@@ -11,12 +11,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/log.h"
 #include "base/secret.h"
 #include "daemon/control_wing.h"
+#include "daemon/descriptors.h"
 #include "daemon/sandbox.h"
 #include "daemon/watchdog.h"
 #include "io/tls.h"
@@ -62,17 +62,6 @@ static void block_signals(sigset_t *ret_waited)
     sigaddset(ret_waited, SIGINT);
     pthread_sigmask(SIG_BLOCK, ret_waited, NULL);
     signal(SIGPIPE, SIG_IGN);
-}
-
-static void raise_file_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-            log_warning("versod", "the limit of open files stays low: %s", err_name(errno));
-    }
 }
 
 static void run_until_signal(const struct config *config, const sigset_t *waited,
@@ -154,7 +143,7 @@ int main(int argc, char **argv)
     if (failed == 0 && arguments.only_check)
         printf("%s: fine\n", arguments.config);
     if (failed == 0 && !arguments.only_check) {
-        raise_file_limit();
+        descriptors_fit(config);
         tls_load();
         failed = serve(config, &waited, &err);
     }

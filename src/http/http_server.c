@@ -3,7 +3,7 @@
  * Why: a thread of libmicrohttpd between clients and the loop.
  *
  * Promises
- *  1. Body, head and the number of connections are bounded; an idle connection ends after 65 s.
+ *  1. Body, head, their time and the number of connections are bounded (http_patrol.h).
  *  2. A request is given to the loop once, complete, and is answered once.
  *  3. Two threads touch a request in turn, never at once: the library's until it is suspended, the
  *     loop's until it is resumed.
@@ -24,8 +24,19 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "http/http_errors.h"
 
-enum { HTTP_MAGIC = 0x68747470, EXCHANGE_MAGIC = 0x65786368, IDLE_S = 65 };
+enum { HTTP_MAGIC = 0x68747470, EXCHANGE_MAGIC = 0x65786368, LIBRARY_IDLE_S = 75, BACKLOG = 1024 };
+
+static const struct http_limits default_limits = {
+    .connections_max = 256,
+    .waiting_max = 64,
+    .head_ns_max = UINT64_C(10) * 1000000000,
+    .idle_ns_max = UINT64_C(65) * 1000000000,
+    .body_rate_min = 500,
+    .head_bytes_max = 16 << 10,
+    .body_bytes_max = 1 << 20,
+};
 
 struct http_server {
     uint32_t magic;
@@ -33,6 +44,7 @@ struct http_server {
     char socket_path[108];
     int listener;
     struct MHD_Daemon *daemon;
+    struct http_patrol *patrol;
     atomic_uint waiting; /* requests given to the loop and not answered */
     atomic_bool is_stopping;
     struct loop_message stop_message;
@@ -53,6 +65,8 @@ struct exchange {
     char *body;
     size_t body_length;
     size_t head_bytes;
+    unsigned field_count;
+    struct http_guest *guest;
     bool has_begun, is_given, is_form;
     struct loop_message message;
 };
@@ -79,6 +93,14 @@ static void exchange_free(struct exchange *exchange)
 
 /* --- the library's thread -------------------------------------------------------------------- */
 
+static struct http_guest *guest_of(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    return info ? info->socket_context : NULL;
+}
+
 static void *uri_seen(void *arg, const char *uri, struct MHD_Connection *connection)
 {
     struct exchange *exchange = calloc(1, sizeof(*exchange));
@@ -89,6 +111,8 @@ static void *uri_seen(void *arg, const char *uri, struct MHD_Connection *connect
     exchange->connection = connection;
     exchange->uri = strdup(uri);
     check(exchange->uri);
+    exchange->guest = guest_of(connection);
+    http_patrol_phase(exchange->server->patrol, exchange->guest, HTTP_PHASE_HEAD);
     return exchange;
 }
 
@@ -101,6 +125,7 @@ static enum MHD_Result header_seen(void *arg, enum MHD_ValueKind kind, const cha
     if (!value)
         value = "";
     exchange->head_bytes += strlen(name) + strlen(value);
+    exchange->field_count++;
     if (strcasecmp(name, "x-acs-action") == 0 && strlen(value) < sizeof(request->action))
         strcpy(request->action, value);
     else if (strcasecmp(name, "x-acs-version") == 0 && strlen(value) < sizeof(request->version))
@@ -129,6 +154,7 @@ static void exchange_begin(struct exchange *exchange, const char *path, const ch
     struct http_request *request = &exchange->request;
 
     exchange->has_begun = true;
+    http_patrol_phase(exchange->server->patrol, exchange->guest, HTTP_PHASE_BODY);
     exchange->is_form = true; /* a body without a type is taken for a form */
     exchange->head_bytes = strlen(exchange->uri);
     MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, header_seen, exchange);
@@ -136,7 +162,8 @@ static void exchange_begin(struct exchange *exchange, const char *path, const ch
         request->problem = HTTP_FORBIDDEN;
     else if (strcmp(method, "GET") != 0 && strcmp(method, "POST") != 0)
         request->problem = HTTP_BAD_METHOD;
-    else if (exchange->head_bytes > HTTP_HEAD_BYTES_MAX)
+    else if (exchange->head_bytes > exchange->server->options.limits.head_bytes_max ||
+             exchange->field_count > HTTP_FIELDS_MAX)
         request->problem = HTTP_HEAD_TOO_LARGE;
     else if (strcmp(path, "/") != 0)
         request->problem = HTTP_BAD_PATH;
@@ -146,9 +173,10 @@ static void exchange_upload(struct exchange *exchange, const char *bytes, size_t
 {
     char *larger;
 
+    http_patrol_body(exchange->server->patrol, exchange->guest, length);
     if (exchange->request.problem != HTTP_FINE)
         return; /* read and thrown away */
-    if (length > HTTP_BODY_BYTES_MAX - exchange->body_length) {
+    if (length > exchange->server->options.limits.body_bytes_max - exchange->body_length) {
         exchange->request.problem = HTTP_BODY_TOO_LARGE;
         return;
     }
@@ -193,6 +221,7 @@ static enum MHD_Result exchange_give(struct exchange *exchange)
         return MHD_NO;
     }
     exchange->is_given = true;
+    http_patrol_phase(server->patrol, exchange->guest, HTTP_PHASE_WORK);
     MHD_suspend_connection(exchange->connection);
     exchange->message.run_cb = give;
     loop_post(server->options.loop, &exchange->message);
@@ -226,12 +255,26 @@ static void request_ended(void *arg, struct MHD_Connection *connection, void **s
 {
     struct exchange *exchange = *state;
 
-    if (exchange)
+    struct http_server *server = arg;
+
+    if (exchange) {
+        http_patrol_phase(server->patrol, exchange->guest, HTTP_PHASE_IDLE);
         exchange_free(exchange);
+    }
     *state = NULL;
 }
 
 /* --- the loop -------------------------------------------------------------------------------- */
+
+/* Behind every message that the library's thread posted. */
+static void library_ended(struct loop_message *message)
+{
+    struct http_server *server = container_of(message, struct http_server, stop_message);
+
+    http_patrol_free(server->patrol);
+    server->patrol = NULL;
+    server->stopped_cb(server->stopped_arg);
+}
 
 static void stop_now(struct loop_message *message)
 {
@@ -243,7 +286,9 @@ static void stop_now(struct loop_message *message)
     server->daemon = NULL;
     close(server->listener);
     unlink(server->socket_path);
-    server->stopped_cb(server->stopped_arg);
+    http_patrol_stop(server->patrol);
+    server->stop_message.run_cb = library_ended;
+    loop_post(server->options.loop, &server->stop_message);
 }
 
 static void stop_if_quiet(struct http_server *server)
@@ -287,7 +332,7 @@ void http_reply(struct http_request *request, unsigned status, const char *reque
     check(response && exchange->is_given && !exchange->response);
     MHD_add_response_header(response, "Content-Type", "application/json;charset=utf-8");
     MHD_add_response_header(response, "Keep-Alive", "timeout=55");
-    MHD_add_response_header(response, "x-acs-request-id", request_id);
+    MHD_add_response_header(response, HTTP_OUR_HEADER, request_id);
     exchange->response = response;
     exchange->status = status;
     MHD_resume_connection(exchange->connection);
@@ -300,8 +345,17 @@ static void connection_changed(void *arg, struct MHD_Connection *connection, voi
                                enum MHD_ConnectionNotificationCode what)
 {
     struct http_server *server = arg;
+    const union MHD_ConnectionInfo *info;
 
-    if (what == MHD_CONNECTION_NOTIFY_STARTED && server->options.connected_cb)
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        if (*state != NULL)
+            http_patrol_leave(server->patrol, *state);
+        *state = NULL;
+        return;
+    }
+    info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    *state = info ? http_patrol_enter(server->patrol, info->connect_fd) : NULL;
+    if (server->options.connected_cb)
         server->options.connected_cb(server->options.connected_arg);
 }
 
@@ -322,13 +376,46 @@ static int bind_socket(struct http_server *server, struct err *err)
     unlink(path);
     server->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (server->listener < 0 || bind(server->listener, (void *)&address, sizeof(address)) != 0 ||
-        chmod(path, 0660) != 0 || listen(server->listener, 64) != 0) {
+        chmod(path, 0660) != 0 || listen(server->listener, BACKLOG) != 0) {
         int error = -errno;
         if (server->listener >= 0)
             close(server->listener);
         return err_set(err, error, "%s: %s", path, err_name(error));
     }
     return 0;
+}
+
+static void fill_limits(struct http_limits *limits)
+{
+    const struct http_limits given = *limits;
+
+    *limits = default_limits;
+#define TAKE(field) limits->field = given.field ? given.field : limits->field
+    TAKE(connections_max);
+    TAKE(waiting_max);
+    TAKE(head_ns_max);
+    TAKE(idle_ns_max);
+    TAKE(body_rate_min);
+    TAKE(head_bytes_max);
+    TAKE(body_bytes_max);
+#undef TAKE
+    if (limits->waiting_max > limits->connections_max / 2) /* the others are for those who call */
+        limits->waiting_max = limits->connections_max / 2;
+}
+
+/* The pool holds a head twice: as it came and taken apart. */
+static struct MHD_Daemon *start_library(struct http_server *server)
+{
+    const struct http_limits *limits = &server->options.limits;
+
+    return MHD_start_daemon(
+        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+        request_seen, server, MHD_OPTION_LISTEN_SOCKET, server->listener,
+        MHD_OPTION_URI_LOG_CALLBACK, uri_seen, server, MHD_OPTION_NOTIFY_COMPLETED, request_ended,
+        server, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, server,
+        MHD_OPTION_CONNECTION_LIMIT, limits->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        (unsigned)(limits->idle_ns_max / 1000000000 + LIBRARY_IDLE_S),
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)limits->head_bytes_max * 4, MHD_OPTION_END);
 }
 
 int http_server_new(const struct http_server_options *options, struct http_server **ret_server,
@@ -345,20 +432,17 @@ int http_server_new(const struct http_server_options *options, struct http_serve
         return err_set(err, -ENOMEM, "http: out of memory");
     server->magic = HTTP_MAGIC;
     server->options = *options;
+    fill_limits(&server->options.limits);
     strcpy(server->socket_path, options->socket_path);
     result = bind_socket(server, err);
     if (result < 0) {
         free(server);
         return result;
     }
-    server->daemon = MHD_start_daemon(
-        MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-        request_seen, server, MHD_OPTION_LISTEN_SOCKET, server->listener,
-        MHD_OPTION_URI_LOG_CALLBACK, uri_seen, server, MHD_OPTION_NOTIFY_COMPLETED, request_ended,
-        NULL, MHD_OPTION_NOTIFY_CONNECTION, connection_changed, server, MHD_OPTION_CONNECTION_LIMIT,
-        (unsigned)HTTP_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_S,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HTTP_HEAD_BYTES_MAX * 4, MHD_OPTION_END);
+    server->patrol = http_patrol_new(options->loop, &server->options.limits);
+    server->daemon = server->patrol ? start_library(server) : NULL;
     if (!server->daemon) {
+        http_patrol_free(server->patrol);
         close(server->listener);
         free(server);
         return err_set(err, -EIO, "%s: the HTTP server does not start", options->socket_path);

@@ -10,13 +10,10 @@
 #define HTTP_HTTP_SERVER_H
 
 #include "http/form.h"
+#include "http/http_patrol.h"
 #include "io/loop.h"
 
-enum {
-    HTTP_BODY_BYTES_MAX = 1 << 20,
-    HTTP_HEAD_BYTES_MAX = 64 << 10,
-    HTTP_CONNECTIONS_MAX = 256,
-};
+enum { HTTP_FIELDS_MAX = 64 }; /* of a head */
 
 enum http_problem {
     HTTP_FINE,
@@ -47,6 +44,7 @@ struct http_server_options {
     void *arg;
     void (*connected_cb)(void *arg); /* on the library's thread, at each connection; NULL: none */
     void *connected_arg;
+    struct http_limits limits; /* a field that is 0: its default */
 };
 
 int http_server_new(const struct http_server_options *options, struct http_server **ret_server,

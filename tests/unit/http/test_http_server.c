@@ -20,6 +20,8 @@
 #include "base/check.h"
 #include "http/http_server.h"
 
+enum { BODY_BYTES_MAX = 1 << 20, HEAD_BYTES_MAX = 16 << 10 }; /* the defaults */
+
 struct fixture {
     char folder[64], path[96];
     struct loop *loop;
@@ -55,10 +57,10 @@ static void *run(void *arg)
     return NULL;
 }
 
-static int setup(void **state)
+static int setup_with(void **state, const struct http_limits *limits)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
-    struct http_server_options options = {.route_cb = route, .arg = fixture};
+    struct http_server_options options = {.route_cb = route, .arg = fixture, .limits = *limits};
     struct err err;
 
     strcpy(fixture->folder, "/tmp/verso-http-XXXXXX");
@@ -71,6 +73,20 @@ static int setup(void **state)
     assert_int_equal(pthread_create(&fixture->thread, NULL, run, fixture), 0);
     *state = fixture;
     return 0;
+}
+
+static int setup(void **state)
+{
+    return setup_with(state, &(struct http_limits){0});
+}
+
+static int setup_tight(void **state)
+{
+    return setup_with(state, &(struct http_limits){.connections_max = 8,
+                                                   .waiting_max = 4,
+                                                   .head_ns_max = UINT64_C(1000) * 1000 * 1000,
+                                                   .idle_ns_max = UINT64_C(1500) * 1000 * 1000,
+                                                   .body_rate_min = 5000});
 }
 
 static void stopped(void *arg)
@@ -209,7 +225,7 @@ static void test_problems_reach_the_router(void **state)
 static void test_bounds(void **state)
 {
     struct fixture *fixture = *state;
-    size_t length = HTTP_BODY_BYTES_MAX + 1;
+    size_t length = BODY_BYTES_MAX + 1;
     char *body = malloc(length), head[200];
     int fd = dial(fixture);
 
@@ -223,7 +239,7 @@ static void test_bounds(void **state)
 
     fd = dial(fixture);
     say(fd, "GET /?a=", 8);
-    say(fd, body, HTTP_HEAD_BYTES_MAX + 10);
+    say(fd, body, HEAD_BYTES_MAX + 10);
     say(fd, " HTTP/1.1\r\nHost: x\r\n\r\n", 23);
     hear(fd, "\"problem\":6"); /* HTTP_HEAD_TOO_LARGE */
     close(fd);
@@ -232,7 +248,14 @@ static void test_bounds(void **state)
     say(fd, "GET /?a=", 8);
     for (unsigned i = 0; i < 2; i++)
         say(fd, body, length);
-    hear(fd, "HTTP/1.1 "); /* more than the library reads: an answer, and the end */
+    hear(fd, "\"Code\":\"RequestHeaderTooLarge\""); /* more than the library reads */
+    close(fd);
+    fd = dial(fixture);
+    say(fd, "GET / HTTP/1.1\r\nHost: x\r\n", 25);
+    for (unsigned i = 0; i < HTTP_FIELDS_MAX; i++)
+        say(fd, "A: b\r\n", 6);
+    say(fd, "\r\n", 2);
+    hear(fd, "\"problem\":6");
     close(fd);
     free(body);
     exchange(fixture, "GET /?a=still HTTP/1.1\r\nHost: x\r\n\r\n", "still");
@@ -254,6 +277,76 @@ static void test_broken_clients_do_no_harm(void **state)
         close(fd);
     }
     exchange(fixture, "GET /?a=still HTTP/1.1\r\nHost: x\r\n\r\n", "still");
+}
+
+/* The end of the stream, without a byte before it. */
+static void expect_end(int fd)
+{
+    char byte;
+
+    assert_int_equal(recv(fd, &byte, 1, 0), 0);
+    close(fd);
+}
+
+/* What the library refuses by itself is JSON, too; what is no request at all is closed. */
+static void test_no_http(void **state)
+{
+    static const char *const requests[] = {
+        "GET / HTTP/9.9\r\nHost: x\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: -4\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    };
+    static const char *const noises[] = {"garbage\r\n\r\n", "\x16\x03\x01\x02\x01\r\n\r\n"};
+
+    for (unsigned i = 0; i < ARRAY_COUNT(requests); i++)
+        exchange(*state, requests[i], "\r\n\r\n{\"RequestId\":\"");
+    for (unsigned i = 0; i < ARRAY_COUNT(noises); i++) {
+        int fd = dial(*state);
+
+        say(fd, noises[i], strlen(noises[i]));
+        expect_end(fd);
+    }
+}
+
+static void test_slow_heads_and_bodies(void **state)
+{
+    static const char request[] = "GET /?a=1 HTTP/1.1\r\nHost: x\r\n\r\n";
+    struct fixture *fixture = *state;
+    int silent = dial(fixture), half = dial(fixture), body = dial(fixture), idle = dial(fixture);
+
+    say(half, "GET /?a=1 HTTP/1.1\r\nHost", 24);
+    say(body, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\na=", 57);
+    say(idle, request, sizeof(request) - 1);
+    hear(idle, "\"a\":\"1\"");
+    expect_end(silent);
+    expect_end(half);
+    expect_end(idle);
+    expect_end(body);
+    exchange(fixture, request, "\"a\":\"1\"");
+}
+
+static void test_crowds(void **state)
+{
+    static const char request[] = "GET /?a=1 HTTP/1.1\r\nHost: x\r\n\r\n";
+    struct fixture *fixture = *state;
+    int silent[24];
+
+    for (unsigned i = 0; i < ARRAY_COUNT(silent); i++)
+        silent[i] = dial(fixture);
+    exchange(fixture, request, "\"a\":\"1\""); /* behind all of them */
+    for (unsigned i = 0; i < ARRAY_COUNT(silent) - 4; i++)
+        expect_end(silent[i]);
+    for (unsigned i = ARRAY_COUNT(silent) - 4; i < ARRAY_COUNT(silent); i++)
+        close(silent[i]);
+    for (unsigned i = 0; i < 8; i++) { /* idle ones on all places */
+        silent[i] = dial(fixture);
+        say(silent[i], request, sizeof(request) - 1);
+        hear(silent[i], "\"a\":\"1\"");
+    }
+    exchange(fixture, request, "\"a\":\"1\"");
+    for (unsigned i = 0; i < 8; i++)
+        close(silent[i]);
 }
 
 static void test_stop_waits_for_the_answer(void **state)
@@ -287,6 +380,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_problems_reach_the_router, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broken_clients_do_no_harm, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_http, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slow_heads_and_bodies, setup_tight, teardown),
+        cmocka_unit_test_setup_teardown(test_crowds, setup_tight, teardown),
         cmocka_unit_test_setup_teardown(test_stop_waits_for_the_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(test_live_socket_is_not_taken, setup, teardown),
     };

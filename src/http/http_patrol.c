@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Two threads: the library's tells, the loop's looks, ten times a second while there are guests.
+ * One lock holds all; a guest leaves under it before its descriptor is closed, so nobody else's is
+ * ever shut down.
+ */
+#include "http/http_patrol.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/log_limit.h"
+
+enum { PATROL_MAGIC = 0x70617472, LOG_LINES_MAX = 20 };
+
+#define SECOND_NS (UINT64_C(1000) * 1000 * 1000)
+#define LOOK_NS (SECOND_NS / 10)
+#define FAIR_NS (SECOND_NS / 10)
+
+struct http_guest {
+    struct list node;
+    int fd;
+    enum http_phase phase;
+    uint64_t since_ns; /* of the phase */
+    uint64_t body_bytes;
+    bool is_ended; /* shut down; the library has not yet seen it */
+};
+
+struct http_patrol {
+    uint32_t magic;
+    struct loop *loop;
+    const struct http_limits *limits;
+    struct loop_message message; /* begins looking */
+    struct loop_timer timer;
+    struct log_limit log_limit;
+    bool is_stopped;
+    pthread_mutex_t lock; /* protects the rest */
+    bool is_looking;      /* the message is posted or the timer set */
+    struct list guests;   /* oldest first */
+};
+
+static uint64_t clock_ns(void)
+{
+    struct timespec now;
+
+    check(clock_gettime(CLOCK_MONOTONIC, &now) == 0);
+    return (uint64_t)now.tv_sec * SECOND_NS + (uint64_t)now.tv_nsec;
+}
+
+static void end_guest(struct http_patrol *patrol, struct http_guest *guest, const char *why)
+{
+    unsigned dropped;
+
+    guest->is_ended = true;
+    (void)shutdown(guest->fd, SHUT_RDWR);
+    if (log_limit_take(&patrol->log_limit, clock_ns(), &dropped))
+        log_notice("api", "a connection ended: %s", why);
+    if (dropped > 0)
+        log_notice("api", "%u more ended connections were not logged", dropped);
+}
+
+static void look_at(struct http_patrol *patrol, struct http_guest *guest, uint64_t now_ns)
+{
+    const struct http_limits *limits = patrol->limits;
+    uint64_t age_ns = now_ns > guest->since_ns ? now_ns - guest->since_ns : 0;
+
+    if (guest->phase == HTTP_PHASE_HEAD && age_ns > limits->head_ns_max)
+        end_guest(patrol, guest, "the head of its request did not come in time");
+    else if (guest->phase == HTTP_PHASE_IDLE && age_ns > limits->idle_ns_max)
+        end_guest(patrol, guest, "it was idle");
+    else if (guest->phase == HTTP_PHASE_BODY && age_ns > limits->head_ns_max &&
+             guest->body_bytes < limits->body_rate_min * (age_ns / SECOND_NS))
+        end_guest(patrol, guest, "the body of its request came too slowly");
+}
+
+/* Ends the oldest of a phase that had their time, until at most `max` of `count` are left. */
+static void thin_out(struct http_patrol *patrol, uint64_t now_ns, unsigned count, unsigned max,
+                     enum http_phase phase, const char *why)
+{
+    struct list *node, *next_node;
+
+    list_for_each(node, next_node, &patrol->guests)
+    {
+        struct http_guest *guest = list_entry(node, struct http_guest, node);
+
+        if (count <= max)
+            return;
+        if (guest->is_ended || guest->phase != phase || guest->since_ns + FAIR_NS > now_ns)
+            continue;
+        end_guest(patrol, guest, why);
+        count--;
+    }
+}
+
+static void look(struct http_patrol *patrol)
+{
+    uint64_t now_ns = clock_ns();
+    unsigned count = 0, waiting = 0;
+    struct list *node, *next_node;
+
+    list_for_each(node, next_node, &patrol->guests)
+    {
+        struct http_guest *guest = list_entry(node, struct http_guest, node);
+
+        if (!guest->is_ended)
+            look_at(patrol, guest, now_ns);
+        count += !guest->is_ended;
+        waiting += !guest->is_ended && guest->phase == HTTP_PHASE_HEAD;
+    }
+    thin_out(patrol, now_ns, waiting, patrol->limits->waiting_max, HTTP_PHASE_HEAD,
+             "too many wait with their request");
+    thin_out(patrol, now_ns, count, patrol->limits->connections_max - 1, HTTP_PHASE_IDLE,
+             "connections-max");
+}
+
+static void timer_fired(struct loop_timer *timer)
+{
+    struct http_patrol *patrol = container_of(timer, struct http_patrol, timer);
+
+    check_magic(patrol, PATROL_MAGIC);
+    check(pthread_mutex_lock(&patrol->lock) == 0);
+    look(patrol);
+    patrol->is_looking = !list_is_empty(&patrol->guests);
+    if (patrol->is_looking)
+        loop_timer_set(patrol->loop, timer, loop_now_ns(patrol->loop) + LOOK_NS);
+    check(pthread_mutex_unlock(&patrol->lock) == 0);
+}
+
+static void look_wanted(struct loop_message *message)
+{
+    struct http_patrol *patrol = container_of(message, struct http_patrol, message);
+
+    check_magic(patrol, PATROL_MAGIC);
+    if (!patrol->is_stopped)
+        loop_timer_set(patrol->loop, &patrol->timer, loop_now_ns(patrol->loop) + LOOK_NS);
+}
+
+struct http_patrol *http_patrol_new(struct loop *loop, const struct http_limits *limits)
+{
+    struct http_patrol *patrol = calloc(1, sizeof(*patrol));
+
+    if (patrol == NULL)
+        return NULL;
+    patrol->magic = PATROL_MAGIC;
+    patrol->loop = loop;
+    patrol->limits = limits;
+    patrol->message.run_cb = look_wanted;
+    patrol->timer.fired_cb = timer_fired;
+    patrol->log_limit = (struct log_limit){.count_max = LOG_LINES_MAX, .span_ns = 10 * SECOND_NS};
+    list_init(&patrol->guests);
+    check(pthread_mutex_init(&patrol->lock, NULL) == 0);
+    return patrol;
+}
+
+void http_patrol_stop(struct http_patrol *patrol)
+{
+    check_magic(patrol, PATROL_MAGIC);
+    check(list_is_empty(&patrol->guests));
+    patrol->is_stopped = true;
+    loop_timer_cancel(patrol->loop, &patrol->timer);
+}
+
+void http_patrol_free(struct http_patrol *patrol)
+{
+    if (patrol == NULL)
+        return;
+    check_magic(patrol, PATROL_MAGIC);
+    pthread_mutex_destroy(&patrol->lock);
+    patrol->magic = 0;
+    free(patrol);
+}
+
+struct http_guest *http_patrol_enter(struct http_patrol *patrol, int fd)
+{
+    struct http_guest *guest = calloc(1, sizeof(*guest));
+
+    if (guest == NULL)
+        return NULL;
+    guest->fd = fd;
+    guest->since_ns = clock_ns();
+    check(pthread_mutex_lock(&patrol->lock) == 0);
+    list_append(&patrol->guests, &guest->node);
+    if (!patrol->is_looking)
+        loop_post(patrol->loop, &patrol->message);
+    patrol->is_looking = true;
+    check(pthread_mutex_unlock(&patrol->lock) == 0);
+    return guest;
+}
+
+void http_patrol_leave(struct http_patrol *patrol, struct http_guest *guest)
+{
+    check(pthread_mutex_lock(&patrol->lock) == 0);
+    list_remove(&guest->node);
+    check(pthread_mutex_unlock(&patrol->lock) == 0);
+    free(guest);
+}
+
+void http_patrol_phase(struct http_patrol *patrol, struct http_guest *guest, enum http_phase phase)
+{
+    if (guest == NULL)
+        return;
+    check(pthread_mutex_lock(&patrol->lock) == 0);
+    guest->phase = phase;
+    guest->since_ns = clock_ns();
+    guest->body_bytes = 0;
+    check(pthread_mutex_unlock(&patrol->lock) == 0);
+}
+
+void http_patrol_body(struct http_patrol *patrol, struct http_guest *guest, size_t length)
+{
+    if (guest == NULL)
+        return;
+    check(pthread_mutex_lock(&patrol->lock) == 0);
+    guest->body_bytes += length;
+    check(pthread_mutex_unlock(&patrol->lock) == 0);
+}

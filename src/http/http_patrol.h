@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Ends connections that are too slow or too many; the library itself only knows an idle time.
+ *
+ * A guest is a connection. Its phases, and what ends it:
+ *   HEAD   connected, or a request line came: its head takes longer than head_ns_max, or more than
+ *          waiting_max are in this phase and it is the oldest and had a fair time
+ *   BODY   slower than body_rate_min after head_ns_max
+ *   WORK   nothing: the request is ours
+ *   IDLE   between requests: longer than idle_ns_max, or all places are taken and it is the oldest
+ * Ending is a shutdown of the socket: the library sees it closed.
+ *
+ * Called from the library's thread, but for new, stop and free.
+ */
+#ifndef HTTP_HTTP_PATROL_H
+#define HTTP_HTTP_PATROL_H
+
+#include <stddef.h>
+
+#include "io/loop.h"
+
+struct http_limits {
+    unsigned connections_max; /* 256 */
+    unsigned waiting_max;     /* whose head has not come: 64 */
+    uint64_t head_ns_max;     /* 10 s */
+    uint64_t idle_ns_max;     /* 65 s: clients keep connections for a minute */
+    uint64_t body_rate_min;   /* bytes a second: 500 */
+    uint64_t head_bytes_max;  /* query and headers: 16 KiB */
+    uint64_t body_bytes_max;  /* 1 MiB */
+};
+
+enum http_phase { HTTP_PHASE_HEAD, HTTP_PHASE_BODY, HTTP_PHASE_WORK, HTTP_PHASE_IDLE };
+
+struct http_patrol;
+struct http_guest;
+
+/* `limits` has no field that is 0 and outlives it. NULL: no memory. */
+struct http_patrol *http_patrol_new(struct loop *loop, const struct http_limits *limits);
+/* On the loop, when the library has ended; http_patrol_free() then from a later message. */
+void http_patrol_stop(struct http_patrol *patrol);
+void http_patrol_free(struct http_patrol *patrol);
+
+struct http_guest *http_patrol_enter(struct http_patrol *patrol, int fd); /* NULL: no memory */
+void http_patrol_leave(struct http_patrol *patrol, struct http_guest *guest);
+void http_patrol_phase(struct http_patrol *patrol, struct http_guest *guest, enum http_phase phase);
+void http_patrol_body(struct http_patrol *patrol, struct http_guest *guest, size_t length);
+
+#endif
