@@ -34,6 +34,7 @@ static void give_up(struct stream *stream, int error, const char *why)
     stream_untrack(stream);
     stream_release(stream);
     finish(stream, error, why);
+    stream->has_hello = false; /* what was under way is dropped: the source must begin it anew */
     stream_role_changed(stream);
     stream_step_end(stream);
 }
@@ -53,8 +54,8 @@ static void promotion_saved(struct stream *stream, int error)
     }
     target_free(stream->target);
     stream->target = NULL;
+    replica_drain(stream->replica); /* discards what lies after the point: nobody reads yet */
     stream_release(stream);
-    replica_drain(stream->replica);
     finish(stream, 0, "");
     stream_set_trouble(stream, "");
     stream_role_changed(stream);
@@ -77,6 +78,8 @@ static void intents_saved(struct stream *stream, int error)
     state->point = stream->failover_point != 0 ? stream->failover_point : newest;
     if (state->epoch < newest)
         state->epoch = newest;
+    if (state->epoch < stream->committed_epoch)
+        state->epoch = stream->committed_epoch; /* numbers behind the point are not used again */
     generation_promote(&state->line, &child, state->point);
     state->is_drained = false;
     state->is_started = state->is_one_shot = state->has_started_ever = false;

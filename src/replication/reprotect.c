@@ -503,6 +503,7 @@ static void become_synced(struct stream *stream, int sync_error)
     state->point = state->point_wall_ns = 0;
     state->is_drained = true;
     stream->acked_wall_ns = stream->current_wall_ns = 0;
+    stream->committed_epoch = epoch;
     for (unsigned i = 0; i < state->disk_count; i++)
         state->disks[i].is_initial = state->disks[i].is_seeded = false;
     stream_save(stream, become_saved);

@@ -400,8 +400,14 @@ static int open_intent(struct stream *stream, unsigned i, struct err *err)
         stream->has_lost_intents[i] = true;
         error = bitfile_make_full(stream->loop, path, "INTN", regions, err);
     }
-    return error != 0 ? error
-                      : bitfile_open(stream->loop, path, "INTN", regions, &stream->intents[i], err);
+    if (error == 0)
+        error = bitfile_open(stream->loop, path, "INTN", regions, &stream->intents[i], err);
+    if (error == 0 && bitfile_fill_doubtful(stream->intents[i]))
+        log_warning("stream",
+                    "%s: one of two copies is damaged, by a power loss or by rot; what it covers "
+                    "will be compared",
+                    path);
+    return error;
 }
 
 static int open_intents(struct stream *stream, struct err *err)

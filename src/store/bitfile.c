@@ -32,7 +32,8 @@ struct bitfile_page {
     uint32_t set_count;
     uint8_t slot; /* which one that is */
     bool is_dirty;
-    bool is_saving; /* in the round that runs */
+    bool is_saving;   /* in the round that runs */
+    bool is_doubtful; /* when it was read, one slot was not valid: torn, or the newer one, rotten */
 };
 
 struct page_write {
@@ -149,6 +150,7 @@ static int load_page(struct bitfile *file, uint64_t index, const uint8_t *slots,
     if ((!valid[0] && !valid[1]) || (sequence[0] > 0 && sequence[0] == sequence[1]))
         return err_set(err, -EBADMSG, "%s: both copies at offset %llu are damaged", file->path,
                        (unsigned long long)bitfile_slot_offset(index, 0));
+    page->is_doubtful = !valid[0] || !valid[1];
     page->slot = !valid[0] || (valid[1] && sequence[1] > sequence[0]);
     page->sequence = sequence[page->slot];
     if (page->sequence == 0)
@@ -276,6 +278,21 @@ int bitfile_make_full(struct loop *loop, const char *path, const char *kind, uin
 {
     check(bit_count > 0 && bit_count <= BITFILE_BIT_COUNT_MAX && strlen(kind) == 4);
     return make_file(loop, path, kind, bit_count, true, err);
+}
+
+bool bitfile_fill_doubtful(struct bitfile *file)
+{
+    bool is_any = false;
+
+    check_magic(file, BITFILE_MAGIC);
+    for (uint64_t page = 0; page < file->page_count; page++) {
+        if (!file->pages[page].is_doubtful)
+            continue;
+        file->pages[page].is_doubtful = false;
+        is_any = true;
+        bitfile_set(file, page * BITFILE_PAGE_BITS, page_bit_max(file, page));
+    }
+    return is_any;
 }
 
 bool bitfile_is_there(struct loop *loop, const char *path)

@@ -27,6 +27,10 @@ int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t
 /* Makes `path` with all bits set, durably and whole or not at all; nothing may be there. Blocks. */
 int bitfile_make_full(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
                       struct err *err);
+/* A page of which one copy is not valid reads as its other copy: right when a save was cut short,
+ * older when the newer copy rotted, and nobody can tell. Sets all bits of such pages, for owners to
+ * whom too many bits do no harm; true: there were some. A save makes it durable. */
+bool bitfile_fill_doubtful(struct bitfile *file);
 /* Is there a file, whatever it holds? For owners to whom a missing one does not mean "no bit". */
 bool bitfile_is_there(struct loop *loop, const char *path);
 /* Frees it; no save may be in flight. NULL is fine. */

@@ -53,7 +53,7 @@ static bool go(const struct batch_options *options, uint64_t seed, struct worker
     struct sim_run *run = run_new(seed, options->is_traced);
     bool is_lawful;
 
-    run->picks_points = options->picks_points;
+    run->picks_points = options->picks_points || seed % 4 == 0;
     run->actions_max = options->actions_max;
     if (options->sites)
         run_make_whole(run);

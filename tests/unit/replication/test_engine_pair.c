@@ -498,6 +498,19 @@ static void parts_from_a_peer_that_gave_up(void **state)
     }
 }
 
+/* A failover that is given up leaves a target; what was under way is begun anew. */
+static void goes_on_after_a_failover_that_failed(void **state)
+{
+    struct pair_lab lab;
+
+    open_replicating(&lab);
+    assert_int_equal(pair_failover_to(&lab, LYON, 1 << 20), -ENODATA);
+    assert_true(role_is(&lab, LYON, STREAM_ROLE_TARGET));
+    pair_write(&lab, PARIS, 0, 0, 30, 7);
+    pair_settle(&lab, PARIS);
+    pair_lab_close(&lab);
+}
+
 static void refuses_failover_without_a_point(void **state)
 {
     struct pair_lab lab;
@@ -744,6 +757,7 @@ int main(void)
         cmocka_unit_test(fails_over_without_the_peer),
         cmocka_unit_test(fails_over_to_an_older_point),
         cmocka_unit_test(parts_from_a_peer_that_gave_up),
+        cmocka_unit_test(goes_on_after_a_failover_that_failed),
         cmocka_unit_test(refuses_failover_without_a_point),
         cmocka_unit_test(turns_round),
         cmocka_unit_test(cancels_a_failover),
