@@ -209,12 +209,14 @@ void witness_writer(struct node *node, const struct image *image)
     witness_known(node, image);
 }
 
+/* No host writes before there is a line: it shows what was promoted, also when a reprotect has made
+ * it the source meanwhile. */
 static void promoted_read(struct image *image)
 {
     struct node *node = image->node;
 
     if (!node->engine || node->line || !node_look(node) ||
-        node->status.role != STREAM_ROLE_PROMOTED)
+        (node->status.role != STREAM_ROLE_PROMOTED && node->status.role != STREAM_ROLE_SOURCE))
         return;
     if (image->is_bad) {
         if (image->error == 0 || !fate_excuses(node))
@@ -428,6 +430,10 @@ static void role_changed(struct node *node, enum stream_role before)
         generation_is_equal(&node->status.generation, &node->line_generation)) {
         /* It died before it was a target durably: nothing has become of that. */
         node->line = node->line_before;
+        node->line_before = NULL;
+    }
+    if (node->role == STREAM_ROLE_PROMOTED && !node->line) {
+        judge_line_free(node->line_before); /* a promotion that is one */
         node->line_before = NULL;
     }
     if (node->role != STREAM_ROLE_TARGET)
