@@ -12,6 +12,7 @@ struct node;
 struct image_note {
     uint64_t epoch, cut_ns;
     enum stream_role role;
+    struct generation generation;
 };
 
 /* Reads every span of the universe through a volume or a snapshot. */

@@ -209,15 +209,18 @@ void witness_writer(struct node *node, const struct image *image)
     witness_known(node, image);
 }
 
-/* No host writes before there is a line: it shows what was promoted, also when a reprotect has made
- * it the source meanwhile. */
+static void read_promoted(struct node *node);
+
 static void promoted_read(struct image *image)
 {
     struct node *node = image->node;
 
-    if (!node->engine || node->line || !node_look(node) ||
-        (node->status.role != STREAM_ROLE_PROMOTED && node->status.role != STREAM_ROLE_SOURCE))
+    if (!node->engine || node->line || !node_look(node) || node->status.role == STREAM_ROLE_TARGET)
         return;
+    if (!generation_is_equal(&node->status.generation, &image->note.generation)) {
+        read_promoted(node); /* much has happened meanwhile */
+        return;
+    }
     if (image->is_bad) {
         if (image->error == 0 || !fate_excuses(node))
             run_fail(node->run, node, "reading after promotion: error %d %s", image->error,
@@ -225,6 +228,14 @@ static void promoted_read(struct image *image)
         return;
     }
     witness_writer(node, image);
+}
+
+/* Nobody writes there before that is read: then a new line begins. */
+static void read_promoted(struct node *node)
+{
+    struct image_note note = {.generation = node->status.generation};
+
+    image_read(node, &node->run->universe, note, promoted_read, NULL);
 }
 
 /* --- snapshots ------------------------------------------------------------------------------- */
@@ -403,8 +414,9 @@ static void check_kept(struct node *node, unsigned disk)
 
 static void role_changed(struct node *node, enum stream_role before)
 {
-    sim_trace(node->run->world, node->site, "role: %s -> %s, epoch %llu",
+    sim_trace(node->run->world, node->site, "role: %s -> %s, term %llu, epoch %llu",
               node->has_role ? node_role_name(before) : "none", node_role_name(node->role),
+              (unsigned long long)node->status.generation.term,
               (unsigned long long)node->status.epoch_acked);
     if (node->role == STREAM_ROLE_TARGET) {
         bool has_lost = node->has_role && node->line &&
@@ -426,20 +438,18 @@ static void role_changed(struct node *node, enum stream_role before)
         node->has_crashed = node->lost_power = false;
         node->settled_ns = 0;
     }
-    if (node->role != STREAM_ROLE_TARGET && !node->line && node->line_before &&
-        generation_is_equal(&node->status.generation, &node->line_generation)) {
-        /* It died before it was a target durably: nothing has become of that. */
-        node->line = node->line_before;
-        node->line_before = NULL;
-    }
-    if (node->role == STREAM_ROLE_PROMOTED && !node->line) {
-        judge_line_free(node->line_before); /* a promotion that is one */
+    if (node->role != STREAM_ROLE_TARGET && !node->line && node->line_before) {
+        bool is_same = generation_is_equal(&node->status.generation, &node->line_generation);
+        if (is_same) /* it died before it was a target durably: nothing has become of that */
+            node->line = node->line_before;
+        else
+            judge_line_free(node->line_before);
         node->line_before = NULL;
     }
     if (node->role != STREAM_ROLE_TARGET)
         node->line_generation = node->status.generation;
     if (node->role == STREAM_ROLE_PROMOTED && node->is_read && !node->line)
-        image_read(node, &node->run->universe, (struct image_note){0}, promoted_read, NULL);
+        read_promoted(node);
 }
 
 void node_observe(struct node *node)
