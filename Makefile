@@ -8,7 +8,7 @@ SECONDS ?= 3
 PREFIX ?= /usr/local
 MINUTES ?= 10
 
-.PHONY: demo check build lint bench sim steps fuzz model rules torture install deps clean
+.PHONY: demo check build lint bench sim steps fuzz model rules torture install deps clean hardening
 
 demo: ## installs what it needs, builds, runs two sites through loss, failover, reprotect, failback
 	tools/deps demo
@@ -52,6 +52,12 @@ fuzz: ## make fuzz SECONDS=n [TARGET=name] [JOBS=n]: libFuzzer with ASan and UBS
 model: ## the models of docs/model: every state of the handshake (Spin), random schedules of the data; FULL=1: larger
 	tools/deps check
 	tools/model $(if $(FULL),--full)
+
+hardening: build ## protections in binaries, unit and process; limits against crowds and slow clients; a minute
+	tools/deps check
+	tools/check-hardening --build $(BUILD)
+	VERSO_BUILD=$(BUILD) tests/integration/test_hardening.py
+	VERSO_BUILD=$(BUILD) tests/integration/test_limits.py
 
 rules: ## takes each rule R1-R15 out of the code and wants a test to fail; some ten minutes
 	tools/deps check

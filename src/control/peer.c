@@ -144,6 +144,7 @@ struct peer_answer *peer_receive(struct site *site, const struct data_event *eve
     json_t *arguments = json_object_get(tree, "args");
     bool is_special = strcmp(tree_text(tree, "call"), special) == 0;
     const struct peer_service *service = NULL;
+    unsigned dropped;
 
     check(answer && event->kind == DATA_EVENT_CALL);
     answer->site = site;
@@ -157,7 +158,8 @@ struct peer_answer *peer_receive(struct site *site, const struct data_event *eve
                          site->name);
     } else if (tree_int(tree, "v", 0) != PEER_VERSION || !json_is_object(arguments) ||
                (!service && !is_special) || !site_peer_named(site, answer->peer)) {
-        log_warning("control", "%s: a call that is malformed or unknown", answer->peer);
+        if (log_limit_take(&site->malformed_limit, loop_now_ns(site->loop), &dropped))
+            log_warning("control", "%s: a call that is malformed or unknown", answer->peer);
         peer_answer_fail(answer, API_NOT_FOUND, "malformed or unknown call");
     } else {
         answer->arguments = json_incref(arguments);

@@ -46,6 +46,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     site->magic = SITE_MAGIC;
     list_init(&site->calls);
     site->loop = loop;
+    site->malformed_limit = (struct log_limit){.count_max = 20, .span_ns = UINT64_C(10000000000)};
     site->meta = meta;
     site->group_pairs_max = options->group_pairs_max ? options->group_pairs_max : 17;
     if (site->group_pairs_max > DATA_DISKS_MAX)

@@ -7,6 +7,7 @@
 #define CONTROL_SITE_H
 
 #include "base/list.h"
+#include "base/log_limit.h"
 #include "control/data_ops.h"
 #include "meta/meta.h"
 
@@ -61,6 +62,7 @@ struct site {
     struct list calls; /* operations under way here (struct call) */
     struct jobs *jobs;
     struct sync *sync;
+    struct log_limit malformed_limit; /* lines about calls of peers that make no sense */
 };
 
 enum { SITE_MAGIC = 0x73697465 };

@@ -287,33 +287,35 @@ static void set_defaults(struct config *config)
     config->replication.group_pairs_max = 17;
 }
 
-/* A bare name is a credential of the service manager (LoadCredential=). */
-static int find_credential(struct config *config, struct err *err)
+/* A bare name is a credential of the service manager (LoadCredential=), or, without one, a file
+ * beside the configuration. */
+static int find_key(struct config *config, const char *path, struct err *err)
 {
-    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    const char *folder = getenv("CREDENTIALS_DIRECTORY"), *end = strrchr(path, '/');
     char name[sizeof(config->link.psk_file)];
+    int length;
 
     if (strchr(config->link.psk_file, '/') != NULL)
         return 0;
     memcpy(name, config->link.psk_file, sizeof(name));
-    if (folder == NULL)
-        return err_set(err, -ENOENT,
-                       "psk-file %s: no path, and there are no credentials: CREDENTIALS_DIRECTORY "
-                       "is not set",
-                       name);
-    if (snprintf(config->link.psk_file, sizeof(config->link.psk_file), "%s/%s", folder, name) >=
-        (int)sizeof(config->link.psk_file))
+    if (folder != NULL)
+        length =
+            snprintf(config->link.psk_file, sizeof(config->link.psk_file), "%s/%s", folder, name);
+    else
+        length = snprintf(config->link.psk_file, sizeof(config->link.psk_file), "%.*s%s",
+                          end ? (int)(end - path) + 1 : 0, path, name);
+    if (length >= (int)sizeof(config->link.psk_file))
         return err_set(err, -ENAMETOOLONG, "psk-file %s: the path is too long", name);
     return 0;
 }
 
-static int load_psk(struct config *config, struct err *err)
+static int load_psk(struct config *config, const char *path, struct err *err)
 {
     struct stat facts;
     ssize_t length;
     int fd;
 
-    if (find_credential(config, err) < 0)
+    if (find_key(config, path, err) < 0)
         return err->code;
     fd = open(config->link.psk_file, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &facts) != 0) {
@@ -389,5 +391,5 @@ int config_load(const char *path, struct config *ret_config, struct err *err)
                        line);
     if (check_whole(ret_config, path, err) < 0)
         return err->code;
-    return ret_config->link.psk_file[0] ? load_psk(ret_config, err) : 0;
+    return ret_config->link.psk_file[0] ? load_psk(ret_config, path, err) : 0;
 }

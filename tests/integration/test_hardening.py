@@ -171,9 +171,13 @@ class Process(LabCase):
             del os.environ["CREDENTIALS_DIRECTORY"]
         self.lab.wait_link()
         self.paris.stop()
-        with self.assertRaisesRegex(Failure, "CREDENTIALS_DIRECTORY is not set"):
+        with self.assertRaisesRegex(Failure, f"psk-file {self.paris.folder}/link.psk: No such file"):
             self.paris.start()
-        self.paris.process = None
+        beside = self.paris.folder / "link.psk"
+        beside.write_bytes(self.paris.psk.read_bytes())
+        beside.chmod(0o600)
+        self.paris.start()
+        self.lab.wait_link()
 
 
 class Kernel(LabCase):
