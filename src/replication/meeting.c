@@ -92,6 +92,21 @@ static void connect_source(struct stream *stream)
                      stream->hello.epoch, stream->hello.has_point, is_initial);
 }
 
+/* A first copy whose ACK was lost is done all the same. */
+static void note_first_copy(struct stream *stream)
+{
+    bool is_news = false;
+
+    for (unsigned i = 0; i < stream->state.disk_count; i++) {
+        if (!stream->state.disks[i].is_initial || stream->hello.disks[i].is_initial)
+            continue;
+        stream->state.disks[i].is_initial = stream->state.disks[i].is_seeded = false;
+        is_news = true;
+    }
+    if (is_news)
+        stream_save(stream, NULL);
+}
+
 static void ship(struct stream *stream)
 {
     if (stream->peer_is_stale) {
@@ -113,6 +128,8 @@ static void ship(struct stream *stream)
     /* What the target has committed on our line is acknowledged, whether we heard it or not. */
     if (stream->state.epoch < stream->hello.epoch)
         stream->state.epoch = stream->hello.epoch;
+    if (stream->hello.has_point)
+        note_first_copy(stream);
     if (stream->hello.has_point && stream->acked_wall_ns < stream->hello.point_wall_ns) {
         stream->acked_wall_ns = stream->hello.point_wall_ns;
         point_age_learn(&stream->point_age, stream->loop, stream->acked_wall_ns, true);
