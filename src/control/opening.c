@@ -21,6 +21,8 @@ struct opening {
     struct data_request request;
     struct data_stream_disk disks[DATA_DISKS_MAX];
     bool is_making; /* the request may turn into one that does not */
+    int error;      /* of the opening that found nothing, with why */
+    char why[480];
     void (*done_cb)(void *arg, int error, const char *why);
     void *arg;
 };
@@ -70,6 +72,17 @@ static bool is_nothing_there(const struct opening *opening)
             relation_own(&relation)->status == REPLICA_STOPPED);
 }
 
+static void opening_cleared(struct data_request *request)
+{
+    struct opening *opening = container_of(request, struct opening, request);
+    bool is_recorded;
+
+    site_done(opening->site);
+    is_recorded = !opening->site->is_stopping && record_opened(opening, false) == 0;
+    /* Nothing was there to be opened: its disks are ordinary disks. */
+    opening_end(opening, is_recorded && !opening->is_making ? 0 : opening->error, opening->why);
+}
+
 static void opening_done(struct data_request *request)
 {
     struct opening *opening = container_of(request, struct opening, request);
@@ -80,9 +93,13 @@ static void opening_done(struct data_request *request)
         site_submit(opening->site, request, opening_done);
         return;
     }
-    if (request->error < 0 && !opening->site->is_stopping && is_nothing_there(opening) &&
-        record_opened(opening, false) == 0 && !opening->is_making)
-        request->error = 0; /* nothing is there to be opened: its disks are ordinary disks */
+    if (request->error < 0 && !opening->site->is_stopping && is_nothing_there(opening)) {
+        opening->error = request->error;
+        snprintf(opening->why, sizeof(opening->why), "%s", request->why);
+        opening->request.op = DATA_STREAM_REMOVE; /* what a making left that was cut off */
+        site_submit(opening->site, &opening->request, opening_cleared);
+        return;
+    }
     if (request->error == 0)
         site_note_trouble(opening->site, opening->id, "");
     opening_end(opening, request->error, request->why);

@@ -33,18 +33,38 @@ static void copy(char *to, size_t size, const char *from)
 
 #define COPY(field, from) copy(field, sizeof(field), from)
 
+/* Is the disk there, and free? False: answered. */
+static bool check_disk(struct call *call, const char *id, struct disk_record *ret_disk)
+{
+    struct pair_record other;
+
+    if (meta_get(call->site->meta, RECORD_DISK, id, ret_disk) < 0) {
+        call_fail(call, API_NO_SUCH_RESOURCE, "Disk %.60s is not known at site %s.", id,
+                  call->site->name);
+        return false;
+    }
+    if (relation_find_by_disk(call->site, id, &other)) {
+        call_fail(call, API_QUOTA_EXCEED, "Disk %s is in pair %s.", id, other.common.id);
+        return false;
+    }
+    if (ret_disk->status != DISK_AVAILABLE && ret_disk->status != DISK_IN_USE) {
+        call_fail(call, API_DENIED, "Disk %s is %s.", id, disk_state_name(ret_disk->status));
+        return false;
+    }
+    return true;
+}
+
 static void create_accept(struct creation *creation)
 {
     struct call *call = creation->call;
-    struct pair_record *pair = &creation->pair, other;
+    struct pair_record *pair = &creation->pair;
+    struct disk_record disk;
     struct change change;
     json_t *reply;
 
-    if (relation_find_by_disk(call->site, pair->production_disk, &other)) {
-        call_fail(call, API_QUOTA_EXCEED, "Disk %s is in pair %s.", pair->production_disk,
-                  other.common.id);
+    /* Others were served while the peer was asked. */
+    if (!check_disk(call, pair->production_disk, &disk))
         return;
-    }
     pair->common.status = REPLICA_CREATED;
     relation_touch(&pair->common);
     reply = json_object();
@@ -79,26 +99,11 @@ static void create_prepared(struct peer_call *peer_call)
 }
 
 /* False: answered. */
-static bool check_disk(struct call *call, struct disk_record *ret_disk)
+static bool check_quota(struct call *call)
 {
-    const char *id = call_text(call, "DiskId");
-    struct pair_record other;
     void *pairs = NULL;
     unsigned count = 0;
 
-    if (meta_get(call->site->meta, RECORD_DISK, id, ret_disk) < 0) {
-        call_fail(call, API_NO_SUCH_RESOURCE, "Disk %.60s is not known at site %s.", id,
-                  call->site->name);
-        return false;
-    }
-    if (relation_find_by_disk(call->site, id, &other)) {
-        call_fail(call, API_QUOTA_EXCEED, "Disk %s is in pair %s.", id, other.common.id);
-        return false;
-    }
-    if (ret_disk->status != DISK_AVAILABLE && ret_disk->status != DISK_IN_USE) {
-        call_fail(call, API_DENIED, "Disk %s is %s.", id, disk_state_name(ret_disk->status));
-        return false;
-    }
     meta_list(call->site->meta, RECORD_PAIR, NULL, NULL, &pairs, &count);
     free(pairs);
     if (count >= call->site->pairs_max) {
@@ -163,7 +168,7 @@ void ops_create_pair(struct call *call)
     struct creation *creation;
     json_t *arguments;
 
-    if (!peer || !check_disk(call, &disk))
+    if (!peer || !check_disk(call, call_text(call, "DiskId"), &disk) || !check_quota(call))
         return;
     if (!id_is_valid("d", call_text(call, "DestinationDiskId"))) {
         call_fail(call, API_NO_SUCH_RESOURCE, "Disk %.60s is not known at site %s.",

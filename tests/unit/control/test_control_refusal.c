@@ -324,6 +324,24 @@ static void test_stale_half_of_the_same_primary(void **state)
     drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, "%s", query);
 }
 
+/* While the peer was asked, the disk was deleted: no pair without a disk. */
+static void test_disk_goes_while_the_peer_is_asked(void **state)
+{
+    struct fake_world *world = *state;
+    char paris[64], lyon[64], count[64], query[300];
+
+    drive_disk(world, PARIS, paris);
+    drive_disk(world, LYON, lyon);
+    snprintf(query, sizeof(query), CREATE_PAIR, paris, lyon);
+    fake_hold(world, LYON, DATA_CALL_REPLY, false);
+    fake_ask_and_forget(world, PARIS, "CreateDiskReplicaPair", query);
+    drive_ok(world, PARIS, "DeleteDisk", NULL, NULL, "DiskId=%s", paris);
+    fake_release(world, LYON);
+    fake_run(world, 1000000000);
+    drive_ok(world, PARIS, "DescribeDiskReplicaPairs", "TotalCount", count, "RegionId=cn-paris");
+    assert_string_equal(count, "0");
+}
+
 /* A success that did nothing is remembered as well: asked again later, nothing happens. */
 static void test_repeat_is_remembered(void **state)
 {
@@ -399,6 +417,7 @@ int main(void)
         STORY(test_overlong_texts),
         STORY(test_stale_half_makes_room),
         STORY(test_stale_half_of_the_same_primary),
+        STORY(test_disk_goes_while_the_peer_is_asked),
         STORY(test_repeat_is_remembered),
         STORY(test_pages),
         STORY(test_failed_data_wing),
