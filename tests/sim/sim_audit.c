@@ -405,21 +405,26 @@ static void audit_engine(struct sim_run *run)
 
 struct writer {
     struct node *node;
-    const char *disk;
-    bool may_write;
+    const char *stream, *disk;
+    bool may_write; /* as a disk of the stream */
 };
 
 static void writer_call(void *arg)
 {
     struct writer *writer = arg;
+    struct engine_stream_status status;
     const char *why;
 
-    writer->may_write = engine_disk_may_write(writer->node->engine, writer->disk, &why);
+    writer->may_write = engine_stream_status(writer->node->engine, writer->stream, &status) &&
+                        engine_disk_may_write(writer->node->engine, writer->disk, &why);
 }
 
-static bool may_write(struct node *node, const char *disk)
+static bool may_write(struct node *node, const json_t *pair, const char *disk)
 {
-    struct writer writer = {.node = node, .disk = disk};
+    const char *group = tree_text(pair, "group_id");
+    struct writer writer = {.node = node,
+                            .stream = group[0] ? group : tree_text(pair, "id"),
+                            .disk = tree_text(pair, disk)};
 
     check(sim_site_call(node->site, writer_call, &writer));
     return writer.may_write;
@@ -451,8 +456,8 @@ static void audit_writers(struct sim_run *run)
         const char *production = tree_text(record, "production_disk");
         unsigned first = strcmp(tree_text(record, "production_site"), node_names[0]) == 0 ? 0 : 1;
         if (production[0] && strcmp(tree_text(record, "status"), "created") != 0 &&
-            may_write(&run->nodes[first], production) &&
-            may_write(&run->nodes[1 - first], tree_text(record, "backup_disk")))
+            may_write(&run->nodes[first], record, "production_disk") &&
+            may_write(&run->nodes[1 - first], record, "backup_disk"))
             run_fail(run, NULL, "at rest both disks of %s may be written (%s)", id,
                      tree_text(record, "status"));
     }

@@ -258,8 +258,24 @@ static bool is_watched(const struct chore *chore, const char *id)
            strcmp(id, whole_disk_id(chore->node, 1)) == 0;
 }
 
-static const char *verb_for(enum replica_state state)
+/* A group that is failed over cannot let its pairs go. */
+static bool is_held(struct site *site, const struct relation *relation)
 {
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
+
+    if (relation->is_group)
+        relation_members(site, relation, &pairs, &count);
+    free(pairs);
+    return count > 0 && relation_ruler(relation)->status == REPLICA_FAILOVERED;
+}
+
+static const char *verb_for(struct site *site, const struct relation *relation)
+{
+    enum replica_state state = relation_ruler(relation)->status;
+
+    if (is_held(site, relation))
+        return "Reprotect";
     if (replica_state_is_active(state) || state == REPLICA_STOP_FAILED)
         return "Stop";
     if (state == REPLICA_FAILOVER_FAILED)
@@ -288,11 +304,12 @@ static void consider(struct chore *chore, struct site *site, const char *id)
     if (chore->is_there || is_watched(chore, id) || relation_load(site, id, &relation) < 0)
         return;
     chore->is_group = relation.is_group;
-    verb = verb_for(relation_ruler(&relation)->status);
+    verb = verb_for(site, &relation);
     if (!is_asked_here(site, &relation, verb))
         return;
     if (relation_is_member(&relation)) {
-        if (strcmp(verb, "Delete") != 0)
+        enum replica_state state = relation_ruler(&relation)->status;
+        if (state != REPLICA_CREATED && state != REPLICA_STOPPED && state != REPLICA_INVALID)
             return; /* the group first */
         snprintf(chore->action, sizeof(chore->action), "RemoveDiskReplicaPair");
         snprintf(chore->group, sizeof(chore->group), "%s", relation.pair.group_id);
@@ -309,7 +326,7 @@ static void consider_disk(struct chore *chore, struct site *site, const struct d
     struct pair_record pair;
 
     if (chore->is_there || is_watched(chore, disk->id) ||
-        relation_find_by_disk(site, disk->id, &pair))
+        (disk->status != DISK_IN_USE && relation_find_by_disk(site, disk->id, &pair)))
         return;
     chore->is_there = chore->is_disk = true;
     snprintf(chore->id, sizeof(chore->id), "%s", disk->id);
@@ -319,7 +336,7 @@ static void consider_disk(struct chore *chore, struct site *site, const struct d
 
 static void chore_find(void *arg)
 {
-    static const enum record_kind kinds[] = {RECORD_PAIR, RECORD_GROUP, RECORD_DISK};
+    static const enum record_kind kinds[] = {RECORD_DISK, RECORD_PAIR, RECORD_GROUP};
     struct chore *chore = arg;
     struct site *site = control_site(chore->node->whole->control);
 
@@ -362,8 +379,10 @@ bool clerk_clears(struct sim_run *run)
 {
     bool is_clear = true;
 
+    unsigned first = (unsigned)sim_random_below(run->world, RUN_NODES);
+
     for (unsigned i = 0; i < RUN_NODES; i++) {
-        struct chore chore = {.node = &run->nodes[i]};
+        struct chore chore = {.node = &run->nodes[(first + i) % RUN_NODES]};
         if (!chore.node->engine || !chore.node->whole->is_up ||
             !sim_site_call(chore.node->site, chore_find, &chore))
             return false;

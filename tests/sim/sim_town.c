@@ -125,7 +125,7 @@ static void attend_disk(struct attendant *attendant, unsigned disk)
 
     if (!is_known || node->is_stopping)
         return;
-    if (is_attached && node->is_paused)
+    if (is_attached && (node->is_paused || (node->has_role && node->role == STREAM_ROLE_TARGET)))
         order.action = "DetachDisk";
     else if (!is_attached && !node->is_paused &&
              (is_mine || (run->town->is_founded && !run->is_calm && sim_chance(run->world, 3))))

@@ -172,8 +172,10 @@ static void look_first_event(void *arg)
 {
     struct node *node = arg;
 
-    if (node->engine && node->whole->is_up)
-        look_first(node);
+    if (!node->engine || !node->whole->is_up)
+        return;
+    node->is_running = true;
+    look_first(node);
 }
 
 void whole_founded(struct node *node)
@@ -275,7 +277,7 @@ void whole_boot(struct node *node)
     if (rise.error < 0)
         node_give_up(node, "open", rise.err.text);
     else
-        node->is_created = node->is_running = true;
+        node->is_created = true;
 }
 
 void whole_died(struct node *node)
