@@ -145,6 +145,11 @@ static void say(int fd, const char *bytes, size_t length)
     }
 }
 
+static void say_text(int fd, const char *text)
+{
+    say(fd, text, strlen(text));
+}
+
 /* Reads until `wanted` was seen or the connection ends; fails without it. */
 static void hear(int fd, const char *wanted)
 {
@@ -238,23 +243,23 @@ static void test_bounds(void **state)
     close(fd);
 
     fd = dial(fixture);
-    say(fd, "GET /?a=", 8);
+    say_text(fd, "GET /?a=");
     say(fd, body, HEAD_BYTES_MAX + 10);
-    say(fd, " HTTP/1.1\r\nHost: x\r\n\r\n", 23);
+    say_text(fd, " HTTP/1.1\r\nHost: x\r\n\r\n");
     hear(fd, "\"problem\":6"); /* HTTP_HEAD_TOO_LARGE */
     close(fd);
 
     fd = dial(fixture);
-    say(fd, "GET /?a=", 8);
+    say_text(fd, "GET /?a=");
     for (unsigned i = 0; i < 2; i++)
         say(fd, body, length);
     hear(fd, "\"Code\":\"RequestHeaderTooLarge\""); /* more than the library reads */
     close(fd);
     fd = dial(fixture);
-    say(fd, "GET / HTTP/1.1\r\nHost: x\r\n", 25);
+    say_text(fd, "GET / HTTP/1.1\r\nHost: x\r\n");
     for (unsigned i = 0; i < HTTP_FIELDS_MAX; i++)
-        say(fd, "A: b\r\n", 6);
-    say(fd, "\r\n", 2);
+        say_text(fd, "A: b\r\n");
+    say_text(fd, "\r\n");
     hear(fd, "\"problem\":6");
     close(fd);
     free(body);
@@ -315,8 +320,8 @@ static void test_slow_heads_and_bodies(void **state)
     struct fixture *fixture = *state;
     int silent = dial(fixture), half = dial(fixture), body = dial(fixture), idle = dial(fixture);
 
-    say(half, "GET /?a=1 HTTP/1.1\r\nHost", 24);
-    say(body, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\na=", 57);
+    say_text(half, "GET /?a=1 HTTP/1.1\r\nHost");
+    say_text(body, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 90000\r\n\r\na=");
     say(idle, request, sizeof(request) - 1);
     hear(idle, "\"a\":\"1\"");
     expect_end(silent);
@@ -354,7 +359,7 @@ static void test_stop_waits_for_the_answer(void **state)
     struct fixture *fixture = *state;
     int fd = dial(fixture);
 
-    say(fd, "GET /?keep=1 HTTP/1.1\r\nHost: x\r\n\r\n", 34);
+    say_text(fd, "GET /?keep=1 HTTP/1.1\r\nHost: x\r\n\r\n");
     while (!atomic_load(&fixture->is_keeping))
         usleep(1000);
     close(fd); /* the client has gone; the answer comes all the same */
