@@ -392,7 +392,7 @@ struct options {
     const char *scenario;
     uint64_t seed, every, phase, point;
     unsigned variant, jobs;
-    bool is_traced;
+    bool is_traced, has_engines, has_sites;
 };
 
 static bool hunt_scenario(const struct options *options, const struct scenario *scenario,
@@ -432,7 +432,8 @@ static bool hunt_scenario(const struct options *options, const struct scenario *
 
 static int usage(void)
 {
-    fprintf(stderr, "usage: nth-engine [--scenario S] [--every J] [--phase P] [--jobs N]\n"
+    fprintf(stderr, "usage: nth-engine [--scenario S | --engines | --sites] [--every J] [--phase "
+                    "P] [--jobs N]\n"
                     "       nth-engine --scenario S --point N --variant V [--trace]\n");
     return 2;
 }
@@ -442,9 +443,15 @@ static bool parse(int argc, char **argv, struct options *options)
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         uint64_t number = value ? strtoull(value, NULL, 10) : 0;
-        i += strcmp(name, "--trace") != 0;
+        bool is_flag = strcmp(name, "--trace") == 0 || strcmp(name, "--sites") == 0 ||
+                       strcmp(name, "--engines") == 0;
+        i += !is_flag;
         if (strcmp(name, "--trace") == 0)
             options->is_traced = true;
+        else if (strcmp(name, "--sites") == 0)
+            options->has_engines = false;
+        else if (strcmp(name, "--engines") == 0)
+            options->has_sites = false;
         else if (!value)
             return false;
         else if (strcmp(name, "--scenario") == 0)
@@ -470,7 +477,8 @@ static bool parse(int argc, char **argv, struct options *options)
 
 int main(int argc, char **argv)
 {
-    struct options options = {.seed = 1, .every = 1, .jobs = 2};
+    struct options options = {
+        .seed = 1, .every = 1, .jobs = 2, .has_engines = true, .has_sites = true};
     uint64_t runs = 0;
     bool is_lawful = true;
 
@@ -480,7 +488,8 @@ int main(int argc, char **argv)
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
     log_set_level(options.is_traced ? LOG_DEBUG : (enum log_level)0);
     for (const struct scenario *scenario = scenario_table(); scenario->name; scenario++) {
-        if (!options.scenario || strcmp(options.scenario, scenario->name) == 0)
+        if (options.scenario ? strcmp(options.scenario, scenario->name) == 0
+                             : (scenario->is_whole ? options.has_sites : options.has_engines))
             is_lawful = hunt_scenario(&options, scenario, &runs) && is_lawful;
     }
     printf("%llu runs, phase %llu of every %llu: %s\n", (unsigned long long)runs,

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/table.h"
 #include "base/check.h"
 #include "sim_alloc.h"
 #include "sim_fate.h"
@@ -192,15 +193,19 @@ static void api_ask(void *arg)
     struct attempt *attempt = arg;
     struct client_call *call = attempt->call;
     json_t *texts = json_object();
-    const char *version = strstr(call->order.action, "Replica") ? "2021-07-30" : "2014-05-26";
+    static const char *const versions[] = {"2021-07-30", "2014-05-26", "2026-11-22"};
+    unsigned version = 0;
 
     check(texts);
     for (unsigned i = 0; i < call->count; i += 2)
         check(json_object_set_new(texts, call->texts[i], json_string(call->texts[i + 1])) == 0);
     check(json_object_set_new(texts, "ClientToken", json_string(call->token)) == 0);
     call->node->whole->calls++;
-    api_execute(call->node->whole->api, call->order.action, version, texts, "sim", 0, api_answered,
-                attempt);
+    while (version + 1 < ARRAY_COUNT(versions) &&
+           !table_find(call->order.action, versions[version]))
+        version++;
+    api_execute(call->node->whole->api, call->order.action, versions[version], texts, "sim", 0,
+                api_answered, attempt);
     json_decref(texts);
 }
 

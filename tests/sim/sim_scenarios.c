@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The scenarios that matter most, as tables of acts. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
+#include "sim_client.h"
 #include "sim_script.h"
+#include "sim_town.h"
+
+enum { ASKS_MAX = 60 };
 
 static bool is_quiet(const struct node *node)
 {
@@ -140,8 +145,11 @@ static bool reprotect(struct script *script, bool reverse)
         lyon->act == ACT_NONE && !lyon->is_reprotecting)
         return true;
     if (can_act(lyon) && can_act(script->paris) && lyon->role == STREAM_ROLE_PROMOTED &&
-        script->polls % 20 == 0)
+        script->polls % 20 == 0) {
+        /* The API wants the disks of both sides detached. */
+        lyon->is_paused = script->paris->is_paused = script->run->town != NULL;
         operator_reprotect(lyon, reverse);
+    }
     return false;
 }
 
@@ -236,6 +244,66 @@ static bool poll_forced(struct script *script)
     return false;
 }
 
+/* --- acts of whole sites --------------------------------------------------------------------- */
+
+static bool poll_founded(struct script *script)
+{
+    return script->run->town->is_founded;
+}
+
+static void ask_answered(void *arg, unsigned status, const char *reply)
+{
+    struct script *script = arg;
+    const struct script_ask *ask = &script->scenario->asks[script->ask_at];
+
+    script->is_asking = false;
+    if (status == 200) {
+        if (ask->kept)
+            client_text(reply, ask->kept, script->names[ask->kept_as], sizeof(script->names[0]));
+        script->ask_at++;
+        script->refusals = 0;
+        return;
+    }
+    snprintf(script->refusal, sizeof(script->refusal), "%s: %u %.150s", ask->action, status, reply);
+    if (++script->refusals == ASKS_MAX)
+        run_fail(script->run, NULL, "asked %u times, at last: %s", ASKS_MAX, script->refusal);
+}
+
+static void ask_now(struct script *script, const struct script_ask *ask)
+{
+    struct client_order order = {.action = ask->action, .done_cb = ask_answered, .arg = script};
+
+    for (unsigned i = 0; ask->pairs[i]; i++)
+        order.pairs[i] =
+            ask->pairs[i][0] == '$' ? script->names[ask->pairs[i][1] - '0'] : ask->pairs[i];
+    script->is_asking = true;
+    client_ask(&script->run->nodes[ask->site], &order);
+}
+
+/* The one after the other, each until it is granted, and until what it began has ended. */
+static bool poll_asks(struct script *script)
+{
+    const struct script_ask *asks = script->scenario->asks, *ask = &asks[script->ask_at];
+    const struct script_ask *last = script->ask_at > 0 ? ask - 1 : NULL;
+    enum replica_state state;
+    bool is_known;
+
+    if (script->is_asking || script->polls % (script->refusals > 0 ? 200 : 20) != 1)
+        return false;
+    if (last && last->state) {
+        is_known = audit_state(&script->run->nodes[last->site], script->names[2], &state);
+        if (script->polls % 5000 == 1)
+            sim_trace(script->run->world, NULL, "%s is %s, wanted: %s", script->names[2],
+                      is_known ? replica_state_name(state) : "not known", last->state);
+        if (!is_known || strcmp(replica_state_name(state), last->state) != 0)
+            return false;
+    }
+    if (!ask->action)
+        return true;
+    ask_now(script, ask);
+    return false;
+}
+
 /* --- setups ---------------------------------------------------------------------------------- */
 
 static void set_filled(struct script *script)
@@ -293,6 +361,67 @@ static void set_flushes(struct script *script)
 #define FULL {"the disk of lyon is full", poll_lyon_full}
 #define ROOM {"the disk of lyon has room", poll_lyon_room}
 #define FORCED {"force-open", poll_forced}
+#define FOUNDED {"the watched group is founded", poll_founded}
+#define ASKS {"asks", poll_asks}
+
+#define PARIS_TO_LYON "RegionId", "paris", "SourceZoneId", "paris", "DestinationRegionId", "lyon", \
+    "DestinationZoneId", "lyon"
+#define DISK(site) "RegionId", site, "ZoneId", site, "SizeBytes", "65536"
+
+static const struct script_ask disk_asks[] = {
+    {0, "CreateDisk", {DISK("paris")}, "DiskId", 0},
+    {0, "AttachDisk", {"InstanceId", "i-clerk", "DiskId", "$0"}},
+    {0, "DescribeDisks", {"RegionId", "paris"}},
+    {0, "DescribeDiskAccess", {"DiskId", "$0"}},
+    {0, "DescribeVersoStatus", {NULL}},
+    {0, "DetachDisk", {"InstanceId", "i-clerk", "DiskId", "$0"}},
+    {0, "DeleteDisk", {"DiskId", "$0"}},
+    {0, NULL},
+};
+
+static const struct script_ask pair_asks[] = {
+    {0, "CreateDisk", {DISK("paris")}, "DiskId", 0},
+    {1, "CreateDisk", {DISK("lyon")}, "DiskId", 1},
+    {0, "CreateDiskReplicaPair", {PARIS_TO_LYON, "DiskId", "$0", "DestinationDiskId", "$1"},
+     "ReplicaPairId", 2, "created"},
+    {0, "StartDiskReplicaPair", {"RegionId", "paris", "ReplicaPairId", "$2"}},
+    {0, "DescribeDiskReplicaPairs", {"RegionId", "paris"}},
+    {0, "DescribeDiskReplicaPairProgress", {"RegionId", "paris", "ReplicaPairId", "$2"}},
+    {0, "StopDiskReplicaPair", {"RegionId", "paris", "ReplicaPairId", "$2"}, NULL, 0, "stopped"},
+    {0, "DeleteDiskReplicaPair", {"RegionId", "paris", "ReplicaPairId", "$2"}},
+    {0, NULL},
+};
+
+static const struct script_ask turn_asks[] = {
+    {0, "CreateDisk", {DISK("paris")}, "DiskId", 0},
+    {1, "CreateDisk", {DISK("lyon")}, "DiskId", 1},
+    {0, "CreateDiskReplicaPair", {PARIS_TO_LYON, "DiskId", "$0", "DestinationDiskId", "$1"},
+     "ReplicaPairId", 2, "created"},
+    {0, "StartDiskReplicaPair", {"RegionId", "paris", "ReplicaPairId", "$2"}},
+    {1, "FailoverDiskReplicaPair", {"RegionId", "lyon", "ReplicaPairId", "$2"}, NULL, 0,
+     "failovered"},
+    {1, "ReprotectDiskReplicaPair", {"RegionId", "lyon", "ReplicaPairId", "$2"}, NULL, 0,
+     "stopped"},
+    {0, NULL},
+};
+
+static const struct script_ask group_asks[] = {
+    {0, "CreateDisk", {DISK("paris")}, "DiskId", 0},
+    {1, "CreateDisk", {DISK("lyon")}, "DiskId", 1},
+    {0, "CreateDiskReplicaPair", {PARIS_TO_LYON, "DiskId", "$0", "DestinationDiskId", "$1"},
+     "ReplicaPairId", 2, "created"},
+    {0, "CreateDiskReplicaGroup", {PARIS_TO_LYON}, "ReplicaGroupId", 3},
+    {0, "AddDiskReplicaPair",
+     {"RegionId", "paris", "ReplicaGroupId", "$3", "ReplicaPairId", "$2"}},
+    {0, "DescribeDiskReplicaGroups", {"RegionId", "paris"}},
+    {0, "StartDiskReplicaGroup", {"RegionId", "paris", "ReplicaGroupId", "$3"}},
+    {0, "StopDiskReplicaGroup", {"RegionId", "paris", "ReplicaGroupId", "$3"}, NULL, 0, "stopped"},
+    {0, "RemoveDiskReplicaPair",
+     {"RegionId", "paris", "ReplicaGroupId", "$3", "ReplicaPairId", "$2"}},
+    {0, "DeleteDiskReplicaGroup", {"RegionId", "paris", "ReplicaGroupId", "$3"}},
+    {0, "DeleteDiskReplicaPair", {"RegionId", "paris", "ReplicaPairId", "$2"}},
+    {0, NULL},
+};
 
 static const struct scenario table[] = {
     {"first-copy", "the first copy of a disk that holds something", set_filled,
@@ -330,6 +459,27 @@ static const struct scenario table[] = {
      {SYNCED, PARIS_WRITES, CUT, PARIS_KILLED, FORCED, PARIS_WRITES, HEAL, CATCH_UP}, 3},
     {"suspects", "start after a kill: blocks are suspected", NULL,
      {SYNCED, PARIS_WRITES, PARIS_KILLED, CATCH_UP}, 2},
+    /* Whole sites, asked by the API. */
+    {"site-found", "disks, pairs, a group, its members; it starts", NULL,
+     {FOUNDED, SYNCED}, 0, true},
+    {"site-failover", "a failover by the API", NULL,
+     {FOUNDED, SYNCED, PARIS_WRITES, CATCH_UP, FAILOVER, LYON_WRITES}, 4, true},
+    {"site-reprotect", "the old source is the source again, by the API", NULL,
+     {FOUNDED, SYNCED, CUT, PARIS_WRITES, FAILOVER, LYON_WRITES, HEAL, REPROTECT, CATCH_UP}, 7,
+     true},
+    {"site-reverse", "the promoted site is the source, by the API", NULL,
+     {FOUNDED, SYNCED, CUT, PARIS_WRITES, FAILOVER, LYON_WRITES, HEAL, REPROTECT_REVERSE,
+      CATCH_UP}, 7, true},
+    {"site-stop", "each whole site stops and starts", NULL,
+     {FOUNDED, SYNCED, PARIS_STOPS, LYON_STOPS, CATCH_UP}, 2, true},
+    {"api-disk", "a disk: create, attach, show, detach, delete", NULL,
+     {FOUNDED, SYNCED, ASKS}, 2, true, disk_asks},
+    {"api-pair", "a pair: create, start, show, stop, delete", NULL,
+     {FOUNDED, SYNCED, ASKS}, 2, true, pair_asks},
+    {"api-turn", "a pair: failover, reprotect", NULL,
+     {FOUNDED, SYNCED, ASKS}, 2, true, turn_asks},
+    {"api-group", "a group: create, add, start, stop, remove, delete", NULL,
+     {FOUNDED, SYNCED, ASKS}, 2, true, group_asks},
     {NULL},
 };
 /* clang-format on */

@@ -6,6 +6,8 @@
 #include "sim_script.h"
 
 #include "sim_alloc.h"
+#include "sim_town.h"
+#include "sim_whole.h"
 
 enum { BLOCK = 4096, TURN_MS = 1, ACT_SECONDS_MAX = 60 };
 
@@ -47,6 +49,8 @@ struct script *script_new(const struct scenario *scenario, uint64_t seed, bool i
         sim_disk_latency(run->nodes[i].site, 200 * SIM_US);
     if (scenario->setup)
         scenario->setup(script);
+    if (scenario->is_whole)
+        run_make_whole(run);
     return script;
 }
 
@@ -115,6 +119,7 @@ void script_play(struct script *script)
 
     for (unsigned i = 0; i < RUN_NODES; i++)
         node_boot(&run->nodes[i]);
+    town_open(run);
     sim_after(run->world, SIM_MS, script_turn, script);
     sim_world_run_for(run->world, has_ended, script, UINT64_MAX);
 }

@@ -17,13 +17,25 @@ struct script_act {
     bool (*poll)(struct script *script);
 };
 
-enum { SCRIPT_ACTS_MAX = 12 };
+enum { SCRIPT_ACTS_MAX = 12, SCRIPT_NAMES_MAX = 4 };
+
+/* A call of the API. Parameters are pairs of texts; "$0" stands for what an earlier one named. */
+struct script_ask {
+    unsigned site;
+    const char *action;
+    const char *pairs[14];
+    const char *kept;  /* a field of the reply ... */
+    unsigned kept_as;  /* ... goes to this name */
+    const char *state; /* of the relation kept as $2, waited for afterwards; NULL: none */
+};
 
 struct scenario {
     const char *name, *about;
     void (*setup)(struct script *script); /* settings, before the first boot; may be NULL */
     struct script_act acts[SCRIPT_ACTS_MAX];
     unsigned first; /* sites die from this act on */
+    bool is_whole;  /* two whole sites, asked by the API */
+    const struct script_ask *asks;
 };
 
 struct script {
@@ -34,6 +46,11 @@ struct script {
     bool is_over, is_patient; /* patient: hosts may write for ever */
     unsigned writes_left[RUN_NODES];
     uint64_t noted, over_ns; /* over_ns: it ends then, done or not; 0: never */
+    /* of the asks */
+    unsigned ask_at, refusals;
+    bool is_asking;
+    char names[SCRIPT_NAMES_MAX][40];
+    char refusal[200]; /* the last */
 };
 
 /* The table, ended by a name of NULL. */

@@ -270,14 +270,20 @@ void town_make(struct sim_run *run)
     run->town = town;
 }
 
-void town_start(struct sim_run *run)
+void town_open(struct sim_run *run)
 {
     if (!run->town)
         return;
     found_later(run->town);
     for (unsigned i = 0; i < RUN_NODES; i++)
         attend(&run->town->attendants[i]);
-    clerk_start(run);
+}
+
+void town_start(struct sim_run *run)
+{
+    town_open(run);
+    if (run->town)
+        clerk_start(run);
 }
 
 void town_end(struct sim_run *run)

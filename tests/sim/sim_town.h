@@ -54,6 +54,7 @@ struct town {
 
 void town_make(struct sim_run *run);
 void town_start(struct sim_run *run);
+void town_open(struct sim_run *run); /* the same without the clerk */
 void town_end(struct sim_run *run);  /* nobody asks any more */
 void town_free(struct sim_run *run); /* the world is gone */
 void town_node_died(struct node *node);
