@@ -13,6 +13,8 @@
 #include "base/log.h"
 #include "control/tree.h"
 
+#define AGAIN_NS UINT64_C(1000000000)
+
 void call_fini(struct call *call)
 {
     json_decref(call->parameters);
@@ -117,4 +119,23 @@ void call_fail_internal(struct call *call, const char *why)
     log_error("control", "%s: %s", call->operation->name, why);
     call_fail(call, call->operation->is_ecs ? API_INTERNAL_ERROR_ECS : API_INTERNAL_ERROR, "%s",
               why);
+}
+
+static void again_fired(struct loop_timer *timer)
+{
+    struct call *call = container_of(timer, struct call, again_timer);
+
+    check_magic(call, CALL_MAGIC);
+    if (call->site->is_stopping)
+        call_fail_internal(call, "the records cannot be changed, and the daemon stops");
+    else
+        call->again_cb(call);
+}
+
+void call_again(struct call *call, void (*again_cb)(struct call *call))
+{
+    check_magic(call, CALL_MAGIC);
+    call->again_cb = again_cb;
+    call->again_timer.fired_cb = again_fired;
+    loop_timer_set(call->site->loop, &call->again_timer, loop_now_ns(call->site->loop) + AGAIN_NS);
 }

@@ -35,7 +35,14 @@ struct call {
     struct data_request request;
     json_t *state;
     char object[RECORD_ID_SIZE];
+    struct loop_timer again_timer;
+    void (*again_cb)(struct call *call);
 };
+
+/* For the end of what the data wing did, when the records cannot be changed: calls again_cb a
+ * second later, so that no passing state stays for ever; the caller waits. When the site stops it
+ * answers instead: the restart ends that state. */
+void call_again(struct call *call, void (*again_cb)(struct call *call));
 
 /* Frees the trees; not the struct. */
 void call_fini(struct call *call);

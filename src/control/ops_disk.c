@@ -56,11 +56,15 @@ static void disk_move(struct disk_record *disk, enum disk_state to)
 static bool load_disk(struct call *call, struct disk_record *ret_disk)
 {
     const char *id = call_text(call, "DiskId");
+    int result = meta_get(call->site->meta, RECORD_DISK, id, ret_disk);
 
-    if (meta_get(call->site->meta, RECORD_DISK, id, ret_disk) == 0)
+    if (result == 0)
         return true;
-    call_fail(call, API_DISK_NOT_FOUND, "Disk %.60s is not known at site %s.", id,
-              call->site->name);
+    if (result != -ENOENT)
+        call_fail_internal(call, err_name(result));
+    else
+        call_fail(call, API_DISK_NOT_FOUND, "Disk %.60s is not known at site %s.", id,
+                  call->site->name);
     return false;
 }
 
@@ -118,31 +122,47 @@ static json_t *put_new_disk(struct call *call, const struct disk_record *disk)
     return NULL;
 }
 
-static void create_opened(struct data_request *request)
+/* False: answered, or it is done again. */
+static bool load_own(struct call *call, struct disk_record *ret_disk,
+                     void (*again_cb)(struct call *call))
 {
-    struct call *call = call_of(request);
+    int result = meta_get(call->site->meta, RECORD_DISK, call->object, ret_disk);
+
+    if (result == -ENOENT)
+        call_fail_internal(call, "the disk's record is gone");
+    else if (result < 0)
+        call_again(call, again_cb);
+    return result == 0;
+}
+
+static void record_created(struct call *call)
+{
     struct disk_record disk;
     struct change change;
+    json_t *reply;
 
-    if (meta_get(call->site->meta, RECORD_DISK, call->object, &disk) < 0) {
-        call_fail_internal(call, "the disk's record is gone");
+    if (!load_own(call, &disk, record_created))
         return;
-    }
-    if (request->error == 0) {
-        json_t *reply;
-
+    if (call->request.error == 0) {
         disk_move(&disk, DISK_AVAILABLE);
         reply = put_new_disk(call, &disk);
         if (reply)
             call_reply(call, reply);
         else
-            call_fail_internal(call, "the disk's record could not be stored");
+            call_again(call, record_created);
         return;
     }
     change_begin(&change, call->site);
     change_remove(&change, RECORD_DISK, call->object);
-    change_commit(&change);
-    call_fail_internal(call, request->why);
+    if (change_commit(&change) < 0)
+        call_again(call, record_created);
+    else
+        call_fail_internal(call, call->request.why);
+}
+
+static void create_opened(struct data_request *request)
+{
+    record_created(call_of(request));
 }
 
 /* False: answered. */
@@ -286,25 +306,32 @@ void ops_disk_import(struct call *call)
 
 /* --- delete ---------------------------------------------------------------------------------- */
 
-static void delete_closed(struct data_request *request)
+static void record_deleted(struct call *call)
 {
-    struct call *call = call_of(request);
+    bool is_gone = call->request.error == 0 || call->request.error == -ENOENT;
     struct disk_record disk;
     struct change change;
 
+    if (!is_gone && !load_own(call, &disk, record_deleted))
+        return;
     change_begin(&change, call->site);
-    if (request->error == 0 || request->error == -ENOENT) {
+    if (is_gone) {
         change_remove(&change, RECORD_DISK, call->object);
-    } else if (meta_get(call->site->meta, RECORD_DISK, call->object, &disk) == 0) {
+    } else {
         disk_move(&disk, DISK_AVAILABLE);
         change_put(&change, RECORD_DISK, &disk);
     }
     if (change_commit(&change) < 0)
-        call_fail_internal(call, change.err.text);
-    else if (request->error == 0 || request->error == -ENOENT)
+        call_again(call, record_deleted);
+    else if (is_gone)
         call_reply(call, NULL);
     else
-        call_fail(call, API_DISK_STATUS, "Disk %s: %s.", call->object, request->why);
+        call_fail(call, API_DISK_STATUS, "Disk %s: %s.", call->object, call->request.why);
+}
+
+static void delete_closed(struct data_request *request)
+{
+    record_deleted(call_of(request));
 }
 
 void ops_disk_delete(struct call *call)
@@ -390,20 +417,19 @@ void ops_disk_attach(struct call *call)
     site_submit(call->site, &call->request, attach_done);
 }
 
-static void detach_done(struct data_request *request)
+static void record_detached(struct call *call)
 {
-    struct call *call = call_of(request);
     struct disk_record disk;
     struct change change;
 
-    if (meta_get(call->site->meta, RECORD_DISK, call->object, &disk) < 0) {
-        call_fail_internal(call, "the disk's record is gone");
+    if (!load_own(call, &disk, record_detached))
         return;
-    }
-    if (request->error < 0 && request->error != -ENOENT) {
+    if (call->request.error < 0 && call->request.error != -ENOENT) {
         disk_move(&disk, DISK_IN_USE);
-        put_disk(call->site, &disk);
-        call_fail_internal(call, request->why);
+        if (put_disk(call->site, &disk) < 0)
+            call_again(call, record_detached);
+        else
+            call_fail_internal(call, call->request.why);
         return;
     }
     disk_move(&disk, DISK_AVAILABLE);
@@ -412,9 +438,14 @@ static void detach_done(struct data_request *request)
     change_remove(&change, RECORD_ATTACHMENT, disk.id);
     change_put(&change, RECORD_DISK, &disk);
     if (change_commit(&change) < 0)
-        call_fail_internal(call, change.err.text);
+        call_again(call, record_detached);
     else
         call_reply(call, NULL);
+}
+
+static void detach_done(struct data_request *request)
+{
+    record_detached(call_of(request));
 }
 
 void ops_disk_detach(struct call *call)
