@@ -52,6 +52,7 @@ struct table {
     const void *owner;
     bool (*fails_cb)(void *arg, const void *owner);
     void *fails_arg;
+    bool is_spared;
 };
 
 static _Thread_local struct table owned;
@@ -128,7 +129,7 @@ static bool is_refused(void)
     const void *owner = owned.owner;
     bool is_refused;
 
-    if (!owned.fails_cb || !owner)
+    if (!owned.fails_cb || !owner || owned.is_spared)
         return false;
     owned.owner = NULL;
     is_refused = owned.fails_cb(owned.fails_arg, owner);
@@ -268,6 +269,11 @@ void sim_block_free(void *at, size_t size)
     }
     memcpy(at, &shelf->first, sizeof(void *));
     shelf->first = at;
+}
+
+void sim_alloc_spare(bool is_spared)
+{
+    owned.is_spared = is_spared;
 }
 
 void *sim_owned_alloc(size_t size)

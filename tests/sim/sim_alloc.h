@@ -22,6 +22,8 @@ size_t sim_alloc_count(const void *owner);
 
 /* Asked before each allocation that would have an owner; true: it fails. NULL ends it. */
 void sim_alloc_watch(bool (*fails_cb)(void *arg, const void *owner), void *arg);
+/* For harness code that allocates as a site: nobody is asked between true and false. */
+void sim_alloc_spare(bool is_spared);
 
 /* The owner's memory, as malloc() gives, that never fails; for free(). */
 void *sim_owned_alloc(size_t size);

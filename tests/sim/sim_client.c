@@ -178,8 +178,11 @@ static void deliver(void *arg)
 static void api_answered(void *arg, unsigned status, json_t *body)
 {
     struct attempt *attempt = arg;
-    char *text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
+    char *text;
 
+    sim_alloc_spare(true);
+    text = json_dumps(body, JSON_COMPACT | JSON_SORT_KEYS);
+    sim_alloc_spare(false);
     check(text && !attempt->reply);
     attempt->status = status;
     attempt->reply = sim_kernel_text(text);
@@ -192,14 +195,17 @@ static void api_ask(void *arg)
 {
     struct attempt *attempt = arg;
     struct client_call *call = attempt->call;
-    json_t *texts = json_object();
+    json_t *texts;
     static const char *const versions[] = {"2021-07-30", "2014-05-26", "2026-11-22"};
     unsigned version = 0;
 
+    sim_alloc_spare(true);
+    texts = json_object();
     check(texts);
     for (unsigned i = 0; i < call->count; i += 2)
         check(json_object_set_new(texts, call->texts[i], json_string(call->texts[i + 1])) == 0);
     check(json_object_set_new(texts, "ClientToken", json_string(call->token)) == 0);
+    sim_alloc_spare(false);
     call->node->whole->calls++;
     while (version + 1 < ARRAY_COUNT(versions) &&
            !table_find(call->order.action, versions[version]))

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "nbd/server.h"
+#include "sim_alloc.h"
 #include "sim_kernel.h"
 #include "sim_whole.h"
 
@@ -63,8 +64,11 @@ void nbd_server_free(struct nbd_server *server)
 
 static struct nbd_export *export_new(struct nbd_server *server, int disk)
 {
-    struct nbd_export *export = calloc(1, sizeof(*export));
+    struct nbd_export *export;
 
+    sim_alloc_spare(true);
+    export = calloc(1, sizeof(*export));
+    sim_alloc_spare(false);
     check(export);
     export->server = server;
     export->disk = disk;
