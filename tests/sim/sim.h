@@ -154,6 +154,9 @@ void sim_disk_latency(struct sim_site *site, uint64_t latency_ns_max);
 /* What a read would show now, zeros behind the end; no event, no fault. False: no such file. */
 bool sim_disk_peek(struct sim_site *site, const char *path, void *bytes, size_t length,
                    uint64_t offset);
+/* Changes durable bytes that are there, and what reads show: nothing that could happen. */
+void sim_disk_poke(struct sim_site *site, const char *path, const void *bytes, size_t length,
+                   uint64_t offset);
 void sim_file_peek(struct io_file *file, void *bytes, size_t length, uint64_t offset);
 /* One in that many operations takes up to three seconds; 0: none. */
 void sim_disk_stalls(struct sim_site *site, unsigned one_in);

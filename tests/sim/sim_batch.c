@@ -47,14 +47,17 @@ static uint64_t mix(uint64_t seed, uint64_t hash)
     return z ^ (z >> 31);
 }
 
-static bool go(const struct batch_options *options, uint64_t seed, struct worker *worker,
-               struct figures *ret_figures)
+static bool go(const struct batch_options *options, uint64_t seed, bool is_second,
+               struct worker *worker, struct figures *ret_figures)
 {
     struct sim_run *run = run_new(seed, options->is_traced);
     bool is_lawful;
 
     run->picks_points = options->picks_points || seed % 4 == 0;
     run->actions_max = options->actions_max;
+    run->plant = (enum plant)options->plant;
+    if (is_second && run->plant == PLANT_I17)
+        sim_random(run->world);
     if (options->sites)
         run_make_whole(run);
     is_lawful = run_go(run);
@@ -71,9 +74,9 @@ static bool go(const struct batch_options *options, uint64_t seed, struct worker
 static bool go_checked(const struct batch_options *options, uint64_t seed, struct worker *worker)
 {
     struct figures figures, again;
-    bool is_lawful = go(options, seed, worker, &figures);
+    bool is_lawful = go(options, seed, false, worker, &figures);
 
-    if (is_lawful && options->runs_twice && go(options, seed, worker, &again) &&
+    if (is_lawful && options->runs_twice && go(options, seed, true, worker, &again) &&
         again.hash != figures.hash) {
         snprintf(worker->failure, sizeof(worker->failure),
                  "I17: two runs differ: hash %016llx, then %016llx",
@@ -291,6 +294,37 @@ int batch_run(const struct batch_options *options)
                 (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
     munmap(batch, sizeof(*batch));
     return failed ? 1 : 0;
+}
+
+/* The first seed whose schedule shows it; false: none. */
+static bool plant_is_seen(struct batch *batch, enum plant plant)
+{
+    struct worker *probe = &batch->workers[JOBS_MAX];
+    struct batch_options options = batch->options;
+
+    options.plant = plant;
+    options.runs_twice = plant == PLANT_I17;
+    for (uint64_t seed = options.first; seed < options.first + options.count; seed++) {
+        probe->failure[0] = '\0';
+        if (!fails(probe, &options, seed, 0, false) || !plant_is_heard(plant, probe->failure))
+            continue;
+        printf("%-4s seed %llu: %s\n", plant_name(plant), (unsigned long long)seed, probe->failure);
+        return true;
+    }
+    printf("%-4s NOT SEEN in %llu schedules\n", plant_name(plant),
+           (unsigned long long)options.count);
+    return false;
+}
+
+int batch_run_plants(const struct batch_options *options)
+{
+    struct batch *batch = batch_new(options);
+    bool are_seen = true;
+
+    for (unsigned plant = PLANT_NONE + 1; plant < PLANT_COUNT; plant++)
+        are_seen = plant_is_seen(batch, (enum plant)plant) && are_seen;
+    munmap(batch, sizeof(*batch));
+    return are_seen ? 0 : 1;
 }
 
 int batch_run_one(const struct batch_options *options)

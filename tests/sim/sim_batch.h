@@ -18,11 +18,15 @@ struct batch_options {
     bool picks_points;    /* see struct sim_run */
     bool sites;           /* whole sites, not engines alone */
     bool is_traced;       /* one seed: tells its story */
+    bool plants;          /* for each planted defect */
+    unsigned plant;       /* enum plant */
     uint64_t actions_max; /* leaves out what hosts, operator and fate do later; 0: nothing */
 };
 
 /* Each prints what was seen, and returns 0: all lawful; 1: not. */
 int batch_run(const struct batch_options *options);
 int batch_run_one(const struct batch_options *options);
+/* Plants every defect in turn: 0 when a check saw each of them. */
+int batch_run_plants(const struct batch_options *options);
 
 #endif

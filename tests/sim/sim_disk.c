@@ -284,6 +284,15 @@ bool sim_disk_peek(struct sim_site *site, const char *path, void *bytes, size_t 
     return inode != NULL;
 }
 
+void sim_disk_poke(struct sim_site *site, const char *path, const void *bytes, size_t length,
+                   uint64_t offset)
+{
+    struct sim_inode *inode = sim_name_find(site, path);
+
+    if (inode)
+        sim_inode_poke(inode, bytes, length, offset);
+}
+
 void sim_file_peek(struct io_file *file, void *bytes, size_t length, uint64_t offset)
 {
     peek(file->inode, bytes, length, offset);

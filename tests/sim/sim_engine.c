@@ -368,6 +368,7 @@ void node_died(struct node *node, bool power)
     host_drop(node);
     images_drop(node);
     fate_count(run);
+    plant_died(node, power);
     sim_after(run->world, SIM_MS + sim_random_below(run->world, delay_ns), boot_event, node);
 }
 

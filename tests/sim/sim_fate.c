@@ -249,6 +249,7 @@ void fate_turn(struct sim_run *run, struct node *node)
 {
     unsigned count = 1;
 
+    plant_turn(run, node);
     if (run->fate->has_several && sim_chance(run->world, 30))
         count = 2 + (unsigned)sim_random_below(run->world, 2);
     while (count-- > 0) {

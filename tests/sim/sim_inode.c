@@ -420,6 +420,30 @@ void sim_inode_power_loss(struct sim_inode *inode, unsigned keep_percent)
     disk->pages_used += pages_count(&inode->now);
 }
 
+static void poke_page(struct content *content, const uint8_t *bytes, size_t length, uint64_t offset)
+{
+    uint64_t index = offset / PAGE_BYTES;
+    struct page *page = page_at(content, index);
+
+    if (!page)
+        return;
+    page = page_merge(page, NULL, 0);
+    memcpy(page->bytes + offset % PAGE_BYTES, bytes, length);
+    page_set(content, index, page);
+}
+
+void sim_inode_poke(struct sim_inode *inode, const uint8_t *bytes, size_t length, uint64_t offset)
+{
+    while (length > 0) {
+        size_t room = PAGE_BYTES - offset % PAGE_BYTES, part = length < room ? length : room;
+        poke_page(&inode->now, bytes, part, offset);
+        poke_page(&inode->durable, bytes, part, offset);
+        bytes += part;
+        offset += part;
+        length -= part;
+    }
+}
+
 /* One bit, some bytes, or a sector of zeros, at `at` of a copy of that page. */
 static void rot_page(struct content *content, uint64_t index, unsigned at, uint64_t kind)
 {

@@ -83,7 +83,8 @@ static struct glance look(const struct node *node)
     glance.role = stream->state.role;
     glance.may_write = stream_may_write(stream, &why);
     glance.is_tracked = stream->is_tracked;
-    glance.has_point = stream->state.has_point;
+    /* On its way to an older point it shows that one already. */
+    glance.has_point = stream->state.has_point && !stream->failover_cb;
     glance.applied = stream->state.applied;
     if (stream->state.line.count > 0) {
         newest = generation_newest(&stream->state.line);
@@ -114,7 +115,7 @@ static void check_writer(struct invariants *invariants, const struct node *node,
 }
 
 static void check_order(struct invariants *invariants, const struct node *node,
-                        const struct glance *glance)
+                        const struct glance *before, const struct glance *glance)
 {
     uint64_t *term = &invariants->term_max[node->index], *point = &invariants->point[node->index];
 
@@ -122,7 +123,9 @@ static void check_order(struct invariants *invariants, const struct node *node,
         run_fail(invariants->run, node, "I14: term %llu after term %llu",
                  (unsigned long long)glance->term, (unsigned long long)*term);
     /* In memory it stands before it is durable: what counts is that the site acted in it. */
-    if (glance->may_write || (glance->role == STREAM_ROLE_TARGET && glance->epoch > *point))
+    if (glance->may_write ||
+        (before->role == STREAM_ROLE_TARGET && glance->role == STREAM_ROLE_TARGET &&
+         before->incarnation == glance->incarnation && glance->epoch > before->epoch))
         *term = glance->term;
     if (glance->role != STREAM_ROLE_TARGET || !glance->has_point)
         return;
@@ -273,7 +276,7 @@ static void look_again(struct invariants *invariants, unsigned index)
     if (strcmp(invariants->stream, now.stream->id) != 0)
         begin_anew(invariants, now.stream);
     check_writer(invariants, node, &now);
-    check_order(invariants, node, &now);
+    check_order(invariants, node, &before, &now);
     if (now.role == STREAM_ROLE_TARGET && now.has_point && now.epoch != before.epoch)
         check_point(invariants, node, &now);
     check_dirty(invariants->run, node);

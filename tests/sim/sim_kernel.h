@@ -150,6 +150,7 @@ void sim_inode_sync(struct sim_inode *inode, uint64_t order, bool is_lost);
 void sim_inode_power_loss(struct sim_inode *inode, unsigned keep_percent);
 /* Changes some durable bytes, and what reads show there. False: it holds no data. */
 bool sim_inode_rot(struct sim_inode *inode, struct sim_random *random, uint64_t *ret_offset);
+void sim_inode_poke(struct sim_inode *inode, const uint8_t *bytes, size_t length, uint64_t offset);
 /* The bytes of a file that is mapped, never moved; made with the first call. */
 uint8_t *sim_inode_map(struct sim_inode *inode, uint64_t bytes);
 

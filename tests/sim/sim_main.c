@@ -3,6 +3,8 @@
  * sim --seeds N [--first K] [--jobs J]    runs that many schedules
  * sim --seed K [--trace] [--actions N]    runs one, here, and tells its story
  *
+ * sim --plants [--seeds N]                breaks each invariant on purpose: its check must see it
+ *
  * --twice: each seed twice, which must give the same events. --actions: what hosts, operator and
  * fate do after the Nth action is left out. --older-points: failovers go to older recovery points
  * too. Ends with 0 when all were lawful; else prints the seed and what was seen, and ends with 1.
@@ -33,6 +35,7 @@ static int take_argument(struct batch_options *options, const char *name, const 
                        : strcmp(name, "--keep-going") == 0   ? &options->goes_on
                        : strcmp(name, "--twice") == 0        ? &options->runs_twice
                        : strcmp(name, "--sites") == 0        ? &options->sites
+                       : strcmp(name, "--plants") == 0       ? &options->plants
                        : strcmp(name, "--older-points") == 0 ? &options->picks_points
                                                              : NULL;
     uint64_t number = value ? strtoull(value, NULL, 10) : 0;
@@ -73,5 +76,7 @@ int main(int argc, char **argv)
     mallopt(M_MMAP_THRESHOLD, 1 << 30);
     mallopt(M_TRIM_THRESHOLD, 1 << 30);
     log_set_level(options.is_traced ? LOG_DEBUG : (enum log_level)0);
+    if (options.plants)
+        return batch_run_plants(&options);
     return is_single ? batch_run_one(&options) : batch_run(&options);
 }

@@ -12,6 +12,7 @@
 #include "sim_figures.h"
 #include "sim_image.h"
 #include "sim_judge.h"
+#include "sim_plant.h"
 
 enum {
     RUN_NODES = 2,
@@ -117,6 +118,8 @@ struct sim_run {
     bool is_calm; /* settling: no faults, no hosts */
     struct fate *fate;
     struct invariants *invariants;
+    enum plant plant;
+    uint8_t *plant_memory[RUN_NODES];
     bool has_failed, is_refused; /* refused: a rotten site does not go on, which is lawful */
     char failure[700];
     uint64_t actions_max; /* 0: endless; else the storm ends with that action */

@@ -13,18 +13,20 @@
 
 void run_fail(struct sim_run *run, const struct node *node, const char *format, ...)
 {
+    char why[sizeof(run->failure) - 60];
     va_list arguments;
-    int head;
 
     if (run_is_over(run))
         return;
-    run->has_failed = true;
-    head = snprintf(run->failure, sizeof(run->failure),
-                    "%s: at %llu us: ", node ? sim_site_name(node->site) : "world",
-                    (unsigned long long)sim_now_ns(run->world) / SIM_US);
     va_start(arguments, format);
-    vsnprintf(run->failure + head, sizeof(run->failure) - (size_t)head, format, arguments);
+    vsnprintf(why, sizeof(why), format, arguments);
     va_end(arguments);
+    if (!plant_is_heard(run->plant, why))
+        return;
+    run->has_failed = true;
+    snprintf(run->failure, sizeof(run->failure), "%s: at %llu us: %s",
+             node ? sim_site_name(node->site) : "world",
+             (unsigned long long)sim_now_ns(run->world) / SIM_US, why);
     sim_trace(run->world, node ? node->site : NULL, "FAILURE: %s", run->failure);
 }
 
@@ -128,6 +130,7 @@ void run_free(struct sim_run *run)
     town_free(run);
     for (unsigned i = 0; i < RUN_NODES; i++) {
         struct node *node = &run->nodes[i];
+        sim_kernel_free(run->plant_memory[i]);
         node->engine = NULL;
         images_drop(node);
         judge_line_free(node->line);
