@@ -39,6 +39,34 @@ static void give_up(struct stream *stream, int error, const char *why)
     stream_step_end(stream);
 }
 
+static void reopened(void *arg)
+{
+    struct stream *stream = arg;
+    struct err err = {0};
+
+    check_magic(stream, STREAM_MAGIC);
+    stream->replica = NULL;
+    int error = stream_open_replica(stream, &err);
+
+    if (error == 0)
+        error = stream_make_target(stream);
+    if (error != 0) {
+        stream->is_open = false; /* a restart opens it; until then it receives nothing */
+        stream_set_trouble(stream, err.code != 0 ? err.text : err_name(error));
+    }
+    give_up(stream, stream->failover_error,
+            "the promotion could not be prepared: intent bits, or what the journal shows");
+}
+
+/* Behind step 4: the journal shows the point, and is not applied. Opened anew it is a target's. */
+static void take_back(struct stream *stream, int error)
+{
+    stream->failover_error = error;
+    target_free(stream->target);
+    stream->target = NULL;
+    replica_close(stream->replica, reopened, stream);
+}
+
 static void promotion_saved(struct stream *stream, int error)
 {
     if (error != 0) {
@@ -71,7 +99,7 @@ static void intents_saved(struct stream *stream, int error)
                                .incarnation = loop_random(stream->loop)};
 
     if (error != 0) {
-        give_up(stream, error, "intent bits cannot be stored");
+        take_back(stream, error);
         return;
     }
     state->role = STREAM_ROLE_PROMOTED;
@@ -94,10 +122,10 @@ static void promoted(struct replica_op *op, int error)
     check_magic(stream, STREAM_MAGIC);
     if (error == 0)
         error = stream->failover_error;
-    if (error != 0)
-        give_up(stream, error,
-                error == -ENODATA ? "there is no such recovery point"
-                                  : "the recovery point cannot be shown");
+    if (error == -ENODATA)
+        give_up(stream, error, "there is no such recovery point");
+    else if (error != 0)
+        take_back(stream, error);
     else
         stream_save_intents(stream, intents_saved);
 }

@@ -202,7 +202,8 @@ static bool must_agree(const struct glance *a, const struct glance *b)
                    a->incarnation == b->incarnation && strcmp(a->stream->id, b->stream->id) == 0;
 
     return is_same && a->role == STREAM_ROLE_SOURCE && a->is_tracked && !a->stream->hold_why &&
-           b->role == STREAM_ROLE_TARGET && b->has_point && b->stream->replica;
+           b->role == STREAM_ROLE_TARGET && b->has_point && b->stream->replica &&
+           !b->stream->hold_why; /* being promoted, perhaps to an older point: shown to nobody */
 }
 
 struct pair {

@@ -77,12 +77,18 @@ static const uint64_t *judged_image(const struct node *node, uint64_t epoch)
     return epoch != 0 && judged->epoch == epoch ? judged->image : NULL;
 }
 
+/* On its way to an older point: what it shows is seen by nobody. */
+static bool is_going_back(const struct node *node)
+{
+    return node->act == ACT_FAILOVER && node->asked_point != 0;
+}
+
 void witness_point(struct node *node, uint64_t epoch, uint64_t cut_wall_ns, const uint64_t *values)
 {
     uint64_t cut_ns = sim_site_wall_moment(node->other->site, cut_wall_ns);
     char why[JUDGE_WHY_SIZE];
 
-    if (!can_judge(node->other, cut_ns) || fate_is_rotten(node))
+    if (!can_judge(node->other, cut_ns) || fate_is_rotten(node) || is_going_back(node))
         return;
     node->run->figures.points++;
     if (!judge_cut(node->other->line, values, cut_ns, why))
@@ -113,6 +119,8 @@ static void point_read(struct image *image)
         look_at_point(node);
         return;
     }
+    if (is_going_back(node))
+        return;
     if (!can_judge(node->other, image->note.cut_ns))
         return;
     if (!judge_cut(node->other->line, image->values, image->note.cut_ns, why))
