@@ -231,7 +231,8 @@ static void decide(struct stream *stream)
     struct generation_line theirs;
     const char *why;
 
-    if (!stream->is_open || stream->is_ending || !stream->has_hello || stream->hold_why != NULL)
+    if (!stream->is_open || stream->is_ending || !stream->has_hello || stream->hold_why != NULL ||
+        stream->reprotect.is_unsaved)
         return;
     stream_read_line(&stream->hello.line, &theirs);
     if (!has_same_disks(stream)) {

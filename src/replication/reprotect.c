@@ -82,6 +82,7 @@ static void send_commit(struct stream *stream)
 
 static void winner_saved(struct stream *stream, int error)
 {
+    stream->reprotect.is_unsaved = error != 0; /* then it says nothing until a restart */
     if (error != 0) {
         stream->hold_why = "the change of role could not be stored; restart the daemon";
         stream->reprotect.step = REPROTECT_NONE;
@@ -122,6 +123,11 @@ static void winner_marked(struct stream *stream, int error)
     uint64_t epoch = stream_newest_epoch(stream);
     bool was_open = state->role == STREAM_ROLE_PROMOTED && !is_loser(stream);
 
+    if (stream->reprotect.is_marked_again) {
+        stream->reprotect.is_marked_again = false;
+        stream_save_intents(stream, winner_marked);
+        return;
+    }
     if (error != 0 || stream->reprotect.step != REPROTECT_MARKING) {
         if (error != 0)
             refuse(stream, error, "the winner cannot store intent bits");
@@ -144,6 +150,7 @@ static void winner_marked(struct stream *stream, int error)
     for (unsigned i = 0; i < state->disk_count; i++)
         state->disks[i].is_initial = state->disks[i].is_seeded = false;
     stream->hold_why = was_open ? NULL : "a reprotect is under way";
+    stream->reprotect.is_unsaved = true; /* hosts go on, the peer does not hear of it yet */
     stream_save(stream, winner_saved);
 }
 
@@ -199,6 +206,11 @@ static bool take_dirty_end(struct stream *stream, const struct link_frame_in *fr
     }
     stream->reprotect.step = REPROTECT_MARKING;
     stream->reprotect.peer_epoch = end.epoch;
+    /* An exchange that was cut while its marks were stored: those of this one behind them. */
+    if (stream->join_cb == winner_marked) {
+        stream->reprotect.is_marked_again = true;
+        return true;
+    }
     stream_step_begin(stream);
     stream_save_intents(stream, winner_marked);
     return true;
@@ -612,7 +624,8 @@ static bool take_reprotect(struct stream *stream, const struct link_frame_in *fr
         return false;
     }
     if (stream->reprotect.step == REPROTECT_BECOMING ||
-        stream->reprotect.step == REPROTECT_MARKING || stream->is_ending || !stream->is_open)
+        stream->reprotect.step == REPROTECT_MARKING || stream->reprotect.is_unsaved ||
+        stream->is_ending || !stream->is_open)
         return true;
     stream->reprotect.nonce = message.nonce;
     /* One that is not open says nothing: it may be the durable winner already. A winner that is
@@ -732,7 +745,8 @@ int reprotect_begin(struct stream *stream, bool is_reverse, stream_done_fn done_
     if (stream->is_open && role != STREAM_ROLE_PROMOTED &&
         !(role == STREAM_ROLE_SOURCE && stream->state.is_reprotect_open))
         return err_set(err, -EALREADY, "this site is not failed over");
-    if (!stream->is_open || stream->is_ending || stream->hold_why != NULL)
+    if (!stream->is_open || stream->is_ending || stream->hold_why != NULL ||
+        stream->reprotect.is_unsaved)
         return err_set(err, -EBUSY, "the stream is not ready");
     if (!stream->has_hello)
         return err_set(err, -EHOSTUNREACH, "the other site is not reachable");

@@ -693,7 +693,8 @@ void stream_send_hello(struct stream *stream)
 
     /* While a role changes, what the state says is not durable and its parts are not there yet: the
      * end of the change says it. */
-    if (!stream->is_link_up || !stream->is_open || stream->is_ending || stream->hold_why != NULL)
+    if (!stream->is_link_up || !stream->is_open || stream->is_ending || stream->hold_why != NULL ||
+        stream->reprotect.is_unsaved)
         return;
     /* A commit of the last connection may still end: what we say of our newest epoch, and what we
      * compare by hash, must not be older than it. */

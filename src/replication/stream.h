@@ -57,6 +57,8 @@ enum reprotect_step {
 struct reprotect {
     enum reprotect_step step;
     uint64_t nonce;
+    bool is_unsaved;        /* we win: SOURCE, which is not durable yet */
+    bool is_marked_again;   /* we win: the bits are saved for a try that was cut; once more, then */
     stream_done_fn done_cb; /* of the operator who asked here, or NULL */
     void *done_arg;
     struct loop_timer timer;
