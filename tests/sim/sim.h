@@ -154,6 +154,8 @@ void sim_disk_latency(struct sim_site *site, uint64_t latency_ns_max);
 /* What a read would show now, zeros behind the end; no event, no fault. False: no such file. */
 bool sim_disk_peek(struct sim_site *site, const char *path, void *bytes, size_t length,
                    uint64_t offset);
+/* Nothing but holes there? (Also behind the end, also when it is missing.) */
+bool sim_disk_is_hole(struct sim_site *site, const char *path, uint64_t offset, uint64_t length);
 /* Changes durable bytes that are there, and what reads show: nothing that could happen. */
 void sim_disk_poke(struct sim_site *site, const char *path, const void *bytes, size_t length,
                    uint64_t offset);

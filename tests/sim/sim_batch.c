@@ -21,7 +21,13 @@
 #include "sim_run.h"
 #include "sim_whole.h"
 
-enum { JOBS_MAX = 64, SEEDS_PER_WORKER = 500, SEED_SECONDS = 60 };
+enum {
+    STORY_LINES = 24,
+    STORY_LINE_SIZE = 200,
+    JOBS_MAX = 64,
+    SEEDS_PER_WORKER = 500,
+    SEED_SECONDS = 60
+};
 
 struct worker {
     pid_t pid;     /* 0: none; only the parent's to write */
@@ -128,25 +134,53 @@ static bool take_status(struct worker *worker, int status)
 
 /* --- the shortest prefix --------------------------------------------------------------------- */
 
-/* Does the seed fail with that many actions? Then worker->failure says how. */
+/* Does the seed fail with that many actions? Then worker->failure says how. Its story goes to
+ * `story`, NULL: nowhere. */
 static bool fails(struct worker *worker, const struct batch_options *options, uint64_t seed,
-                  uint64_t actions_max, bool is_traced)
+                  uint64_t actions_max, FILE *story)
 {
     struct batch_options probe = *options;
     pid_t child;
     int status;
 
     probe.actions_max = actions_max;
-    probe.is_traced = is_traced;
+    probe.is_traced = story != NULL;
     child = fork_quietly();
     if (child == 0) {
-        if (!is_traced)
-            check(freopen("/dev/null", "w", stderr));
+        if (story)
+            check(dup2(fileno(story), STDOUT_FILENO) >= 0);
+        check(freopen("/dev/null", "w", stderr));
         alarm(SEED_SECONDS);
         _exit(go_checked(&probe, seed, worker) ? 0 : 1);
     }
     check(waitpid(child, &status, 0) == child);
     return !take_status(worker, status);
+}
+
+/* The last lines of a story. */
+static void print_end(FILE *story)
+{
+    char lines[STORY_LINES][STORY_LINE_SIZE];
+    unsigned count = 0;
+
+    rewind(story);
+    while (fgets(lines[count % STORY_LINES], STORY_LINE_SIZE, story))
+        count += lines[count % STORY_LINES][0] == '[';
+    for (unsigned i = count > STORY_LINES ? count - STORY_LINES : 0; i < count; i++)
+        printf("    %s%s", lines[i % STORY_LINES],
+               strchr(lines[i % STORY_LINES], '\n') ? "" : "\n");
+}
+
+static void tell_story(struct batch *batch, uint64_t seed, uint64_t actions)
+{
+    struct worker *probe = &batch->workers[JOBS_MAX];
+    FILE *story = tmpfile();
+
+    if (!story)
+        return;
+    fails(probe, &batch->options, seed, actions, story);
+    print_end(story);
+    fclose(story);
 }
 
 /* Fewer actions make another schedule, so "fails" need not be monotonic: this finds a number that
@@ -156,17 +190,17 @@ static uint64_t find_prefix(struct batch *batch, uint64_t seed)
     struct worker *probe = &batch->workers[JOBS_MAX];
     uint64_t low = 0, high;
 
-    if (!fails(probe, &batch->options, seed, batch->options.actions_max, false))
+    if (!fails(probe, &batch->options, seed, batch->options.actions_max, NULL))
         return 0;
     /* An aborted run does not tell how far it came: doubling finds it. */
-    for (high = 1; !fails(probe, &batch->options, seed, high, false); high *= 2) {
+    for (high = 1; !fails(probe, &batch->options, seed, high, NULL); high *= 2) {
         low = high;
         if (high > 1u << 24)
             return 0;
     }
     while (high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
-        if (fails(probe, &batch->options, seed, middle, false))
+        if (fails(probe, &batch->options, seed, middle, NULL))
             high = middle;
         else
             low = middle;
@@ -188,9 +222,10 @@ static void tell(struct batch *batch, struct worker *worker)
         printf("    it does not fail alone or cut short\n");
         return;
     }
-    fails(probe, &batch->options, seed, prefix, false);
+    fails(probe, &batch->options, seed, prefix, NULL);
     printf("    shortest: sim --seed %llu --actions %llu --trace%s: %s\n", (unsigned long long)seed,
            (unsigned long long)prefix, mode, probe->failure);
+    tell_story(batch, seed, prefix);
 }
 
 /* --- the batch -------------------------------------------------------------------------------- */
@@ -306,7 +341,7 @@ static bool plant_is_seen(struct batch *batch, enum plant plant)
     options.runs_twice = plant == PLANT_I17;
     for (uint64_t seed = options.first; seed < options.first + options.count; seed++) {
         probe->failure[0] = '\0';
-        if (!fails(probe, &options, seed, 0, false) || !plant_is_heard(plant, probe->failure))
+        if (!fails(probe, &options, seed, 0, NULL) || !plant_is_heard(plant, probe->failure))
             continue;
         printf("%-4s seed %llu: %s\n", plant_name(plant), (unsigned long long)seed, probe->failure);
         return true;

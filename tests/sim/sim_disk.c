@@ -284,6 +284,14 @@ bool sim_disk_peek(struct sim_site *site, const char *path, void *bytes, size_t 
     return inode != NULL;
 }
 
+bool sim_disk_is_hole(struct sim_site *site, const char *path, uint64_t offset, uint64_t length)
+{
+    const struct sim_inode *inode = sim_name_find(site, path);
+    bool is_hole = true;
+
+    return !inode || (sim_inode_run(inode, offset, length, &is_hole) == length && is_hole);
+}
+
 void sim_disk_poke(struct sim_site *site, const char *path, const void *bytes, size_t length,
                    uint64_t offset)
 {

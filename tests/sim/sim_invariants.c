@@ -38,6 +38,7 @@ struct invariants {
     uint64_t term_max[RUN_NODES];
     uint64_t point[RUN_NODES], point_incarnation[RUN_NODES];
     int writer[TERMS_MAX]; /* of that term: index of the node, or -1 */
+    uint8_t bytes[2][BLOCK];
 };
 
 /* NULL: not there, or not of the disks that are watched. */
@@ -47,10 +48,13 @@ static const struct stream *stream_of(const struct node *node)
 
     if (!node->engine || !node_stream_id(node))
         return NULL;
-    stream = engine_find_stream(node->engine, node_stream_id(node));
+    /* An engine alone has one; its name need not be looked up behind each event. */
+    stream = node->whole || list_is_empty(&node->engine->streams)
+                 ? engine_find_stream(node->engine, node_stream_id(node))
+                 : list_entry(node->engine->streams.next, struct stream, node);
     if (!stream || !stream->is_open || stream->is_ending || stream->state.disk_count != JUDGE_DISKS)
         return NULL;
-    for (unsigned i = 0; i < JUDGE_DISKS; i++) {
+    for (unsigned i = 0; i < JUDGE_DISKS && node->whole; i++) {
         const char *id = node_disk_id(node, i);
         if (!id || strcmp(stream->state.disks[i].disk, id) != 0)
             return NULL;
@@ -160,6 +164,23 @@ static void show(const struct node *node, const struct stream *stream, unsigned 
     check(sim_disk_peek(node->site, path, bytes, BLOCK, block * BLOCK));
 }
 
+bool invariants_is_hole(const struct node *node, unsigned disk, uint64_t offset, uint64_t length)
+{
+    const struct stream *stream = stream_of(node);
+    uint64_t count = length / BLOCK;
+    struct journal_extent extent;
+    char path[80];
+
+    if (!stream)
+        return false;
+    if (stream->replica &&
+        (journal_lookup(stream->replica->journal, disk, offset / BLOCK, count, &extent) ||
+         extent.count < count))
+        return false;
+    snprintf(path, sizeof(path), "/data/disks/%s.raw", stream->state.disks[disk].disk);
+    return sim_disk_is_hole(node->site, path, offset, length);
+}
+
 /* --- I1, I2 ---------------------------------------------------------------------------------- */
 
 static void check_point(struct invariants *invariants, struct node *node,
@@ -167,7 +188,7 @@ static void check_point(struct invariants *invariants, struct node *node,
 {
     const struct judge_universe *universe = &invariants->run->universe;
     uint64_t *values = sim_kernel_alloc(universe->sector_count * sizeof(*values));
-    uint8_t bytes[BLOCK];
+    uint8_t *bytes = invariants->bytes[0];
     char why[JUDGE_WHY_SIZE];
 
     for (unsigned i = 0; i < universe->span_count && !run_is_over(invariants->run); i++) {
@@ -211,18 +232,17 @@ static bool must_agree(const struct glance *a, const struct glance *b)
 struct pair {
     const struct node *source, *target;
     const struct stream *ours, *theirs;
+    uint8_t (*bytes)[BLOCK]; /* two */
 };
 
 static void check_block(const struct pair *pair, unsigned disk, uint64_t block)
 {
-    uint8_t our_bytes[BLOCK], their_bytes[BLOCK];
-
     if (is_dirty(pair->ours, disk, block) || pair->theirs->state.disks[disk].is_initial ||
         host_changes(pair->source, disk, block * BLOCK, BLOCK))
         return;
-    show(pair->source, pair->ours, disk, block, our_bytes);
-    show(pair->target, pair->theirs, disk, block, their_bytes);
-    if (memcmp(our_bytes, their_bytes, BLOCK) == 0 || fate_is_rotten(pair->source) ||
+    show(pair->source, pair->ours, disk, block, pair->bytes[0]);
+    show(pair->target, pair->theirs, disk, block, pair->bytes[1]);
+    if (memcmp(pair->bytes[0], pair->bytes[1], BLOCK) == 0 || fate_is_rotten(pair->source) ||
         fate_is_rotten(pair->target))
         return;
     run_fail(pair->source->run, pair->source,
@@ -231,10 +251,11 @@ static void check_block(const struct pair *pair, unsigned disk, uint64_t block)
              sim_site_name(pair->target->site));
 }
 
-static void check_dirty(struct sim_run *run, const struct node *source)
+static void check_dirty(struct invariants *invariants, const struct node *source)
 {
+    struct sim_run *run = invariants->run;
     struct glance a = look(source), b = look(source->other); /* now: the other may have died */
-    struct pair pair = {source, source->other, a.stream, b.stream};
+    struct pair pair = {source, source->other, a.stream, b.stream, invariants->bytes};
 
     if (!must_agree(&a, &b))
         return;
@@ -282,8 +303,8 @@ static void look_again(struct invariants *invariants, unsigned index)
     check_order(invariants, node, &before, &now);
     if (now.role == STREAM_ROLE_TARGET && now.has_point && now.epoch != before.epoch)
         check_point(invariants, node, &now);
-    check_dirty(invariants->run, node);
-    check_dirty(invariants->run, node->other);
+    check_dirty(invariants, node);
+    check_dirty(invariants, node->other);
 }
 
 static void after_event(void *arg, struct sim_site *site)

@@ -14,10 +14,17 @@
 #ifndef SIM_INVARIANTS_H
 #define SIM_INVARIANTS_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 struct sim_run;
+struct node;
 struct invariants;
 
 struct invariants *invariants_new(struct sim_run *run);
 void invariants_free(struct invariants *invariants);
+
+/* Holds the site nothing there, neither in its base nor in its journal? */
+bool invariants_is_hole(const struct node *node, unsigned disk, uint64_t offset, uint64_t length);
 
 #endif

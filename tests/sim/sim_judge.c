@@ -200,6 +200,12 @@ static struct range range_next(const struct judge_universe *universe, unsigned d
     return (struct range){0};
 }
 
+bool judge_watches(const struct judge_universe *universe, unsigned disk, uint64_t offset,
+                   uint64_t length)
+{
+    return range_next(universe, disk, offset, length, 0).count > 0;
+}
+
 #define FOR_EACH_RANGE(range, universe, disk, offset, length)                                      \
     for (struct range range = range_next(universe, disk, offset, length, 0); range.count > 0;      \
          range = range_next(universe, disk, offset, length, range.span + 1))

@@ -76,6 +76,9 @@ bool judge_read(const struct judge_line *line, unsigned sector, uint64_t value,
 /* The sector of an image at that place; false: not watched. */
 bool judge_sector(const struct judge_universe *universe, unsigned disk, uint64_t offset,
                   unsigned *ret_sector);
+/* Is any of these bytes watched? */
+bool judge_watches(const struct judge_universe *universe, unsigned disk, uint64_t offset,
+                   uint64_t length);
 /* "disk 1 block 1023 sector 4" */
 const char *judge_place(const struct judge_universe *universe, unsigned sector, char *text,
                         size_t size);

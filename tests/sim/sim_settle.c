@@ -9,10 +9,11 @@
 
 #include "base/check.h"
 #include "sim_alloc.h"
+#include "sim_invariants.h"
 #include "sim_run.h"
 #include "sim_town.h"
 
-enum { SETTLE_SECONDS = 600, STEP_MS = 50, STEADY_STEPS = 20, WINDOW_BYTES = 256 << 10 };
+enum { SETTLE_SECONDS = 600, STEP_MS = 50, STEADY_STEPS = 20, WINDOW_BYTES = 64 << 10 };
 
 static void step(struct sim_run *run)
 {
@@ -149,8 +150,13 @@ static void judge_window(struct sim_run *run, const struct window *window)
 static void look_at_window(struct sim_run *run, unsigned disk, uint64_t offset, uint64_t length)
 {
     struct window window = {0};
+    bool are_holes = true;
     uint64_t deadline_ns = sim_now_ns(run->world) + 60 * SIM_SECOND;
 
+    for (unsigned i = 0; i < RUN_NODES; i++)
+        are_holes = are_holes && invariants_is_hole(&run->nodes[i], disk, offset, length);
+    if (are_holes && !judge_watches(&run->universe, disk, offset, length))
+        return;
     window.universe.disk_bytes[disk] = run->universe.disk_bytes[disk];
     judge_universe_add(&window.universe, disk, offset, length);
     for (unsigned i = 0; i < RUN_NODES && !run_is_over(run); i++) {
