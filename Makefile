@@ -72,4 +72,4 @@ install: build
 	meson install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf $(BUILD) build-asan build-tsan build-rules build-fuzz build-fuzz-coverage
+	rm -rf $(BUILD) build-asan build-steps build-tsan build-rules build-fuzz build-fuzz-coverage

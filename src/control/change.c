@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/step.h"
 
 void change_begin(struct change *change, struct site *site)
 {
@@ -37,8 +38,11 @@ int change_commit(struct change *change)
 {
     if (change->is_open && change->result < 0)
         meta_rollback(change->site->meta);
-    else if (change->is_open)
+    else if (change->is_open) {
+        step_point("change-before-commit");
         change->result = meta_commit(change->site->meta, &change->err);
+        step_point("change-committed");
+    }
     change->is_open = false;
     check(change->result <= 0);
     if (change->result < 0)

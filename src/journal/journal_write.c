@@ -20,6 +20,7 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
+#include "base/step.h"
 
 static void commit_step(struct journal *journal);
 static void append_start(struct journal *journal, struct journal_op *op);
@@ -446,6 +447,7 @@ static bool sync_touched(struct journal *journal)
 
         if (segment->is_touched) {
             segment->is_touched = false;
+            step_point("commit-before-sync");
             io_file_sync(journal->loop, &journal->commit.io, segment->file, commit_synced);
             return true;
         }
@@ -461,6 +463,7 @@ static void commit_step(struct journal *journal)
     int error = 0;
 
     if (commit->extents_written < journal->partial->extent_count) {
+        step_point("commit-before-table");
         error = write_table(journal);
     } else if (segment_last(set) == NULL || set->is_sealed) {
         struct journal_segment *segment; /* an empty epoch at the very beginning */
@@ -477,8 +480,10 @@ static void commit_step(struct journal *journal)
         else
             fence(journal, error);
     } else if (!commit->is_commit_written) {
+        step_point("commit-before-record");
         error = write_commit(journal);
     } else {
+        step_point("commit-durable");
         commit_end(journal, 0);
     }
     if (error == 0)

@@ -22,6 +22,7 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/id.h"
+#include "base/step.h"
 #include "journal/layer_info.h"
 #include "store/bitfile.h"
 
@@ -156,6 +157,7 @@ static void data_synced(struct io_op *io, int64_t result)
             layer->kept_count += !bitfile_has(layer->map, work->block + i);
         bitfile_set(layer->map, work->block, work->count);
     }
+    step_point("layer-data-synced");
     bitfile_save(layer->map, &layer->save, map_saved);
 }
 
@@ -360,8 +362,11 @@ static int write_info(struct layer *layer, struct err *err)
     io_file_close(layer->loop, file);
     if (error == 0)
         error = io_dir_sync(layer->loop, layer->folder); /* data and map have names first */
-    if (error == 0)
+    if (error == 0) {
+        step_point("layer-before-rename");
         error = io_rename(layer->loop, aside, path);
+        step_point("layer-renamed");
+    }
     if (error == 0)
         error = io_dir_sync(layer->loop, layer->folder);
     return error == 0 ? 0 : err_set(err, error, "%s: cannot make it: %s", path, err_name(error));

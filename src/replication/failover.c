@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "base/step.h"
 
 static void finish(struct stream *stream, int error, const char *why)
 {
@@ -69,6 +70,7 @@ static void take_back(struct stream *stream, int error)
 
 static void promotion_saved(struct stream *stream, int error)
 {
+    step_point("failover-saved");
     if (error != 0) {
         /* The file is fenced: which of the two it holds is unknown, so hosts stay out. */
         stream_done_fn done_cb = stream->failover_cb;
@@ -82,6 +84,7 @@ static void promotion_saved(struct stream *stream, int error)
     }
     target_free(stream->target);
     stream->target = NULL;
+    step_point("failover-before-drain");
     replica_drain(stream->replica); /* discards what lies after the point: nobody reads yet */
     stream_release(stream);
     finish(stream, 0, "");
@@ -112,6 +115,7 @@ static void intents_saved(struct stream *stream, int error)
     state->is_drained = false;
     state->is_started = state->is_one_shot = state->has_started_ever = false;
     state->is_reprotect_open = false;
+    step_point("failover-before-save");
     stream_save(stream, promotion_saved);
 }
 
@@ -120,6 +124,7 @@ static void promoted(struct replica_op *op, int error)
     struct stream *stream = container_of(op, struct stream, failover_op);
 
     check_magic(stream, STREAM_MAGIC);
+    step_point("failover-promoted");
     if (error == 0)
         error = stream->failover_error;
     if (error == -ENODATA)
@@ -149,6 +154,7 @@ static void intents_reset(struct stream *stream, int error)
         give_up(stream, error, err.code != 0 ? err.text : "intent bits cannot be stored");
         return;
     }
+    step_point("failover-tracked");
     stream->failover_error = 0;
     replica_promote(stream->replica, &stream->failover_op, stream->failover_point, block_differs,
                     stream, promoted);
@@ -159,6 +165,7 @@ static void held(struct stream *stream, int hold_error)
     struct err err = {0};
 
     check(hold_error == 0);
+    step_point("failover-held");
     int error = stream_reset_intents(stream, &err);
 
     if (error != 0)
@@ -172,6 +179,7 @@ static void quiet(void *arg)
     struct stream *stream = arg;
 
     check_magic(stream, STREAM_MAGIC);
+    step_point("failover-quiet");
     stream_hold(stream, held);
 }
 

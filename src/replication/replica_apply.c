@@ -13,6 +13,7 @@
 #include "replication/replica_apply.h"
 
 #include "base/check.h"
+#include "base/step.h"
 #include "replication/replica_move.h"
 
 static bool must_rest(const struct replica *replica)
@@ -74,6 +75,7 @@ static void begin(struct replica *replica)
     replica->apply_now = journal_epoch_at(replica->journal, 0)->epoch;
     replica->apply_cursor = 0;
     replica->apply_rest.count = 0;
+    step_point("apply-before-mark");
     replica->apply = APPLY_MARK;
     replica->state->applying = replica->apply_last;
     replica_save_state(replica);
@@ -135,7 +137,9 @@ static void finish(struct replica *replica)
 {
     replica->apply = APPLY_IDLE;
     replica->trouble[0] = 0;
+    step_point("apply-recorded");
     journal_release(replica->journal, replica->apply_last);
+    step_point("apply-released");
     replica->changed_cb(replica->arg);
     replica_kick(replica);
 }
@@ -151,6 +155,7 @@ static uint64_t cut_of(const struct replica *replica, uint64_t epoch)
 /* A3 */
 static void record(struct replica *replica)
 {
+    step_point("apply-synced");
     replica->state->applied = replica->apply_last;
     replica->state->point_wall_ns = cut_of(replica, replica->apply_last);
     replica->apply = APPLY_DONE;
@@ -172,6 +177,7 @@ void replica_apply_step(struct replica *replica)
     if (replica->apply == APPLY_MARK && replica->work_error == 0)
         replica->apply = APPLY_MOVE;
     if (replica->apply == APPLY_MOVE && move(replica)) {
+        step_point("apply-moved");
         replica->apply = APPLY_SYNC;
         replica_sync_bases(replica);
         return;

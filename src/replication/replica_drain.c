@@ -15,6 +15,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/step.h"
 #include "replication/replica_move.h"
 
 #define SYNC_BYTES (64ull << 20)
@@ -92,6 +93,7 @@ static void begin_sync(struct replica *replica)
     }
     for (unsigned i = 0; i < replica->disk_count && replica->is_drain_final; i++)
         replica->disks[i].is_touched = true; /* D3 */
+    step_point("drain-moved");
     replica->drain_unsynced = 0;
     replica->drain = DRAIN_SYNC;
     replica_sync_bases(replica);
@@ -102,6 +104,7 @@ static void record(struct replica *replica)
     struct stream_state *state = replica->state;
     uint64_t wall_ns, newest = replica_epoch(replica, &wall_ns);
 
+    step_point("drain-synced");
     state->is_drained = true;
     state->applied = state->applying = newest;
     state->point_wall_ns = wall_ns;
@@ -122,6 +125,7 @@ int replica_drop_journal(struct replica *replica, struct err *err)
 {
     int error = journal_reset(replica->journal, err);
 
+    step_point("drain-journal-reset");
     superseded_close(replica->superseded);
     replica->superseded = NULL;
     if (error == 0)
@@ -134,7 +138,8 @@ static void finish(struct replica *replica)
     struct err err = {0};
 
     if (is_journal_in_use(replica))
-        return;                                   /* kicked again when that ends */
+        return; /* kicked again when that ends */
+    step_point("drain-recorded");
     if (replica_drop_journal(replica, &err) != 0) /* the next start does it */
         log_warning("replica", "%s: %s", replica->stream, err.text);
     replica->drain = DRAIN_IDLE;

@@ -24,6 +24,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/step.h"
 #include "volume/volume.h"
 
 enum { TELL_RUNS = STREAM_MESSAGE_RUNS_MAX };
@@ -82,6 +83,7 @@ static void send_commit(struct stream *stream)
 
 static void winner_saved(struct stream *stream, int error)
 {
+    step_point("reprotect-winner-saved");
     stream->reprotect.is_unsaved = error != 0; /* then it says nothing until a restart */
     if (error != 0) {
         stream->hold_why = "the change of role could not be stored; restart the daemon";
@@ -135,6 +137,7 @@ static void winner_marked(struct stream *stream, int error)
         stream_step_end(stream);
         return;
     }
+    step_point("reprotect-marked");
     extend_line(stream);
     if (epoch < stream->reprotect.peer_epoch)
         epoch = stream->reprotect.peer_epoch;
@@ -212,12 +215,14 @@ static bool take_dirty_end(struct stream *stream, const struct link_frame_in *fr
         return true;
     }
     stream_step_begin(stream);
+    step_point("reprotect-marking");
     stream_save_intents(stream, winner_marked);
     return true;
 }
 
 static void confirmed_saved(struct stream *stream, int error)
 {
+    step_point("reprotect-confirmed");
     finish(stream, error, error != 0 ? stream->trouble : "");
 }
 
@@ -227,6 +232,7 @@ void reprotect_confirmed(struct stream *stream)
         return;
     stream->state.is_reprotect_open = false;
     stream->reprotect.step = REPROTECT_NONE;
+    step_point("reprotect-done-taken");
     stream_save(stream, confirmed_saved);
 }
 
@@ -295,6 +301,7 @@ static void tell(struct stream *stream)
 
     if (link_send_data(stream->link, stream->id, STREAM_DIRTY_END, head, length, NULL, 0) == 0)
         reprotect->step = REPROTECT_TOLD;
+    step_point("reprotect-told");
 }
 
 void reprotect_room(struct stream *stream)
@@ -316,6 +323,7 @@ static void loser_synced(struct stream *stream, int error)
     }
     for (unsigned i = 0; i < stream->state.disk_count; i++)
         tracking_merge(stream->volumes[i]);
+    step_point("reprotect-loser-synced");
     stream->reprotect.step = REPROTECT_TELLING;
     stream->reprotect.tell_disk = 0;
     stream->reprotect.tell_suspects = false;
@@ -336,8 +344,10 @@ static void loser_idle(void *arg)
 
 static void loser_drained(struct stream *stream, int error)
 {
-    if (error == 0 && stream->reprotect.step == REPROTECT_CLOSING)
+    if (error == 0 && stream->reprotect.step == REPROTECT_CLOSING) {
+        step_point("reprotect-loser-drained");
         source_on_idle(stream->source, loser_idle, stream);
+    }
 }
 
 static void loser_closed(struct stream *stream, int error)
@@ -361,6 +371,7 @@ static void loser_saved(struct stream *stream, int error)
 
         send_control(stream, STREAM_REPROTECT, bytes, stream_reprotect_encode(&message, bytes));
     }
+    step_point("reprotect-loser-saved");
     stream_wait_closed(stream, loser_closed);
 }
 
@@ -381,6 +392,7 @@ static void lose(struct stream *stream, uint64_t nonce)
         state->is_reprotect_open = false;
         stream->is_waiting_peer = false;
     }
+    step_point("reprotect-loser-stopped");
     stream_access_changed(stream);
     stream_save(stream, loser_saved);
 }
@@ -424,6 +436,7 @@ static void become_replicating(struct stream *stream)
         stream_step_end(stream);
         return;
     }
+    step_point("reprotect-before-done");
     stream_set_trouble(stream, "");
     send_done(stream);
     stream->reprotect.step = REPROTECT_NONE;
@@ -461,6 +474,7 @@ static void become_saved(struct stream *stream, int error)
         become_unknown(stream, error);
         return;
     }
+    step_point("reprotect-become-saved");
     stream_untrack(stream);
     if (stream->replica == NULL) {
         become_replicating(stream);
@@ -499,6 +513,7 @@ static void become_synced(struct stream *stream, int sync_error)
         become_failed(stream, sync_error, "the loser's disks cannot be synced");
         return;
     }
+    step_point("reprotect-become-synced");
     int error = keep_snapshots(stream, &err);
 
     if (error != 0) {
@@ -518,6 +533,7 @@ static void become_synced(struct stream *stream, int sync_error)
     stream->committed_epoch = epoch;
     for (unsigned i = 0; i < state->disk_count; i++)
         state->disks[i].is_initial = state->disks[i].is_seeded = false;
+    step_point("reprotect-snapshots-kept");
     stream_save(stream, become_saved);
 }
 
@@ -595,6 +611,7 @@ static bool take_commit(struct stream *stream, const struct link_frame_in *frame
     }
     if (stream->reprotect.step == REPROTECT_ASKED)
         finish(stream, -EALREADY, "a reprotect towards this site was decided before");
+    step_point("reprotect-commit-taken");
     stream->reprotect.step = REPROTECT_BECOMING;
     stream->reprotect.commit_epoch = commit.epoch;
     stream->hold_why = "becoming the target of the other site";

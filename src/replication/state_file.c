@@ -23,6 +23,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/step.h"
 #include "replication/state_codec.h"
 
 enum { STATE_FILE_MAGIC = 0x73746174 };
@@ -75,6 +76,7 @@ static void twin_written(struct io_op *op, int64_t result)
     struct state_file *file = container_of(op, struct state_file, op);
 
     check_magic(file, STATE_FILE_MAGIC);
+    step_point("state-twin-written");
     end_round(file, result);
 }
 
@@ -87,6 +89,7 @@ static void slot_synced(struct io_op *op, int64_t result)
         end_round(file, result);
         return;
     }
+    step_point("state-synced");
     file->slot_durable = 1 - file->slot_durable;
     file->sequence++;
     io_file_write(file->loop, &file->op, file->file, &file->iov, 1,
@@ -98,6 +101,7 @@ static void slot_written(struct io_op *op, int64_t result)
     struct state_file *file = container_of(op, struct state_file, op);
 
     check_magic(file, STATE_FILE_MAGIC);
+    step_point("state-before-sync");
     if (result < 0)
         end_round(file, result);
     else
@@ -120,6 +124,7 @@ static void run_round(struct loop_task *task)
     while ((node = list_pop(&file->waiting)) != NULL)
         list_append(&file->shared, node);
     file->is_busy = true;
+    step_point("state-before-write");
     state_encode(file->state, file->sequence + 1, file->slot);
     file->iov = (struct iovec){.iov_base = file->slot, .iov_len = STATE_SLOT_BYTES};
     io_file_write(file->loop, &file->op, file->file, &file->iov, 1,

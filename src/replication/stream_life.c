@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/step.h"
 #include "replication/dirty_file.h"
 #include "replication/reprotect.h"
 #include "volume/base_write.h"
@@ -261,6 +262,7 @@ static void end_at_rest(struct stream *stream, int error)
 
 static void end_saved(struct stream *stream, int error)
 {
+    step_point("stop-saved");
     if (error != 0)
         stream->end_error = error;
     stream_wait_rest(stream, end_at_rest);
@@ -280,6 +282,7 @@ static void end_synced(struct stream *stream, int error)
         end_saved(stream, error);
         return;
     }
+    step_point("stop-dirty-saved");
     stream->state.is_clean = stream->is_tracked;
     if (stream->source != NULL)
         stream->state.epoch = stream_newest_epoch(stream);

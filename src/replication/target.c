@@ -19,6 +19,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "base/step.h"
 #include "replication/hash_compare.h"
 #include "wire/payload.h"
 #include "wire/stream_message.h"
@@ -306,6 +307,7 @@ static void commit_done(struct replica_op *op, int error)
         begin_partial(target);
         target->callbacks.committed_cb(target->callbacks.arg, item->cut.epoch,
                                        item->cut.cut_wall_ns);
+        step_point("ack-before-send");
         if (is_current(item))
             send_ack(target, item->cut.epoch);
     } else {

@@ -23,6 +23,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/step.h"
 #include "store/bitfile_format.h"
 
 enum { BITFILE_MAGIC = 0x76626974, WRITE_COUNT = 8, LOAD_PAGES = 64 };
@@ -127,8 +128,10 @@ static int make_file(struct loop *loop, const char *path, const char *kind, uint
     if (error >= 0)
         error = io_file_sync_now(loop, file);
     io_file_close(loop, file);
-    if (error >= 0)
+    if (error >= 0) {
+        step_point("bitfile-before-rename");
         error = io_rename(loop, new_path, path);
+    }
     if (error >= 0)
         error = io_dir_sync(loop, slash ? folder : ".");
     if (error < 0)
@@ -485,6 +488,7 @@ static void round_end(struct bitfile *file)
 
 static void round_synced(struct io_op *op, int64_t result)
 {
+    step_point("bits-synced");
     struct bitfile *file = container_of(op, struct bitfile, sync);
 
     check_magic(file, BITFILE_MAGIC);
@@ -545,8 +549,10 @@ static void page_written(struct io_op *op, int64_t result)
         return;
     if (file->round_error < 0)
         round_end(file);
-    else
+    else {
+        step_point("bits-before-sync");
         io_file_sync(file->loop, &file->sync, file->file, round_synced);
+    }
 }
 
 static void page_freeze(struct bitfile *file, uint64_t index)
