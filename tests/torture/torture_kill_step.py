@@ -117,6 +117,15 @@ class KillStep(RawTorture):
             time.sleep(0.002)
         return self.revive(site)
 
+    def is_in_state(self, site, victim, state):
+        self.revive(victim)
+        try:
+            return (site.status(self.group) or {}).get("Status") == state
+        except Failure:
+            if not self.revive(victim):  # it died in this very moment
+                raise
+            return False
+
     def ask(self, site, victim, words, state):
         """Asks for an operation while one may die; revives it; asks again until the group is in the state."""
         end = time.monotonic() + 60
@@ -129,8 +138,7 @@ class KillStep(RawTorture):
             said = asked.stdout.read().decode()
             self.revive(victim)
             site.verso("wait", self.group, "--for", state, "--timeout", "10", "-q", check=False)
-            self.revive(victim)
-            if (site.status(self.group) or {}).get("Status") == state:
+            if self.is_in_state(site, victim, state):
                 return
             if time.monotonic() > end:
                 raise Failure(f"{words} at {site.name}, {victim.name} died at {self.step}: not {state} after asking again; it said: {said}")
