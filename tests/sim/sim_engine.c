@@ -434,6 +434,8 @@ void node_act(struct node *node, enum act act, bool flag)
 
 void node_failover(struct node *node, uint64_t point)
 {
+    if (node->whole)
+        point = 0; /* the API knows the newest only */
     node->asked_point = point;
     if (point != 0)
         sim_trace(node->run->world, node->site, "operator: to epoch %llu",
