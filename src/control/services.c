@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "control/jobs.h"
 #include "control/opening.h"
 #include "control/sync.h"
 #include "control/tree.h"
@@ -126,10 +127,13 @@ static void serve_pair_prepare(struct peer_answer *answer)
     for (unsigned i = 0; i < other_count; i++)
         change_remove(&change, RECORD_PAIR, others[i].common.id); /* a stale one: checked */
     change_put(&change, RECORD_PAIR, &relation.pair);
-    if (change_commit(&change) < 0)
+    jobs_add(&change, "creation", relation.pair.common.id, "");
+    if (change_commit(&change) < 0) {
         peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", change.err.text);
-    else
-        peer_answer_ok(answer, NULL);
+        return;
+    }
+    jobs_wake(answer->site);
+    peer_answer_ok(answer, NULL);
 }
 
 /* --- stream.prepare -------------------------------------------------------------------------- */

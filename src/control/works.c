@@ -8,6 +8,7 @@
  *     stop       DATA_STREAM_STOP     stopping -> stopped | stop_failed
  *     failover   DATA_STREAM_FAILOVER failovering -> failovered | failover_failed
  *     reprotect  DATA_STREAM_REPROTECT reprotecting -> stopped | reprotect_failed; direction
+ *     creation   none; asks the peer what became of a pair that it began to make with us
  *     drop       DATA_STREAM_REMOVE   the stream of a past serial is gone
  *     delete     DATA_STREAM_REMOVE   the record is gone, a tombstone stands | delete_failed
  *     part       DATA_STREAM_PART     none: the record is invalid already
@@ -24,7 +25,7 @@
 #include "control/relation.h"
 #include "control/sync.h"
 
-enum { ATTEMPTS_MAX = 8 };
+enum { ATTEMPTS_MAX = 8, CREATION_ATTEMPTS = 9 /* some ten seconds */ };
 
 /* It may be otherwise in a moment: the stream is still being opened, the peer is not there. */
 static bool is_passing(int error)
@@ -369,12 +370,31 @@ static void part_run(struct job *job)
     site_submit(job->site, &job->request, part_done);
 }
 
+/* --- creation -------------------------------------------------------------------------------- */
+
+/* The peer asked whether our disk fits, and should have told the end of it long since: asked for by
+ * a push, it says (sync_adopt()). A creation takes a moment, so not at once. */
+static void creation_run(struct job *job)
+{
+    struct relation relation;
+
+    if (!job_load(job, &relation))
+        return;
+    if (relation_own(&relation)->status != REPLICA_CREATING) {
+        job_end(job, NULL);
+        return;
+    }
+    if (job->record.attempt_count >= CREATION_ATTEMPTS)
+        sync_mark(job->site, job->record.object);
+    job_retry(job, "the other site has not told what became of it");
+}
+
 /* --- the table ------------------------------------------------------------------------------- */
 
 static const struct job_kind kinds[] = {
-    {"start", start_run},         {"stop", stop_run}, {"failover", failover_run},
-    {"reprotect", reprotect_run}, {"drop", drop_run}, {"delete", delete_run},
-    {"part", part_run},
+    {"start", start_run},         {"stop", stop_run},         {"failover", failover_run},
+    {"reprotect", reprotect_run}, {"creation", creation_run}, {"drop", drop_run},
+    {"delete", delete_run},       {"part", part_run},
 };
 
 const struct job_kind *works_kinds(unsigned *ret_count)

@@ -324,6 +324,29 @@ static void test_stale_half_of_the_same_primary(void **state)
     drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, "%s", query);
 }
 
+/* Its reply came too late, the link stayed up: the half goes by itself. */
+static void test_stale_half_goes(void **state)
+{
+    struct fake_world *world = *state;
+    char paris[64], lyon[64], count[64], query[300];
+
+    drive_disk(world, PARIS, paris);
+    drive_disk(world, LYON, lyon);
+    snprintf(query, sizeof(query), CREATE_PAIR, paris, lyon);
+    fake_hold(world, LYON, DATA_CALL_REPLY, false);
+    fake_ask_and_forget(world, PARIS, "CreateDiskReplicaPair", query);
+    struct fake_call *waiting = &world->sites[PARIS].calls[0];
+    waiting->request->error = -ETIMEDOUT;
+    waiting->request->done_cb(waiting->request);
+    waiting->request = NULL;
+    fake_release(world, LYON);
+    drive_ok(world, LYON, "DescribeDiskReplicaPairs", "TotalCount", count, "RegionId=cn-lyon");
+    assert_string_equal(count, "1");
+    fake_run(world, 30ull * 1000000000);
+    drive_ok(world, LYON, "DescribeDiskReplicaPairs", "TotalCount", count, "RegionId=cn-lyon");
+    assert_string_equal(count, "0");
+}
+
 /* While the peer was asked, the disk was deleted: no pair without a disk. */
 static void test_disk_goes_while_the_peer_is_asked(void **state)
 {
@@ -417,6 +440,7 @@ int main(void)
         STORY(test_overlong_texts),
         STORY(test_stale_half_makes_room),
         STORY(test_stale_half_of_the_same_primary),
+        STORY(test_stale_half_goes),
         STORY(test_disk_goes_while_the_peer_is_asked),
         STORY(test_repeat_is_remembered),
         STORY(test_pages),
