@@ -42,6 +42,7 @@ static void take_step(struct town *town, const char *reply)
         snprintf(run->nodes[1].whole->stream_id, 40, "%s", id);
     } else if (step < 7) {
         client_text(reply, "ReplicaPairId", town->pair_ids[step - 5], 40);
+        town->is_disordered = step == 6 && strcmp(town->pair_ids[0], town->pair_ids[1]) > 0;
     } else if (step == 9) {
         town->is_founded = true;
         sim_trace(run->world, NULL, "the watched group is founded");
@@ -52,7 +53,9 @@ static void found_answered(void *arg, unsigned status, const char *reply)
 {
     struct town *town = arg;
 
-    if (status == 200)
+    if (status == 200 && town->is_disordered)
+        town->is_disordered = false, town->step = 6; /* once more, for another id */
+    else if (status == 200)
         take_step(town, reply);
     if (!town->is_founded)
         found_later(town);
@@ -90,6 +93,16 @@ static void found(void *arg)
                    : step < 7  ? "CreateDiskReplicaPair"
                    : step < 9  ? "AddDiskReplicaPair"
                                : "StartDiskReplicaGroup";
+    if (town->is_disordered) {
+        order = (struct client_order){
+            .action = "DeleteDiskReplicaPair",
+            .pairs = {"RegionId", node_names[0], "ReplicaPairId", town->pair_ids[1]},
+            .attempts = 5,
+            .done_cb = found_answered,
+            .arg = town};
+        client_ask(&run->nodes[0], &order);
+        return;
+    }
     if (step < 4)
         memcpy(order.pairs, disk, sizeof(disk));
     else if (step == 4)

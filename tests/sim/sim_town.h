@@ -34,7 +34,7 @@ struct town {
     struct attempt *attempts;
     unsigned next_token;
     unsigned step; /* the founder's */
-    bool is_founded;
+    bool is_founded, is_disordered; /* the pairs are not in the order of the disks */
     char pair_ids[JUDGE_DISKS][40];
     struct attendant {
         struct node *node;
