@@ -32,6 +32,7 @@
 
 enum {
     CONNECTION_MAGIC = 0x6e636f6e,
+    GREETING_BYTES = 4 << 10, /* of the buffer, until more is needed: a crowd costs little */
     RECEIVE_BYTES = 256 << 10,
     PROGRESS_BYTES_MIN = 64 << 10, /* of a payload, between two ticks */
 };
@@ -73,6 +74,7 @@ struct connection {
     bool is_stalled;
     size_t begin, end; /* of the bytes in the buffer */
     uint8_t *buffer;
+    size_t buffer_bytes;
     struct reply_queue replies;
 };
 
@@ -206,9 +208,29 @@ static void handshake_sent(struct reply *reply)
     wake(connection);
 }
 
+/* The full buffer; false: no memory, the connection ends. */
+static bool grow_buffer(struct connection *connection)
+{
+    uint8_t *buffer = connection->buffer;
+
+    check(!connection->is_receiving);
+    if (connection->buffer_bytes < RECEIVE_BYTES)
+        buffer = realloc(connection->buffer, RECEIVE_BYTES);
+    if (buffer == NULL) {
+        break_connection(connection, "no memory for its buffer");
+        return false;
+    }
+    connection->buffer = buffer;
+    connection->buffer_bytes = RECEIVE_BYTES;
+    return true;
+}
+
 static void begin_transmission(struct connection *connection)
 {
     struct nbd_handshake *handshake = &connection->handshake;
+
+    if (!grow_buffer(connection))
+        return;
 
     connection->state = CONNECTION_OPEN;
     export_attach(handshake->export, &connection->user);
@@ -280,8 +302,10 @@ static void start_receive(struct connection *connection)
             memmove(connection->buffer, connection->buffer + connection->begin, left);
         connection->begin = 0;
         connection->end = left;
+        if (left == connection->buffer_bytes && !grow_buffer(connection))
+            return;
         target = connection->buffer + left;
-        length = RECEIVE_BYTES - left;
+        length = connection->buffer_bytes - left;
         check(length > 0);
         if (connection->has_transmission)
             length = transmission_receive_hint(&connection->transmission, length);
@@ -418,7 +442,8 @@ int connection_new(const struct connection_options *options, struct list **ret_n
     connection->address_length = address_length_of(connection->peer);
     export_user_init(&connection->user, end_user);
     reply_queue_init(&connection->replies, options->loop, options->socket, wake, connection);
-    connection->buffer = malloc(RECEIVE_BYTES);
+    connection->buffer = malloc(GREETING_BYTES);
+    connection->buffer_bytes = GREETING_BYTES;
     if (connection->buffer == NULL ||
         nbd_handshake_init(&connection->handshake, options->exports)) {
         free(connection->buffer);

@@ -118,7 +118,7 @@ class Process(LabCase):
         self.paris.stop()
         self.paris.config.write_text(self.paris.config.read_text().replace("[api]", "sandbox=no\n[api]"))
         self.paris.start()
-        self.assertIn("sandbox=no", self.paris.log_tail())
+        wait_until(lambda: "sandbox=no" in self.paris.log_tail(), "the log says so")
         self.assertEqual({count for _, count in self.tasks(self.paris).values()}, {self.lab_filters()})
 
     def dumped_memory(self, process):
