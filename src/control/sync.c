@@ -96,20 +96,23 @@ void sync_fini(struct site *site)
     site->sync = NULL;
 }
 
+static json_t *tree_of(const struct relation *relation)
+{
+    json_t *tree = json_object();
+
+    check(tree);
+    tree_set_text(tree, "kind", relation->is_group ? "group" : "pair");
+    tree_set(tree, "record",
+             relation->is_group ? tree_from_record(RECORD_GROUP, &relation->group)
+                                : tree_from_record(RECORD_PAIR, &relation->pair));
+    return tree;
+}
+
 json_t *sync_record_tree(struct site *site, const char *id)
 {
     struct relation relation;
-    json_t *tree;
 
-    if (relation_load(site, id, &relation) < 0)
-        return NULL;
-    tree = json_object();
-    check(tree);
-    tree_set_text(tree, "kind", relation.is_group ? "group" : "pair");
-    tree_set(tree, "record",
-             relation.is_group ? tree_from_record(RECORD_GROUP, &relation.group)
-                               : tree_from_record(RECORD_PAIR, &relation.pair));
-    return tree;
+    return relation_load(site, id, &relation) < 0 ? NULL : tree_of(&relation);
 }
 
 /* --- pushing --------------------------------------------------------------------------------- */
@@ -283,23 +286,31 @@ static void push_next(struct pusher *pusher)
 {
     struct site *site = pusher->site;
     struct tombstone_record tombstone;
+    struct relation relation;
     struct mark *mark;
     json_t *tree;
+    int result;
 
     if (pusher->current || pusher->is_waiting || site->is_stopping || !site->is_ready ||
         !site->peers[pusher->peer].is_up || list_is_empty(&pusher->marks))
         return;
     mark = list_entry(list_pop(&pusher->marks), struct mark, node);
-    tree = sync_record_tree(site, mark->id);
-    if (tree) {
+    result = relation_load(site, mark->id, &relation);
+    if (result == 0) {
         pusher->current = mark;
-        peer_call(site, &pusher->call, site->peers[pusher->peer].name, "record.put", tree,
-                  push_done);
+        peer_call(site, &pusher->call, site->peers[pusher->peer].name, "record.put",
+                  tree_of(&relation), push_done);
         return;
     }
-    if (meta_get(site->meta, RECORD_TOMBSTONE, mark->id, &tombstone) < 0) {
+    if (result == -ENOENT)
+        result = meta_get(site->meta, RECORD_TOMBSTONE, mark->id, &tombstone);
+    if (result == -ENOENT) {
         free(mark);
         push_next(pusher);
+        return;
+    }
+    if (result < 0) { /* it cannot be read now: no reason to forget that the peer must have it */
+        wait_and_push(pusher, mark);
         return;
     }
     tree = json_object();

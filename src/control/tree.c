@@ -5,6 +5,7 @@
  */
 #include "control/tree.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -54,9 +55,16 @@ static bool is_modest(const char *bytes, size_t length, unsigned token_max)
 
 json_t *tree_parse(const void *bytes, size_t length, unsigned token_max)
 {
+    json_error_t error;
+    json_t *tree;
+
+    errno = EINVAL;
     if (!is_modest(bytes, length, token_max))
         return NULL;
-    return json_loadb(bytes, length, JSON_REJECT_DUPLICATES, NULL);
+    tree = json_loadb(bytes, length, JSON_REJECT_DUPLICATES, &error);
+    if (!tree) /* Jansson finds words for all but a lack of memory */
+        errno = error.text[0] ? EINVAL : ENOMEM;
+    return tree;
 }
 
 json_t *tree_from_record(enum record_kind kind, const void *record)

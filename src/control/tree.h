@@ -20,7 +20,7 @@ enum {
 
 /* JSON from outside: NULL when it is malformed, has a name twice, is nested deeper than
  * TREE_DEPTH_MAX or has more than `token_max` tokens (names, values, objects, lists). The last two
- * are seen before anything is made of it. */
+ * are seen before anything is made of it. NULL with errno ENOMEM: for want of memory alone. */
 json_t *tree_parse(const void *bytes, size_t length, unsigned token_max);
 
 /* The text or "" (also when it is of another type). */
