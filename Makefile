@@ -8,7 +8,7 @@ SECONDS ?= 3
 PREFIX ?= /usr/local
 MINUTES ?= 10
 
-.PHONY: demo check build lint bench sim steps fuzz model rules torture install deps clean hardening
+.PHONY: demo check build lint bench sim steps nth fuzz model rules torture install deps clean hardening
 
 demo: ## installs what it needs, builds, runs two sites through loss, failover, reprotect, failback
 	tools/deps demo
@@ -58,6 +58,11 @@ hardening: build ## protections in binaries, unit and process; limits against cr
 	tools/check-hardening --build $(BUILD)
 	VERSO_BUILD=$(BUILD) tests/integration/test_hardening.py
 	VERSO_BUILD=$(BUILD) tests/integration/test_limits.py
+
+nth: ## every allocation and every I/O of the scenarios fails, once and from there on; an hour or more
+	@$(MAKE) --no-print-directory build
+	$(BUILD)/tests/nth/nth-nbd
+	$(BUILD)/tests/nth/nth-engine $(NTH)
 
 rules: ## takes each rule R1-R15 out of the code and wants a test to fail; some ten minutes
 	tools/deps check

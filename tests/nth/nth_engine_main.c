@@ -79,9 +79,10 @@ static struct node *node_of(struct hunt *hunt, const struct sim_site *site)
 /* Checks that end the process for want of memory, by design: what is durable is right, and the next
  * life reads it. Everything else that ends it is a failure. */
 static const char *const ends_by_design[] = {
-    "src/journal/journal_index.c: error == 0",  /* the view of an epoch that is durable */
-    "src/volume/ship.c: blockset_mark(",        /* intent bits name the blocks */
-    "src/replication/superseded.c: error == 0", /* the mapped memory has the mark */
+    "src/journal/journal_index.c: error == 0",      /* the view of an epoch that is durable */
+    "src/volume/ship.c: blockset_mark(",            /* intent bits name the blocks */
+    "src/replication/superseded.c: error == 0",     /* the mapped memory has the mark */
+    "src/replication/engine_site.c: later != NULL", /* the answer of a call of control's */
     /* Control builds small trees everywhere; it checks each, and its records are transactions. */
     "src/api/",
     "src/control/",
