@@ -261,7 +261,8 @@ M("R14-synced", "the losing side drops its marks and never syncs its disks", "si
   (REPLICATION + "reprotect.c", "        stream_sync_bases(stream, loser_synced);", "        loser_synced(stream, 0);"),
   (REPLICATION + "reprotect.c", "    stream_sync_bases(stream, become_synced);", "    become_synced(stream, 0);"))
 M("R14-durable", "the winner asks the loser to forget before its marks are durable", "sim:1200",
-  (REPLICATION + "reprotect.c", "    stream_save_intents(stream, winner_marked);", "    winner_marked(stream, 0);"))
+  (REPLICATION + "reprotect.c", "    stream_step_begin(stream);\n    step_point(\"reprotect-marking\");\n    stream_save_intents(stream, winner_marked);",
+   "    stream_step_begin(stream);\n    winner_marked(stream, 0);"))
 
 # --- R15: what the losing side held becomes a snapshot -------------------------------------------------------------------
 M("R15-kept", "the losing side's content is not kept", "engine_pair:turns_round",
