@@ -272,7 +272,8 @@ class Tools(DaemonCase):
         for depth, sizes in ((32, "4k-4k"), (16, "512-256k"), (1, "4k-4k")):
             run("fio", "--name=verify", "--ioengine=nbd", f"--uri={self.daemon.uri()}", "--rw=randwrite",
                 f"--bsrange={sizes}", f"--iodepth={depth}", "--size=64M", "--io_size=32M", "--verify=crc32c",
-                "--verify_fatal=1", "--do_verify=1", "--randrepeat=0", "--bs_unaligned=0")
+                "--verify_fatal=1", "--do_verify=1", "--randrepeat=0", "--bs_unaligned=0",
+                "--verify_state_save=0")
 
     @needs("nbdkit", "nbdcopy")
     def test_nbdkit_nbd_plugin(self):
