@@ -33,12 +33,12 @@ bench: build ## prints our figures beside the peers', measured in the same run
 	tools/deps check
 	bench/run --build $(BUILD) --seconds $(SECONDS)
 
-sim: ## make sim SEEDS=n [FIRST=k] [JOBS=n], make sim SEED=k TRACE=1 [ACTIONS=n]
+sim: ## make sim SEEDS=n [FIRST=k] [JOBS=n] [SITES=1], make sim SEED=k TRACE=1 [ACTIONS=n] [SITES=1]
 	@$(MAKE) --no-print-directory build
 ifdef SEED
-	$(BUILD)/tests/sim/sim --seed $(SEED) $(if $(TRACE),--trace) $(if $(ACTIONS),--actions $(ACTIONS))
+	$(BUILD)/tests/sim/sim --seed $(SEED) $(if $(TRACE),--trace) $(if $(ACTIONS),--actions $(ACTIONS)) $(if $(SITES),--sites)
 else
-	$(BUILD)/tests/sim/sim --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS)
+	$(BUILD)/tests/sim/sim --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS) $(if $(SITES),--sites)
 endif
 
 steps: ## kills and power losses at every step of the scenarios that matter; some ten minutes

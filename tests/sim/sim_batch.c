@@ -53,6 +53,12 @@ static uint64_t mix(uint64_t seed, uint64_t hash)
     return z ^ (z >> 31);
 }
 
+/* Plants are put into engines. */
+static bool is_whole(const struct batch_options *options, uint64_t seed)
+{
+    return options->sites || (!options->engines && options->plant == PLANT_NONE && seed % 3 == 0);
+}
+
 static bool go(const struct batch_options *options, uint64_t seed, bool is_second,
                struct worker *worker, struct figures *ret_figures)
 {
@@ -64,7 +70,7 @@ static bool go(const struct batch_options *options, uint64_t seed, bool is_secon
     run->plant = (enum plant)options->plant;
     if (is_second && run->plant == PLANT_I17)
         sim_random(run->world);
-    if (options->sites)
+    if (is_whole(options, seed))
         run_make_whole(run);
     is_lawful = run_go(run);
     *ret_figures = run->figures;
@@ -212,7 +218,9 @@ static void tell(struct batch *batch, struct worker *worker)
 {
     struct worker *probe = &batch->workers[JOBS_MAX];
     uint64_t seed = worker->seed, prefix;
-    const char *mode = batch->options.sites ? " --sites" : "";
+    const char *mode = batch->options.sites     ? " --sites"
+                       : batch->options.engines ? " --engines"
+                                                : "";
 
     printf("seed %llu: %s\n    replay: sim --seed %llu --trace%s\n", (unsigned long long)seed,
            worker->failure, (unsigned long long)seed, mode);

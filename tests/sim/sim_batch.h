@@ -16,7 +16,7 @@ struct batch_options {
     bool goes_on;         /* after a failure */
     bool runs_twice;      /* each seed, and compares (I17) */
     bool picks_points;    /* see struct sim_run */
-    bool sites;           /* whole sites, not engines alone */
+    bool sites, engines;  /* all schedules of that kind; else every third is of whole sites */
     bool is_traced;       /* one seed: tells its story */
     bool plants;          /* for each planted defect */
     unsigned plant;       /* enum plant */

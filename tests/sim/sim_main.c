@@ -5,6 +5,7 @@
  *
  * sim --plants [--seeds N]                breaks each invariant on purpose: its check must see it
  *
+ * Every third schedule is one of whole sites; --sites: all, --engines: none.
  * --twice: each seed twice, which must give the same events. --actions: what hosts, operator and
  * fate do after the Nth action is left out. --older-points: failovers go to older recovery points
  * too. Ends with 0 when all were lawful; else prints the seed and what was seen, and ends with 1.
@@ -23,7 +24,7 @@ static int usage(void)
         stderr,
         "usage: sim --seeds N [--first K] [--jobs J] [--keep-going] [--twice] [--older-points]\n"
         "       sim --seed K [--trace] [--actions N] [--twice] [--older-points]\n"
-        "       both: [--sites]\n");
+        "       both: [--sites|--engines]\n");
     return 2;
 }
 
@@ -35,6 +36,7 @@ static int take_argument(struct batch_options *options, const char *name, const 
                        : strcmp(name, "--keep-going") == 0   ? &options->goes_on
                        : strcmp(name, "--twice") == 0        ? &options->runs_twice
                        : strcmp(name, "--sites") == 0        ? &options->sites
+                       : strcmp(name, "--engines") == 0      ? &options->engines
                        : strcmp(name, "--plants") == 0       ? &options->plants
                        : strcmp(name, "--older-points") == 0 ? &options->picks_points
                                                              : NULL;

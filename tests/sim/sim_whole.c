@@ -10,6 +10,7 @@
  */
 #include "sim_whole.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,6 +129,7 @@ static void read_shown(struct node *node)
 struct glance {
     struct node *node;
     bool has_volumes;
+    char trouble[200]; /* why the stream is not open */
 };
 
 static void glance_call(void *arg)
@@ -135,6 +137,9 @@ static void glance_call(void *arg)
     struct glance *glance = arg;
 
     glance->has_volumes = true;
+    snprintf(
+        glance->trouble, sizeof(glance->trouble), "%s",
+        site_trouble(control_site(glance->node->whole->control), whole_stream_id(glance->node)));
     for (unsigned i = 0; i < JUDGE_DISKS; i++)
         glance->has_volumes &=
             engine_disk_volume(glance->node->engine, whole_disk_id(glance->node, i)) != NULL;
@@ -150,14 +155,14 @@ static void look_first(struct node *node)
         !sim_site_call(node->site, glance_call, &glance))
         return;
     if (!glance.has_volumes) {
-        node_give_up(node, "disks", "the watched disks are not open");
+        node_give_up(node, "the watched disks are not open", glance.trouble);
         return;
     }
     has_stream = node_look(node);
     if (!node->engine)
         return;
     if (node->has_role && !has_stream) {
-        node_give_up(node, "stream", "the watched stream is not open");
+        node_give_up(node, "the watched stream is not open", glance.trouble);
         return;
     }
     if (has_stream || node->index == 0)
