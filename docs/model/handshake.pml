@@ -203,8 +203,8 @@ inline send(type, a, b, c, d, e)
 inline relate(ours, theirs)
 {
     if
-    :: ours == 0 -> relation = EMPTY_OURS
-    :: ours != 0 && theirs == 0 -> relation = EMPTY_THEIRS
+    :: theirs == 0 -> relation = EMPTY_THEIRS
+    :: theirs != 0 && ours == 0 -> relation = EMPTY_OURS
     :: else ->
         if
         :: ours == theirs -> relation = SAME

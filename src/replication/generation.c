@@ -62,10 +62,10 @@ enum generation_relation generation_relate(const struct generation_line *ours,
                                            const struct generation_line *theirs)
 {
     check(ours->count <= GENERATION_COUNT_MAX && theirs->count <= GENERATION_COUNT_MAX);
+    if (theirs->count == 0) /* nothing to adopt, even when we have nothing either */
+        return GENERATION_EMPTY_THEIRS;
     if (ours->count == 0)
         return GENERATION_EMPTY_OURS;
-    if (theirs->count == 0)
-        return GENERATION_EMPTY_THEIRS;
     if (generation_is_equal(generation_newest(ours), generation_newest(theirs)))
         return GENERATION_SAME;
     if (line_has(theirs, generation_newest(ours)))

@@ -56,7 +56,7 @@ static void relates_lines(void **state)
     assert_int_equal(generation_relate(&a, &d), GENERATION_FOREIGN);
     assert_int_equal(generation_relate(&empty, &a), GENERATION_EMPTY_OURS);
     assert_int_equal(generation_relate(&a, &empty), GENERATION_EMPTY_THEIRS);
-    assert_int_equal(generation_relate(&empty, &empty), GENERATION_EMPTY_OURS);
+    assert_int_equal(generation_relate(&empty, &empty), GENERATION_EMPTY_THEIRS);
 }
 
 static void forgets_the_oldest(void **state)
