@@ -25,6 +25,7 @@
 #include "base/step.h"
 #include "journal/layer_info.h"
 #include "store/bitfile.h"
+#include "store/bitfile_format.h"
 
 enum { LAYER_MAGIC = 0x6c617972 };
 
@@ -305,6 +306,22 @@ static struct layer *allocate(struct loop *loop, const char *folder)
     return layer;
 }
 
+/* The description was read from a file: it must fit what lies beside it. */
+static int check_size(const struct layer *layer, struct err *err)
+{
+    const struct layer_description *description = &layer->description;
+    uint64_t bytes = 0;
+    int error = io_file_size(layer->loop, layer->file, &bytes);
+
+    if (error == 0 && bytes < description->size_bytes)
+        error = -EBADMSG;
+    if (error != 0)
+        return err_set(err, error, "layer %s: its file has %llu bytes, its description says %llu",
+                       description->id, (unsigned long long)bytes,
+                       (unsigned long long)description->size_bytes);
+    return 0;
+}
+
 /* Data file and map of a described layer. */
 static int open_parts(struct layer *layer, bool create, struct err *err)
 {
@@ -314,9 +331,10 @@ static int open_parts(struct layer *layer, bool create, struct err *err)
     int error;
 
     layer->block_count = description->size_bytes / BLOCK_SIZE;
-    if (description->size_bytes % BLOCK_SIZE != 0 || layer->block_count == 0)
-        return err_set(err, -EINVAL, "layer %s: size %llu is no multiple of 4096", description->id,
-                       (unsigned long long)description->size_bytes);
+    if (description->size_bytes % BLOCK_SIZE != 0 || layer->block_count == 0 ||
+        layer->block_count > BITFILE_BIT_COUNT_MAX)
+        return err_set(err, -EINVAL, "layer %s: size %llu is absurd, or no multiple of 4096",
+                       description->id, (unsigned long long)description->size_bytes);
     path_of(layer->folder, description->id, "", path);
     error = io_file_open(layer->loop, path, create ? IO_CREATE : 0, &layer->file, err);
     if (error != 0)
@@ -330,6 +348,9 @@ static int open_parts(struct layer *layer, bool create, struct err *err)
         if (error != 0)
             return err_set(err, error, "%s: cannot make it: %s", path, err_name(error));
     }
+    error = create ? 0 : check_size(layer, err);
+    if (error != 0)
+        return error;
     path_of(layer->folder, description->id, ".map", path);
     if (!create && !bitfile_is_there(layer->loop, path))
         return err_set(err, -ENOENT, "%s is missing: which blocks the layer keeps is not known",
