@@ -11,7 +11,7 @@
  */
 #include <stdlib.h>
 
-#include "fuzz_image.h"
+#include "fuzz_seal.h"
 #include "store/bitfile.h"
 #include "store/bitfile_format.h"
 
@@ -99,21 +99,7 @@ static int run(struct game *game, void (*fn)(void *arg))
 
 static void seal(struct fuzz_image *image, const struct fuzz_place *mark)
 {
-    struct fuzz_file *file = &image->files[mark->file];
-    uint8_t *at = file->bytes + mark->offset;
-
-    if (mark->offset + BITFILE_PAGE_BYTES > file->length)
-        return;
-    /* Both kinds of page have their checksum at 4, over the rest. */
-    put_le32(at + 4, 0);
-    if (memcmp(at, "VBPG", 4) == 0) {
-        uint64_t sequence = get_le64(at + 8), page = get_le64(at + 16);
-
-        if (sequence > 0)
-            bitfile_slot_seal(at, "INTN", page, sequence);
-    } else {
-        bitfile_header_encode(at, "INTN", get_le64(at + 16));
-    }
+    fuzz_seal_bitfile(image, mark, "INTN");
 }
 
 static void make_image(struct fuzz_image *image)

@@ -2,6 +2,9 @@
 /* See fuzz_engine.h. */
 #include "fuzz_engine.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 static const char *const disks[FUZZ_DISKS] = {"d-0", "d-1"};
 
 static void note_role(struct fuzz_engine *attacked)
@@ -59,17 +62,22 @@ static void call_boot(void *arg)
                                                   .stash_memory_bytes = 64 * BLOCK_SIZE,
                                                   .stash_disk_bytes = 64 * BLOCK_SIZE,
                                                   .journal_bytes_max = 8 << 20,
-                                                  .retain_ns = 50 * SIM_MS,
+                                                  .retain_ns = 300 * SIM_MS,
                                                   .retain_bytes = 1 << 20}};
     struct engine_stream_options stream = {.id = "pg-0",
                                            .peer = "lyon",
                                            .role = attacked->role,
-                                           .create = true,
+                                           .create = !attacked->is_reopening,
                                            .disk_count = FUZZ_DISKS};
+    struct err err = {0};
     uint64_t size;
 
-    check(engine_new(sim_site_loop(attacked->scene.server), &options, &callbacks, &attacked->engine,
-                     NULL) == 0);
+    attacked->engine = NULL;
+    if (engine_new(sim_site_loop(attacked->scene.server), &options, &callbacks, &attacked->engine,
+                   &err) != 0) {
+        check(attacked->is_reopening && err.text[0]);
+        return;
+    }
     for (unsigned i = 0; i < FUZZ_DISKS; i++) {
         struct engine_disk_options disk = {.id = disks[i],
                                            .driver = "file",
@@ -79,7 +87,8 @@ static void call_boot(void *arg)
         check(engine_disk_open(attacked->engine, &disk, &size, NULL) == 0);
         stream.disks[i].disk = disks[i];
     }
-    check(engine_stream_open(attacked->engine, &stream, NULL) == 0);
+    attacked->has_stream = engine_stream_open(attacked->engine, &stream, &err) == 0;
+    check(attacked->has_stream || (attacked->is_reopening && err.text[0]));
     check(engine_start(attacked->engine, NULL) == 0);
 }
 
@@ -89,6 +98,12 @@ void fuzz_engine_open(struct fuzz_engine *attacked, enum stream_role role)
     attacked->role = role;
     attacked->was_target = role == STREAM_ROLE_TARGET;
     fuzz_scene_open(&attacked->scene);
+    fuzz_scene_call(&attacked->scene, call_boot, attacked);
+}
+
+void fuzz_engine_reopen(struct fuzz_engine *attacked)
+{
+    attacked->is_reopening = true;
     fuzz_scene_call(&attacked->scene, call_boot, attacked);
 }
 
@@ -159,6 +174,23 @@ void fuzz_engine_order(struct fuzz_engine *attacked, enum fuzz_order order)
 {
     attacked->order = order;
     fuzz_scene_call(&attacked->scene, call_order, attacked);
+}
+
+void fuzz_engine_show(struct fuzz_engine *attacked, const char *when, unsigned number)
+{
+    struct engine_stream_status status;
+
+    if (!getenv("VERSO_FUZZ_LOG") || !attacked->engine ||
+        !engine_stream_status(attacked->engine, "pg-0", &status))
+        return;
+    fprintf(stderr,
+            "%s %u: role %d started %d connected %d point %d initial %d draining %d term %llu "
+            "epoch %llu applied %llu backlog %llu orders %u of %u trouble '%s'\n",
+            when, number, status.role, status.is_started, status.is_connected, status.has_point,
+            status.is_initial, status.is_draining, (unsigned long long)status.generation.term,
+            (unsigned long long)status.epoch_acked, (unsigned long long)status.epoch_applied,
+            (unsigned long long)status.backlog_bytes, attacked->orders_ended,
+            attacked->orders_begun, status.trouble);
 }
 
 /* --- a host ----------------------------------------------------------------------------------- */

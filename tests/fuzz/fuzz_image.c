@@ -26,12 +26,32 @@ static void note_name(void *arg, const char *name)
              transfer->folder, name);
 }
 
+/* Entry i was a folder: what is in it stands at the end now, and it goes. */
+static bool take_folder(struct transfer *transfer, unsigned i)
+{
+    struct fuzz_image *image = transfer->image;
+    struct loop *loop = sim_site_loop(transfer->site);
+    char path[sizeof(image->files[0].path)];
+
+    memcpy(path, image->files[i].path, sizeof(path));
+    transfer->folder = path;
+    if (strcmp(strrchr(path, '/'), "/disks") != 0 &&
+        io_dir_list(loop, path, note_name, transfer) != 0)
+        return false;
+    image->file_count--;
+    memmove(&image->files[i], &image->files[i + 1],
+            (image->file_count - i) * sizeof(image->files[0]));
+    return true;
+}
+
 static void call_read(void *arg)
 {
     struct transfer *transfer = arg;
     struct loop *loop = sim_site_loop(transfer->site);
 
     check(io_dir_list(loop, transfer->folder, note_name, transfer) == 0);
+    for (unsigned i = 0; i < transfer->image->file_count;)
+        i += !take_folder(transfer, i);
     for (unsigned i = 0; i < transfer->image->file_count; i++) {
         struct fuzz_file *file = &transfer->image->files[i];
         struct io_file *handle;
@@ -58,6 +78,16 @@ void fuzz_image_read(struct fuzz_image *image, struct sim_site *site, const char
     check(sim_site_call(site, call_read, &transfer));
 }
 
+static void make_folders(struct loop *loop, const char *path)
+{
+    char folder[sizeof(((struct fuzz_file *)NULL)->path)];
+
+    for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
+        check(io_dir_make(loop, folder) == 0);
+    }
+}
+
 static void call_write(void *arg)
 {
     struct transfer *transfer = arg;
@@ -70,6 +100,7 @@ static void call_write(void *arg)
 
         if (!file->bytes)
             continue;
+        make_folders(loop, file->path);
         check(io_file_open(loop, file->path, IO_CREATE, &handle, NULL) == 0);
         check(io_file_resize_now(loop, handle, file->length) == 0);
         check(file->length == 0 ||

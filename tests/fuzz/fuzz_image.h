@@ -13,11 +13,11 @@
 #include "fuzz_scene.h"
 
 enum {
-    FUZZ_FILES_MAX = 16,
+    FUZZ_FILES_MAX = 48,
     FUZZ_MARKS_MAX = 256,
     FUZZ_DAMAGES_MAX = 128,
     FUZZ_EDITS_MAX = 32,
-    FUZZ_FILE_BYTES_MAX = 1 << 19,
+    FUZZ_FILE_BYTES_MAX = 1 << 20,
 };
 
 enum fuzz_edit {
@@ -59,7 +59,7 @@ struct fuzz_image {
     void (*seal_cb)(struct fuzz_image *image, const struct fuzz_place *mark);
 };
 
-/* Reads the files of a folder of the site. */
+/* Reads the files of a folder of the site and of those below it, but those named "disks". */
 void fuzz_image_read(struct fuzz_image *image, struct sim_site *site, const char *folder);
 void fuzz_image_mark(struct fuzz_image *image, unsigned file, size_t offset, size_t length);
 void fuzz_image_copy(struct fuzz_image *image, const struct fuzz_image *from);

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 
 #include "base/crc32c.h"
-#include "fuzz_image.h"
+#include "fuzz_seal.h"
 #include "journal/journal.h"
 #include "journal/journal_record.h"
 
@@ -174,38 +174,6 @@ static void mark_records(struct template *template, unsigned index, uint64_t num
     }
 }
 
-/* Checksums of a segment header or of a record, by what now stands there. */
-static void seal_record(struct fuzz_image *image, const struct fuzz_place *mark)
-{
-    struct fuzz_file *file = &image->files[mark->file];
-    uint8_t *at = file->bytes + mark->offset;
-    size_t left = mark->offset < file->length ? file->length - mark->offset : 0, head;
-    uint64_t count;
-
-    if (mark->offset == 0 && left >= SEGMENT_HEADER_BYTES) {
-        put_le32(at + 12, 0);
-        put_le32(at + 12, crc32c(0, at, SEGMENT_HEADER_BYTES));
-    }
-    if (mark->offset == 0 || left < RECORD_ALIGN)
-        return;
-    count = get_le64(at + 72);
-    if (get_le16(at + 4) == RECORD_DATA && count <= RECORD_DATA_BLOCKS_MAX &&
-        journal_record_bytes(RECORD_DATA, count) <= left) {
-        head = (size_t)journal_record_head_bytes(RECORD_DATA, count);
-        for (size_t i = 0; i < count; i++)
-            put_le32(at + RECORD_HEADER_BYTES + 4 * i,
-                     crc32c(0, at + head + i * BLOCK_SIZE, BLOCK_SIZE));
-    }
-    head = RECORD_ALIGN;
-    if (get_le16(at + 4) > 0 && get_le16(at + 4) < RECORD_TYPE_COUNT &&
-        count <= RECORD_TABLE_ENTRIES_MAX)
-        head = (size_t)journal_record_head_bytes((enum record_type)get_le16(at + 4), count);
-    head = head < left ? head : left;
-    put_le32(at + 12, crc32c(0, at + RECORD_HEADER_BYTES, head - RECORD_HEADER_BYTES));
-    put_le32(at + 8, 0);
-    put_le32(at + 8, crc32c(0, at, RECORD_HEADER_BYTES));
-}
-
 static void make_template(struct template *template)
 {
     static struct game game;
@@ -224,7 +192,7 @@ static void make_template(struct template *template)
         template->epochs[i + 1] = *journal_epoch_at(game.journal, i);
     run(&game, call_close);
     fuzz_image_read(&template->image, game.scene.server, FOLDER);
-    template->image.seal_cb = seal_record;
+    template->image.seal_cb = fuzz_seal_journal;
     for (unsigned i = 0; i < template->image.file_count; i++)
         mark_records(template, i,
                      strtoull(strrchr(template->image.files[i].path, '/') + 1, NULL, 10));

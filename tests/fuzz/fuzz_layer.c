@@ -12,8 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/crc32c.h"
-#include "fuzz_image.h"
+#include "fuzz_seal.h"
 #include "journal/layer.h"
 #include "store/bitfile_format.h"
 
@@ -108,23 +107,6 @@ static int run(struct game *game, void (*fn)(void *arg))
     return game->error;
 }
 
-static void seal(struct fuzz_image *image, const struct fuzz_place *mark)
-{
-    struct fuzz_file *file = &image->files[mark->file];
-    uint8_t *at = file->bytes + mark->offset;
-
-    if (mark->offset + mark->length > file->length)
-        return;
-    if (mark->length == LAYER_INFO_BYTES) {
-        put_le32(at + 12, 0);
-        put_le32(at + 12, crc32c(0, at, LAYER_INFO_BYTES));
-    } else if (memcmp(at, "VBPG", 4) == 0 && get_le64(at + 8) > 0) {
-        bitfile_slot_seal(at, "LAYR", get_le64(at + 16), get_le64(at + 8));
-    } else if (memcmp(at, "VBIT", 4) == 0) {
-        bitfile_header_encode(at, "LAYR", get_le64(at + 16));
-    }
-}
-
 static void make_image(struct fuzz_image *image)
 {
     static struct game game;
@@ -140,7 +122,7 @@ static void make_image(struct fuzz_image *image)
     }
     run(&game, call_close);
     fuzz_image_read(image, game.scene.server, FOLDER);
-    image->seal_cb = seal;
+    image->seal_cb = fuzz_seal_any;
     info = fuzz_image_find(image, "l-1.info");
     map = fuzz_image_find(image, "l-1.map");
     data = fuzz_image_find(image, "l-1");

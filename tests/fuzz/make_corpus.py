@@ -347,17 +347,19 @@ def streams():
     target = "stream_session"
     wait = bytes([S_PAUSE, 5])
     epoch = bytes([S_DATA, 0, 3, 7, 65, 0, S_DATA, 1, 9, 0, 66, 0, S_HOLE, 0, 30, 3, S_CUT, 0]) + wait
-    source = say(R_SOURCE | STARTED | WANTS, 0, 2, 0) + wait
+    source = say(R_SOURCE | STARTED | WANTS, 0, 2, 0) + wait + bytes([S_EMPTY, 0])
+    target_says = say(R_TARGET | WANTS, 0, 4, 3) + wait + say(R_TARGET, 0, 0, 3) + wait
     add(target, "good-target-takes-epochs", bytes([1]) + source + epoch * 4 + bytes([S_PAUSE, 30]) + epoch)
-    add(target, "good-target-first-copy", bytes([1]) + say(R_SOURCE | STARTED, 0, 2, 3) + epoch * 2 + bytes([S_NUMBER, 0, 9]))
-    add(target, "good-source-ships", bytes([2]) + bytes([S_WRITE, 0, 4, 20, 7]) + say(R_TARGET | WANTS, 0, 4, 0) + wait
+    add(target, "good-target-first-copy", bytes([1]) + say(R_SOURCE | STARTED, 0, 2, 3) + wait + bytes([S_EMPTY, 0])
+        + epoch * 2 + bytes([S_NUMBER, 0, 9]))
+    add(target, "good-source-ships", bytes([2]) + bytes([S_WRITE, 0, 4, 20, 7]) + target_says
         + bytes([S_CREDIT, S_ACK, 0]) + wait + bytes([S_WRITE, 1, 4, 20, 8]) + wait + bytes([S_CREDIT, S_ACK, 0, S_PAUSE, 40]))
     add(target, "good-failover-and-reprotect", bytes([1]) + source + epoch * 2 + order(O_FAILOVER) + wait
-        + bytes([S_WRITE, 0, 0, 9, 9, S_AGAIN]) + say(R_FENCED | WANTS, 0, 0, 0) + wait + order(O_REPROTECT) + wait
+        + bytes([S_WRITE, 0, 0, 9, 9, S_AGAIN]) + say(R_FENCED | WANTS, 0, 1, 0) + wait + order(O_REPROTECT) + wait
         + bytes([S_DIRTY, 0, 0, 0, 3, 4, S_DIRTY_END, 0, 0]) + wait + bytes([S_NUMBER, 2, 0]) + wait + order(O_START))
     add(target, "good-loser-of-a-reprotect", bytes([2]) + bytes([S_WRITE, 0, 0, 9, 9])
         + say(R_PROMOTED | WANTS, 0, 2, 0) + wait + bytes([S_REPROTECT, 1, 5]) + wait + bytes([S_COMMIT, 0, 2]) + wait
-        + bytes([S_AGAIN]) + say(R_SOURCE | STARTED, 0, 0, 0) + epoch)
+        + bytes([S_AGAIN]) + say(R_SOURCE | STARTED, 0, 0, 0) + wait + bytes([S_EMPTY, 0]) + epoch)
     add(target, "both-promoted-then-met", bytes([1]) + source + epoch + order(O_FAILOVER) + wait
         + say(R_PROMOTED | WANTS, 0, 2 + 8, 0) + wait + order(O_REVERSE) + wait + bytes([S_REFUSED, 1, 5]) + order(O_REPROTECT))
     for twist in range(1, 6):
@@ -368,7 +370,7 @@ def streams():
         for role in range(4):
             add(target, f"hello-of-{role}-with-line-{line}",
                 bytes([2]) + say(role | WANTS | HAS_POINT, 3, line, 0) + wait + say(role | REPROTECTING, 251, line, 3) + wait)
-    add(target, "acks-of-other-epochs", bytes([2]) + bytes([S_WRITE, 0, 4, 20, 7]) + say(R_TARGET, 0, 4, 0) + wait
+    add(target, "acks-of-other-epochs", bytes([2]) + bytes([S_WRITE, 0, 4, 20, 7]) + target_says
         + bytes([S_ACK, 1, S_ACK, 2, S_ACK, 5, S_ACK, 253]) + wait + bytes([S_ACK, 0, S_ACK, 0]))
     add(target, "disks-of-other-number-and-size", bytes([2]) + say(R_TARGET | WANTS, 0, 4, 255) + wait
         + bytes([S_AGAIN]) + say(R_TARGET | WANTS, 0, 4, 254))
@@ -426,6 +428,16 @@ def images():
     scripts("journal", 8)
     scripts("bitfile", 5)
     scripts("layer", 6)
+    for folder in range(4):
+        for order_ in range(6):
+            add("data_folder", f"good-{folder}-order-{order_}", bytes([folder, order_]))
+        for mark in range(0, 60, 5):
+            add("data_folder", f"folder-{folder}-hit-{mark}", bytes([folder, mark]) + flip(mark, 40, 1) + number(mark + 2, 16, 3, 5))
+        for mark in range(1, 60, 12):
+            add("data_folder", f"folder-{folder}-forged-{mark}",
+                bytes([folder, 2, E_SEAL_ALL]) + b"".join(number(mark + i, 32 + 8 * i, 3, kind) for i, kind in enumerate((5, 7, 10))))
+        for index in range(8):
+            add("data_folder", f"folder-{folder}-without-file-{index}", bytes([folder, index, E_REMOVE, index]))
     add("metadata", "good-untouched", b"\0")
     for mark in range(0, 24, 3):
         add("metadata", f"flipped-{mark}", b"\0" + flip(mark, 3, 2) + flip(mark + 1, 9, 1))

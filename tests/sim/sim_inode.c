@@ -479,12 +479,16 @@ bool sim_inode_rot(struct sim_inode *inode, struct sim_random *random, uint64_t 
 
 uint8_t *sim_inode_map(struct sim_inode *inode, uint64_t bytes)
 {
+    uint64_t has = sim_inode_size(inode);
+
     check(!inode->is_folder && bytes > 0);
-    if (!inode->map) {
-        check(inode->now.size == 0);
-        inode->map = sim_kernel_alloc(bytes);
+    if (!inode->map || inode->map_bytes != bytes) { /* it takes that length, as a real one does */
+        uint8_t *map = sim_kernel_alloc(bytes);
+
+        sim_inode_read(inode, map, (size_t)(has < bytes ? has : bytes), 0);
+        sim_kernel_free(inode->map);
+        inode->map = map;
         inode->map_bytes = bytes;
     }
-    check(inode->map_bytes == bytes);
     return inode->map;
 }
