@@ -64,7 +64,7 @@ nth: ## every allocation and every I/O of the scenarios fails, once and from the
 	$(BUILD)/tests/nth/nth-nbd
 	$(BUILD)/tests/nth/nth-engine $(NTH)
 
-rules: ## takes each rule R1-R15 out of the code and wants a test to fail; some ten minutes
+rules: ## takes each rule R1-R16 out of the code and wants a test to fail; some ten minutes
 	tools/deps check
 	tools/check-rules
 

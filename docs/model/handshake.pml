@@ -138,7 +138,7 @@ typedef Site {
     byte role, gen, epoch;
     bit is_open, is_reverse, ever;     /* reprotect open, its direction; source has shipped ever */
     byte conn, h_role, h_gen, h_epoch, h_parent; /* connection, newest HELLO on it */
-    bit has_hello, h_open, shipping, receiving, confirmed, stale;
+    bit has_hello, weighed, h_open, shipping, receiving, confirmed, stale;
     bit open, unacked, forced, must_wait; /* must_wait: what it may not know is that its peer wins */
     byte step, nonce, busy, commit_gen, commit_epoch;
     bit unsaved, closed;
@@ -356,7 +356,10 @@ inline decide()
 {
     if
     :: me.has_hello && me.busy == IDLE ->
-        remember_peer();
+        if
+        :: !me.weighed -> me.weighed = 1; remember_peer()
+        :: else
+        fi;
         relate(me.gen, me.h_gen);
         TABLE(me.role, me.h_role, relation);
         if
@@ -409,6 +412,7 @@ inline take_hello()
     me.h_gen = b;
     me.h_epoch = c;
     me.h_parent = d;
+    me.weighed = 0;
     me.has_hello = 1;
     if
     :: a & 8 -> send_hello()
@@ -601,7 +605,7 @@ inline start()
     me.is_open = me.d_open; me.is_reverse = me.d_reverse; me.ever = me.d_ever;
     me.memory_gen = me.d_memory_gen; me.memory_epoch = me.d_memory_epoch;
     me.conn = 0; me.has_hello = 0; me.shipping = 0; me.receiving = 0; me.stale = 0;
-    me.h_role = 0; me.h_gen = 0; me.h_epoch = 0; me.h_parent = 0; me.h_open = 0;
+    me.h_role = 0; me.h_gen = 0; me.h_epoch = 0; me.h_parent = 0; me.weighed = 0; me.h_open = 0;
     me.step = NONE_; me.nonce = 0; me.busy = IDLE; me.unsaved = 0; me.closed = 0;
     me.commit_gen = 0; me.commit_epoch = 0;
     me.open = (me.d_clean -> me.d_dirty : me.intent & (me.role != T));

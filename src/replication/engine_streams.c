@@ -389,7 +389,8 @@ static void fill_progress(const struct stream *stream, struct engine_stream_stat
         status->backlog_bytes += stream_backlog_bytes(stream, i);
         status->is_initial = status->is_initial || state->disks[i].is_initial;
     }
-    status->epoch_acked = state->epoch;
+    status->epoch_acked =
+        state->role == STREAM_ROLE_SOURCE ? state->peer_epoch : stream->state.epoch;
     if (state->role == STREAM_ROLE_TARGET && stream->committed_epoch > state->epoch)
         status->epoch_acked = stream->committed_epoch;
     status->point_wall_ns = stream->acked_wall_ns;

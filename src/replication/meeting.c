@@ -5,8 +5,7 @@
  *   2. Data flows only after a verdict SHIP or RECEIVE over the newest HELLO of the peer.
  *   3. A role or line that changes is durable before the peer hears of it, but for FENCED, which
  *      holds from the moment it is decided.
- *   4. The peer's newest (generation, epoch) is remembered; a peer that shows less than it once had
- *      was restored from an old copy: nothing is shipped to it.
+ *   4. Nothing is shipped to an old copy, or from one (R16, old_copy.c).
  */
 #include "replication/meeting.h"
 
@@ -27,36 +26,6 @@ static bool has_same_disks(struct stream *stream)
         if (hello->disks[i].size_bytes != stream->state.disks[i].size_bytes)
             return false;
     return true;
-}
-
-/* Old copies (I14). Only a target's epoch is durable truth; a source's may go back in a crash. */
-static void remember_peer(struct stream *stream, const struct generation_line *theirs)
-{
-    struct stream_state *state = &stream->state;
-    bool is_target = stream->hello.role == STREAM_ROLE_TARGET;
-
-    stream->peer_is_stale = false;
-    if (theirs->count == 0) {
-        stream->peer_is_stale = state->peer_newest.term > 0;
-        return;
-    }
-    const struct generation *newest = generation_newest(theirs);
-    int order = generation_compare(newest, &state->peer_newest);
-
-    if (order < 0 || (generation_is_equal(newest, &state->peer_newest) && is_target &&
-                      stream->hello.epoch < state->peer_epoch)) {
-        stream->peer_is_stale = true;
-        return;
-    }
-    if (!generation_is_equal(newest, &state->peer_newest)) {
-        state->peer_newest = *newest;
-        state->peer_epoch = 0;
-        stream->peer_memory_unsaved = true;
-    }
-    if (is_target && stream->hello.epoch > state->peer_epoch) {
-        state->peer_epoch = stream->hello.epoch;
-        stream->peer_memory_unsaved = true;
-    }
 }
 
 /* --- deeds ----------------------------------------------------------------------------------- */
@@ -109,12 +78,6 @@ static void note_first_copy(struct stream *stream)
 
 static void ship(struct stream *stream)
 {
-    if (stream->peer_is_stale) {
-        stream_confirm_peer(stream);
-        stream_set_trouble(stream, "stale peer: the other site shows less than it had (restored "
-                                   "from an old copy?); delete the pair and create it anew");
-        return;
-    }
     stream_confirm_peer(stream);
     if (stream->state.is_reprotect_open)
         reprotect_confirmed(stream);
@@ -242,11 +205,21 @@ static void decide(struct stream *stream)
                                    "sizes of disks in this stream");
         return;
     }
-    remember_peer(stream, &theirs);
+    if (!stream->is_hello_weighed)
+        old_copy_meet(stream, &theirs);
+    stream->is_hello_weighed = true;
     enum generation_relation relation = generation_relate(&stream->state.line, &theirs);
     enum generation_verdict verdict =
         generation_decide(stream->state.role, (enum stream_role)stream->hello.role, relation, &why);
 
+    /* A newer generation closes the exports whatever else is wrong. */
+    if (old_copy_why(stream) != NULL && verdict != VERDICT_FENCE) {
+        /* What an old target shows says at least that nobody was promoted there. */
+        if (verdict == VERDICT_SHIP && stream->old_copy == OLD_COPY_PEER)
+            stream_confirm_peer(stream);
+        verdict = VERDICT_REFUSE;
+        why = old_copy_why(stream);
+    }
     stream->verdict = verdict;
     if (verdict != VERDICT_SHIP && verdict != VERDICT_RECEIVE)
         stream_disconnect(stream);
@@ -329,6 +302,7 @@ bool meeting_hello(struct stream *stream, const struct link_frame_in *frame, str
     }
     stream->hello = hello;
     stream->has_hello = true;
+    stream->is_hello_weighed = false;
     if (hello.wants_reply)
         stream_send_hello(stream);
     decide(stream);

@@ -14,6 +14,10 @@
 struct source;
 
 struct source_callbacks {
+    /* R16. Make durable that an epoch of this number was cut, that the target has acknowledged it;
+     * then source_numbered(), source_heard(). Never called again for a lower number. */
+    void (*number_cb)(void *arg, uint64_t epoch);
+    void (*heard_cb)(void *arg, uint64_t epoch);
     void (*acked_cb)(void *arg, uint64_t epoch, uint64_t cut_wall_ns);
     /* A one-shot start has its epoch acknowledged: it is stopped. */
     void (*finished_cb)(void *arg);
@@ -46,6 +50,10 @@ bool source_is_connected(const struct source *source);
 
 /* ACK, BLOCKED, RESUME, VERDICT, TROUBLE. False: malformed or impossible, end the connection. */
 bool source_frame(struct source *source, const struct link_frame_in *frame, struct err *why);
+/* Every number up to this one is durable: the cut may leave. */
+void source_numbered(struct source *source, uint64_t epoch);
+/* The acknowledgement of this epoch is durable: what it covers is cleared. */
+void source_heard(struct source *source, uint64_t epoch);
 void source_room(struct source *source);
 /* From tracking. */
 void source_dirtied(struct source *source);

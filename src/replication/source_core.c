@@ -45,10 +45,15 @@ static void merge(struct source_core *core, struct source_actions *actions)
     core->is_copying = false;
 }
 
+bool source_core_awaits_ack(const struct source_core *core, uint64_t epoch)
+{
+    return core->phase == SOURCE_CUT_SENT && epoch == core->epoch;
+}
+
 static void take_ack(struct source_core *core, const struct source_event *event,
                      struct source_actions *actions)
 {
-    if (core->phase != SOURCE_CUT_SENT || event->epoch != core->epoch)
+    if (!source_core_awaits_ack(core, event->epoch))
         return;
     act(actions, SOURCE_ACTION_CLEAR, core->epoch);
     core->phase = SOURCE_OPEN;

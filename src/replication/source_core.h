@@ -104,6 +104,9 @@ struct source_actions {
     struct source_action list[SOURCE_ACTIONS_MAX];
 };
 
+/* Is this the epoch whose acknowledgement is owed? */
+bool source_core_awaits_ack(const struct source_core *core, uint64_t epoch);
+
 void source_core_init(struct source_core *core, const struct source_policy *policy);
 void source_core_step(struct source_core *core, const struct source_event *event,
                       struct source_actions *ret_actions);

@@ -61,6 +61,7 @@ struct source {
     uint64_t compare_cursor; /* of volume compare_volume */
     unsigned compare_volume;
     uint64_t token_next, merge_count;
+    uint64_t numbered_epoch;      /* durable (R16) */
     uint64_t digest, block_count; /* of the partial epoch, as sent */
     uint64_t shipped_blocks, shipped_bytes, current_wall_ns, current_ns;
     uint64_t bandwidth_bytes, credit_ns;

@@ -181,7 +181,8 @@ void source_flush(struct source *source)
             return;
         source_free_slot(slot);
     }
-    if (source->cut_unsent && send_cut(source) == 0) {
+    if (source->cut_unsent && source->numbered_epoch >= source->core.epoch &&
+        send_cut(source) == 0) {
         source->cut_unsent = false;
         source_begin_partial(source);
     }

@@ -211,6 +211,7 @@ static void source_act(struct source *source, const struct source_action *action
     case SOURCE_ACTION_CUT:
         for (unsigned i = 0; i < source->volume_count; i++)
             tracking_cut(source->volumes[i]);
+        source->callbacks.number_cb(source->callbacks.arg, source->core.epoch);
         source_poll_soon(source);
         return;
     case SOURCE_ACTION_CLOSE:
@@ -337,9 +338,23 @@ static bool take_ack(struct source *source, const struct link_frame_in *frame, s
                                     .site = ack.generation.site,
                                     .incarnation = ack.generation.incarnation};
 
-    if (generation_is_equal(&generation, &source->generation))
-        source_step(source, (struct source_event){.kind = SOURCE_EVENT_ACK, .epoch = ack.epoch});
+    if (generation_is_equal(&generation, &source->generation) &&
+        source_core_awaits_ack(&source->core, ack.epoch))
+        source->callbacks.heard_cb(source->callbacks.arg, ack.epoch);
     return true;
+}
+
+void source_numbered(struct source *source, uint64_t epoch)
+{
+    check(epoch >= source->numbered_epoch);
+    source->numbered_epoch = epoch;
+    source_poll_soon(source);
+}
+
+/* The link may have gone meanwhile: then everything is open again, and the core takes no notice. */
+void source_heard(struct source *source, uint64_t epoch)
+{
+    source_step(source, (struct source_event){.kind = SOURCE_EVENT_ACK, .epoch = epoch});
 }
 
 static int settle_suspects(struct source *source, const struct slot *slot,

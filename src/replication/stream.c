@@ -299,16 +299,23 @@ void stream_wait_drained(struct stream *stream, stream_step_fn step_cb)
 
 /* --- parts ----------------------------------------------------------------------------------- */
 
+static void number_epoch(void *arg, uint64_t epoch)
+{
+    old_copy_number(arg, epoch);
+}
+
+static void hear_epoch(void *arg, uint64_t epoch)
+{
+    old_copy_hear(arg, epoch);
+}
+
 static void source_acked(void *arg, uint64_t epoch, uint64_t cut_wall_ns)
 {
     struct stream *stream = arg;
     bool is_first = !stream->state.has_point;
 
     check_magic(stream, STREAM_MAGIC);
-    stream->state.epoch = epoch;
-    stream->state.peer_epoch = epoch;
     stream->state.has_point = true;
-    stream->peer_memory_unsaved = true;
     stream->acked_wall_ns = stream->current_wall_ns = cut_wall_ns;
     stream->state.point_wall_ns = cut_wall_ns;
     for (unsigned i = 0; i < stream->state.disk_count; i++) {
@@ -365,7 +372,9 @@ static int make_source(struct stream *stream)
         .stash_disk_bytes = settings->stash_disk_bytes,
         .bandwidth_bytes = settings->bandwidth_bytes,
     };
-    struct source_callbacks callbacks = {.acked_cb = source_acked,
+    struct source_callbacks callbacks = {.number_cb = number_epoch,
+                                         .heard_cb = hear_epoch,
+                                         .acked_cb = source_acked,
                                          .finished_cb = source_finished,
                                          .trouble_cb = set_trouble_of_part,
                                          .arg = stream};

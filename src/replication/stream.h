@@ -8,6 +8,7 @@
 #ifndef REPLICATION_STREAM_H
 #define REPLICATION_STREAM_H
 
+#include "replication/old_copy.h"
 #include "replication/point_age.h"
 #include "replication/source.h"
 #include "replication/state_file.h"
@@ -137,7 +138,11 @@ struct stream {
     uint64_t committed_epoch; /* target: newest, also once the replica is closed */
     bool has_replica_trouble;
     bool has_shipped; /* since the start */
-    bool peer_is_stale, peer_memory_unsaved;
+    enum old_copy
+        old_copy;          /* what the newest HELLO showed when it came: later we are ahead of it */
+    bool is_hello_weighed; /* is that known yet? */
+    unsigned old_copy_saves; /* numbers of epochs being made durable */
+    bool peer_memory_unsaved;
     char trouble[200];
 };
 

@@ -109,8 +109,8 @@ M("R7-link-drop", "a lost link merges nothing", "source_core:merges_when_the_lin
   (REPLICATION + "source_core.c", "        core->is_connected = false;\n        merge(core, actions);",
    "        core->is_connected = false;\n        core->phase = SOURCE_OPEN;"))
 M("R7-right-ack", "any acknowledgement clears", "source_core:clears_only_by_the_right_ack",
-  (REPLICATION + "source_core.c", "    if (core->phase != SOURCE_CUT_SENT || event->epoch != core->epoch)\n        return;",
-   "    if (core->phase != SOURCE_CUT_SENT)\n        return;"))
+  (REPLICATION + "source_core.c", "    return core->phase == SOURCE_CUT_SENT && epoch == core->epoch;",
+   "    return core->phase == SOURCE_CUT_SENT;"))
 
 # --- R8: one instant for all disks of the stream -------------------------------------------------------------------------
 M("R8-all-disks", "the disks of a stream are cut one after the other", "sim:600",
@@ -272,3 +272,21 @@ M("R15-after-restart", "snapshots of an earlier life are not opened", "sim:600",
    "        error = ((void)open_one, 0);"))
 M("R15-listed", "a snapshot that a killed process left in the cache only is taken for made", "sim_layer:test_what_is_listed_stays",
   (JOURNAL + "layer.c", "int error = io_dir_sync(loop, folder); /* L5 */", "int error = 0;"))
+
+# --- R16: old copies are recognised --------------------------------------------------------------------------------------
+M("R16-numbered", "a cut leaves before its number is durable", "sim:1200",
+  (REPLICATION + "old_copy.c", "    stream_save(stream, saved);", "    saved(stream, 0);"))
+M("R16-heard", "an acknowledgement clears before it is durable", "old_copy:target_while_the_source_restarts",
+  (REPLICATION + "old_copy.c", "    stream_save(stream, heard);", "    heard(stream, 0);"))
+M("R16-source", "an old copy of a source is not recognised", "old_copy:source_of_a_running_site",
+  (REPLICATION + "old_copy.c", "        return stream->hello.epoch > stream_newest_epoch(stream);", "        return false;"),
+  (REPLICATION + "old_copy.c", "        return epoch < stream_newest_epoch(stream);", "        return false;"))
+M("R16-loser", "an old copy of a source that lost is not recognised", "old_copy:loser_of_a_failover",
+  (REPLICATION + "old_copy.c", "    return left_at(theirs, ours) > stream_newest_epoch(stream);", "    return false;"),
+  (REPLICATION + "old_copy.c", "    return role != STREAM_ROLE_TARGET && epoch < left_at(&state->line, newest);", "    return false;"))
+M("R16-target", "an old copy of a target is not recognised", "old_copy:target_that_was_promoted",
+  (REPLICATION + "old_copy.c", "        return true;\n    if (state->line.count == 0)", "        return false;\n    if (state->line.count == 0)"))
+M("R16-reprotect", "a reprotect relies on an old copy", "old_copy:loser_of_a_failover",
+  (REPLICATION + "reprotect.c", "    if (old_copy_why(stream) != NULL)\n        return err_set(err, -ESTALE",
+   "    if (false)\n        return err_set(err, -ESTALE"),
+  (REPLICATION + "reprotect.c", "    if (old_copy_why(stream) != NULL) {\n        refuse(", "    if (false) {\n        refuse("))

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * R16 with real files: the folder of a site is copied, the site goes on, the copy is put back. It
+ * must be recognised, whichever site it is and however it had been stopped; nothing may be shipped,
+ * and a reprotect that would rely on it is refused. Without an old copy nobody cries wolf: the
+ * other tests of two engines would not pass.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "pair_lab.h"
+
+static void run(const char *format, const char *folder)
+{
+    char command[1000];
+
+    snprintf(command, sizeof(command), format, folder, folder, folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void copy_take(struct pair_lab *lab, unsigned site)
+{
+    run("cp -a --sparse=always %s %s.old", lab->sites[site].folder);
+}
+
+static void copy_put_back(struct pair_lab *lab, unsigned site)
+{
+    run("rm -rf %s && mv %s.old %s", lab->sites[site].folder);
+}
+
+static bool may_write(struct pair_lab *lab, unsigned site, const char *disk)
+{
+    const char *why;
+
+    return engine_disk_may_write(lab->sites[site].engine, disk, &why);
+}
+
+static bool paris_may_write(struct pair_lab *lab, void *arg)
+{
+    return may_write(lab, PARIS, "d-paris0");
+}
+
+static bool says_stale(struct pair_lab *lab, void *arg)
+{
+    return strncmp(pair_status(lab, *(unsigned *)arg).trouble, "stale", 5) == 0;
+}
+
+static bool paris_is_fenced(struct pair_lab *lab, void *arg)
+{
+    return pair_status(lab, PARIS).role == STREAM_ROLE_FENCED && lab->sites[PARIS].is_closed[0];
+}
+
+static void wait_stale(struct pair_lab *lab, unsigned site)
+{
+    pair_wait(lab, says_stale, &site);
+}
+
+static void replicate(struct pair_lab *lab)
+{
+    pair_lab_open(lab);
+    pair_wait(lab, paris_may_write, NULL);
+    pair_write(lab, PARIS, 0, 10, 100, 1);
+    assert_int_equal(pair_start(lab, PARIS, false), 0);
+    pair_settle(lab, PARIS);
+}
+
+/* Writes and points that the copy knows nothing of. */
+static void go_on(struct pair_lab *lab)
+{
+    pair_write(lab, PARIS, 0, 1500, 50, 2);
+    pair_settle(lab, PARIS);
+    pair_write(lab, PARIS, 1, 20, 10, 3);
+    pair_settle(lab, PARIS);
+}
+
+static void old_source(bool was_clean)
+{
+    static uint8_t before[DISK_BLOCKS * BLOCK_SIZE], after[DISK_BLOCKS * BLOCK_SIZE];
+    struct pair_lab lab;
+
+    replicate(&lab);
+    if (was_clean) {
+        pair_site_stop(&lab, PARIS);
+        copy_take(&lab, PARIS);
+        pair_site_start(&lab, PARIS, false);
+        pair_wait(&lab, paris_may_write, NULL);
+    } else {
+        copy_take(&lab, PARIS);
+    }
+    go_on(&lab);
+    pair_read(&lab, LYON, 0, before);
+    pair_site_kill(&lab, PARIS);
+    copy_put_back(&lab, PARIS);
+    pair_site_start(&lab, PARIS, false);
+    wait_stale(&lab, PARIS);
+    wait_stale(&lab, LYON);
+    assert_false(may_write(&lab, PARIS, "d-paris0"));
+    pair_read(&lab, LYON, 0, after);
+    assert_memory_equal(before, after, sizeof(after));
+    /* What is newest is at lyon, and can be used there. */
+    assert_int_equal(pair_failover(&lab, LYON), 0);
+    pair_read(&lab, LYON, 0, after);
+    assert_memory_equal(before, after, sizeof(after));
+    pair_wait(&lab, paris_is_fenced, NULL);
+    assert_int_equal(pair_reprotect_met(&lab, LYON, true), -ESTALE);
+    pair_lab_close(&lab);
+}
+
+static void source_of_a_running_site(void **state)
+{
+    old_source(false);
+}
+
+static void source_of_a_stopped_site(void **state)
+{
+    old_source(true);
+}
+
+static void loser_of_a_failover(void **state)
+{
+    struct pair_lab lab;
+
+    replicate(&lab);
+    copy_take(&lab, PARIS);
+    go_on(&lab);
+    pair_site_kill(&lab, PARIS);
+    assert_int_equal(pair_failover(&lab, LYON), 0);
+    copy_put_back(&lab, PARIS);
+    pair_site_start(&lab, PARIS, false);
+    pair_wait(&lab, paris_is_fenced, NULL);
+    wait_stale(&lab, LYON);
+    assert_int_equal(pair_reprotect_met(&lab, LYON, true), -ESTALE);
+    assert_int_equal(pair_reprotect_met(&lab, LYON, false), -ESTALE);
+    assert_true(may_write(&lab, LYON, "d-lyon0"));
+    pair_lab_close(&lab);
+}
+
+/* The source dies in between: what it knows of its target must be durable by then. */
+static void target_while_the_source_restarts(void **state)
+{
+    struct pair_lab lab;
+
+    replicate(&lab);
+    copy_take(&lab, LYON);
+    go_on(&lab);
+    pair_site_kill(&lab, PARIS);
+    pair_site_kill(&lab, LYON);
+    copy_put_back(&lab, LYON);
+    pair_site_start(&lab, LYON, false);
+    pair_site_start(&lab, PARIS, false);
+    wait_stale(&lab, PARIS);
+    assert_false(pair_status(&lab, PARIS).is_connected && pair_is_equal(&lab));
+    pair_lab_close(&lab);
+}
+
+/* It was promoted from the copy: the epochs that the source knows of never were there. */
+static void target_that_was_promoted(void **state)
+{
+    struct pair_lab lab;
+
+    replicate(&lab);
+    copy_take(&lab, LYON);
+    go_on(&lab);
+    pair_site_kill(&lab, PARIS);
+    pair_site_kill(&lab, LYON);
+    copy_put_back(&lab, LYON);
+    pair_site_start(&lab, LYON, false);
+    assert_int_equal(pair_failover(&lab, LYON), 0);
+    pair_site_start(&lab, PARIS, false);
+    pair_wait(&lab, paris_is_fenced, NULL);
+    wait_stale(&lab, PARIS);
+    assert_int_equal(pair_reprotect_met(&lab, LYON, true), -ESTALE);
+    pair_lab_close(&lab);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(source_of_a_running_site),
+        cmocka_unit_test(source_of_a_stopped_site),
+        cmocka_unit_test(loser_of_a_failover),
+        cmocka_unit_test(target_while_the_source_restarts),
+        cmocka_unit_test(target_that_was_promoted),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
