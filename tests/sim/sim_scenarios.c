@@ -410,6 +410,9 @@ static const struct script_ask group_asks[] = {
     {1, "CreateDisk", {DISK("lyon")}, "DiskId", 1},
     {0, "CreateDiskReplicaPair", {PARIS_TO_LYON, "DiskId", "$0", "DestinationDiskId", "$1"},
      "ReplicaPairId", 2, "created"},
+    {0, "StartDiskReplicaPair", {"RegionId", "paris", "ReplicaPairId", "$2"}},
+    {0, "StopDiskReplicaPair", {"RegionId", "paris", "ReplicaPairId", "$2"}, NULL, 0, "stopped"},
+    /* In the group it is compared by hash. */
     {0, "CreateDiskReplicaGroup", {PARIS_TO_LYON}, "ReplicaGroupId", 3},
     {0, "AddDiskReplicaPair",
      {"RegionId", "paris", "ReplicaGroupId", "$3", "ReplicaPairId", "$2"}},
