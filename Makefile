@@ -41,7 +41,7 @@ else
 	$(BUILD)/tests/sim/sim --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS) $(if $(SITES),--sites)
 endif
 
-steps: ## kills and power losses at every step of the scenarios that matter; some ten minutes
+steps: ## kills and power losses at every step of the scenarios that matter; an hour
 	@$(MAKE) --no-print-directory build
 	$(BUILD)/tests/sim/sim-steps $(if $(SCENARIO),--scenario $(SCENARIO))
 
