@@ -66,6 +66,7 @@ static bool go(const struct batch_options *options, uint64_t seed, bool is_secon
     bool is_lawful;
 
     run->picks_points = options->picks_points || seed % 4 == 0;
+    run->kernel_goes_on = options->kernel_goes_on;
     run->actions_max = options->actions_max;
     run->plant = (enum plant)options->plant;
     if (is_second && run->plant == PLANT_I17)
@@ -218,10 +219,15 @@ static void tell(struct batch *batch, struct worker *worker)
 {
     struct worker *probe = &batch->workers[JOBS_MAX];
     uint64_t seed = worker->seed, prefix;
-    const char *mode = batch->options.sites     ? " --sites"
-                       : batch->options.engines ? " --engines"
-                                                : "";
+    const struct batch_options *options = &batch->options;
+    char mode[80];
 
+    snprintf(mode, sizeof(mode), "%s%s%s",
+             options->sites     ? " --sites"
+             : options->engines ? " --engines"
+                                : "",
+             options->picks_points ? " --older-points" : "",
+             options->kernel_goes_on ? " --kernel-goes-on" : "");
     printf("seed %llu: %s\n    replay: sim --seed %llu --trace%s\n", (unsigned long long)seed,
            worker->failure, (unsigned long long)seed, mode);
     fflush(stdout);

@@ -345,7 +345,7 @@ void node_died(struct node *node, bool power)
     struct sim_run *run = node->run;
     uint64_t delay_ns = sim_chance(run->world, 70) ? 300 * SIM_MS : 4 * SIM_SECOND;
 
-    if (node->may_fail && !power) {
+    if (node->may_fail && !power && !fate_kernel_goes_on(run)) {
         /* A disk was broken: its kernel may have dropped writes that reads still show. */
         sim_site_power_loss(node->site);
         power = true;

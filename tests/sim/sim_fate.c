@@ -64,6 +64,11 @@ void fate_start(struct sim_run *run)
         sim_disk_stalls(run->nodes[i].site, run->fate->stalls[i]);
 }
 
+bool fate_kernel_goes_on(const struct sim_run *run)
+{
+    return run->kernel_goes_on;
+}
+
 void fate_free(struct fate *fate)
 {
     sim_kernel_free(fate);
@@ -134,7 +139,7 @@ static void repair(void *arg)
 
     sim_disk_repair(node->site);
     if (node->may_fail)
-        operator_lose(node, true);
+        operator_lose(node, !fate_kernel_goes_on(node->run));
 }
 
 static void break_disk(struct node *node)

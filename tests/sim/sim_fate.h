@@ -24,6 +24,8 @@ void fate_turn(struct sim_run *run, struct node *node);
 void fate_change_network(struct sim_run *run);
 /* No new faults; what lasts ends. */
 void fate_calm(struct sim_run *run);
+/* Is only the daemon started again after a failed sync, not its machine (--kernel-goes-on)? */
+bool fate_kernel_goes_on(const struct sim_run *run);
 /* Counts what is broken at this moment. */
 void fate_count(struct sim_run *run);
 

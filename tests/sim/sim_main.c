@@ -20,11 +20,10 @@
 
 static int usage(void)
 {
-    fprintf(
-        stderr,
-        "usage: sim --seeds N [--first K] [--jobs J] [--keep-going] [--twice] [--older-points]\n"
-        "       sim --seed K [--trace] [--actions N] [--twice] [--older-points]\n"
-        "       both: [--sites|--engines]\n");
+    fprintf(stderr, "usage: sim --seeds N [--first K] [--jobs J] [--keep-going] [--twice]\n"
+                    "       sim --seed K [--trace] [--actions N] [--twice]\n"
+                    "       sim --plants [--seeds N]\n"
+                    "       all: [--sites|--engines] [--older-points] [--kernel-goes-on]\n");
     return 2;
 }
 
@@ -32,14 +31,14 @@ static int usage(void)
 static int take_argument(struct batch_options *options, const char *name, const char *value,
                          bool *ret_is_single)
 {
-    bool *const flag = strcmp(name, "--trace") == 0          ? &options->is_traced
-                       : strcmp(name, "--keep-going") == 0   ? &options->goes_on
-                       : strcmp(name, "--twice") == 0        ? &options->runs_twice
-                       : strcmp(name, "--sites") == 0        ? &options->sites
-                       : strcmp(name, "--engines") == 0      ? &options->engines
-                       : strcmp(name, "--plants") == 0       ? &options->plants
-                       : strcmp(name, "--older-points") == 0 ? &options->picks_points
-                                                             : NULL;
+    bool *const flag = strcmp(name, "--trace") == 0            ? &options->is_traced
+                       : strcmp(name, "--keep-going") == 0     ? &options->goes_on
+                       : strcmp(name, "--twice") == 0          ? &options->runs_twice
+                       : strcmp(name, "--sites") == 0          ? &options->sites
+                       : strcmp(name, "--plants") == 0         ? &options->plants
+                       : strcmp(name, "--kernel-goes-on") == 0 ? &options->kernel_goes_on
+                       : strcmp(name, "--older-points") == 0   ? &options->picks_points
+                                                               : NULL;
     uint64_t number = value ? strtoull(value, NULL, 10) : 0;
 
     if (flag) {

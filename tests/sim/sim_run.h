@@ -112,6 +112,7 @@ struct sim_run {
     uint64_t tick, next_write;
     uint64_t think_ns, turn_ns, length_ns;
     unsigned storm_percent, rough_percent, flush_percent;
+    bool kernel_goes_on;          /* see fate_kernel_goes_on() */
     bool has_rests, picks_points; /* picks: fails over to older points too */
     bool is_filled[RUN_NODES];    /* the disks hold something before the stream is made */
     bool dials[RUN_NODES];
