@@ -6,8 +6,9 @@
  * 1. A disk that was broken on purpose is followed by a loss of power: nobody goes on with a
  *    machine whose kernel dropped writes.
  * 2. Rot strikes the engine's own files only: a disk's own bytes carry no checksum, so nobody could
- *    tell; and not bitfiles, where a rotten newest slot looks like a torn one (README.md). At most
- *    once in a schedule: with one part damaged, nothing else may be lost.
+ *    tell; nor maps of snapshots and superseded blocks, where a rotten newest slot looks like a
+ *    torn one (README.md). At most once in a schedule: with one part damaged, nothing else may be
+ *    lost.
  */
 #include "sim_fate.h"
 
@@ -165,7 +166,8 @@ static void break_disk(struct node *node)
 
 static void rot(struct node *node)
 {
-    static const char *const parts[] = {"/journal/", "/journal/", "/state", ".info", "/dirty"};
+    static const char *const parts[] = {"/journal/", "/journal/", "/state",
+                                        ".info",     "/dirty",    "/intent-"};
     struct sim_world *world = node->run->world;
     struct fate *fate = node->run->fate;
     const char *part = parts[sim_random_below(world, ARRAY_COUNT(parts))];
