@@ -58,9 +58,8 @@ enum reprotect_step {
 struct reprotect {
     enum reprotect_step step;
     uint64_t nonce;
-    bool is_unsaved;        /* we win: SOURCE, which is not durable yet */
-    bool is_marked_again;   /* we win: the bits are saved for a try that was cut; once more, then */
-    stream_done_fn done_cb; /* of the operator who asked here, or NULL */
+    bool is_unsaved, is_marked_again; /* we win: SOURCE, not durable yet; bits to be saved anew */
+    stream_done_fn done_cb;           /* of the operator who asked here, or NULL */
     void *done_arg;
     struct loop_timer timer;
     uint64_t run_count; /* told or heard */
@@ -86,7 +85,7 @@ struct stream {
     struct state_file *state_file;
     struct volume *volumes[STREAM_DISKS_MAX];
     struct bitfile *intents[STREAM_DISKS_MAX];
-    bool has_lost_intents[STREAM_DISKS_MAX]; /* the file was missing: all blocks are suspect */
+    bool has_lost_intents[STREAM_DISKS_MAX]; /* missing file: all blocks are suspect */
     struct stash *stash;
     struct source *source;   /* tracked roles */
     struct replica *replica; /* target, or what still drains */
@@ -110,8 +109,7 @@ struct stream {
     } intent_saves[STREAM_DISKS_MAX];
     stream_step_fn rest_cb; /* waits for step_count 0 */
     struct loop_timer wait_timer;
-    /* The peer, as of its last HELLO on this connection. */
-    bool has_hello, hello_sent;
+    bool has_hello;     /* the peer, as of its last HELLO on this connection */
     bool hello_is_owed; /* once what the earlier connection left under way has ended */
     struct stream_hello hello;
     enum generation_verdict verdict;
