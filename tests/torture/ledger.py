@@ -34,7 +34,7 @@ def stamp_of(data, key):
         sector = data[start:start + SECTOR]
         stamp, owner = struct.unpack_from("<QQ", sector)
         if sector != sector[:16] * (SECTOR // 16) or owner != (key if stamp else 0):
-            raise Failure(f"block {key}: sector at {start} holds no write of its own: {sector[:32].hex()}")
+            raise Failure(f"block {key}: sector at {start} holds no write of its own: {sector.hex()}")
         stamps.append(stamp)
     return tuple(stamps)
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A mounted export whose client reconnects for ever: nbdkit's nbd plugin behind its retry filter, nbdfuse, a loop device, a file system; and
 the worker on it (fileload.py)."""
+import contextlib
 import json
 import os
 import pathlib
@@ -19,13 +20,17 @@ class PatientMount:
         self.lab, self.kind = lab, kind
         self.folder = lab.folder / f"patient-{name}"
         self.folder.mkdir()
-        self.fuse, self.path, self.socket = self.folder / "fuse", self.folder / "fs", self.folder / "nbd.sock"
-        self.fuse.mkdir(), self.path.mkdir()
+        self.path, self.socket = self.folder / "fs", self.folder / "nbd.sock"
+        self.path.mkdir()
+        self.fuse, self.connected = None, 0
         self.client = self.fuse_process = self.loop = None
         lab.defer(self.crash)
 
     def connect(self, uri):
         """Only the loop device."""
+        self.connected += 1
+        self.fuse = self.folder / f"fuse-{self.connected}"
+        self.fuse.mkdir()
         self.socket.unlink(missing_ok=True)
         self.client = subprocess.Popen(
             ["nbdkit", "-f", "--exit-with-parent", "-U", str(self.socket), "--filter=retry", "nbd", f"uri={uri}",
@@ -75,8 +80,10 @@ class PatientMount:
         if self.loop:
             device = pathlib.Path(f"/sys/block/{os.path.basename(self.loop)}/loop/backing_file")
             subprocess.run(["losetup", "--detach", self.loop], capture_output=True)
-            wait_until(lambda: not device.exists(), f"{self.loop} is let go", pause=0.002)
-        subprocess.run(["fusermount3", "-u", "-z", str(self.fuse)], capture_output=True)
+            with contextlib.suppress(Failure):  # another process's mount namespace may hold it; its client is dead
+                wait_until(lambda: not device.exists(), f"{self.loop} is let go", timeout=1, pause=0.002)
+        if self.fuse:
+            subprocess.run(["fusermount3", "-u", "-z", str(self.fuse)], capture_output=True)
         for process in (self.fuse_process, self.client):
             if process and process.poll() is None:
                 try:

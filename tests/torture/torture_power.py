@@ -59,12 +59,16 @@ class Machine:
     def cut(self, rng):
         """The power goes. Mostly the daemon sees nothing of it; else it meets dead disks for a moment."""
         process = self.site.process
-        if process and rng.random() < 0.8:
+        if process:
+            # Stopped: the kernel would write a page back while it is being written, and a sector of it could be half old, half new.
             process.send_signal(signal.SIGSTOP)
         if rng.random() < 0.8:
             self.write_back(rng)
+        is_seen = process and rng.random() < 0.2
+        if is_seen:
+            process.send_signal(signal.SIGCONT)
         lost = self.disks.cut(rng)
-        if process and rng.random() < 0.2:
+        if is_seen:
             time.sleep(rng.random() * 0.02)  # for the daemon to meet the dead disks, if it likes
         self.site.kill()
         return lost
