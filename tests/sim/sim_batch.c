@@ -24,6 +24,7 @@
 enum {
     STORY_LINES = 24,
     STORY_LINE_SIZE = 200,
+    PREFIX_SECONDS = 60,
     JOBS_MAX = 64,
     SEEDS_PER_WORKER = 500,
     SEED_SECONDS = 60
@@ -191,10 +192,11 @@ static void tell_story(struct batch *batch, uint64_t seed, uint64_t actions)
 }
 
 /* Fewer actions make another schedule, so "fails" need not be monotonic: this finds a number that
- * fails where one less does not. 0: it does not fail again. */
+ * fails where one less does not, or the best of a minute. 0: it does not fail again. */
 static uint64_t find_prefix(struct batch *batch, uint64_t seed)
 {
     struct worker *probe = &batch->workers[JOBS_MAX];
+    time_t deadline = time(NULL) + PREFIX_SECONDS;
     uint64_t low = 0, high;
 
     if (!fails(probe, &batch->options, seed, batch->options.actions_max, NULL))
@@ -202,10 +204,10 @@ static uint64_t find_prefix(struct batch *batch, uint64_t seed)
     /* An aborted run does not tell how far it came: doubling finds it. */
     for (high = 1; !fails(probe, &batch->options, seed, high, NULL); high *= 2) {
         low = high;
-        if (high > 1u << 24)
+        if (high > 1u << 24 || time(NULL) > deadline)
             return 0;
     }
-    while (high - low > 1) {
+    while (high - low > 1 && time(NULL) <= deadline) {
         uint64_t middle = low + (high - low) / 2;
         if (fails(probe, &batch->options, seed, middle, NULL))
             high = middle;
@@ -233,7 +235,7 @@ static void tell(struct batch *batch, struct worker *worker)
     fflush(stdout);
     prefix = find_prefix(batch, seed);
     if (prefix == 0) {
-        printf("    it does not fail alone or cut short\n");
+        printf("    it does not fail alone, or no prefix was found in time\n");
         return;
     }
     fails(probe, &batch->options, seed, prefix, NULL);

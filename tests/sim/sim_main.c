@@ -35,6 +35,7 @@ static int take_argument(struct batch_options *options, const char *name, const 
                        : strcmp(name, "--keep-going") == 0     ? &options->goes_on
                        : strcmp(name, "--twice") == 0          ? &options->runs_twice
                        : strcmp(name, "--sites") == 0          ? &options->sites
+                       : strcmp(name, "--engines") == 0        ? &options->engines
                        : strcmp(name, "--plants") == 0         ? &options->plants
                        : strcmp(name, "--kernel-goes-on") == 0 ? &options->kernel_goes_on
                        : strcmp(name, "--older-points") == 0   ? &options->picks_points
