@@ -8,7 +8,7 @@ SECONDS ?= 3
 PREFIX ?= /usr/local
 MINUTES ?= 10
 
-.PHONY: demo check build lint bench sim steps nth fuzz model rules torture install deps clean hardening
+.PHONY: demo check build lint bench sim steps nth fuzz model mutants analyse torture install deps clean hardening
 
 demo: ## installs what it needs, builds, runs two sites through loss, failover, reprotect, failback
 	tools/deps demo
@@ -64,7 +64,11 @@ nth: ## every allocation and every I/O of the scenarios fails, once and from the
 	$(BUILD)/tests/nth/nth-nbd
 	$(BUILD)/tests/nth/nth-engine $(NTH)
 
-rules: ## takes each rule R1-R16 out of the code and wants a test to fail; some ten minutes
+analyse: build ## cppcheck and gcc -fanalyzer: no finding without a reason
+	tools/deps check
+	tools/analyse --build $(BUILD)
+
+mutants: ## takes each rule R1-R16 and each guard out of the code, one by one: a test must fail; some ten minutes
 	tools/deps check
 	tools/check-rules
 

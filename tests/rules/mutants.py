@@ -290,3 +290,42 @@ M("R16-reprotect", "a reprotect relies on an old copy", "old_copy:loser_of_a_fai
   (REPLICATION + "reprotect.c", "    if (old_copy_why(stream) != NULL)\n        return err_set(err, -ESTALE",
    "    if (false)\n        return err_set(err, -ESTALE"),
   (REPLICATION + "reprotect.c", "    if (old_copy_why(stream) != NULL) {\n        refuse(", "    if (false) {\n        refuse("))
+
+# --- guards: checks of what comes from outside, and fences --------------------------------------------------------------
+WIRE, STORE, NBD = "src/wire/", "src/store/", "src/nbd/"
+M("G-frame-head", "the header of a link frame is not checked", "link_frame:test_drbd_crc_covers_the_header_too",
+  (WIRE + "link_frame.c", "if (get_le32(header + 28) != crc32c(0, header, 28))", "if (false)"))
+M("G-frame-content", "the content of a link frame is not checked", "link_frame:test_drbd_crc_covers_the_header_too",
+  (WIRE + "link_frame.c", "if (crc32c(0, frame.payload, frame.length) != frame.payload_crc)", "if (false)"))
+M("G-frame-order", "link frames are taken in any order, and twice", "link_frame:test_sequence",
+  (WIRE + "link_frame.c", "if (frame.sequence != decoder->sequence_next)", "if (false)"))
+M("G-own-id", "a site talks to a copy of itself", "link_hostile:test_own_id",
+  (REPLICATION + "link_hello.c", "    if (hello->site_id == ours->site_id || hello->nonce == ours->nonce ||\n"
+   "        strcmp(hello->site, ours->site) == 0)", "    if (false)"))
+M("G-version", "a peer of another protocol is not refused", "link_hostile:test_other_version",
+  (REPLICATION + "link_hello.c",
+   "if (hello->protocol_max < ours->protocol_min || hello->protocol_min > ours->protocol_max)", "if (false)"))
+M("G-journal-head", "the head of a journal record is not checked", "journal_damage:test_every_flip",
+  (JOURNAL + "journal_record.c", "return crc == get_le32(head + 12) ? 0 : -EBADMSG;", "return ((void)crc, 0);"))
+M("G-journal-blocks", "blocks read from the journal are not checked", "journal_damage:test_every_flip",
+  (JOURNAL + "journal_door.c", "if (crc32c(0, state->bytes + i * BLOCK_SIZE, BLOCK_SIZE) == record->crcs[at])", "if (true)"),
+  (JOURNAL + "journal_recover.c", "if (crc32c(0, recovery->bytes + head + i * BLOCK_SIZE, BLOCK_SIZE) != crcs[i])", "if (false)"))
+M("G-journal-fence", "a journal goes on after an I/O error", "journal_faults:test_fence",
+  (JOURNAL + "journal_write.c", "    if (journal->fence == 0)\n        journal->fence = (int)error;\n", ""))
+M("G-state", "the state of a stream is not checked", "stream_state:test_rot",
+  (REPLICATION + "state_codec.c", "        get_le32(slot + STATE_CRC_AT) != slot_crc(slot))", "        (slot_crc(slot), false))"))
+M("G-dirty", "the sets of a clean stop are not checked", "dirty_file:refuses_what_is_not_whole",
+  (REPLICATION + "dirty_file.c", "        get_le32(bytes + length - 4) != crc32c(0, bytes, length - 4))", "        false)"))
+M("G-bitfile", "a slot of bits is not checked", "bitfile:damaged_slots_never_give_wrong_bits",
+  (STORE + "bitfile_format.c", "|| get_le32(slot + SLOT_CRC) != page_crc(slot) ||", "||"))
+M("G-bitfile-fence", "a bitfile goes on after an I/O error", "bitfile:error_fences",
+  (STORE + "bitfile.c", "    if (error < 0)\n        file->fence = error;\n", ""))
+M("G-layer", "the description of a snapshot is not checked", "layer:test_info_flips",
+  (JOURNAL + "layer_info.c", "        get_le32(bytes + LAYER_CRC_AT) != crc32c(0, copy, sizeof(copy)))", "        false)"))
+M("G-store-fence", "a store goes on after a failed sync", "store:first_failed_sync_is_final",
+  (STORE + "store_driver.c", "        op->store->is_fenced = true;\n", "        (void)op->store;\n"))
+M("G-nbd-range", "a request beyond the end of a disk is not refused", "nbd_transmission:test_verify",
+  (WIRE + "nbd_transmission.c",
+   "if (header->offset > limits->size_bytes || header->length > limits->size_bytes - header->offset)", "if (false)"))
+M("G-nbd-read-only", "a read-only export takes writes", "nbd_transmission:test_verify",
+  (WIRE + "nbd_transmission.c", "if (rule->is_write && limits->is_read_only)", "if (false)"))
