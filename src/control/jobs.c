@@ -9,6 +9,7 @@
  */
 #include "control/jobs.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +24,14 @@ struct jobs {
     const struct job_kind *kinds;
     unsigned kind_count;
     struct list running;
+    struct site *site;
+    struct loop_timer wake_timer; /* the rows could not be listed */
 };
+
+static void wake_fired(struct loop_timer *timer)
+{
+    jobs_wake(container_of(timer, struct jobs, wake_timer)->site);
+}
 
 int jobs_init(struct site *site, const struct job_kind *kinds, unsigned kind_count)
 {
@@ -31,6 +39,8 @@ int jobs_init(struct site *site, const struct job_kind *kinds, unsigned kind_cou
     check(site->jobs);
     site->jobs->kinds = kinds;
     site->jobs->kind_count = kind_count;
+    site->jobs->site = site;
+    site->jobs->wake_timer.fired_cb = wake_fired;
     list_init(&site->jobs->running);
     return 0;
 }
@@ -115,6 +125,15 @@ static struct job *job_of_row(struct jobs *jobs, const char *id)
     return NULL;
 }
 
+/* Can its row be read, or is it known to be gone? */
+static bool is_known(const struct job *job)
+{
+    struct job_record row;
+    int result = meta_get(job->site->meta, RECORD_JOB, job->record.id, &row);
+
+    return result == 0 || result == -ENOENT;
+}
+
 static void job_run(struct job *job)
 {
     struct jobs *jobs = job->site->jobs;
@@ -132,8 +151,13 @@ static void job_run(struct job *job)
 static void job_fired(struct loop_timer *timer)
 {
     struct job *job = container_of(timer, struct job, timer);
+    struct site *site = job->site;
 
     check_magic(job, JOB_MAGIC);
+    if (!is_known(job)) {
+        loop_timer_set(site->loop, timer, loop_now_ns(site->loop) + site->retry_min_ns);
+        return;
+    }
     job->is_waiting = false;
     if (job_is_current(job))
         job_run(job);
@@ -143,12 +167,19 @@ static void job_fired(struct loop_timer *timer)
 
 void jobs_wake(struct site *site)
 {
-    struct job_record *rows;
-    unsigned count;
+    void *listed = NULL;
+    const struct job_record *rows;
+    unsigned count = 0;
 
     if (site->is_stopping || !site->is_ready)
         return;
-    count = rows_of(site, NULL, &rows);
+    if (meta_list(site->meta, RECORD_JOB, NULL, NULL, &listed, &count) < 0) {
+        /* A job that nobody wakes would never end. */
+        loop_timer_set(site->loop, &site->jobs->wake_timer,
+                       loop_now_ns(site->loop) + site->retry_min_ns);
+        return;
+    }
+    rows = listed;
     for (unsigned i = 0; i < count; i++) {
         struct job *job;
 
@@ -165,7 +196,7 @@ void jobs_wake(struct site *site)
         job->is_waiting = true;
         loop_timer_set(site->loop, &job->timer, loop_now_ns(site->loop));
     }
-    free(rows);
+    free(listed);
 }
 
 void jobs_hurry(struct site *site)
@@ -185,6 +216,7 @@ void jobs_stop(struct site *site)
     struct list *node, *next;
 
     check(site->is_stopping);
+    loop_timer_cancel(site->loop, &site->jobs->wake_timer);
     list_for_each(node, next, &site->jobs->running)
     {
         struct job *job = list_entry(node, struct job, node);

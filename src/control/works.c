@@ -43,13 +43,19 @@ static bool is_worth_a_try(const struct job *job, int error)
 static bool job_load(struct job *job, struct relation *ret_relation)
 {
     struct change change;
+    int result;
 
     if (!job_is_current(job)) {
         job_finish(job);
         return false;
     }
-    if (relation_load(job->site, job->record.object, ret_relation) == 0)
+    result = relation_load(job->site, job->record.object, ret_relation);
+    if (result == 0)
         return true;
+    if (result != -ENOENT) { /* it cannot be read now: that is no reason to give it up */
+        job_retry(job, err_name(result));
+        return false;
+    }
     change_begin(&change, job->site);
     change_remove(&change, RECORD_JOB, job->record.id);
     change_commit(&change);
