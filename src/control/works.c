@@ -188,6 +188,33 @@ static void failover_run(struct job *job)
     submit(job, DATA_STREAM_FAILOVER, failover_done);
 }
 
+/* The engine's word on the direction counts, not what was asked: it goes on with what was begun
+ * before a failure or a restart, whichever way is asked later. */
+static void reprotect_seen(struct data_request *request)
+{
+    struct job *job = job_of(request);
+    struct site *site = job->site;
+    const struct data_stream_status *stream;
+    struct relation relation;
+
+    site_take_snapshot(site, request);
+    if (!job_load(job, &relation))
+        return;
+    stream = site_stream(site, job->record.object);
+    if (!stream || (stream->role != DATA_ROLE_SOURCE && stream->role != DATA_ROLE_TARGET)) {
+        job_retry(job, "the stream is not settled");
+        return;
+    }
+    if (relation_own(&relation)->status != REPLICA_REPROTECTING) {
+        job_end(job, NULL);
+        return;
+    }
+    relation_move(&relation, REPLICA_STOPPED);
+    relation_own(&relation)->is_reversed =
+        (stream->role == DATA_ROLE_SOURCE) != relation_is_production(site, &relation);
+    job_end(job, &relation);
+}
+
 static void reprotect_done(struct data_request *request)
 {
     struct job *job = job_of(request);
@@ -204,11 +231,12 @@ static void reprotect_done(struct data_request *request)
         job_end(job, NULL);
         return;
     }
-    if (!is_done)
-        log_error("control", "reprotect of %s: %s", job->record.object, request->why);
-    relation_move(&relation, is_done ? REPLICA_STOPPED : REPLICA_REPROTECT_FAILED);
-    if (is_done && strcmp(job->record.argument, "reverse") == 0)
-        relation_own(&relation)->is_reversed = !relation_own(&relation)->is_reversed;
+    if (is_done) {
+        submit(job, DATA_STATUS, reprotect_seen);
+        return;
+    }
+    log_error("control", "reprotect of %s: %s", job->record.object, request->why);
+    relation_move(&relation, REPLICA_REPROTECT_FAILED);
     job_end(job, &relation);
 }
 

@@ -324,6 +324,33 @@ static void test_stale_half_of_the_same_primary(void **state)
     drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, "%s", query);
 }
 
+/* It failed, the engine ended it all the same, the operator asks for the other way: what the engine
+ * did is what is told. */
+static void test_direction_is_the_engines(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair.id);
+    fake_copy(world);
+    drive_ok(world, LYON, "FailoverDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaPairId=%s", pair.id);
+    drive_status(world, pair.id, "failovered");
+    world->sites[LYON].fail_op = DATA_STREAM_REPROTECT;
+    world->sites[LYON].fail_error = -EIO;
+    drive_ok(world, LYON, "ReprotectDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaPairId=%s", pair.id);
+    drive_status(world, pair.id, "reprotect_failed");
+    fake_stream_of(world, LYON, pair.id)->role = DATA_ROLE_SOURCE;
+    fake_stream_of(world, PARIS, pair.id)->role = DATA_ROLE_TARGET;
+    drive_ok(world, LYON, "ReprotectDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaPairId=%s&ReverseReplicate=false", pair.id);
+    drive_status(world, pair.id, "stopped");
+    drive_expect(world, PARIS, pair.id, "SourceRegion", "cn-lyon");
+}
+
 /* Its reply came too late, the link stayed up: the half goes by itself. */
 static void test_stale_half_goes(void **state)
 {
@@ -441,6 +468,7 @@ int main(void)
         STORY(test_stale_half_makes_room),
         STORY(test_stale_half_of_the_same_primary),
         STORY(test_stale_half_goes),
+        STORY(test_direction_is_the_engines),
         STORY(test_disk_goes_while_the_peer_is_asked),
         STORY(test_repeat_is_remembered),
         STORY(test_pages),
