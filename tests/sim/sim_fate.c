@@ -147,6 +147,7 @@ static void break_disk(struct node *node)
 {
     static const char *const parts[] = {"", "disks", "journal", "intent", "state", "layers"};
     struct sim_world *world = node->run->world;
+    const char *part;
 
     if (!node->engine || node->may_fail)
         return;
@@ -157,9 +158,11 @@ static void break_disk(struct node *node)
         sim_disk_limit(node->site,
                        sim_disk_used(node->site) + sim_random_below(world, 100) * SIM_PAGE_BYTES);
     } else {
+        part = parts[sim_random_below(world, ARRAY_COUNT(parts))];
+        if (node->whole && sim_chance(world, 30))
+            part = "site.db";
         sim_disk_fail(node->site, (enum sim_disk_call)sim_random_below(world, SIM_DISK_CALL_COUNT),
-                      parts[sim_random_below(world, ARRAY_COUNT(parts))],
-                      1 + (unsigned)sim_random_below(world, 6), -EIO);
+                      part, 1 + (unsigned)sim_random_below(world, 6), -EIO);
     }
     sim_after(world, sim_random_below(world, 2 * SIM_SECOND), repair, node);
 }

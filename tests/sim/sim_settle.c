@@ -219,7 +219,7 @@ bool run_settle(struct sim_run *run)
     make_calm(run);
     deadline_ns = sim_now_ns(run->world) + SETTLE_SECONDS * SIM_SECOND;
     while (!run_is_over(run) && steady < STEADY_STEPS) {
-        steady = nudge(run) && town_nudge(run) ? steady + 1 : 0;
+        steady = town_nudge(run) & nudge(run) ? steady + 1 : 0;
         step(run);
         if (sim_now_ns(run->world) > deadline_ns) {
             say_state(run, state, sizeof(state));

@@ -328,6 +328,8 @@ static void unfail(struct node *node)
         return;
     if (state == REPLICA_FAILOVER_FAILED && node->role != STREAM_ROLE_SOURCE)
         node_failover(node, 0);
+    else if (state == REPLICA_REPROTECT_FAILED && sim_chance(node->run->world, 10))
+        operator_reprotect(node, sim_chance(node->run->world, 50));
     else if (state == REPLICA_STOP_FAILED && node->role == STREAM_ROLE_SOURCE)
         node_act(node, ACT_STOP, false);
 }
