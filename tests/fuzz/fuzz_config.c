@@ -5,6 +5,8 @@
  *
  * Checked: every text ends inside its field, every number is inside its bounds, an error has a
  * message.
+ *
+ * Covers: daemon/config.c.
  */
 #include <stdlib.h>
 #include <unistd.h>

@@ -5,6 +5,8 @@
  *
  * Checked: what is parsed is text without NUL, no name comes twice, a typed value exists for each
  * parameter that must be there.
+ *
+ * Covers: http/form.c api/parameters.c.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -6,6 +6,8 @@
  * A record becomes a frame with both checksums right; the twist breaks one thing of it, or sends
  * the record's payload as it is. Promise that is checked: frames come out as they were put in, up
  * to the first that was twisted, and none after.
+ *
+ * Covers: wire/link_frame.c wire/link_message.c.
  */
 #include <stdlib.h>
 

@@ -5,6 +5,8 @@
  * Input: actions. The low four bits of an action's first byte say what, its high bit that the bytes
  * go out one by one. Checked beside crashes: a client that kept to the form of options gets exactly
  * one final reply for each, well formed; the server stops in bounded time and leaves nothing.
+ *
+ * Covers: nbd/nbd_handshake.c nbd/connection.c nbd/server.c nbd/export.c wire/nbd_options.c.
  */
 #include <stdlib.h>
 

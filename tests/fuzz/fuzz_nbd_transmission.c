@@ -8,6 +8,9 @@
  * beside crashes: replies are well formed, each answers one request that is open, none comes twice;
  * every sector read is of one write; a client that kept to the protocol gets every reply; the
  * server stops in bounded time.
+ *
+ * Covers: nbd/transmission.c nbd/connection.c nbd/reply_queue.c nbd/buffer_pool.c
+ * wire/nbd_transmission.c.
  */
 #include <errno.h>
 

@@ -3,6 +3,8 @@
  * Compressed payloads. Input: a mode, the length that is wanted (2 bytes, in units of 16), bytes.
  * Mode 0: the bytes are what a peer calls compressed. Mode 1: the bytes are compressed by us, one
  * of the result is changed when the mode's high bits say so, and unpacked.
+ *
+ * Covers: wire/payload.c.
  */
 #include <stdlib.h>
 

@@ -4,6 +4,8 @@
  *
  * Checked: a record that was taken is written again as a tree that gives the same tree once more;
  * its texts end.
+ *
+ * Covers: control/tree.c meta/records.c.
  */
 #include <stdlib.h>
 

@@ -4,6 +4,8 @@
  *
  * What is decoded is inside the bounds that the header promises, and encoding it again gives bytes
  * that mean the same.
+ *
+ * Covers: wire/stream_message.c.
  */
 #include <stdlib.h>
 
