@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Records as they come from the peer: JSON. Input: the kind, then the JSON text.
+ * Records as they come from the peer: JSON. Input: the kind (its high bit: what follows is put over
+ * a whole record's tree), then the JSON text.
  *
  * Checked: a record that was taken is written again as a tree that gives the same tree once more;
  * its texts end.
@@ -27,16 +28,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
     static uint8_t record[1 << 16], again[1 << 16];
     enum record_kind kind;
     const struct record_type *type;
+    uint8_t *copy;
     json_t *tree;
 
     if (length == 0)
         return 0;
-    kind = (enum record_kind)(bytes[0] % RECORD_KIND_COUNT);
+    kind = (enum record_kind)((bytes[0] & 0x7f) % RECORD_KIND_COUNT);
     type = record_type(kind);
     check(type->size <= sizeof(record));
     memset(record, 0, sizeof(record));
     memset(again, 0, sizeof(again));
-    tree = json_loadb((const char *)bytes + 1, length - 1, 0, NULL);
+    copy = fuzz_copy(bytes + 1, length - 1);
+    tree = tree_parse(copy, length - 1, 4096);
+    free(copy);
+    if (bytes[0] & 0x80) {
+        json_t *whole = tree_from_record(kind, record);
+
+        if (json_is_object(tree))
+            json_object_update(whole, tree);
+        json_decref(tree);
+        tree = whole;
+    }
     (void)tree_text(tree, "id");
     (void)tree_int(tree, "term", 1);
     (void)tree_bool(tree, "is_acked", false);

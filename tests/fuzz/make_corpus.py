@@ -264,6 +264,13 @@ journal-max=16GiB\nretain-time=10m\nretain-bytes=1G\nbandwidth=0\non-peer-silent
     add("config", "weak-key", conf.replace(b"=key", b"=weak"))
     add("config", "numbers-absurd", conf.replace(b"64M", b"99999999999999999999G").replace(b"=1s", b"=18446744073709551616d"))
     add("form", "good-create", b"\x05\xffRegionId=eu&ZoneId=a&DiskName=one%20disk&Size=20&ClientToken=abc")
+    for number_ in range(64):
+        add("form", f"operation-{number_}-with-much",
+            bytes([number_, 0]) + b"RegionId=eu&ZoneId=a&DiskId=d-1&DestinationDiskId=d-2&ReplicaPairId=pair-1&ReplicaGroupId=pg-1"
+            b"&SourceZoneId=a&DestinationRegionId=eu&DestinationZoneId=b&SourceRegionId=eu&Size=20&DiskName=one&PairName=p"
+            b"&GroupName=g&Description=text&ClientToken=t&OneShot=TRUE&PageNumber=1&PageSize=10&DiskIds=%5B%22d-1%22%5D"
+            b"&InstanceId=i-1&RPO=900&Bandwidth=10240&ReverseReplicate=false&MaxResults=10&NextToken=x&ChargeType=POSTPAY"
+            b"&PairIds=pair-1%2Cpair-2&GroupIds=pg-1&Site=paris&Name=n&Path=%2Fdev%2Fsda&PairIds.1=a")
     add("form", "ids-as-json", b"\x09\x20Action=DescribeDisks&DiskIds=%5B%22d-1%22%2C%22d-2%22%5D&PageSize=10")
     add("form", "broken-escapes", b"\x01\x04a=%&b=%4&c=%zz&d=%00&e=%ff&f=%c3%a4")
     add("form", "utf8-overlong-and-surrogates", b"\x01\xff" + b"a=%c0%80&b=%ed%a0%80&c=%f4%90%80%80&d=%f0%9f%98%80")
@@ -272,7 +279,17 @@ journal-max=16GiB\nretain-time=10m\nretain-bytes=1G\nbandwidth=0\non-peer-silent
     add("payload", "bomb-wants-more", b"\x00\xff\xff" + bytes.fromhex("28b52ffd0458") + bytes(40))
     disk = b'{"id":"d-1","name":"n","description":"","status":"Available","size_bytes":1073741824}'
     add("record_tree", "disk-without-fields", b"\x00" + disk)
-    add("record_tree", "tombstone-whole", b'\x06{"id":"d-1","peer":"lyon","term":3,"is_acked":true,"created_s":5}')
+    for kind in range(7):
+        for name, text in (("nothing", b'{}'), ("id", b'{"id":"x-1","disk_id":"d-1"}'), ("status", b'{"status":"Available"}'),
+                           ("long-text", b'{"name":"' + b"n" * 600 + b'","id":"' + b"i" * 300 + b'"}'),
+                           ("wrong-types", b'{"id":7,"term":"x","is_acked":0,"size_bytes":1.5,"status":3}'),
+                           ("numbers", b'{"term":-1,"size_bytes":9223372036854775807,"version":-9223372036854775808}')):
+            add("record_tree", f"whole-{kind}-over-{name}", bytes([0x80 + kind]) + text)
+    add("record_tree", "nested-deep", b"\x80" + b"[" * 200)
+    add("record_tree", "many-tokens", b"\x80" + b"[" + b"1," * 3000 + b"1]")
+    add("record_tree", "name-twice", b'\x86{"id":"a","id":"b"}')
+    add("record_tree", "tombstone-whole",
+        b'\x06{"id":"d-1","peer":"lyon","term":3,"is_acked":true,"created_s":5,"forgotten":0}')
     add("record_tree", "numbers-too-large", b'\x06{"id":"d-1","peer":"lyon","term":9223372036854775808,"is_acked":1}')
 
 
