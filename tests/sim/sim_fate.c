@@ -105,7 +105,9 @@ bool fate_fails_reads(struct node *node)
 
 bool fate_refuses(struct node *node, const char *why)
 {
-    if (!fate_is_rotten(node) || (!strstr(why, "/data/") && !strstr(why, "is damaged")))
+    /* A state whose newest slot was lost is an old copy, which its peer recognises. */
+    if (!fate_is_rotten(node) ||
+        (!strstr(why, "/data/") && !strstr(why, "is damaged") && !strstr(why, "older history")))
         return false;
     refuse(node, why);
     return true;
