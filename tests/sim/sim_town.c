@@ -42,7 +42,10 @@ static void take_step(struct town *town, const char *reply)
         snprintf(run->nodes[1].whole->stream_id, 40, "%s", id);
     } else if (step < 7) {
         client_text(reply, "ReplicaPairId", town->pair_ids[step - 5], 40);
-        town->is_disordered = step == 6 && strcmp(town->pair_ids[0], town->pair_ids[1]) > 0;
+        town->is_disordered =
+            town->pair_ids[1][0] && strcmp(town->pair_ids[0], town->pair_ids[1]) > 0;
+        town->step = town->pair_ids[1][0] ? 7 : 6;
+        town->wrong = (unsigned)sim_random_below(run->world, JUDGE_DISKS);
     } else if (step == 9) {
         town->is_founded = true;
         sim_trace(run->world, NULL, "the watched group is founded");
@@ -53,10 +56,12 @@ static void found_answered(void *arg, unsigned status, const char *reply)
 {
     struct town *town = arg;
 
-    if (status == 200 && town->is_disordered)
-        town->is_disordered = false, town->step = 6; /* once more, for another id */
-    else if (status == 200)
+    if (status == 200 && town->is_disordered) {
+        town->is_disordered = false; /* one of them once more, for another id */
+        town->step = 5 + town->wrong;
+    } else if (status == 200) {
         take_step(town, reply);
+    }
     if (!town->is_founded)
         found_later(town);
 }
@@ -96,7 +101,7 @@ static void found(void *arg)
     if (town->is_disordered) {
         order = (struct client_order){
             .action = "DeleteDiskReplicaPair",
-            .pairs = {"RegionId", node_names[0], "ReplicaPairId", town->pair_ids[1]},
+            .pairs = {"RegionId", node_names[0], "ReplicaPairId", town->pair_ids[town->wrong]},
             .attempts = 5,
             .done_cb = found_answered,
             .arg = town};

@@ -33,8 +33,9 @@ struct town {
     struct client_call *calls;
     struct attempt *attempts;
     unsigned next_token;
-    unsigned step; /* the founder's */
+    unsigned step;                  /* the founder's */
     bool is_founded, is_disordered; /* the pairs are not in the order of the disks */
+    unsigned wrong;                 /* the one that is made again */
     char pair_ids[JUDGE_DISKS][40];
     struct attendant {
         struct node *node;
