@@ -369,6 +369,21 @@ static void attach_done(struct data_request *request)
         call_reply(call, NULL);
 }
 
+/* May hosts have a disk whose other end is the source, by the records? After a reprotect that
+ * failed the records do not say how far the engine came; it does. */
+static bool is_failed_over(const struct site *site, const struct replica_record *ruler,
+                           const char *disk)
+{
+    const struct data_stream_status *stream = site_stream(site, ruler->id);
+    const struct data_disk_status *status = site_disk(site, disk);
+
+    if (ruler->status == REPLICA_FAILOVERED || ruler->status == REPLICA_FAILOVERING)
+        return true;
+    return ruler->status == REPLICA_REPROTECT_FAILED && stream &&
+           (stream->role == DATA_ROLE_PROMOTED || stream->role == DATA_ROLE_SOURCE) && status &&
+           status->may_write;
+}
+
 /* A target's disk belongs to replication until it is failed over. False: answered. */
 static bool may_attach(struct call *call, const struct disk_record *disk)
 {
@@ -383,7 +398,7 @@ static bool may_attach(struct call *call, const struct disk_record *disk)
     state = relation_ruler(&relation)->status;
     is_source = relation_is_source(call->site, &relation);
     if (is_source ? state != REPLICA_REPROTECTING
-                  : state == REPLICA_FAILOVERED || state == REPLICA_FAILOVERING)
+                  : is_failed_over(call->site, relation_ruler(&relation), disk->id))
         return true;
     call_fail(call, API_DISK_STATUS, "Disk %s is the %s disk of pair %s, which is %s.", disk->id,
               is_source ? "primary" : "secondary", pair.common.id, replica_state_name(state));

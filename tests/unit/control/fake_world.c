@@ -176,6 +176,24 @@ struct fake_stream *fake_stream_of(struct fake_world *world, unsigned site, cons
     return NULL;
 }
 
+bool fake_may_write(struct fake_world *world, unsigned site, const char *disk)
+{
+    struct fake_stream *streams = world->sites[site].streams;
+
+    for (unsigned i = 0; i < FAKE_STREAMS; i++)
+        for (unsigned k = 0; streams[i].exists && k < streams[i].disk_count; k++)
+            if (strcmp(streams[i].disks[k].disk, disk) == 0 &&
+                (!streams[i].is_open || streams[i].role == DATA_ROLE_TARGET ||
+                 streams[i].role == DATA_ROLE_FENCED))
+                return false;
+    return true;
+}
+
+bool fake_is_exported(struct fake_world *world, unsigned site, const char *disk)
+{
+    return fake_disk_of(world, site, disk)->is_wanted && fake_may_write(world, site, disk);
+}
+
 static unsigned index_of(struct fake_site *site)
 {
     return (unsigned)(site - site->world->sites);
@@ -353,8 +371,10 @@ static void fill_snapshot(struct fake_site *site, struct data_request *request)
     }
     for (unsigned i = 0; i < FAKE_DISKS; i++)
         if (site->disks[i].exists) {
-            strcpy(snapshot->disks[disk_count].id, site->disks[i].id);
-            snapshot->disks[disk_count++].is_exported = site->disks[i].is_wanted;
+            struct data_disk_status *status = &snapshot->disks[disk_count++];
+            strcpy(status->id, site->disks[i].id);
+            status->is_exported = site->disks[i].is_wanted;
+            status->may_write = fake_may_write(site->world, index_of(site), status->id);
         }
     snapshot->stream_count = count;
     snapshot->disk_count = disk_count;

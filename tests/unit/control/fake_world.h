@@ -99,5 +99,9 @@ void fake_ask_and_forget(struct fake_world *world, unsigned site, const char *ac
 
 struct fake_stream *fake_stream_of(struct fake_world *world, unsigned site, const char *id);
 struct fake_disk *fake_disk_of(struct fake_world *world, unsigned site, const char *id);
+/* By the streams' roles alone. */
+bool fake_may_write(struct fake_world *world, unsigned site, const char *disk);
+/* Wanted by control, and hosts may write. */
+bool fake_is_exported(struct fake_world *world, unsigned site, const char *disk);
 
 #endif
