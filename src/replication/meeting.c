@@ -206,19 +206,19 @@ static void decide(struct stream *stream)
         return;
     }
     if (!stream->is_hello_weighed)
-        old_copy_meet(stream, &theirs);
+        stream_weigh_peer(stream, &theirs);
     stream->is_hello_weighed = true;
     enum generation_relation relation = generation_relate(&stream->state.line, &theirs);
     enum generation_verdict verdict =
         generation_decide(stream->state.role, (enum stream_role)stream->hello.role, relation, &why);
 
     /* A newer generation closes the exports whatever else is wrong. */
-    if (old_copy_why(stream) != NULL && verdict != VERDICT_FENCE) {
+    if (stream_old_copy_why(stream) != NULL && verdict != VERDICT_FENCE) {
         /* What an old target shows says at least that nobody was promoted there. */
         if (verdict == VERDICT_SHIP && stream->old_copy == OLD_COPY_PEER)
             stream_confirm_peer(stream);
         verdict = VERDICT_REFUSE;
-        why = old_copy_why(stream);
+        why = stream_old_copy_why(stream);
     }
     stream->verdict = verdict;
     if (verdict != VERDICT_SHIP && verdict != VERDICT_RECEIVE)

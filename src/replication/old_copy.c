@@ -16,7 +16,6 @@
  * and without such a mark what changed since the copy was taken is in no epoch, or under an intent
  * bit that the copy has. A crash makes none of these marks.
  */
-#include "replication/old_copy.h"
 
 #include "base/check.h"
 #include "replication/stream.h"
@@ -35,16 +34,22 @@ static void heard(struct stream *stream, int error)
         source_heard(stream->source, stream->state.peer_epoch);
 }
 
-void old_copy_number(struct stream *stream, uint64_t epoch)
+void stream_number_epoch(void *arg, uint64_t epoch)
 {
+    struct stream *stream = arg;
+
+    check_magic(stream, STREAM_MAGIC);
     check(epoch > stream->state.epoch);
     stream->state.epoch = epoch;
     stream->old_copy_saves++;
     stream_save(stream, saved);
 }
 
-void old_copy_hear(struct stream *stream, uint64_t epoch)
+void stream_hear_epoch(void *arg, uint64_t epoch)
 {
+    struct stream *stream = arg;
+
+    check_magic(stream, STREAM_MAGIC);
     check(epoch <= stream->state.epoch);
     stream->state.peer_epoch = epoch;
     stream_save(stream, heard);
@@ -106,7 +111,7 @@ static void remember(struct stream *stream, const struct generation *newest)
     }
 }
 
-void old_copy_meet(struct stream *stream, const struct generation_line *theirs)
+void stream_weigh_peer(struct stream *stream, const struct generation_line *theirs)
 {
     if (theirs->count == 0)
         stream->old_copy = stream->state.peer_newest.term > 0 ? OLD_COPY_PEER : OLD_COPY_NONE;
@@ -120,7 +125,7 @@ void old_copy_meet(struct stream *stream, const struct generation_line *theirs)
         remember(stream, generation_newest(theirs));
 }
 
-const char *old_copy_why(const struct stream *stream)
+const char *stream_old_copy_why(const struct stream *stream)
 {
     if (stream->old_copy == OLD_COPY_NONE)
         return NULL;

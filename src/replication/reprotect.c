@@ -601,7 +601,7 @@ static bool take_commit(struct stream *stream, const struct link_frame_in *frame
     /* A new target has no line yet: that is neither. */
     bool is_related = relation == GENERATION_BEHIND || relation == GENERATION_FORKED;
 
-    if (!is_loser(stream) || old_copy_why(stream) != NULL || !is_related ||
+    if (!is_loser(stream) || stream_old_copy_why(stream) != NULL || !is_related ||
         generation_compare(generation_newest(&stream->reprotect.line),
                            generation_newest(&stream->state.line)) <= 0) {
         refuse(stream, -EPROTO,
@@ -645,8 +645,8 @@ static bool take_reprotect(struct stream *stream, const struct link_frame_in *fr
         stream->is_ending || !stream->is_open)
         return true;
     stream->reprotect.nonce = message.nonce;
-    if (old_copy_why(stream) != NULL) {
-        refuse(stream, -ESTALE, old_copy_why(stream));
+    if (stream_old_copy_why(stream) != NULL) {
+        refuse(stream, -ESTALE, stream_old_copy_why(stream));
         return true;
     }
     /* One that is not open says nothing: it may be the durable winner already. A winner that is
@@ -724,7 +724,7 @@ void reprotect_met(struct stream *stream)
     struct stream_state *state = &stream->state;
 
     if (!stream->has_hello || stream->hold_why != NULL ||
-        stream->reprotect.step != REPROTECT_NONE || old_copy_why(stream) != NULL)
+        stream->reprotect.step != REPROTECT_NONE || stream_old_copy_why(stream) != NULL)
         return;
     if (state->role == STREAM_ROLE_SOURCE && state->is_reprotect_open &&
         stream->verdict == VERDICT_COMMIT_AGAIN) {
@@ -772,8 +772,8 @@ int reprotect_begin(struct stream *stream, bool is_reverse, stream_done_fn done_
         return err_set(err, -EBUSY, "the stream is not ready");
     if (!stream->has_hello)
         return err_set(err, -EHOSTUNREACH, "the other site is not reachable");
-    if (old_copy_why(stream) != NULL)
-        return err_set(err, -ESTALE, "%s", old_copy_why(stream));
+    if (stream_old_copy_why(stream) != NULL)
+        return err_set(err, -ESTALE, "%s", stream_old_copy_why(stream));
     if (stream->reprotect.done_cb != NULL || stream->reprotect.step == REPROTECT_BECOMING ||
         stream->reprotect.step == REPROTECT_MARKING)
         return err_set(err, -EBUSY, "a reprotect is under way");

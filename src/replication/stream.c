@@ -299,16 +299,6 @@ void stream_wait_drained(struct stream *stream, stream_step_fn step_cb)
 
 /* --- parts ----------------------------------------------------------------------------------- */
 
-static void number_epoch(void *arg, uint64_t epoch)
-{
-    old_copy_number(arg, epoch);
-}
-
-static void hear_epoch(void *arg, uint64_t epoch)
-{
-    old_copy_hear(arg, epoch);
-}
-
 static void source_acked(void *arg, uint64_t epoch, uint64_t cut_wall_ns)
 {
     struct stream *stream = arg;
@@ -372,8 +362,8 @@ static int make_source(struct stream *stream)
         .stash_disk_bytes = settings->stash_disk_bytes,
         .bandwidth_bytes = settings->bandwidth_bytes,
     };
-    struct source_callbacks callbacks = {.number_cb = number_epoch,
-                                         .heard_cb = hear_epoch,
+    struct source_callbacks callbacks = {.number_cb = stream_number_epoch,
+                                         .heard_cb = stream_hear_epoch,
                                          .acked_cb = source_acked,
                                          .finished_cb = source_finished,
                                          .trouble_cb = set_trouble_of_part,

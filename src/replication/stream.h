@@ -8,8 +8,8 @@
 #ifndef REPLICATION_STREAM_H
 #define REPLICATION_STREAM_H
 
-#include "replication/old_copy.h"
 #include "replication/point_age.h"
+#include "replication/reprotect_state.h"
 #include "replication/source.h"
 #include "replication/state_file.h"
 #include "replication/stream_state.h"
@@ -40,36 +40,7 @@ struct stream_settings {
     bool open_when_peer_silent;
 };
 
-typedef void (*stream_done_fn)(void *arg, int error, const char *why);
 typedef void (*stream_step_fn)(struct stream *stream, int error);
-
-/* Where a reprotect stands at this site; reprotect.c. */
-enum reprotect_step {
-    REPROTECT_NONE,
-    REPROTECT_ASKED,     /* we win: the loser's dirty blocks are to come */
-    REPROTECT_MARKING,   /* we win: they are being made durable */
-    REPROTECT_COMMITTED, /* we win: source, durably; DONE is to come */
-    REPROTECT_CLOSING,   /* we lose: exports close, journal drains */
-    REPROTECT_TELLING,   /* we lose: our dirty blocks go out */
-    REPROTECT_TOLD,      /* we lose: COMMIT is to come */
-    REPROTECT_BECOMING   /* we lose: becoming the target */
-};
-
-struct reprotect {
-    enum reprotect_step step;
-    uint64_t nonce;
-    bool is_unsaved, is_marked_again; /* we win: SOURCE, not durable yet; bits to be saved anew */
-    stream_done_fn done_cb;           /* of the operator who asked here, or NULL */
-    void *done_arg;
-    struct loop_timer timer;
-    uint64_t run_count; /* told or heard */
-    unsigned tell_disk;
-    bool tell_suspects;
-    uint64_t tell_block;
-    uint64_t peer_epoch;
-    struct generation_line line; /* of the COMMIT */
-    uint64_t commit_epoch;
-};
 
 struct stream {
     uint32_t magic;
@@ -184,6 +155,15 @@ void stream_role_changed(struct stream *stream);
 /* "": none. Kept until replaced. */
 void stream_set_trouble(struct stream *stream, const char *text);
 void stream_confirm_peer(struct stream *stream);
+
+/* old_copy.c (R16). Make durable, then source_numbered() or source_heard(): an epoch of this number
+ * was cut; the peer has it. `arg` is the stream. */
+void stream_number_epoch(void *arg, uint64_t epoch);
+void stream_hear_epoch(void *arg, uint64_t epoch);
+/* What the newest HELLO and its line show, into stream->old_copy; remembers the peer. */
+void stream_weigh_peer(struct stream *stream, const struct generation_line *theirs);
+/* The sentence for the operator; NULL: no old copy. */
+const char *stream_old_copy_why(const struct stream *stream);
 
 uint64_t stream_newest_epoch(const struct stream *stream);
 void stream_send_hello(struct stream *stream);

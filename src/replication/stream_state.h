@@ -13,6 +13,9 @@
 
 enum { STREAM_DISKS_MAX = 128 };
 
+/* Whose durable state was put back from an old copy (R16). */
+enum old_copy { OLD_COPY_NONE, OLD_COPY_PEER, OLD_COPY_OURS };
+
 struct stream_state {
     char peer[64];
     enum stream_role role;
