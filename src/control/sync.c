@@ -144,7 +144,7 @@ static struct pusher *pusher_of(struct site *site, const char *peer)
 void sync_mark(struct site *site, const char *id)
 {
     struct relation relation;
-    struct tombstone_record tombstone = {0};
+    struct tombstone_record tombstone;
     struct pusher *pusher = NULL;
 
     if (site->is_stopping)
@@ -231,7 +231,7 @@ static void push_unknown(struct pusher *pusher, const char *id)
 
 static void ack_tombstone(struct pusher *pusher, const char *id)
 {
-    struct tombstone_record tombstone = {0};
+    struct tombstone_record tombstone;
     struct change change;
 
     if (meta_get(pusher->site->meta, RECORD_TOMBSTONE, id, &tombstone) < 0)
@@ -288,13 +288,16 @@ static void push_next(struct pusher *pusher)
     struct tombstone_record tombstone = {0};
     struct relation relation;
     struct mark *mark;
+    struct list *node;
     json_t *tree;
     int result;
 
     if (pusher->current || pusher->is_waiting || site->is_stopping || !site->is_ready ||
         !site->peers[pusher->peer].is_up || list_is_empty(&pusher->marks))
         return;
-    mark = list_entry(list_pop(&pusher->marks), struct mark, node);
+    node = list_pop(&pusher->marks);
+    check(node);
+    mark = list_entry(node, struct mark, node);
     result = relation_load(site, mark->id, &relation);
     if (result == 0) {
         pusher->current = mark;
@@ -451,7 +454,7 @@ static bool is_alike(const struct relation *theirs, const struct relation *ours)
 enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *tree)
 {
     struct relation theirs, ours;
-    struct tombstone_record tombstone = {0};
+    struct tombstone_record tombstone;
     struct group_record group;
     const struct replica_record *their_own, *our_own;
     int result;
@@ -492,7 +495,7 @@ void sync_serve_put(struct peer_answer *answer)
     struct site *site = answer->site;
     enum sync_verdict verdict = sync_adopt(site, answer->peer, answer->arguments);
     const char *id = tree_text(json_object_get(answer->arguments, "record"), "id");
-    struct tombstone_record tombstone = {0};
+    struct tombstone_record tombstone;
     json_t *reply = json_object();
 
     check(reply);

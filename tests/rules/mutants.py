@@ -287,9 +287,9 @@ M("R16-loser", "an old copy of a source that lost is not recognised", "old_copy:
 M("R16-target", "an old copy of a target is not recognised", "old_copy:target_that_was_promoted",
   (REPLICATION + "old_copy.c", "        return true;\n    if (state->line.count == 0)", "        return false;\n    if (state->line.count == 0)"))
 M("R16-reprotect", "a reprotect relies on an old copy", "old_copy:loser_of_a_failover",
-  (REPLICATION + "reprotect.c", "    if (old_copy_why(stream) != NULL)\n        return err_set(err, -ESTALE",
+  (REPLICATION + "reprotect.c", "    if (stream_old_copy_why(stream) != NULL)\n        return err_set(err, -ESTALE",
    "    if (false)\n        return err_set(err, -ESTALE"),
-  (REPLICATION + "reprotect.c", "    if (old_copy_why(stream) != NULL) {\n        refuse(", "    if (false) {\n        refuse("))
+  (REPLICATION + "reprotect.c", "    if (stream_old_copy_why(stream) != NULL) {\n        refuse(", "    if (false) {\n        refuse("))
 
 # --- guards: checks of what comes from outside, and fences --------------------------------------------------------------
 WIRE, STORE, NBD = "src/wire/", "src/store/", "src/nbd/"
