@@ -35,6 +35,7 @@ struct pusher {
     struct peer_call call;
     struct loop_timer timer;
     bool is_waiting;
+    bool is_unlisted; /* what concerns the peer could not be read: it is to be marked yet */
 };
 
 struct sync {
@@ -48,13 +49,24 @@ static const char *const verdict_names[] = {
 };
 
 static void push_next(struct pusher *pusher);
+static void mark_all(struct pusher *pusher);
 
 static void pusher_fired(struct loop_timer *timer)
 {
     struct pusher *pusher = container_of(timer, struct pusher, timer);
 
     pusher->is_waiting = false;
+    if (pusher->is_unlisted)
+        mark_all(pusher);
     push_next(pusher);
+}
+
+static void pusher_wait(struct pusher *pusher)
+{
+    struct site *site = pusher->site;
+
+    pusher->is_waiting = true;
+    loop_timer_set(site->loop, &pusher->timer, loop_now_ns(site->loop) + site->retry_max_ns / 5);
 }
 
 int sync_init(struct site *site)
@@ -141,18 +153,36 @@ static struct pusher *pusher_of(struct site *site, const char *peer)
     return NULL;
 }
 
+/* Whose it is cannot be read now: each peer gets again what concerns it. */
+static void mark_later(struct site *site)
+{
+    for (unsigned i = 0; i < site->peer_count; i++) {
+        struct pusher *pusher = &site->sync->pushers[i];
+        pusher->is_unlisted = true;
+        if (!pusher->is_waiting)
+            pusher_wait(pusher);
+    }
+}
+
 void sync_mark(struct site *site, const char *id)
 {
     struct relation relation;
     struct tombstone_record tombstone;
     struct pusher *pusher = NULL;
+    int result;
 
     if (site->is_stopping)
         return;
-    if (relation_load(site, id, &relation) == 0)
+    result = relation_load(site, id, &relation);
+    if (result == 0) {
         pusher = pusher_of(site, relation_peer(site, &relation));
-    else if (meta_get(site->meta, RECORD_TOMBSTONE, id, &tombstone) == 0 && !tombstone.is_acked)
-        pusher = pusher_of(site, tombstone.peer);
+    } else if (result == -ENOENT) {
+        result = meta_get(site->meta, RECORD_TOMBSTONE, id, &tombstone);
+        if (result == 0 && !tombstone.is_acked)
+            pusher = pusher_of(site, tombstone.peer);
+    }
+    if (result < 0 && result != -ENOENT)
+        mark_later(site);
     if (!pusher)
         return;
     mark_for(pusher, id);
@@ -244,12 +274,9 @@ static void ack_tombstone(struct pusher *pusher, const char *id)
 
 static void wait_and_push(struct pusher *pusher, struct mark *mark)
 {
-    struct site *site = pusher->site;
-
     mark_for(pusher, mark->id);
     free(mark);
-    pusher->is_waiting = true;
-    loop_timer_set(site->loop, &pusher->timer, loop_now_ns(site->loop) + site->retry_max_ns / 5);
+    pusher_wait(pusher);
 }
 
 static void push_done(struct peer_call *call)
@@ -326,15 +353,15 @@ static void push_next(struct pusher *pusher)
               push_done);
 }
 
-static void mark_relations(struct pusher *pusher, enum record_kind kind, const char *peer)
+static int mark_relations(struct pusher *pusher, enum record_kind kind, const char *peer)
 {
-    struct site *site = pusher->site;
     size_t size = record_type(kind)->size;
     void *records = NULL;
     unsigned count = 0;
+    int result = meta_list(pusher->site->meta, kind, NULL, NULL, &records, &count);
 
-    if (meta_list(site->meta, kind, NULL, NULL, &records, &count) < 0)
-        return;
+    if (result < 0)
+        return result;
     for (unsigned i = 0; i < count; i++) {
         /* Both record structs begin with what they have in common. */
         const struct replica_record *record =
@@ -343,27 +370,50 @@ static void mark_relations(struct pusher *pusher, enum record_kind kind, const c
             mark_for(pusher, record->id);
     }
     free(records);
+    return 0;
+}
+
+static int mark_tombstones(struct pusher *pusher, const char *peer)
+{
+    void *records = NULL;
+    unsigned count = 0;
+    int result = meta_list(pusher->site->meta, RECORD_TOMBSTONE, "peer", peer, &records, &count);
+
+    if (result < 0)
+        return result;
+    const struct tombstone_record *tombstones = records;
+
+    for (unsigned i = 0; i < count; i++)
+        if (!tombstones[i].is_acked)
+            mark_for(pusher, tombstones[i].id);
+    free(records);
+    return 0;
+}
+
+/* Everything that concerns the peer; what cannot be listed now, in a moment. */
+static void mark_all(struct pusher *pusher)
+{
+    const char *peer = pusher->site->peers[pusher->peer].name;
+    int result = mark_relations(pusher, RECORD_GROUP, peer);
+
+    if (result == 0)
+        result = mark_relations(pusher, RECORD_PAIR, peer);
+    if (result == 0)
+        result = mark_tombstones(pusher, peer);
+    pusher->is_unlisted = result < 0;
+    if (result < 0)
+        pusher_wait(pusher);
 }
 
 void sync_peer_up(struct site *site, const char *peer)
 {
     struct pusher *pusher = pusher_of(site, peer);
-    void *records = NULL;
-    unsigned count = 0;
 
     if (!pusher || site->is_stopping)
         return;
-    mark_relations(pusher, RECORD_GROUP, peer);
-    mark_relations(pusher, RECORD_PAIR, peer);
-    if (meta_list(site->meta, RECORD_TOMBSTONE, "peer", peer, &records, &count) == 0) {
-        const struct tombstone_record *tombstones = records;
-        for (unsigned i = 0; i < count; i++)
-            if (!tombstones[i].is_acked)
-                mark_for(pusher, tombstones[i].id);
-        free(records);
-    }
     loop_timer_cancel(site->loop, &pusher->timer);
     pusher->is_waiting = false;
+    mark_all(pusher);
     push_next(pusher);
 }
 

@@ -10,6 +10,7 @@
 
 #include "api/table.h"
 #include "base/check.h"
+#include "fake_meta.h"
 
 static const uint64_t wall_offset_ns = UINT64_C(1795000000) * 1000000000;
 
@@ -604,6 +605,7 @@ void fake_site_start(struct fake_world *world, unsigned index)
     site->loop = fake_loop_new(world);
     if (meta_sqlite_open(site->path, &site->meta, &err) < 0)
         check(!"the metadata opens");
+    site->meta = fake_meta_new(site->meta);
     check(control_new(&site->loop->loop, site->meta, &wing_ops, site, &options, &site->control,
                       &err) == 0);
     check(api_new(site->control, &site->api, &err) == 0);

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why: a read that fails once must not be taken for "nothing is there". */
+#include "fake_meta.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+
+struct fake_meta {
+    struct meta meta;
+    struct meta *real;
+    enum record_kind kind;
+    bool is_get;
+    unsigned left;
+};
+
+static struct fake_meta *fake_of(struct meta *meta)
+{
+    return container_of(meta, struct fake_meta, meta);
+}
+
+static bool fails(struct meta *meta, enum record_kind kind, bool is_get)
+{
+    struct fake_meta *fake = fake_of(meta);
+
+    if (fake->left == 0 || fake->kind != kind || fake->is_get != is_get)
+        return false;
+    fake->left--;
+    return true;
+}
+
+static void fake_close(struct meta *meta)
+{
+    meta_close(fake_of(meta)->real);
+    free(fake_of(meta));
+}
+
+static int fake_begin(struct meta *meta, struct err *err)
+{
+    return meta_begin(fake_of(meta)->real, err);
+}
+
+static int fake_commit(struct meta *meta, struct err *err)
+{
+    return meta_commit(fake_of(meta)->real, err);
+}
+
+static void fake_rollback(struct meta *meta)
+{
+    /* After a failed commit the real one has done so. */
+    if (fake_of(meta)->real->is_in_transaction)
+        meta_rollback(fake_of(meta)->real);
+}
+
+static int fake_get(struct meta *meta, enum record_kind kind, const char *key, void *ret_record)
+{
+    return fails(meta, kind, true) ? -EIO : meta_get(fake_of(meta)->real, kind, key, ret_record);
+}
+
+static int fake_put(struct meta *meta, enum record_kind kind, const void *record, struct err *err)
+{
+    return meta_put(fake_of(meta)->real, kind, record, err);
+}
+
+static int fake_remove(struct meta *meta, enum record_kind kind, const char *key, struct err *err)
+{
+    return meta_remove(fake_of(meta)->real, kind, key, err);
+}
+
+static int fake_list(struct meta *meta, enum record_kind kind, const char *field, const char *value,
+                     void **ret_records, unsigned *ret_count)
+{
+    if (fails(meta, kind, false))
+        return -EIO;
+    return meta_list(fake_of(meta)->real, kind, field, value, ret_records, ret_count);
+}
+
+static const struct meta_ops fake_ops = {
+    .close = fake_close,
+    .begin = fake_begin,
+    .commit = fake_commit,
+    .rollback = fake_rollback,
+    .get = fake_get,
+    .put = fake_put,
+    .remove = fake_remove,
+    .list = fake_list,
+};
+
+struct meta *fake_meta_new(struct meta *real)
+{
+    struct fake_meta *fake = calloc(1, sizeof(*fake));
+
+    check(fake);
+    fake->meta.ops = &fake_ops;
+    fake->real = real;
+    return &fake->meta;
+}
+
+void fake_meta_fail(struct meta *meta, enum record_kind kind, bool is_get, unsigned count)
+{
+    struct fake_meta *fake = fake_of(meta);
+
+    check(meta->ops == &fake_ops);
+    fake->kind = kind;
+    fake->is_get = is_get;
+    fake->left = count;
+}
+
+unsigned fake_meta_left(const struct meta *meta)
+{
+    return ((const struct fake_meta *)(const void *)meta)->left;
+}
