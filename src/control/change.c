@@ -34,6 +34,13 @@ void change_remove(struct change *change, enum record_kind kind, const char *key
         change->result = result;
 }
 
+void change_fail(struct change *change, int error, const char *what)
+{
+    if (change->result == 0)
+        change->result =
+            err_set(&change->err, error, "%s cannot be read: %s", what, err_name(error));
+}
+
 int change_commit(struct change *change)
 {
     if (change->is_open && change->result < 0)

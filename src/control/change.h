@@ -25,5 +25,7 @@ void change_begin(struct change *change, struct site *site);
 void change_put(struct change *change, enum record_kind kind, const void *record);
 void change_remove(struct change *change, enum record_kind kind, const char *key); /* may lack */
 int change_commit(struct change *change);
+/* What it depends on (`what`) could not be read: the commit will fail with `error`, negative. */
+void change_fail(struct change *change, int error, const char *what);
 
 #endif

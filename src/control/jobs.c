@@ -67,45 +67,56 @@ void jobs_add(struct change *change, const char *kind, const char *object, const
     change_put(change, RECORD_JOB, &record);
 }
 
-static unsigned rows_of(struct site *site, const char *object, struct job_record **ret_rows)
+static int rows_of(struct site *site, const char *object, struct job_record **ret_rows,
+                   unsigned *ret_count)
 {
     void *rows = NULL;
     unsigned count = 0;
+    int result = meta_list(site->meta, RECORD_JOB, "object", object, &rows, &count);
 
-    if (meta_list(site->meta, RECORD_JOB, object ? "object" : NULL, object, &rows, &count) < 0)
-        count = 0;
+    if (result < 0)
+        return result;
     *ret_rows = rows;
-    return count;
+    *ret_count = count;
+    return 0;
 }
 
 void jobs_cancel(struct change *change, const char *object)
 {
-    struct job_record *rows;
-    unsigned count = rows_of(change->site, object, &rows);
+    struct job_record *rows = NULL;
+    unsigned count = 0;
+    int result;
 
+    result = rows_of(change->site, object, &rows, &count);
+    if (result < 0)
+        change_fail(change, result, "the list of its jobs");
     for (unsigned i = 0; i < count; i++)
         change_remove(change, RECORD_JOB, rows[i].id);
     free(rows);
 }
 
-bool jobs_exist(struct site *site, const char *kind, const char *object)
+int jobs_exist(struct site *site, const char *kind, const char *object, bool *ret_found)
 {
-    struct job_record *rows;
-    unsigned count = rows_of(site, object, &rows);
-    bool found = false;
+    struct job_record *rows = NULL;
+    unsigned count = 0;
+    int result = rows_of(site, object, &rows, &count);
 
+    *ret_found = false;
     for (unsigned i = 0; i < count; i++)
-        found |= !kind || strcmp(rows[i].kind, kind) == 0;
+        *ret_found |= strcmp(rows[i].kind, kind) == 0;
     free(rows);
-    return found;
+    return result;
 }
 
 void jobs_trouble(struct site *site, const char *object, char *ret_text, size_t size)
 {
-    struct job_record *rows;
-    unsigned count = rows_of(site, object, &rows);
+    struct job_record *rows = NULL;
+    unsigned count = 0;
+    int result = rows_of(site, object, &rows, &count);
 
     ret_text[0] = 0;
+    if (result < 0)
+        snprintf(ret_text, size, "its jobs cannot be listed: %s", err_name(result));
     for (unsigned i = 0; i < count; i++)
         if (rows[i].trouble[0])
             snprintf(ret_text, size, "%s: %s", rows[i].kind, rows[i].trouble);

@@ -34,7 +34,8 @@ void jobs_fini(struct site *site);
 
 /* Inside a transaction: a new job. */
 void jobs_add(struct change *change, const char *kind, const char *object, const char *argument);
-/* Inside a transaction: forgets the jobs of an object (their work under way is ignored). */
+/* Inside a transaction: forgets the jobs of an object (their work under way is ignored). When they
+ * cannot be listed, the change fails. */
 void jobs_cancel(struct change *change, const char *object);
 /* After a commit, and at a start: runs rows that are not under way. */
 void jobs_wake(struct site *site);
@@ -42,8 +43,8 @@ void jobs_wake(struct site *site);
 void jobs_hurry(struct site *site);
 /* Ends waiting; running ones end with their request. */
 void jobs_stop(struct site *site);
-/* Is work of this kind (NULL: any) for this object in the rows? */
-bool jobs_exist(struct site *site, const char *kind, const char *object);
+/* Is work of this kind for this object in the rows? Negative: they cannot be read. */
+int jobs_exist(struct site *site, const char *kind, const char *object, bool *ret_found);
 /* Why the object's job failed last; "" when nothing failed. */
 void jobs_trouble(struct site *site, const char *object, char *ret_text, size_t size);
 

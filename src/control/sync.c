@@ -189,16 +189,55 @@ void sync_mark(struct site *site, const char *id)
     push_next(pusher);
 }
 
-/* The peer said that the record was deleted there. */
-static void push_deleted(struct pusher *pusher, const char *id, int64_t term)
+/* What the peer's word means for our record is repeatable; negative: it could not be recorded. */
+
+/* Its jobs and state give way to a deletion, unless that is under way. */
+static void delete_as_peer(struct change *change, struct relation *relation)
 {
-    struct site *site = pusher->site;
+    struct replica_record *own = relation_own(relation);
+    bool is_deleting;
+    int result = jobs_exist(change->site, "delete", own->id, &is_deleting);
+
+    if (result < 0)
+        change_fail(change, result, "the list of its jobs");
+    if (result < 0 || is_deleting)
+        return;
+    jobs_cancel(change, own->id);
+    own->status = REPLICA_DELETING;
+    relation_put(change, relation);
+    jobs_add(change, "delete", own->id, "peer");
+}
+
+/* 0 when there is no such record. */
+static int load_if_there(struct site *site, const char *id, struct relation *ret_relation,
+                         bool *ret_is_there)
+{
+    int result = relation_load(site, id, ret_relation);
+
+    *ret_is_there = result == 0;
+    return result == -ENOENT ? 0 : result;
+}
+
+static int commit_and_wake(struct change *change)
+{
+    int result = change_commit(change);
+
+    if (result == 0)
+        jobs_wake(change->site);
+    return result;
+}
+
+/* The peer said that the record was deleted there. */
+static int push_deleted(struct site *site, const char *id, int64_t term)
+{
     struct relation relation;
     struct replica_record *own;
     struct change change;
+    bool is_there;
+    int result = load_if_there(site, id, &relation, &is_there);
 
-    if (relation_load(site, id, &relation) < 0)
-        return;
+    if (!is_there)
+        return result;
     own = relation_own(&relation);
     change_begin(&change, site);
     if (own->term > term) {
@@ -206,31 +245,29 @@ static void push_deleted(struct pusher *pusher, const char *id, int64_t term)
         own->status = REPLICA_INVALID;
         strcpy(own->status_message, "DeviceRemoved");
         relation_put(&change, &relation);
-    } else if (!jobs_exist(site, "delete", id)) {
-        jobs_cancel(&change, id);
-        own->status = REPLICA_DELETING;
-        relation_put(&change, &relation);
-        jobs_add(&change, "delete", id, "peer");
+    } else {
+        delete_as_peer(&change, &relation);
     }
-    if (change_commit(&change) == 0)
-        jobs_wake(site);
+    return commit_and_wake(&change);
 }
 
 /* The peer has given it up for itself alone: ours stays, for a person to end, but it does nothing
  * any more, and does not open where hosts write over there. */
-static void take_forgotten(struct site *site, const char *id, int64_t forgotten)
+static int take_forgotten(struct site *site, const char *id, int64_t forgotten)
 {
     static const char message[] = "PeerForgot";
     struct relation relation;
     struct replica_record *own;
     struct change change;
+    bool is_there;
+    int result = load_if_there(site, id, &relation, &is_there);
 
-    if (relation_load(site, id, &relation) < 0 || relation_is_member(&relation))
-        return;
+    if (!is_there || relation_is_member(&relation))
+        return result;
     own = relation_own(&relation);
     if (own->status == REPLICA_DELETING ||
         (own->status == REPLICA_INVALID && strcmp(own->status_message, message) == 0))
-        return;
+        return 0;
     log_warning("control", "%s: %s has given it up for itself%s; delete it here as well", id,
                 relation_peer(site, &relation),
                 forgotten == TOMBSTONE_TAKEN ? ", and hosts write there" : "");
@@ -241,35 +278,36 @@ static void take_forgotten(struct site *site, const char *id, int64_t forgotten)
     relation_put(&change, &relation);
     if (own->opened_serial != 0)
         jobs_add(&change, "part", id, forgotten == TOMBSTONE_TAKEN ? "fence" : "");
-    if (change_commit(&change) == 0)
-        jobs_wake(site);
+    return commit_and_wake(&change);
 }
 
 /* The peer never heard of a record whose creation it had begun: it never came to life. */
-static void push_unknown(struct pusher *pusher, const char *id)
+static int push_unknown(struct site *site, const char *id)
 {
     struct relation relation;
     struct change change;
+    bool is_there;
+    int result = load_if_there(site, id, &relation, &is_there);
 
-    if (relation_load(pusher->site, id, &relation) < 0 ||
-        relation_own(&relation)->status != REPLICA_CREATING)
-        return;
-    change_begin(&change, pusher->site);
+    if (!is_there || relation_own(&relation)->status != REPLICA_CREATING)
+        return result;
+    change_begin(&change, site);
     change_remove(&change, relation.is_group ? RECORD_GROUP : RECORD_PAIR, id);
-    change_commit(&change);
+    return change_commit(&change);
 }
 
-static void ack_tombstone(struct pusher *pusher, const char *id)
+static int ack_tombstone(struct site *site, const char *id)
 {
     struct tombstone_record tombstone;
     struct change change;
+    int result = meta_get(site->meta, RECORD_TOMBSTONE, id, &tombstone);
 
-    if (meta_get(pusher->site->meta, RECORD_TOMBSTONE, id, &tombstone) < 0)
-        return;
+    if (result < 0)
+        return result == -ENOENT ? 0 : result;
     tombstone.is_acked = true;
-    change_begin(&change, pusher->site);
+    change_begin(&change, site);
     change_put(&change, RECORD_TOMBSTONE, &tombstone);
-    change_commit(&change);
+    return change_commit(&change);
 }
 
 static void wait_and_push(struct pusher *pusher, struct mark *mark)
@@ -279,32 +317,41 @@ static void wait_and_push(struct pusher *pusher, struct mark *mark)
     pusher_wait(pusher);
 }
 
+static int take_verdict(struct pusher *pusher, const struct peer_call *call, const char *id)
+{
+    const char *verdict = tree_text(call->reply, "verdict");
+    struct site *site = pusher->site;
+
+    if (strcmp(verdict, "deleted") == 0)
+        return push_deleted(site, id, tree_int(call->reply, "term", 0));
+    if (strcmp(verdict, "forgotten") == 0)
+        return take_forgotten(site, id, tree_int(call->reply, "forgotten", 0));
+    if (strcmp(verdict, "unknown") == 0)
+        return push_unknown(site, id);
+    if (strcmp(verdict, "gone") == 0)
+        return ack_tombstone(site, id);
+    if (call->status != 200 || strcmp(verdict, "refused") == 0)
+        log_warning("control", "%s refused our record of %s: %s", site->peers[pusher->peer].name,
+                    id, call->message);
+    return 0;
+}
+
 static void push_done(struct peer_call *call)
 {
     struct pusher *pusher = container_of(call, struct pusher, call);
     struct mark *mark = pusher->current;
-    const char *verdict = tree_text(call->reply, "verdict");
 
     pusher->current = NULL;
     if (pusher->site->is_stopping) {
         free(mark);
         return;
     }
-    if (call->error < 0 || call->status >= 500 || strcmp(verdict, "wait") == 0) {
+    if (call->error < 0 || call->status >= 500 ||
+        strcmp(tree_text(call->reply, "verdict"), "wait") == 0 ||
+        take_verdict(pusher, call, mark->id) < 0) {
         wait_and_push(pusher, mark);
         return;
     }
-    if (strcmp(verdict, "deleted") == 0)
-        push_deleted(pusher, mark->id, tree_int(call->reply, "term", 0));
-    else if (strcmp(verdict, "forgotten") == 0)
-        take_forgotten(pusher->site, mark->id, tree_int(call->reply, "forgotten", 0));
-    else if (strcmp(verdict, "unknown") == 0)
-        push_unknown(pusher, mark->id);
-    else if (strcmp(verdict, "gone") == 0)
-        ack_tombstone(pusher, mark->id);
-    else if (call->status != 200 || strcmp(verdict, "refused") == 0)
-        log_warning("control", "%s refused our record of %s: %s",
-                    pusher->site->peers[pusher->peer].name, mark->id, call->message);
     free(mark);
     push_next(pusher);
 }
@@ -562,59 +609,65 @@ void sync_serve_put(struct peer_answer *answer)
     peer_answer_ok(answer, reply);
 }
 
+static void answer_verdict(struct peer_answer *answer, const char *verdict)
+{
+    json_t *reply = json_object();
+
+    check(reply);
+    tree_set_text(reply, "verdict", verdict);
+    peer_answer_ok(answer, reply);
+}
+
+/* Ours, NULL: none, goes as theirs did, unless it was failed over since. */
+static int take_deleted(struct peer_answer *answer, const char *id, int64_t term,
+                        struct relation *relation)
+{
+    struct tombstone_record tombstone = {.term = term, .is_acked = true};
+    struct change change;
+
+    change_begin(&change, answer->site);
+    if (!relation) {
+        strcpy(tombstone.id, id);
+        strcpy(tombstone.peer, answer->peer);
+        tombstone.created_s = site_now_s(answer->site);
+        change_put(&change, RECORD_TOMBSTONE, &tombstone);
+    } else if (relation_own(relation)->term <= term) {
+        delete_as_peer(&change, relation);
+    }
+    return commit_and_wake(&change);
+}
+
+/* A record that cannot be read is no record that is gone: the peer asks again. */
 void sync_serve_delete(struct peer_answer *answer)
 {
     struct site *site = answer->site;
     const char *id = tree_text(answer->arguments, "id");
     int64_t term = tree_int(answer->arguments, "term", 0);
     int64_t forgotten = tree_int(answer->arguments, "forgotten", TOMBSTONE_DELETED);
-    struct tombstone_record tombstone = {.term = term, .is_acked = true};
     struct relation relation;
-    struct change change;
-    json_t *reply;
+    bool is_there, is_newer;
     int result;
 
     if (!id_is_valid("pair", id) && !id_is_valid("pg", id)) {
         peer_answer_fail(answer, API_INVALID_PARAMETER_FORMAT, "not an id");
         return;
     }
-    result = relation_load(site, id, &relation);
-    if (result == 0 && strcmp(relation_peer(site, &relation), answer->peer) != 0) {
+    result = load_if_there(site, id, &relation, &is_there);
+    if (is_there && strcmp(relation_peer(site, &relation), answer->peer) != 0) {
         peer_answer_fail(answer, API_FORBIDDEN, "%s is no relation of yours", id);
         return;
     }
-    if (result == 0 && forgotten != TOMBSTONE_DELETED) {
-        take_forgotten(site, id, forgotten);
-        reply = json_object();
-        check(reply);
-        tree_set_text(reply, "verdict", "gone");
-        peer_answer_ok(answer, reply);
-        return;
-    }
-    change_begin(&change, site);
-    if (result == -ENOENT) {
-        strcpy(tombstone.id, id);
-        strcpy(tombstone.peer, answer->peer);
-        tombstone.created_s = site_now_s(site);
-        change_put(&change, RECORD_TOMBSTONE, &tombstone);
-    } else if (result == 0 && relation_own(&relation)->term <= term &&
-               !jobs_exist(site, "delete", id)) {
-        jobs_cancel(&change, id);
-        relation_own(&relation)->status = REPLICA_DELETING;
-        relation_put(&change, &relation);
-        jobs_add(&change, "delete", id, "peer");
-    }
-    if (change_commit(&change) < 0) {
-        peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", change.err.text);
-        return;
-    }
-    jobs_wake(site);
-    reply = json_object();
-    check(reply);
     /* Newer here: our record goes back and meets their tombstone. */
-    tree_set_text(reply, "verdict",
-                  result == 0 && relation_own(&relation)->term > term ? "newer" : "gone");
-    if (result == 0)
+    is_newer = is_there && forgotten == TOMBSTONE_DELETED && relation_own(&relation)->term > term;
+    if (result == 0 && is_there && forgotten != TOMBSTONE_DELETED)
+        result = take_forgotten(site, id, forgotten);
+    else if (result == 0)
+        result = take_deleted(answer, id, term, is_there ? &relation : NULL);
+    if (result < 0) {
+        peer_answer_fail(answer, API_INTERNAL_ERROR, "%s: %s", id, err_name(result));
+        return;
+    }
+    answer_verdict(answer, is_newer ? "newer" : "gone");
+    if (is_there && forgotten == TOMBSTONE_DELETED)
         sync_mark(site, id);
-    peer_answer_ok(answer, reply);
 }

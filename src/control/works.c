@@ -442,10 +442,12 @@ static void end_one_shot(struct site *site, const char *id)
     const struct data_stream_status *stream = site_stream(site, id);
     struct relation relation;
     struct change change;
+    bool is_starting;
 
+    /* What cannot be read now is looked at again: works_end_one_shots() comes with each call. */
     if (!stream || stream->is_started || stream->role != DATA_ROLE_SOURCE ||
-        jobs_exist(site, "start", id) || relation_load(site, id, &relation) < 0 ||
-        relation_is_member(&relation))
+        jobs_exist(site, "start", id, &is_starting) < 0 || is_starting ||
+        relation_load(site, id, &relation) < 0 || relation_is_member(&relation))
         return;
     relation_keep_point(site, &relation);
     relation_move(&relation, REPLICA_STOPPED);

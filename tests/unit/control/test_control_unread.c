@@ -60,6 +60,62 @@ static void test_mark_is_not_missed(void **state)
     drive_status(world, group, "created");
 }
 
+/* The old job would work on, beside the new one. */
+static void test_no_change_while_jobs_are_unread(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char count[64];
+
+    drive_pair(world, &pair);
+    cannot_list(world, PARIS, RECORD_JOB, 1);
+    drive_fails(world, PARIS, 500, "InternalError", "the list of its jobs", "StartDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaPairId=%s", pair.id);
+    expect_read(world, PARIS);
+    drive_status(world, pair.id, "created");
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair.id);
+    fake_copy(world);
+    drive_status(world, pair.id, "normal");
+    cannot_list(world, PARIS, RECORD_JOB, 1);
+    drive_fails(world, PARIS, 500, "InternalError", "the list of its jobs", "ForgetDiskReplica",
+                "ReplicaId=%s&Confirm=%s&Reason=test", pair.id, pair.id);
+    drive_ok(world, PARIS, "DescribeDiskReplicaPairs", "TotalCount", count, "RegionId=cn-paris");
+    assert_string_equal(count, "1");
+}
+
+/* Deleted at one site: the other is asked until it could look. */
+static void test_deletion_reaches_the_peer(void **state)
+{
+    struct fake_world *world = *state;
+
+    for (unsigned i = 0; i < 3; i++) {
+        struct drive_pair pair;
+
+        drive_pair(world, &pair);
+        drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL,
+                 "RegionId=cn-paris&ReplicaPairId=%s", pair.id);
+        fake_copy(world);
+        drive_ok(world, PARIS, "StopDiskReplicaPair", NULL, NULL,
+                 "RegionId=cn-paris&ReplicaPairId=%s", pair.id);
+        drive_status(world, pair.id, "stopped");
+        fake_hold(world, PARIS, DATA_STREAM_REMOVE, false);
+        drive_ok(world, PARIS, "DeleteDiskReplicaPair", NULL, NULL,
+                 "RegionId=cn-paris&ReplicaPairId=%s", pair.id);
+        drive_status(world, pair.id, "deleting");
+        if (i == 0) /* is a deletion under way? then: which jobs end? */
+            cannot_list(world, LYON, RECORD_JOB, 2);
+        else if (i == 1)
+            cannot_get(world, LYON, RECORD_PAIR);
+        else /* the answer */
+            cannot_get(world, PARIS, RECORD_TOMBSTONE);
+        fake_release(world, PARIS);
+        fake_run(world, moment_ns);
+        expect_read(world, i == 2 ? PARIS : LYON);
+        drive_status(world, pair.id, "");
+    }
+}
+
 #define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
 
 int main(void)
@@ -67,6 +123,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(test_link_up_is_not_missed),
         STORY(test_mark_is_not_missed),
+        STORY(test_no_change_while_jobs_are_unread),
+        STORY(test_deletion_reaches_the_peer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
