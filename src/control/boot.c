@@ -194,6 +194,18 @@ static void host_done(struct data_request *request)
     boot_next(boot);
 }
 
+/* A target's copy whose stream is gone until the next start: nothing but us keeps hosts from it. */
+static bool is_lone_copy(struct boot *boot, const char *disk)
+{
+    struct pair_record pair;
+    struct relation relation;
+
+    return relation_find_by_disk(boot->site, disk, &pair) && pair.is_seeded &&
+           relation_load(boot->site, pair.common.id, &relation) == 0 &&
+           !relation_is_source(boot->site, &relation) &&
+           relation_ruler(&relation)->opened_serial == 0;
+}
+
 static void settle_host(struct boot *boot)
 {
     const struct disk_record *disk = boot_disk(boot);
@@ -202,6 +214,13 @@ static void settle_host(struct boot *boot)
     switch (disk->status) {
     case DISK_ATTACHING:
     case DISK_IN_USE:
+        if (is_lone_copy(boot, disk->id)) {
+            log_warning("control", "disk %s is attached, and a secondary disk: detach it",
+                        disk->id);
+            boot->index++;
+            boot_next(boot);
+            return;
+        }
         boot->request.op = DATA_DISK_ATTACH;
         break;
     case DISK_DETACHING:

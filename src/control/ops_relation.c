@@ -179,6 +179,19 @@ void ops_relation_delete(struct call *call)
 
 /* --- reprotect ------------------------------------------------------------------------------- */
 
+/* Cancelling the failover makes our disks the target again. False: answered. */
+static bool check_detached(struct call *call, const struct relation *relation)
+{
+    struct attachment_record attachment;
+
+    if (call_bool(call, "ReverseReplicate") ||
+        !relation_find_attached(call->site, relation, &attachment))
+        return true;
+    call_fail(call, API_DENIED, "Disk %s is attached to %s at site %s.", attachment.disk_id,
+              attachment.instance_id, call->site->name);
+    return false;
+}
+
 static void reprotect_asked(struct peer_call *peer_call)
 {
     struct asking *asking = container_of(peer_call, struct asking, peer_call);
@@ -190,7 +203,7 @@ static void reprotect_asked(struct peer_call *peer_call)
                   peer_call->why);
     else if (peer_call->status != 200)
         judge_fail_as_peer(call, asking->peer, peer_call->code, peer_call->message);
-    else if (judge_relation(call, &relation) == STATE_ALLOW)
+    else if (judge_relation(call, &relation) == STATE_ALLOW && check_detached(call, &relation))
         judge_accept(call, &relation, REPLICA_REPROTECTING, "reprotect",
                      call_bool(call, "ReverseReplicate") ? "reverse" : "cancel");
     free(asking);
@@ -199,18 +212,10 @@ static void reprotect_asked(struct peer_call *peer_call)
 void ops_relation_reprotect(struct call *call)
 {
     struct relation relation;
-    struct attachment_record attachment;
     json_t *arguments;
 
-    if (judge_relation(call, &relation) != STATE_ALLOW)
+    if (judge_relation(call, &relation) != STATE_ALLOW || !check_detached(call, &relation))
         return;
-    /* Cancelling the failover makes our disks the target again. */
-    if (!call_bool(call, "ReverseReplicate") &&
-        relation_find_attached(call->site, &relation, &attachment)) {
-        call_fail(call, API_DENIED, "Disk %s is attached to %s at site %s.", attachment.disk_id,
-                  attachment.instance_id, call->site->name);
-        return;
-    }
     arguments = json_object();
     check(arguments);
     tree_set_text(arguments, "id", relation_own(&relation)->id);

@@ -9,7 +9,8 @@
  *     failover   DATA_STREAM_FAILOVER failovering -> failovered | failover_failed
  *     reprotect  DATA_STREAM_REPROTECT reprotecting -> stopped | reprotect_failed; direction
  *     creation   none; asks the peer what became of a pair that it began to make with us
- *     drop       DATA_STREAM_REMOVE   the stream of a past serial is gone
+ *     drop       DATA_STREAM_REMOVE   the stream of a past serial is gone; not while a target's
+ *                                     disk is attached
  *     delete     DATA_STREAM_REMOVE   the record is gone, a tombstone stands | delete_failed
  *     part       DATA_STREAM_PART     none: the record is invalid already
  */
@@ -275,9 +276,42 @@ static void drop_done(struct data_request *request)
         job_finish(job);
 }
 
+/* Is a disk of the stream attached? Those it was made with count, whatever the membership is by
+ * now. 1, 0, or why it cannot be read. */
+static int is_stream_attached(struct site *site, const struct replica_record *own)
+{
+    struct attachment_record attachment;
+    const char *at = own->opened_disks;
+    int result = -ENOENT;
+
+    for (const char *end; result == -ENOENT && (end = strchr(at, ' ')); at = end + 1) {
+        char disk[RECORD_ID_SIZE] = "";
+
+        check((size_t)(end - at) < sizeof(disk));
+        memcpy(disk, at, (size_t)(end - at));
+        result = meta_get(site->meta, RECORD_ATTACHMENT, disk, &attachment);
+    }
+    return result == 0 ? 1 : result == -ENOENT ? 0 : result;
+}
+
+/* The stream is what keeps hosts from a target's disk: it stays while one is attached, as after an
+ * attachment in the moment of a reprotect. */
 static void drop_run(struct job *job)
 {
-    submit(job, DATA_STREAM_REMOVE, drop_done);
+    struct relation relation;
+    int attached;
+
+    if (!job_load(job, &relation))
+        return;
+    attached = relation_is_source(job->site, &relation)
+                   ? 0
+                   : is_stream_attached(job->site, relation_own(&relation));
+    if (attached != 0)
+        job_retry(job, attached < 0 ? err_name(attached)
+                                    : "a disk of this site, which is the target, is attached; "
+                                      "detach it");
+    else
+        submit(job, DATA_STREAM_REMOVE, drop_done);
 }
 
 /* "forget 1", "forget 2 discard"; else it is deleted at both sites. See ops_forget.c. */
