@@ -39,7 +39,6 @@ static const struct answer *answer_of(unsigned status)
 {
     static const struct answer answers[] = {
         {413, "RequestTooLarge", "The request is too large."},
-        {414, "RequestHeaderTooLarge", "The request header is too large."},
         {431, "RequestHeaderTooLarge", "The request header is too large."},
         {500, "InternalError", "The request processing has failed due to some unknown error."},
         {503, "ServiceUnavailable", "The request has failed due to a temporary failure."},
@@ -81,6 +80,9 @@ enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned s
     enum MHD_Result result;
 
     check(queue != NULL);
+    /* The library tells a long query from long fields; to a caller both are the head (431). */
+    if (status == MHD_HTTP_URI_TOO_LONG)
+        status = MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
     if (status >= 400 && MHD_get_response_header(response, HTTP_OUR_HEADER) == NULL)
         ours = make_answer(status);
     result = queue(connection, status, ours ? ours : response);

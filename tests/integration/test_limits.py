@@ -317,7 +317,7 @@ class Tight(LimitCase):
         for request, status, code in (
                 ((b"GET /?x=%s HTTP/1.1\r\nHost: x\r\n\r\n" % (b"y" * 5000), b""), 431, "RequestHeaderTooLarge"),
                 ((b"GET / HTTP/1.1\r\nHost: x\r\n%s\r\n" % (b"A: b\r\n" * 70), b""), 431, "RequestHeaderTooLarge"),
-                ((b"GET /?x=%s HTTP/1.1\r\n" % (b"y" * 200000), b""), 414, "RequestHeaderTooLarge"),
+                ((b"GET /?x=%s HTTP/1.1\r\n" % (b"y" * 200000), b""), 431, "RequestHeaderTooLarge"),
                 ((b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\n", b"x" * 9000), 413, "RequestTooLarge"),
                 ((b"GET / HTTP/7.7\r\nHost: x\r\n\r\n", b""), 505, "UnsupportedHTTPVersion"),
                 ((b"BREW / HTTP/1.1\r\nHost: x\r\n\r\n", b""), 400, "UnsupportedHTTPMethod")):
