@@ -110,14 +110,17 @@ static void receive(struct stream *stream)
 
 static void adopted(struct stream *stream, int error)
 {
-    if (error == 0)
-        meeting_again(stream);
+    if (error != 0)
+        return; /* it says nothing until a restart */
+    stream->hold_why = NULL;
+    meeting_again(stream);
 }
 
 static void adopt(struct stream *stream, const struct generation_line *theirs)
 {
     check(stream->state.role == STREAM_ROLE_TARGET && stream->state.line.count == 0);
     stream->state.line = *theirs;
+    stream->hold_why = "taking over the line of history"; /* not durable: the peer must not hear */
     stream_save(stream, adopted);
 }
 

@@ -121,7 +121,9 @@ void stream_weigh_peer(struct stream *stream, const struct generation_line *thei
         stream->old_copy = OLD_COPY_PEER;
     else
         stream->old_copy = OLD_COPY_NONE;
-    if (stream->old_copy == OLD_COPY_NONE && theirs->count > 0)
+    /* One with another history is not our peer: what it has says nothing of the peer to come. */
+    if (stream->old_copy == OLD_COPY_NONE && theirs->count > 0 &&
+        generation_relate(&stream->state.line, theirs) != GENERATION_FOREIGN)
         remember(stream, generation_newest(theirs));
 }
 

@@ -124,8 +124,10 @@ int removal_of_closed(struct engine *engine, const char *id, bool give_up_journa
     snprintf(journal, sizeof(journal), "%s/journal", folder);
     if (io_dir_list(engine->loop, folder, note_any, &has_files) == -ENOENT)
         return err_set(err, -ENOENT, "there is no stream %s", id);
-    (void)io_dir_list(engine->loop, journal, note_any, &has_journal);
-    if (has_journal && !give_up_journal)
+    int listed = io_dir_list(engine->loop, journal, note_any, &has_journal);
+
+    /* One that cannot be listed is there. */
+    if ((has_journal || (listed != 0 && listed != -ENOENT)) && !give_up_journal)
         return refuse(err, id, "it is not open: see the log of the daemon's start");
     int error = remove_folder(engine, folder);
 

@@ -260,11 +260,17 @@ static void end_at_rest(struct stream *stream, int error)
     loop_defer(stream->loop, &stream->end_task);
 }
 
+/* The first counts: that a removal was cut short (-ECANCELED) must not be forgotten. */
+static void note_end_error(struct stream *stream, int error)
+{
+    if (stream->end_error == 0)
+        stream->end_error = error;
+}
+
 static void end_saved(struct stream *stream, int error)
 {
     step_point("stop-saved");
-    if (error != 0)
-        stream->end_error = error;
+    note_end_error(stream, error);
     stream_wait_rest(stream, end_at_rest);
 }
 
@@ -272,8 +278,7 @@ static void end_synced(struct stream *stream, int error)
 {
     struct err err = {0};
 
-    if (error != 0)
-        stream->end_error = error;
+    note_end_error(stream, error);
     if (error == 0 && stream->is_tracked)
         error = dirty_file_save(stream->loop, stream->folder, stream->volumes,
                                 stream->state.disk_count, &err);

@@ -180,6 +180,29 @@ static void target_that_was_promoted(void **state)
     pair_lab_close(&lab);
 }
 
+static bool says_foreign(struct pair_lab *lab, void *arg)
+{
+    return strncmp(pair_status(lab, PARIS).trouble, "foreign", 7) == 0;
+}
+
+/* Paris makes the stream anew first and meets the former one of lyon: what that had is not expected
+ * of the new one. */
+static void former_stream_of_the_peer(void **state)
+{
+    struct pair_lab lab;
+
+    replicate(&lab);
+    go_on(&lab);
+    assert_int_equal(pair_remove(&lab, PARIS), 0);
+    pair_seed(&lab, PARIS);
+    pair_wait(&lab, says_foreign, NULL);
+    assert_int_equal(pair_remove(&lab, LYON), 0);
+    pair_seed(&lab, LYON);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    pair_lab_close(&lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -188,6 +211,7 @@ int main(void)
         cmocka_unit_test(loser_of_a_failover),
         cmocka_unit_test(target_while_the_source_restarts),
         cmocka_unit_test(target_that_was_promoted),
+        cmocka_unit_test(former_stream_of_the_peer),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
