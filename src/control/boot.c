@@ -200,7 +200,7 @@ static bool is_lone_copy(struct boot *boot, const char *disk)
     struct pair_record pair;
     struct relation relation;
 
-    return relation_find_by_disk(boot->site, disk, &pair) && pair.is_seeded &&
+    return relation_find_by_disk(boot->site, disk, &pair) == 0 && pair.is_seeded &&
            relation_load(boot->site, pair.common.id, &relation) == 0 &&
            !relation_is_source(boot->site, &relation) &&
            relation_ruler(&relation)->opened_serial == 0;

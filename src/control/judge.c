@@ -111,12 +111,15 @@ void judge_accept(struct call *call, struct relation *relation, enum replica_sta
     struct pair_record *pairs = NULL;
     unsigned count = 0;
     struct change change;
+    int result = 0;
 
     strcpy(id, relation_own(relation)->id);
     relation_move(relation, to);
     if (to == REPLICA_FAILOVERING && relation->is_group)
-        relation_members(site, relation, &pairs, &count);
+        result = relation_members(site, relation, &pairs, &count);
     change_begin(&change, site);
+    if (result < 0)
+        change_fail(&change, result, "the list of its pairs");
     raise_members(&change, relation, pairs, count);
     jobs_cancel(&change, id);
     relation_put(&change, relation);

@@ -4,6 +4,7 @@
  * checks its disk and keeps the record in `creating` until it hears that it lives (sync). If this
  * site dies in between, the peer's half is dropped at the next contact.
  */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,16 +38,20 @@ static void copy(char *to, size_t size, const char *from)
 static bool check_disk(struct call *call, const char *id, struct disk_record *ret_disk)
 {
     struct pair_record other;
+    int result;
 
     if (meta_get(call->site->meta, RECORD_DISK, id, ret_disk) < 0) {
         call_fail(call, API_NO_SUCH_RESOURCE, "Disk %.60s is not known at site %s.", id,
                   call->site->name);
         return false;
     }
-    if (relation_find_by_disk(call->site, id, &other)) {
+    result = relation_find_by_disk(call->site, id, &other);
+    if (result == 0)
         call_fail(call, API_QUOTA_EXCEED, "Disk %s is in pair %s.", id, other.common.id);
+    else if (result != -ENOENT)
+        call_fail_internal(call, err_name(result));
+    if (result != -ENOENT)
         return false;
-    }
     if (ret_disk->status != DISK_AVAILABLE && ret_disk->status != DISK_IN_USE) {
         call_fail(call, API_DENIED, "Disk %s is %s.", id, disk_state_name(ret_disk->status));
         return false;

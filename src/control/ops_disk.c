@@ -338,13 +338,17 @@ void ops_disk_delete(struct call *call)
 {
     struct disk_record disk;
     struct pair_record pair;
+    int result;
 
     if (!load_disk(call, &disk) || !judge_disk(call, DISK_DELETE, &disk))
         return;
-    if (relation_find_by_disk(call->site, disk.id, &pair)) {
+    result = relation_find_by_disk(call->site, disk.id, &pair);
+    if (result == 0)
         call_fail(call, API_DISK_STATUS, "Disk %s is in pair %s.", disk.id, pair.common.id);
+    else if (result != -ENOENT)
+        call_fail_internal(call, err_name(result));
+    if (result != -ENOENT)
         return;
-    }
     disk_move(&disk, DISK_DELETING);
     if (put_disk(call->site, &disk) < 0) {
         call_fail_internal(call, "metadata");
@@ -391,10 +395,17 @@ static bool may_attach(struct call *call, const struct disk_record *disk)
     struct relation relation;
     enum replica_state state;
     bool is_source;
+    int result;
 
-    if (!relation_find_by_disk(call->site, disk->id, &pair) ||
-        relation_load(call->site, pair.common.id, &relation) < 0)
+    result = relation_find_by_disk(call->site, disk->id, &pair);
+    if (result == 0)
+        result = relation_load(call->site, pair.common.id, &relation);
+    if (result == -ENOENT)
         return true;
+    if (result < 0) {
+        call_fail_internal(call, err_name(result));
+        return false;
+    }
     state = relation_ruler(&relation)->status;
     is_source = relation_is_source(call->site, &relation);
     if (is_source ? state != REPLICA_REPROTECTING

@@ -81,7 +81,7 @@ static json_t *show_disk(struct site *site, const struct disk_record *disk,
     tree_set_text(tree, "DiskChargeType", "PostPaid");
     tree_set_text(tree, "ResourceGroupId", disk->resource_group_id);
     tree_set_text(tree, "ReplicaPairId", /* ours */
-                  relation_find_by_disk(site, disk->id, &pair) ? pair.common.id : "");
+                  relation_find_by_disk(site, disk->id, &pair) == 0 ? pair.common.id : "");
     tree_set(tree, "Attachments",
              wrap("Attachment", attachment ? show_attachment(attachment) : NULL));
     tree_set(tree, "MountInstances",
@@ -223,7 +223,7 @@ static json_t *show_access(struct site *site, const struct disk_record *disk)
     tree_set_text(tree, "Driver", disk->driver);
     tree_set_text(tree, "Path", disk->path);
     tree_set_text(tree, "ReplicaPairId",
-                  relation_find_by_disk(site, disk->id, &pair) ? pair.common.id : "");
+                  relation_find_by_disk(site, disk->id, &pair) == 0 ? pair.common.id : "");
     tree_set_bool(tree, "IsAttached",
                   meta_get(site->meta, RECORD_ATTACHMENT, disk->id, &attachment) == 0);
     tree_set_text(tree, "InstanceId", attachment.instance_id);

@@ -29,7 +29,10 @@ static void seed_members(struct change *change, const struct relation *group, co
     struct pair_record *pairs = NULL;
     unsigned count = 0;
 
-    relation_members(change->site, group, &pairs, &count);
+    int result = relation_members(change->site, group, &pairs, &count);
+
+    if (result < 0)
+        change_fail(change, result, "the list of its pairs");
     for (unsigned i = 0; i < count; i++) {
         if (strcmp(pairs[i].common.id, except) == 0 || group->group.common.opened_serial == 0)
             continue;

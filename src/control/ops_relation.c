@@ -167,12 +167,15 @@ void ops_relation_delete(struct call *call)
     if (judge_relation(call, &relation) != STATE_ALLOW)
         return;
     if (relation.is_group) {
-        relation_members(call->site, &relation, &pairs, &count);
+        int result = relation_members(call->site, &relation, &pairs, &count);
+
         free(pairs);
-        if (count > 0) {
+        if (result < 0)
+            call_fail_internal(call, err_name(result));
+        else if (count > 0)
             call_fail(call, API_GROUP_HAS_PAIR, NULL);
+        if (result < 0 || count > 0)
             return;
-        }
     }
     judge_accept(call, &relation, REPLICA_DELETING, "delete", "");
 }

@@ -158,7 +158,7 @@ bool relation_find_attached(struct site *site, const struct relation *relation,
     return found;
 }
 
-bool relation_find_by_disk(struct site *site, const char *disk, struct pair_record *ret_pair)
+int relation_find_by_disk(struct site *site, const char *disk, struct pair_record *ret_pair)
 {
     static const char *const columns[] = {"production_disk", "backup_disk"};
 
@@ -166,17 +166,18 @@ bool relation_find_by_disk(struct site *site, const char *disk, struct pair_reco
         void *pairs = NULL;
         unsigned count = 0;
         bool found;
+        int result = meta_list(site->meta, RECORD_PAIR, columns[i], disk, &pairs, &count);
 
-        if (meta_list(site->meta, RECORD_PAIR, columns[i], disk, &pairs, &count) < 0)
-            continue;
+        if (result < 0)
+            return result;
         found = count > 0 && strcmp(relation_disk(site, pairs), disk) == 0;
         if (found)
             memcpy(ret_pair, pairs, sizeof(*ret_pair));
         free(pairs);
         if (found)
-            return true;
+            return 0;
     }
-    return false;
+    return -ENOENT;
 }
 
 void relation_touch(struct replica_record *record)

@@ -40,8 +40,8 @@ int relation_members(struct site *site, const struct relation *relation,
 /* The first of our disks in it that is attached; false: none. */
 bool relation_find_attached(struct site *site, const struct relation *relation,
                             struct attachment_record *ret_attachment);
-/* The pair in which a disk of ours is. */
-bool relation_find_by_disk(struct site *site, const char *disk, struct pair_record *ret_pair);
+/* The pair in which a disk of ours is; -ENOENT: in none. */
+int relation_find_by_disk(struct site *site, const char *disk, struct pair_record *ret_pair);
 
 /* Moves its own record to another state (an unlisted move is a bug) and counts the version up. */
 void relation_move(struct relation *relation, enum replica_state to);

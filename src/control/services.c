@@ -32,21 +32,25 @@ static bool is_stale(struct site *site, const struct pair_record *pair, const ch
            pair->common.created_s + STALE_S < site_now_s(site);
 }
 
-/* The pairs that keep our disk, or the peer's, from being in this one: at most one each. */
-static unsigned find_others(struct peer_answer *answer, const struct pair_record *pair,
-                            struct pair_record ret_others[2])
+/* The pairs that keep our disk, or the peer's, from being in this one: at most one each. Their
+ * number, or why they cannot be read. */
+static int find_others(struct peer_answer *answer, const struct pair_record *pair,
+                       struct pair_record ret_others[2])
 {
     struct site *site = answer->site;
     struct pair_record *pairs;
     void *records = NULL;
-    unsigned count = 0, found = 0;
+    unsigned count = 0;
+    int found = 0, result = relation_find_by_disk(site, pair->backup_disk, &ret_others[0]);
 
-    if (relation_find_by_disk(site, pair->backup_disk, &ret_others[0]) &&
-        strcmp(ret_others[0].common.id, pair->common.id) != 0)
+    if (result < 0 && result != -ENOENT)
+        return result;
+    if (result == 0 && strcmp(ret_others[0].common.id, pair->common.id) != 0)
         found = 1;
-    if (meta_list(site->meta, RECORD_PAIR, "production_disk", pair->production_disk, &records,
-                  &count) < 0)
-        return found;
+    result = meta_list(site->meta, RECORD_PAIR, "production_disk", pair->production_disk, &records,
+                       &count);
+    if (result < 0)
+        return result;
     pairs = records;
     if (count > 0 && strcmp(pairs[0].common.id, pair->common.id) != 0 &&
         (found == 0 || strcmp(pairs[0].common.id, ret_others[0].common.id) != 0))
@@ -62,7 +66,7 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
     const struct replica_record *record = &pair->common;
     struct disk_record disk;
     struct pair_record others[2];
-    unsigned other_count;
+    int other_count;
 
     if (strcmp(record->backup_site, site->name) != 0 ||
         strcmp(record->backup_region, site->region) != 0 ||
@@ -76,7 +80,11 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
         return false;
     }
     other_count = find_others(answer, pair, others);
-    for (unsigned i = 0; i < other_count; i++) {
+    if (other_count < 0) {
+        peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", err_name(other_count));
+        return false;
+    }
+    for (int i = 0; i < other_count; i++) {
         if (is_stale(site, &others[i], answer->peer))
             continue;
         peer_answer_fail(answer, API_QUOTA_EXCEED, "disk %s is in pair %s.",
@@ -108,7 +116,7 @@ static void serve_pair_prepare(struct peer_answer *answer)
 {
     struct relation relation, known;
     struct pair_record others[2];
-    unsigned other_count;
+    int other_count;
     struct change change;
 
     if (!sync_parse(answer->site, answer->peer, answer->arguments, &relation) ||
@@ -124,7 +132,9 @@ static void serve_pair_prepare(struct peer_answer *answer)
     }
     change_begin(&change, answer->site);
     other_count = find_others(answer, &relation.pair, others);
-    for (unsigned i = 0; i < other_count; i++)
+    if (other_count < 0)
+        change_fail(&change, other_count, "the list of pairs");
+    for (int i = 0; i < other_count; i++)
         change_remove(&change, RECORD_PAIR, others[i].common.id); /* a stale one: checked */
     change_put(&change, RECORD_PAIR, &relation.pair);
     jobs_add(&change, "creation", relation.pair.common.id, "");

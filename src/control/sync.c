@@ -495,14 +495,18 @@ bool sync_parse(struct site *site, const char *peer, const json_t *tree,
            (!pair->group_id[0] || id_is_valid("pg", pair->group_id)) && pair->size_bytes > 0;
 }
 
-/* Ours, or another record, has one of its disks already. */
-static bool is_in_conflict(struct site *site, const struct relation *theirs)
+/* SYNC_TAKEN: nothing is in the way. SYNC_REFUSED: another record has its disk already. */
+static enum sync_verdict judge_disks(struct site *site, const struct relation *theirs)
 {
     struct pair_record other;
+    int result;
 
-    return !theirs->is_group &&
-           relation_find_by_disk(site, relation_disk(site, &theirs->pair), &other) &&
-           strcmp(other.common.id, theirs->pair.common.id) != 0;
+    if (theirs->is_group)
+        return SYNC_TAKEN;
+    result = relation_find_by_disk(site, relation_disk(site, &theirs->pair), &other);
+    if (result < 0)
+        return result == -ENOENT ? SYNC_TAKEN : SYNC_WAIT;
+    return strcmp(other.common.id, theirs->pair.common.id) == 0 ? SYNC_TAKEN : SYNC_REFUSED;
 }
 
 static enum sync_verdict take(struct site *site, struct relation *theirs,
@@ -554,6 +558,7 @@ enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *
     struct tombstone_record tombstone;
     struct group_record group;
     const struct replica_record *their_own, *our_own;
+    enum sync_verdict verdict;
     int result;
 
     if (!sync_parse(site, peer, tree, &theirs))
@@ -568,14 +573,17 @@ enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *
     if (result == -ENOENT) {
         if (their_own->status == REPLICA_CREATING)
             return SYNC_UNKNOWN;
-        return is_in_conflict(site, &theirs) ? SYNC_REFUSED : take(site, &theirs, NULL);
+        verdict = judge_disks(site, &theirs);
+        return verdict == SYNC_TAKEN ? take(site, &theirs, NULL) : verdict;
     }
     if (result < 0)
         return SYNC_WAIT;
     our_own = relation_own(&ours);
-    if (strcmp(our_own->production_site, their_own->production_site) != 0 ||
-        is_in_conflict(site, &theirs))
+    if (strcmp(our_own->production_site, their_own->production_site) != 0)
         return SYNC_REFUSED;
+    verdict = judge_disks(site, &theirs);
+    if (verdict != SYNC_TAKEN)
+        return verdict;
     if (their_own->term != our_own->term)
         return their_own->term > our_own->term ? take(site, &theirs, &ours) : SYNC_OLDER;
     if (their_own->version == our_own->version) {

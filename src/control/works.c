@@ -332,7 +332,10 @@ static void end_members(struct change *change, struct site *site, const struct r
     struct pair_record *pairs = NULL;
     unsigned count = 0;
 
-    relation_members(site, group, &pairs, &count);
+    int result = relation_members(site, group, &pairs, &count);
+
+    if (result < 0)
+        change_fail(change, result, "the list of its pairs");
     for (unsigned i = 0; i < count; i++) {
         struct tombstone_record own = *tombstone;
 

@@ -326,7 +326,7 @@ static void consider_disk(struct chore *chore, struct site *site, const struct d
     struct pair_record pair;
 
     if (chore->is_there || is_watched(chore, disk->id) ||
-        (disk->status != DISK_IN_USE && relation_find_by_disk(site, disk->id, &pair)))
+        (disk->status != DISK_IN_USE && relation_find_by_disk(site, disk->id, &pair) == 0))
         return;
     chore->is_there = chore->is_disk = true;
     snprintf(chore->id, sizeof(chore->id), "%s", disk->id);
