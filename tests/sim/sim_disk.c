@@ -83,7 +83,6 @@ void sim_disk_repair(struct sim_site *site)
 {
     for (unsigned i = 0; i < SIM_DISK_CALL_COUNT; i++)
         site->disk.faults[i].nth = 0;
-    site->disk.misdirect.nth = 0;
     site->disk.pages_max = 0;
 }
 
@@ -133,6 +132,7 @@ static uint64_t aim(struct sim_site *site, const struct io_file *file, uint64_t 
 
     if (fault->nth == 0 || !strstr(file->path, fault->part) || --fault->nth > 0)
         return offset;
+    fault->nth = 1; /* the next one, should this one have no other place */
     if (size <= length + SIM_PAGE_BYTES)
         return offset;
     lands = sim_draw_below(&site->world->random_disk, (size - length) / SIM_PAGE_BYTES) *
@@ -140,6 +140,7 @@ static uint64_t aim(struct sim_site *site, const struct io_file *file, uint64_t 
             offset % SIM_PAGE_BYTES;
     if (lands == offset || lands + length > size)
         return offset;
+    fault->nth = 0;
     snprintf(site->disk.misdirected, SIM_PATH_SIZE, "%s", file->path);
     sim_trace(site->world, site, "a write of %llu bytes to %s lands at %llu instead of %llu",
               (unsigned long long)length, file->path, (unsigned long long)lands,

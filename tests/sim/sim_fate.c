@@ -27,6 +27,7 @@ struct fate {
     bool has_pauses, has_jumps, has_rot, has_several;
     unsigned jumps[RUN_NODES];
     const struct node *rotten; /* NULL: nothing rots yet */
+    bool is_misdirecting;      /* it is rotten only when that write has landed */
 };
 
 static unsigned pick(struct sim_world *world, const unsigned *choices, unsigned count)
@@ -79,7 +80,9 @@ void fate_free(struct fate *fate)
 
 bool fate_is_rotten(const struct node *node)
 {
-    return node->run->fate->rotten == node;
+    const struct fate *fate = node->run->fate;
+
+    return fate->rotten == node && (!fate->is_misdirecting || sim_disk_misdirected(node->site));
 }
 
 bool fate_excuses(const struct node *node)
@@ -93,6 +96,7 @@ static void refuse(struct node *node, const char *why)
         return;
     sim_trace(node->run->world, node->site, "refuses, which is right: %s", why);
     node->run->is_refused = true;
+    node->run->figures.rots = 1;
     node->run->figures.refusals++;
 }
 
@@ -183,10 +187,10 @@ static void rot(struct node *node)
     if (sim_chance(world, 40)) {
         sim_disk_misdirect(node->site, part, 1 + (unsigned)sim_random_below(world, 10));
         fate->rotten = node;
+        fate->is_misdirecting = true;
     } else if (sim_disk_rot(node->site, part, path)) {
         fate->rotten = node;
     }
-    node->run->figures.rots += fate->rotten != NULL;
 }
 
 /* --- time ------------------------------------------------------------------------------------ */
@@ -279,6 +283,8 @@ void fate_calm(struct sim_run *run)
         struct node *node = &run->nodes[i];
         sim_site_crash_after(node->site, 0, false, NULL, NULL);
         sim_disk_repair(node->site);
+        if (!sim_disk_misdirected(node->site))
+            sim_disk_misdirect(node->site, "", 0);
         sim_disk_stalls(node->site, 0);
         if (node->may_fail)
             operator_lose(node, true);
@@ -295,7 +301,9 @@ void fate_count(struct sim_run *run)
         count += node->may_fail;
         count += sim_site_is_paused(node->site);
     }
-    count += run->fate->rotten != NULL;
+    for (unsigned i = 0; i < RUN_NODES; i++)
+        run->figures.rots |= fate_is_rotten(&run->nodes[i]);
+    count += run->figures.rots != 0;
     if (count >= STACKED)
         run->figures.stacked = 1;
 }
