@@ -303,9 +303,7 @@ static void boot_image_done(struct image *image)
 
 static void read_boot_image(struct node *node)
 {
-    struct image_note note = {.role = node->status.role, .epoch = node->status.epoch_acked};
-
-    image_read(node, &node->run->universe, note, boot_image_done, NULL);
+    image_read(node, &node->run->universe, witness_note(node), boot_image_done, NULL);
 }
 
 void node_boot(struct node *node)

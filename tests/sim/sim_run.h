@@ -154,6 +154,8 @@ bool node_look(struct node *node); /* fresh status; false: the site is dead or n
 /* sim_witness.c: what is judged while it runs */
 /* Follows what changed in the stream's status. Outside of the site. */
 void node_observe(struct node *node);
+/* What is about to be read: of the site as node_look() saw it. */
+struct image_note witness_note(const struct node *node);
 /* The image of a writable site just opened or promoted: judges it; its line goes on from there. */
 void witness_writer(struct node *node, const struct image *image);
 void witness_target(struct node *node, const struct image *image); /* of one just opened */

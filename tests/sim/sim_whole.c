@@ -121,7 +121,7 @@ static bool has_disks(const struct node *node)
 
 static void read_shown(struct node *node)
 {
-    struct image_note note = {.role = node->status.role};
+    struct image_note note = witness_note(node);
 
     image_read(node, &node->run->universe, note, shown_done, NULL);
 }

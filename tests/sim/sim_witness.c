@@ -39,6 +39,14 @@ static uint64_t cut_of(const struct node *target)
     return sim_site_wall_moment(target->other->site, target->status.point_wall_ns);
 }
 
+struct image_note witness_note(const struct node *node)
+{
+    return (struct image_note){.epoch = node->status.epoch_acked,
+                               .cut_ns = cut_of(node),
+                               .role = node->status.role,
+                               .generation = node->status.generation};
+}
+
 /* Can the source's line say anything of a cut at that time? */
 static bool can_judge(const struct node *source, uint64_t cut_ns)
 {
@@ -135,12 +143,10 @@ static void point_read(struct image *image)
 
 static void look_at_point(struct node *node)
 {
-    struct image_note note = {.epoch = node->status.epoch_acked, .cut_ns = cut_of(node)};
-
     if (node->is_judging || node->status.epoch_acked == node->judged_epoch || !node->is_running)
         return;
     node->is_judging = true;
-    image_read(node, &node->run->universe, note, point_read, NULL);
+    image_read(node, &node->run->universe, witness_note(node), point_read, NULL);
 }
 
 static void observe_target(struct node *node)
@@ -179,11 +185,11 @@ void witness_target(struct node *node, const struct image *image)
 static void judge_promoted(struct node *node, const struct image *image)
 {
     char why[JUDGE_WHY_SIZE];
-    uint64_t cut_ns = cut_of(node);
-    uint64_t epoch = node->asked_point != 0 ? node->asked_point : node->status.epoch_acked;
+    uint64_t cut_ns = image->note.cut_ns;
+    uint64_t epoch = node->asked_point != 0 ? node->asked_point : image->note.epoch;
     const uint64_t *before = judged_image(node, epoch);
 
-    if (node->asked_point == 0 && node->status.epoch_acked < node->epoch_seen)
+    if (node->asked_point == 0 && epoch < node->epoch_seen)
         run_fail(node->run, node, "I1: promoted at epoch %llu, epoch %llu was committed",
                  (unsigned long long)epoch, (unsigned long long)node->epoch_seen);
     if (before) {
@@ -203,7 +209,7 @@ void witness_writer(struct node *node, const struct image *image)
     char why[JUDGE_WHY_SIZE];
 
     if (!node->line) {
-        if (node->role == STREAM_ROLE_PROMOTED)
+        if (image->note.role == STREAM_ROLE_PROMOTED)
             judge_promoted(node, image);
         node->line = judge_line_new(&run->universe, image->values);
     } else if (node->has_crashed && !judge_crash(node->line, image->values, node->lost_power,
@@ -241,9 +247,7 @@ static void promoted_read(struct image *image)
 /* Nobody writes there before that is read: then a new line begins. */
 static void read_promoted(struct node *node)
 {
-    struct image_note note = {.generation = node->status.generation};
-
-    image_read(node, &node->run->universe, note, promoted_read, NULL);
+    image_read(node, &node->run->universe, witness_note(node), promoted_read, NULL);
 }
 
 /* --- snapshots ------------------------------------------------------------------------------- */
