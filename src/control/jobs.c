@@ -136,15 +136,6 @@ static struct job *job_of_row(struct jobs *jobs, const char *id)
     return NULL;
 }
 
-/* Can its row be read, or is it known to be gone? */
-static bool is_known(const struct job *job)
-{
-    struct job_record row;
-    int result = meta_get(job->site->meta, RECORD_JOB, job->record.id, &row);
-
-    return result == 0 || result == -ENOENT;
-}
-
 static void job_run(struct job *job)
 {
     struct jobs *jobs = job->site->jobs;
@@ -163,14 +154,14 @@ static void job_fired(struct loop_timer *timer)
 {
     struct job *job = container_of(timer, struct job, timer);
     struct site *site = job->site;
+    int look = job_look(job);
 
-    check_magic(job, JOB_MAGIC);
-    if (!is_known(job)) {
+    if (look < 0) {
         loop_timer_set(site->loop, timer, loop_now_ns(site->loop) + site->retry_min_ns);
         return;
     }
     job->is_waiting = false;
-    if (job_is_current(job))
+    if (look > 0)
         job_run(job);
     else
         job_finish(job);
@@ -239,13 +230,16 @@ void jobs_stop(struct site *site)
     }
 }
 
-bool job_is_current(struct job *job)
+int job_look(const struct job *job)
 {
     struct job_record row;
+    int result;
 
     check_magic(job, JOB_MAGIC);
-    return !job->site->is_stopping &&
-           meta_get(job->site->meta, RECORD_JOB, job->record.id, &row) == 0;
+    if (job->site->is_stopping)
+        return 0;
+    result = meta_get(job->site->meta, RECORD_JOB, job->record.id, &row);
+    return result == -ENOENT ? 0 : result < 0 ? result : 1;
 }
 
 void job_finish(struct job *job)
@@ -276,13 +270,14 @@ void job_retry(struct job *job, const char *why)
 {
     struct site *site = job->site;
     uint64_t wait_ns = site->retry_min_ns;
+    int look = job_look(job);
 
-    check_magic(job, JOB_MAGIC);
-    if (!job_is_current(job)) {
+    if (look == 0) {
         job_finish(job);
         return;
     }
-    record_trouble(job, why);
+    if (look > 0) /* else it may be cancelled: it must not be stored again */
+        record_trouble(job, why);
     for (int64_t i = 0; i < job->record.attempt_count && wait_ns < site->retry_max_ns; i++)
         wait_ns *= 2;
     if (wait_ns > site->retry_max_ns)

@@ -48,8 +48,9 @@ int jobs_exist(struct site *site, const char *kind, const char *object, bool *re
 /* Why the object's job failed last; "" when nothing failed. */
 void jobs_trouble(struct site *site, const char *object, char *ret_text, size_t size);
 
-/* Not cancelled, and the site goes on; otherwise end with job_finish() and change nothing. */
-bool job_is_current(struct job *job);
+/* 1: not cancelled, and the site goes on. 0: end with job_finish() and change nothing. Negative:
+ * its row cannot be read; job_retry(), and change nothing. */
+int job_look(const struct job *job);
 void job_finish(struct job *job);
 /* Again, later. */
 void job_retry(struct job *job, const char *why);

@@ -564,8 +564,9 @@ enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *
     if (!sync_parse(site, peer, tree, &theirs))
         return SYNC_REFUSED;
     their_own = relation_own(&theirs);
-    if (meta_get(site->meta, RECORD_TOMBSTONE, their_own->id, &tombstone) == 0)
-        return SYNC_DELETED;
+    result = meta_get(site->meta, RECORD_TOMBSTONE, their_own->id, &tombstone);
+    if (result != -ENOENT) /* one that cannot be read now does not come back to life */
+        return result == 0 ? SYNC_DELETED : SYNC_WAIT;
     if (!theirs.is_group && theirs.pair.group_id[0] &&
         meta_get(site->meta, RECORD_GROUP, theirs.pair.group_id, &group) < 0)
         return SYNC_WAIT;

@@ -5,6 +5,7 @@
  */
 #include "control/token.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,8 +81,14 @@ bool token_replay(struct call *call)
         call_fail(call, API_LAST_TOKEN_PROCESSING, NULL);
         return true;
     }
-    if (meta_get(call->site->meta, RECORD_TOKEN, key, &record) < 0)
+    int result = meta_get(call->site->meta, RECORD_TOKEN, key, &record);
+
+    if (result == -ENOENT)
         return false;
+    if (result < 0) { /* it may have been done: not again */
+        call_fail_internal(call, err_name(result));
+        return true;
+    }
     digest(call, wanted, sizeof(wanted));
     if (strcmp(record.digest, wanted) != 0)
         call_fail(call, API_IDEMPOTENT_MISMATCH, NULL);

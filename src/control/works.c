@@ -44,13 +44,14 @@ static bool is_worth_a_try(const struct job *job, int error)
 static bool job_load(struct job *job, struct relation *ret_relation)
 {
     struct change change;
-    int result;
+    int result = job_look(job);
 
-    if (!job_is_current(job)) {
+    if (result == 0) {
         job_finish(job);
         return false;
     }
-    result = relation_load(job->site, job->record.object, ret_relation);
+    if (result > 0)
+        result = relation_load(job->site, job->record.object, ret_relation);
     if (result == 0)
         return true;
     if (result != -ENOENT) { /* it cannot be read now: that is no reason to give it up */

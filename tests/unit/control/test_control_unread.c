@@ -158,14 +158,54 @@ static void test_group_of_unread_pairs(void **state)
     drive_status(world, group, "created");
 }
 
+/* The outcome came while the job's row could not be read: it is asked for again. */
+static void test_job_is_not_forgotten(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair.id);
+    fake_copy(world);
+    fake_hold(world, PARIS, DATA_STREAM_STOP, false);
+    drive_ok(world, PARIS, "StopDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair.id);
+    cannot_get(world, PARIS, RECORD_JOB);
+    fake_release(world, PARIS);
+    fake_run(world, moment_ns);
+    expect_read(world, PARIS);
+    drive_status(world, pair.id, "stopped");
+}
+
+/* What the token stands for may have been done: it is not done twice. */
+static void test_token_is_not_forgotten(void **state)
+{
+    static const char asked[] = "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=4096&ClientToken=t1";
+    struct fake_world *world = *state;
+    char first[64], again[64];
+
+    drive_ok(world, PARIS, "CreateDisk", "DiskId", first, "%s", asked);
+    cannot_get(world, PARIS, RECORD_TOKEN);
+    drive_fails(world, PARIS, 500, "InternalError", NULL, "CreateDisk", "%s", asked);
+    expect_read(world, PARIS);
+    drive_ok(world, PARIS, "CreateDisk", "DiskId", again, "%s", asked);
+    assert_string_equal(first, again);
+}
+
 #define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORY(test_link_up_is_not_missed),           STORY(test_mark_is_not_missed),
-        STORY(test_no_change_while_jobs_are_unread), STORY(test_deletion_reaches_the_peer),
-        STORY(test_disk_of_an_unread_pair),          STORY(test_group_of_unread_pairs),
+        STORY(test_link_up_is_not_missed),
+        STORY(test_mark_is_not_missed),
+        STORY(test_no_change_while_jobs_are_unread),
+        STORY(test_deletion_reaches_the_peer),
+        STORY(test_disk_of_an_unread_pair),
+        STORY(test_group_of_unread_pairs),
+        STORY(test_job_is_not_forgotten),
+        STORY(test_token_is_not_forgotten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
