@@ -417,6 +417,12 @@ static bool hunt_scenario(const struct options *options, const struct scenario *
         branches_end(hunt->branches, is_lawful ? BRANCH_NOTED : BRANCH_FAILED,
                      is_lawful ? hunt->note : hunt->script->run->failure);
     branches_wait(hunt->branches);
+    if (is_lawful &&
+        (hunt->allocations == 0 || hunt->ios == 0 || (hunt->only_point != 0 && !hunt->site))) {
+        is_lawful = false;
+        snprintf(hunt->script->run->failure, sizeof(hunt->script->run->failure),
+                 "no point was passed");
+    }
     if (!is_lawful)
         ended_cb(hunt, options->point, options->variant, BRANCH_FAILED, hunt->script->run->failure);
     printf("%-18s %6llu allocations %6llu I/Os %8llu runs %6llu failures  %s\n", scenario->name,

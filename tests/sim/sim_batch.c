@@ -298,7 +298,8 @@ static double seconds_of(struct timeval time)
     return (double)time.tv_sec + (double)time.tv_usec / 1e6;
 }
 
-static void say_figures(const struct batch *batch, unsigned failed, double seconds)
+/* Returns how many schedules came to their end. */
+static uint64_t say_figures(const struct batch *batch, unsigned failed, double seconds)
 {
     struct figures sum = {0};
     struct rusage usage;
@@ -313,6 +314,7 @@ static void say_figures(const struct batch *batch, unsigned failed, double secon
            (double)sum.schedules / processor);
     figures_print(&sum);
     printf("hash over all %016llx\n", (unsigned long long)sum.hash);
+    return sum.schedules;
 }
 
 static struct batch *batch_new(const struct batch_options *options)
@@ -334,6 +336,7 @@ int batch_run(const struct batch_options *options)
     struct batch *batch = batch_new(options);
     struct timespec begin, end;
     unsigned failed = 0;
+    uint64_t ended;
 
     clock_gettime(CLOCK_MONOTONIC, &begin);
     for (unsigned i = 0; i < batch->options.jobs; i++)
@@ -341,9 +344,15 @@ int batch_run(const struct batch_options *options)
     while (is_working(batch))
         failed += reap(batch);
     clock_gettime(CLOCK_MONOTONIC, &end);
-    say_figures(batch, failed,
-                (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
+    ended = say_figures(batch, failed,
+                        (double)(end.tv_sec - begin.tv_sec) +
+                            (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
     munmap(batch, sizeof(*batch));
+    if (failed == 0 && (ended == 0 || ended != options->count)) {
+        printf("only %llu of %llu schedules came to their end\n", (unsigned long long)ended,
+               (unsigned long long)options->count);
+        return 1;
+    }
     return failed ? 1 : 0;
 }
 

@@ -188,6 +188,11 @@ static bool hunt_scenario(const struct options *options, const struct scenario *
         branches_end(hunt.branches, is_lawful ? BRANCH_NOTED : BRANCH_FAILED,
                      is_lawful ? NULL : hunt.script->run->failure);
     branches_wait(hunt.branches);
+    if (is_lawful && (hunt.step == 0 || hunt.step < hunt.only_step)) {
+        is_lawful = false;
+        snprintf(hunt.script->run->failure, sizeof(hunt.script->run->failure),
+                 "it has only %llu steps", (unsigned long long)hunt.step);
+    }
     if (!is_lawful)
         say_failure(&hunt, options->step, options->variant, BRANCH_FAILED,
                     hunt.script->run->failure);
