@@ -55,6 +55,12 @@ def processes(folder):
                     yield int(entry)
 
 
+def remove_clock(pid):
+    """The memory that libfaketime shares, of a process that has ended: it stays when that was killed."""
+    for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
+        pathlib.Path("/dev/shm", name).unlink(missing_ok=True)
+
+
 def mounts(folder):
     """Mount points below the folder, the deepest first."""
     found = []
@@ -80,6 +86,7 @@ def sweep(folder, keep_files=False):
         for pid in processes(folder):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+            remove_clock(pid)
         for point in mounts(folder):
             subprocess.run(["umount", "--lazy", point], capture_output=True)
         if not mounts(folder) and not any(processes(folder)):
@@ -95,10 +102,9 @@ def sweep(folder, keep_files=False):
 
 
 def sweep_dead(base=None):
-    """Removes what runs left behind that were killed; returns how many."""
-    count = 0
-    for folder in pathlib.Path(base or tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        if folder.is_dir() and is_dead(folder):
-            sweep(folder.resolve())
-            count += 1
-    return count
+    """Removes what runs left behind that were killed, with this --base, without, or in memory; returns how many."""
+    places = {pathlib.Path(place).resolve() for place in (base, tempfile.gettempdir(), "/dev/shm") if place}
+    dead = [folder for place in places for folder in place.glob(f"{PREFIX}*") if folder.is_dir() and is_dead(folder)]
+    for folder in dead:
+        sweep(folder.resolve())
+    return len(dead)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import time
 
+import sweep
 from frame import Torture
 from lab import Skip, wait_until
 from stamps import Stamps
@@ -41,11 +42,20 @@ class Clock(Torture):
             site.environment = {"LD_PRELOAD": libraries[0], "FAKETIME_TIMESTAMP_FILE": str(site.folder / "clock"),
                                 "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
             self.set_clock(site, 0)
+            site.kill, site.stop = self.with_removal(site, site.kill), self.with_removal(site, site.stop)
         lab.start()
         self.turns = Turns.make(lab, DISKS, DISK_BYTES)
         self.host = Stamps(lab.paris, self.turns.of(lab.paris), BLOCKS)
         self.host.write_some(rng)
         self.turns.start()
+
+    def with_removal(self, site, end):
+        def end_and_remove():
+            process = site.process
+            end()
+            if process:
+                sweep.remove_clock(process.pid)
+        return end_and_remove
 
     def set_clock(self, site, offset):
         """Another offset to the machine's clock, in seconds, from now on; a rename, so that no half of it is read."""
