@@ -57,6 +57,8 @@ class Copies(Torture):
         return Lab(build=self.frame.build, replication=self.replication, base=self.frame.folder)
 
     def setup(self, lab, rng):
+        self.cases = sorted(name for name in dir(self) if name.startswith("case_"))
+        rng.shuffle(self.cases)  # so that a few cycles are not always the same few
         self.is_fresh = True
 
     def cycle(self, rng):
@@ -64,8 +66,7 @@ class Copies(Torture):
             self.lab.__exit__(None, None, None)
             self.lab = self.make_lab()
         self.is_fresh = False
-        cases = sorted(name for name in dir(self) if name.startswith("case_"))
-        case = cases[self.number % len(cases)]
+        case = self.cases[self.number % len(self.cases)]
         self.open_group(rng)
         getattr(self, case)(rng)
         return {"checks": 1, case[len("case_"):]: 1}
