@@ -4,7 +4,6 @@ import contextlib
 import os
 import socket
 import subprocess
-import time
 
 from lab import Failure, Skip, need, run, wait_until
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The end of writer.py that a torture holds: starts it, gives it commands, turns what it finds into Failure."""
 import json
-import os
 import pathlib
 import select
 import subprocess

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 """A group that goes to and fro between two sites: which one writes at present, and the operator's moves."""
-import os
-
 from lab import Failure, Skip, wait_until
 
 try:
@@ -109,11 +107,6 @@ class Turns:
             for disk in self.of(site):
                 for snapshot in self.snapshots(site, disk):
                     site.api_call("DeleteDiskSnapshot", SnapshotId=snapshot["SnapshotId"])
-
-
-def need_root():
-    if os.geteuid() != 0:
-        raise Skip("this needs root")
 
 
 def demand(condition, text):
