@@ -4,7 +4,7 @@
  * other, each a request; the order is: disks, streams, hosts, links. A missing disk keeps nobody
  * else from working but the disks of its own stream: without their stream their writes would be
  * remembered by nobody and their journal would not be shown, so they are closed again and no host
- * reaches them.
+ * reaches them. For the same reason records that cannot be read are waited for.
  */
 #include "control/boot.h"
 
@@ -27,11 +27,14 @@ struct boot {
     const char *closing; /* disks of a stream that did not open, each followed by a space */
     char disk[RECORD_ID_SIZE];
     struct data_request request;
+    struct loop_timer timer; /* the records could not be read */
+    bool is_told;            /* which the log has */
     void (*done_cb)(void *arg);
     void *arg;
 };
 
 static void boot_next(struct boot *boot);
+static void boot_load(struct boot *boot);
 
 static struct disk_record *boot_disk(struct boot *boot)
 {
@@ -255,7 +258,14 @@ static void links_started(struct data_request *request)
     boot_next(boot);
 }
 
-static void load_phase(struct boot *boot)
+static void boot_end(struct boot *boot)
+{
+    boot->done_cb(boot->arg);
+    free(boot->records);
+    free(boot);
+}
+
+static int load_phase(struct boot *boot)
 {
     static const enum record_kind kinds[] = {[BOOT_DISKS] = RECORD_DISK,
                                              [BOOT_GROUPS] = RECORD_GROUP,
@@ -265,16 +275,48 @@ static void load_phase(struct boot *boot)
     free(boot->records);
     boot->records = NULL;
     boot->count = boot->index = 0;
-    if (boot->phase < BOOT_LINKS && meta_list(boot->site->meta, kinds[boot->phase], NULL, NULL,
-                                              &boot->records, &boot->count) < 0)
-        log_error("control", "the records cannot be read");
+    if (boot->phase >= BOOT_LINKS)
+        return 0;
+    return meta_list(boot->site->meta, kinds[boot->phase], NULL, NULL, &boot->records,
+                     &boot->count);
+}
+
+static void load_again(struct loop_timer *timer)
+{
+    struct boot *boot = container_of(timer, struct boot, timer);
+
+    site_done(boot->site);
+    if (boot->site->is_stopping)
+        boot_end(boot);
+    else
+        boot_load(boot);
+}
+
+/* Reads what the phase is about and goes on. As a request is, the waiting is counted: a stop waits
+ * for it. */
+static void boot_load(struct boot *boot)
+{
+    struct site *site = boot->site;
+    int result = load_phase(boot);
+
+    if (result == 0) {
+        boot_next(boot);
+        return;
+    }
+    if (!boot->is_told)
+        log_error("control", "the records cannot be read: %s; trying again", err_name(result));
+    boot->is_told = true;
+    site->pending_count++;
+    boot->timer.fired_cb = load_again;
+    loop_timer_set(site->loop, &boot->timer, loop_now_ns(site->loop) + site->retry_min_ns);
 }
 
 static void boot_next(struct boot *boot)
 {
-    while (boot->phase < BOOT_LINKS && boot->index >= boot->count) {
+    if (boot->phase < BOOT_LINKS && boot->index >= boot->count) {
         boot->phase++;
-        load_phase(boot);
+        boot_load(boot);
+        return;
     }
     switch (boot->phase) {
     case BOOT_DISKS:
@@ -292,9 +334,7 @@ static void boot_next(struct boot *boot)
         site_submit(boot->site, &boot->request, links_started);
         break;
     case BOOT_DONE:
-        boot->done_cb(boot->arg);
-        free(boot->records);
-        free(boot);
+        boot_end(boot);
         break;
     }
 }
@@ -307,6 +347,5 @@ void boot_start(struct site *site, void (*done_cb)(void *arg), void *arg)
     boot->site = site;
     boot->done_cb = done_cb;
     boot->arg = arg;
-    load_phase(boot);
-    boot_next(boot);
+    boot_load(boot);
 }

@@ -606,6 +606,8 @@ void fake_site_start(struct fake_world *world, unsigned index)
     if (meta_sqlite_open(site->path, &site->meta, &err) < 0)
         check(!"the metadata opens");
     site->meta = fake_meta_new(site->meta);
+    fake_meta_fail(site->meta, site->unread_kind, false, site->unread_count);
+    site->unread_count = 0;
     check(control_new(&site->loop->loop, site->meta, &wing_ops, site, &options, &site->control,
                       &err) == 0);
     check(api_new(site->control, &site->api, &err) == 0);

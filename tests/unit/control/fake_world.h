@@ -61,6 +61,8 @@ struct fake_site {
     int fail_error; /* the next request of kind fail_op ends with it */
     enum data_op fail_op;
     bool is_stopped;
+    enum record_kind unread_kind; /* the first `unread_count` listings of the next start fail */
+    unsigned unread_count;
 };
 
 struct fake_world {

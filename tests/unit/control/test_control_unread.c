@@ -193,6 +193,41 @@ static void test_token_is_not_forgotten(void **state)
     assert_string_equal(first, again);
 }
 
+/* A source's disk without its stream would be written with nobody remembering it. */
+static void test_start_waits_for_the_records(void **state)
+{
+    static const enum record_kind kinds[] = {RECORD_DISK, RECORD_GROUP, RECORD_PAIR};
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair.id);
+    drive_ok(world, PARIS, "AttachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", pair.paris_disk);
+    for (unsigned i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        struct fake_disk *disk = fake_disk_of(world, PARIS, pair.paris_disk);
+
+        fake_site_crash(world, PARIS);
+        world->sites[PARIS].unread_kind = kinds[i];
+        world->sites[PARIS].unread_count = 2;
+        fake_site_start(world, PARIS);
+        assert_false(disk->is_wanted);
+        fake_run(world, moment_ns);
+        assert_true(disk->is_open && disk->is_wanted);
+        assert_true(fake_stream_of(world, PARIS, pair.id)->is_open);
+    }
+}
+
+static void test_stop_while_a_start_waits(void **state)
+{
+    struct fake_world *world = *state;
+
+    fake_site_crash(world, PARIS);
+    world->sites[PARIS].unread_kind = RECORD_PAIR;
+    world->sites[PARIS].unread_count = 1000;
+    fake_site_start(world, PARIS); /* the teardown stops it */
+}
+
 #define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
 
 int main(void)
@@ -206,6 +241,8 @@ int main(void)
         STORY(test_group_of_unread_pairs),
         STORY(test_job_is_not_forgotten),
         STORY(test_token_is_not_forgotten),
+        STORY(test_start_waits_for_the_records),
+        STORY(test_stop_while_a_start_waits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
