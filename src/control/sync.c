@@ -191,8 +191,9 @@ void sync_mark(struct site *site, const char *id)
 
 /* What the peer's word means for our record is repeatable; negative: it could not be recorded. */
 
-/* Its jobs and state give way to a deletion, unless that is under way. */
-static void delete_as_peer(struct change *change, struct relation *relation)
+/* The peer deleted it when its record had this term: ours goes as well, unless that is under way.
+ * Failed over here since, it stays and is invalid: a person decides. */
+static void delete_as_peer(struct change *change, struct relation *relation, int64_t term)
 {
     struct replica_record *own = relation_own(relation);
     bool is_deleting;
@@ -202,10 +203,15 @@ static void delete_as_peer(struct change *change, struct relation *relation)
         change_fail(change, result, "the list of its jobs");
     if (result < 0 || is_deleting)
         return;
-    jobs_cancel(change, own->id);
-    own->status = REPLICA_DELETING;
+    if (own->term > term) {
+        own->status = REPLICA_INVALID;
+        strcpy(own->status_message, "DeviceRemoved");
+    } else {
+        jobs_cancel(change, own->id);
+        own->status = REPLICA_DELETING;
+        jobs_add(change, "delete", own->id, "peer");
+    }
     relation_put(change, relation);
-    jobs_add(change, "delete", own->id, "peer");
 }
 
 /* 0 when there is no such record. */
@@ -231,23 +237,14 @@ static int commit_and_wake(struct change *change)
 static int push_deleted(struct site *site, const char *id, int64_t term)
 {
     struct relation relation;
-    struct replica_record *own;
     struct change change;
     bool is_there;
     int result = load_if_there(site, id, &relation, &is_there);
 
     if (!is_there)
         return result;
-    own = relation_own(&relation);
     change_begin(&change, site);
-    if (own->term > term) {
-        /* It was failed over here after the deletion there: a person decides. */
-        own->status = REPLICA_INVALID;
-        strcpy(own->status_message, "DeviceRemoved");
-        relation_put(&change, &relation);
-    } else {
-        delete_as_peer(&change, &relation);
-    }
+    delete_as_peer(&change, &relation, term);
     return commit_and_wake(&change);
 }
 
@@ -627,7 +624,7 @@ static void answer_verdict(struct peer_answer *answer, const char *verdict)
     peer_answer_ok(answer, reply);
 }
 
-/* Ours, NULL: none, goes as theirs did, unless it was failed over since. */
+/* Ours, NULL: none, goes as theirs did. */
 static int take_deleted(struct peer_answer *answer, const char *id, int64_t term,
                         struct relation *relation)
 {
@@ -640,13 +637,14 @@ static int take_deleted(struct peer_answer *answer, const char *id, int64_t term
         strcpy(tombstone.peer, answer->peer);
         tombstone.created_s = site_now_s(answer->site);
         change_put(&change, RECORD_TOMBSTONE, &tombstone);
-    } else if (relation_own(relation)->term <= term) {
-        delete_as_peer(&change, relation);
+    } else {
+        delete_as_peer(&change, relation, term);
     }
     return commit_and_wake(&change);
 }
 
-/* A record that cannot be read is no record that is gone: the peer asks again. */
+/* It answers "gone" once it is durable here that ours goes or is invalid, so that the peer need not
+ * tell it again. A record that cannot be read is no record that is gone: the peer asks again. */
 void sync_serve_delete(struct peer_answer *answer)
 {
     struct site *site = answer->site;
@@ -654,7 +652,7 @@ void sync_serve_delete(struct peer_answer *answer)
     int64_t term = tree_int(answer->arguments, "term", 0);
     int64_t forgotten = tree_int(answer->arguments, "forgotten", TOMBSTONE_DELETED);
     struct relation relation;
-    bool is_there, is_newer;
+    bool is_there;
     int result;
 
     if (!id_is_valid("pair", id) && !id_is_valid("pg", id)) {
@@ -666,8 +664,6 @@ void sync_serve_delete(struct peer_answer *answer)
         peer_answer_fail(answer, API_FORBIDDEN, "%s is no relation of yours", id);
         return;
     }
-    /* Newer here: our record goes back and meets their tombstone. */
-    is_newer = is_there && forgotten == TOMBSTONE_DELETED && relation_own(&relation)->term > term;
     if (result == 0 && is_there && forgotten != TOMBSTONE_DELETED)
         result = take_forgotten(site, id, forgotten);
     else if (result == 0)
@@ -676,7 +672,5 @@ void sync_serve_delete(struct peer_answer *answer)
         peer_answer_fail(answer, API_INTERNAL_ERROR, "%s: %s", id, err_name(result));
         return;
     }
-    answer_verdict(answer, is_newer ? "newer" : "gone");
-    if (is_there && forgotten == TOMBSTONE_DELETED)
-        sync_mark(site, id);
+    answer_verdict(answer, "gone");
 }

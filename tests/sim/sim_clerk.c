@@ -245,6 +245,7 @@ void clerk_start(struct sim_run *run)
 /* One thing that is left to do at a site, found in its records. */
 struct chore {
     struct node *node;
+    bool orphans; /* look for those only: the other site deleted it, this one had failed over */
     bool is_there, is_group, is_disk;
     char action[40], id[40], group[40];
 };
@@ -296,12 +297,19 @@ static bool is_asked_here(struct site *site, const struct relation *relation, co
     return relation_is_production(site, relation) || state == REPLICA_INVALID;
 }
 
+static bool is_orphan(const struct replica_record *ruler)
+{
+    return ruler->status == REPLICA_INVALID && strcmp(ruler->status_message, "DeviceRemoved") == 0;
+}
+
 static void consider(struct chore *chore, struct site *site, const char *id)
 {
     struct relation relation;
     const char *verb;
 
     if (chore->is_there || is_watched(chore, id) || relation_load(site, id, &relation) < 0)
+        return;
+    if (chore->orphans && !is_orphan(relation_ruler(&relation)))
         return;
     chore->is_group = relation.is_group;
     verb = verb_for(site, &relation);
@@ -325,7 +333,7 @@ static void consider_disk(struct chore *chore, struct site *site, const struct d
 {
     struct pair_record pair;
 
-    if (chore->is_there || is_watched(chore, disk->id) ||
+    if (chore->is_there || chore->orphans || is_watched(chore, disk->id) ||
         (disk->status != DISK_IN_USE && relation_find_by_disk(site, disk->id, &pair) == 0))
         return;
     chore->is_there = chore->is_disk = true;
@@ -375,14 +383,12 @@ static void chore_do(const struct chore *chore)
     ask(chore->node, chore->action, pairs, false, never_mind, NULL);
 }
 
-bool clerk_clears(struct sim_run *run)
+static bool clear(struct sim_run *run, unsigned first, bool orphans)
 {
     bool is_clear = true;
 
-    unsigned first = (unsigned)sim_random_below(run->world, RUN_NODES);
-
     for (unsigned i = 0; i < RUN_NODES; i++) {
-        struct chore chore = {.node = &run->nodes[(first + i) % RUN_NODES]};
+        struct chore chore = {.node = &run->nodes[(first + i) % RUN_NODES], .orphans = orphans};
         if (!chore.node->engine || !chore.node->whole->is_up ||
             !sim_site_call(chore.node->site, chore_find, &chore))
             return false;
@@ -394,4 +400,14 @@ bool clerk_clears(struct sim_run *run)
         is_clear &= !chore.is_there;
     }
     return is_clear;
+}
+
+bool clerk_clears(struct sim_run *run)
+{
+    return clear(run, (unsigned)sim_random_below(run->world, RUN_NODES), false);
+}
+
+bool clerk_decides(struct sim_run *run)
+{
+    return clear(run, 0, true);
 }

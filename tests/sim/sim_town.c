@@ -355,7 +355,7 @@ bool town_nudge(struct sim_run *run)
         if (what[0])
             return false;
     }
-    return true;
+    return clerk_decides(run);
 }
 
 static bool rest(struct sim_run *run, bool clears)

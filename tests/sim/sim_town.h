@@ -69,6 +69,9 @@ void town_audit(struct sim_run *run);
 void clerk_start(struct sim_run *run);
 /* Stops and deletes what is the clerk's; true: there is nothing any more. */
 bool clerk_clears(struct sim_run *run);
+/* Deletes what one site deleted while the other failed it over: "a person decides". True: no such
+ * relation is left. */
+bool clerk_decides(struct sim_run *run);
 
 /* sim_audit.c */
 /* The state of a relation as that site has it; false: it does not know it, or is not up. */

@@ -13,6 +13,7 @@
 #include "control/sync.h"
 #include "control/tree.h"
 #include "drive.h"
+#include "fake_meta.h"
 
 /* Gives lyon a call as if paris had made it, and returns lyon's reply. */
 static json_t *call_lyon(struct fake_world *world, const char *from, const void *bytes,
@@ -177,6 +178,52 @@ static void test_local_fields_do_not_travel(void **state)
     json_decref(tree);
 }
 
+/* Deleted at paris while lyon failed it over: lyon's stays, for a person; paris need not tell it
+ * again. */
+static void test_deletion_of_one_failed_over_since(void **state)
+{
+    struct fake_world *world = *state;
+    struct site *lyon = control_site(world->sites[LYON].control);
+    struct drive_pair pair;
+    struct pair_record record;
+    char text[200];
+
+    drive_pair(world, &pair);
+    assert_int_equal(meta_get(lyon->meta, RECORD_PAIR, pair.id, &record), 0);
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"call\":\"record.delete\",\"args\":{\"id\":\"%s\",\"term\":%d}}", pair.id,
+             (int)record.common.term - 1);
+    for (unsigned i = 0; i < 2; i++) {
+        json_t *reply = call_lyon(world, "paris", text, strlen(text));
+        assert_string_equal(tree_text(json_object_get(reply, "reply"), "verdict"), "gone");
+        json_decref(reply);
+        /* Durable with the answer. */
+        assert_int_equal(meta_get(lyon->meta, RECORD_PAIR, pair.id, &record), 0);
+        assert_int_equal(record.common.status, REPLICA_INVALID);
+        assert_string_equal(record.common.status_message, "DeviceRemoved");
+    }
+}
+
+/* The record could not be read: the peer must tell it again. */
+static void test_deletion_that_is_not_understood(void **state)
+{
+    struct fake_world *world = *state;
+    struct meta *meta = world->sites[LYON].meta;
+    struct drive_pair pair;
+    char text[200];
+
+    drive_pair(world, &pair);
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"call\":\"record.delete\",\"args\":{\"id\":\"%s\",\"term\":99}}", pair.id);
+    fake_meta_fail(meta, RECORD_PAIR, true, 1);
+    expect_status(world, text, 500);
+    assert_int_equal(fake_meta_left(meta), 0);
+    drive_expect(world, LYON, pair.id, "Status", "created");
+    expect_status(world, text, 200);
+    fake_run(world, 0);
+    drive_expect(world, LYON, pair.id, "Status", "");
+}
+
 #define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
 
 int main(void)
@@ -186,6 +233,8 @@ int main(void)
         STORY(test_every_truncation_is_answered),
         STORY(test_records_that_are_refused),
         STORY(test_local_fields_do_not_travel),
+        STORY(test_deletion_of_one_failed_over_since),
+        STORY(test_deletion_that_is_not_understood),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

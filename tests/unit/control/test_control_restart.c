@@ -233,6 +233,7 @@ static void test_records_meet_after_a_separation(void **state)
 static void test_deletion_while_apart(void **state)
 {
     struct fake_world *world = *state;
+    struct tombstone_record tombstone;
     struct drive_pair pair, other;
 
     make_pair(world, &pair);
@@ -252,6 +253,8 @@ static void test_deletion_while_apart(void **state)
     /* Failed over since: a person decides, at lyon. */
     drive_expect(world, LYON, other.id, "Status", "invalid");
     drive_expect(world, LYON, other.id, "StatusMessage", "DeviceRemoved");
+    assert_int_equal(meta_get(world->sites[PARIS].meta, RECORD_TOMBSTONE, other.id, &tombstone), 0);
+    assert_true(tombstone.is_acked);
     pair_ok(world, LYON, "DeleteDiskReplicaPair", other.id);
     fake_run(world, SECOND);
     drive_status(world, other.id, "");
