@@ -74,6 +74,10 @@ M("R4-full", "a full stash drops the frozen content instead of giving the epoch 
    "    if (!stash_has_room(tracking->options.stash, count)) {\n"
    "        blockset_clear(tracking_frozen(tracking), block, count);"))
 
+M("R4-read", "what could not be read goes into the stash", "write_path:frozen_block_that_cannot_be_read_is_not_overwritten",
+  (VOLUME + "write_path.c", "    if (error < 0)\n        prepared(scratch->request, error);",
+   "    if (false)\n        prepared(scratch->request, error);"))
+
 # --- R5: dirty at completion, before the reply ---------------------------------------------------------------------------
 M("R5-mark", "a write leaves no mark", "write_path:dirty_is_marked_before_the_reply_even_after_an_error",
   (VOLUME + "write_path.c", "if (tracking && state->is_stored && tracking_mark_open(tracking, block, count) < 0)",
@@ -204,6 +208,9 @@ M("R11-apply", "apply and drain overwrite what a layer shows", "snapshots:test_a
   (VOLUME + "write_path.c", "    return volume->preserve && volume->preserve->needs(",
    "    return request_state((struct volume_request *)request)->kind == REQUEST_HOST &&\n"
    "           volume->preserve && volume->preserve->needs("))
+M("R11-read", "what could not be read goes into a layer", "write_path:layer_is_not_filled_by_a_failed_read",
+  (VOLUME + "write_path.c", "    if (error < 0)\n        prepared(request, error);\n",
+   "    if (false)\n        prepared(request, error);\n"))
 M("R11-durable", "the base is overwritten before the layer's copy is durable", "sim:600",
   (JOURNAL + "layer.c", "        list_append(&layer->written, &op_of(work)->node);\n        begin_round(layer);",
    "        for (uint64_t i = 0; i < work->count; i++)\n"

@@ -218,6 +218,51 @@ static void frozen_block_is_stashed_before_the_store_write(void **state)
     fixture_fini(&fixture);
 }
 
+/* Nothing stands for what cannot be read: the write fails, the store keeps the frozen content. */
+static void frozen_block_that_cannot_be_read_is_not_overwritten(void **state)
+{
+    struct fixture fixture;
+    struct host *host;
+
+    (void)state;
+    fixture_init(&fixture);
+    fixture_track(&fixture, 16, 16);
+    host_run(&fixture, VOLUME_WRITE, 0, 16, 5);
+    tracking_cut(fixture.volume);
+    log_reset(&fixture);
+    host = host_submit(&fixture, VOLUME_WRITE, 0, 8, 1, 6, 1);
+    assert_string_equal(fixture.fake.log, "store read 1+1\n");
+    assert_true(fixture_store_end(&fixture, 0, -EIO));
+    fixture_settle(&fixture);
+    assert_int_equal(host->error, -EIO);
+    assert_false(log_has(&fixture, "store write"));
+    assert_int_equal(stash_count(fixture.stash), 0);
+    assert_true(blockset_has(tracking_set(fixture.volume, TRACKING_FROZEN), 1));
+    host_free(host);
+    fixture_fini(&fixture);
+}
+
+/* The same for what a layer shows. */
+static void layer_is_not_filled_by_a_failed_read(void **state)
+{
+    struct fixture fixture;
+    struct host *host;
+
+    (void)state;
+    fixture_init(&fixture);
+    host_run(&fixture, VOLUME_WRITE, 0, 16, 5);
+    fixture_layer(&fixture);
+    log_reset(&fixture);
+    host = host_submit(&fixture, VOLUME_WRITE, 0, 8, 8, 6, 1);
+    assert_true(fixture_store_end(&fixture, 0, -EIO));
+    fixture_settle(&fixture);
+    assert_int_equal(host->error, -EIO);
+    assert_false(log_has(&fixture, "store write"));
+    assert_false(log_has(&fixture, "preserved"));
+    host_free(host);
+    fixture_fini(&fixture);
+}
+
 /* A cut falls while a write waits for its intent: the write must still see the frozen set. */
 static void cut_during_the_intent_wait_is_seen(void **state)
 {
@@ -589,6 +634,8 @@ int main(void)
         cmocka_unit_test(failed_intent_fails_the_write),
         cmocka_unit_test(dirty_is_marked_before_the_reply_even_after_an_error),
         cmocka_unit_test(frozen_block_is_stashed_before_the_store_write),
+        cmocka_unit_test(frozen_block_that_cannot_be_read_is_not_overwritten),
+        cmocka_unit_test(layer_is_not_filled_by_a_failed_read),
         cmocka_unit_test(cut_during_the_intent_wait_is_seen),
         cmocka_unit_test(layer_keeps_the_old_content),
         cmocka_unit_test(zeroes_write_their_edges),
