@@ -227,7 +227,10 @@ static void serve_reprotect_check(struct peer_answer *answer)
         return;
     /* A reprotect that began without our end could not end, nor be taken back. */
     trouble = site_trouble(answer->site, relation_own(&relation)->id);
-    if (trouble[0])
+    if (relation_own(&relation)->opened_serial == 0) /* its membership changed at the same time */
+        peer_answer_fail(answer, API_DENIED,
+                         "the replication has ended there; delete it and create it anew.");
+    else if (trouble[0])
         peer_answer_fail(answer, API_DENIED, "%.200s; repair it and restart that site.", trouble);
     else if (relation_find_attached(answer->site, &relation, &attachment))
         peer_answer_fail(answer, API_DENIED, "disk %s is attached to %s; detach it first.",

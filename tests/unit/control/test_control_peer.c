@@ -224,6 +224,37 @@ static void test_deletion_that_is_not_understood(void **state)
     drive_expect(world, LYON, pair.id, "Status", "");
 }
 
+/* The pair went into a group and out of it at one site while the other failed it over: the failover
+ * counts, but the stream is gone at the former source. */
+static void test_reprotect_with_an_ended_stream(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char group[64];
+
+    drive_pair(world, &pair);
+    drive_group(world, group);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair.id);
+    fake_copy(world);
+    drive_ok(world, PARIS, "StopDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair.id);
+    drive_status(world, pair.id, "stopped");
+    fake_net(world, false);
+    drive_add(world, group, &pair);
+    drive_ok(world, PARIS, "RemoveDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-paris&ReplicaGroupId=%s&ReplicaPairId=%s", group, pair.id);
+    fake_run(world, UINT64_C(30) * 1000000000);
+    drive_ok(world, LYON, "FailoverDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaPairId=%s", pair.id);
+    fake_net(world, true);
+    fake_run(world, UINT64_C(30) * 1000000000);
+    drive_status(world, pair.id, "failovered");
+    drive_fails(world, LYON, 403, "OperationDenied", "has ended there", "ReprotectDiskReplicaPair",
+                "RegionId=cn-lyon&ReplicaPairId=%s&ReverseReplicate=true", pair.id);
+    drive_status(world, pair.id, "failovered");
+}
+
 #define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
 
 int main(void)
@@ -235,6 +266,7 @@ int main(void)
         STORY(test_local_fields_do_not_travel),
         STORY(test_deletion_of_one_failed_over_since),
         STORY(test_deletion_that_is_not_understood),
+        STORY(test_reprotect_with_an_ended_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
