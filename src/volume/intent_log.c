@@ -12,7 +12,8 @@
  * never data.
  *
  * Syncs are numbered by the flush group. A region's sync_number is that of the newest sync
- * that had begun when a write there ended, so exactly the syncs with a higher number cover it.
+ * that had begun when a write there ended, or when tracking began, so exactly the syncs with a
+ * higher number cover it.
  */
 #include "volume/intent_log.h"
 
@@ -38,7 +39,12 @@ int intent_log_init(struct tracking *tracking)
     list_init(&tracking->intent_saving);
     list_init(&tracking->sweep_flush.node);
     tracking->sweep_timer.fired_cb = sweep_fired;
-    return tracking->regions ? 0 : -ENOMEM;
+    if (!tracking->regions)
+        return -ENOMEM;
+    /* What hosts wrote before tracking began is covered by syncs that are still to begin alone. */
+    for (uint64_t i = 0; i < tracking->region_count; i++)
+        tracking->regions[i].sync_number = tracking->volume->flush.started_count;
+    return 0;
 }
 
 void intent_log_fini(struct tracking *tracking)

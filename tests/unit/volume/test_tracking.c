@@ -297,6 +297,33 @@ static void intent_goes_only_behind_ack_and_sync(void **state)
     free(sender);
 }
 
+/* A first copy over a disk with a past: hosts flushed it, and wrote again, before tracking began.
+ */
+static void writes_before_tracking_are_synced_too(void **state)
+{
+    struct fixture fixture;
+    struct sender *sender = calloc(1, sizeof(*sender));
+
+    (void)state;
+    fixture_init(&fixture);
+    host_run(&fixture, VOLUME_WRITE, 0, SECTORS, 1);
+    host_run(&fixture, VOLUME_FLUSH, 0, 0, 0);
+    host_run(&fixture, VOLUME_WRITE, 0, SECTORS, 2);
+    fixture_track(&fixture, 8, 8);
+    assert_int_equal(tracking_mark(fixture.volume, TRACKING_OPEN, 0, 1), 0);
+    tracking_cut(fixture.volume);
+    assert_int_equal(ship_run(&fixture, sender, TRACKING_FROZEN, 0, 8), 0);
+    tracking_acked(fixture.volume);
+    log_reset(&fixture);
+    fake_loop_advance(&fixture.fake, UINT64_C(6000000000));
+    assert_true(log_has(&fixture, "store sync"));
+    assert_true(bitfile_has(fixture.intent, 0));
+    fixture_settle(&fixture);
+    assert_false(bitfile_has(fixture.intent, 0));
+    fixture_fini(&fixture);
+    free(sender);
+}
+
 static void write_during_the_sweep_keeps_its_bit(void **state)
 {
     struct fixture fixture;
@@ -572,6 +599,7 @@ int main(void)
         cmocka_unit_test(suspects_stay_until_a_verdict),
         cmocka_unit_test(intent_goes_only_behind_ack_and_sync),
         cmocka_unit_test(write_during_the_sweep_keeps_its_bit),
+        cmocka_unit_test(writes_before_tracking_are_synced_too),
         cmocka_unit_test(epochs_hold_one_instant),
     };
 
