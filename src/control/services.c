@@ -229,7 +229,7 @@ static void serve_reprotect_check(struct peer_answer *answer)
     trouble = site_trouble(answer->site, relation_own(&relation)->id);
     if (relation_own(&relation)->opened_serial == 0) /* its membership changed at the same time */
         peer_answer_fail(answer, API_DENIED,
-                         "the replication has ended there; delete it and create it anew.");
+                         "the replication has ended there; forget it and create it anew.");
     else if (trouble[0])
         peer_answer_fail(answer, API_DENIED, "%.200s; repair it and restart that site.", trouble);
     else if (relation_find_attached(answer->site, &relation, &attachment))

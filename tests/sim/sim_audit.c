@@ -137,7 +137,8 @@ static void unrest_tombstone(struct question *question, const void *record)
 {
     const struct tombstone_record *tombstone = record;
 
-    if (!tombstone->is_acked)
+    /* What a site forgot is that site's own affair. */
+    if (!tombstone->is_acked && tombstone->forgotten == TOMBSTONE_DELETED)
         say(question, tombstone->id, "deleted, and the peer does not know");
 }
 
@@ -375,7 +376,8 @@ static void found_disk(void *arg, const char *name)
     char id[80];
 
     snprintf(id, sizeof(id), "%.*s", (int)strcspn(name, "."), name);
-    if (meta_get(records_of(question->node)->meta, RECORD_DISK, id, &disk) < 0)
+    if (!question->node->has_failed_ever &&
+        meta_get(records_of(question->node)->meta, RECORD_DISK, id, &disk) < 0)
         say(question, name, "lies in /data/disks, and no record names it");
 }
 

@@ -365,8 +365,20 @@ static void chore_find(void *arg)
     }
 }
 
+/* A failed over group whose other half has ended has one way out. */
+static void reprotect_answered(void *arg, unsigned status, const char *reply)
+{
+    struct town *town = arg;
+
+    town->must_forget = status == 403 && strstr(reply, "has ended there") != NULL;
+}
+
 static void chore_do(const struct chore *chore)
 {
+    struct town *town = chore->node->run->town;
+    const char *forget[] = {
+        "RegionId", node_names[chore->node->index], "ReplicaId", chore->id, "Confirm", chore->id,
+        "Reason",   "its other half has ended",     NULL};
     const char *id_name = chore->is_disk    ? "DiskId"
                           : chore->is_group ? "ReplicaGroupId"
                                             : "ReplicaPairId";
@@ -380,7 +392,14 @@ static void chore_do(const struct chore *chore)
                            chore->is_disk ? "i-clerk" : chore->group,
                            NULL};
 
-    ask(chore->node, chore->action, pairs, false, never_mind, NULL);
+    if (strncmp(chore->action, "Reprotect", 9) != 0) {
+        ask(chore->node, chore->action, pairs, false, never_mind, NULL);
+    } else if (town->must_forget) {
+        town->must_forget = false;
+        ask(chore->node, "ForgetDiskReplica", forget, false, never_mind, NULL);
+    } else {
+        ask(chore->node, chore->action, pairs, false, reprotect_answered, town);
+    }
 }
 
 static bool clear(struct sim_run *run, unsigned first, bool orphans)

@@ -51,6 +51,7 @@ struct town {
     unsigned relation_count;
     uint64_t turn_ns;
     char unrest[300]; /* what was not at rest at the last nudge */
+    bool must_forget; /* the other half of a group to be deleted has ended: no reprotect can help */
 };
 
 void town_make(struct sim_run *run);
