@@ -71,7 +71,7 @@ class GroupTorture(Torture):
         """Reprotect from the promoted site, and the stream runs the other way. Returns the new source."""
         old, new = self.source, self.target
         self.lab.wait_link()
-        new.verso("group", "reprotect", self.group, "-q", "--timeout", "60")
+        new.verso_when_heard("group", "reprotect", self.group, "-q", "--timeout", "60")
         self.delete_snapshots(old)
         new.verso("group", "start", self.group, "-q", "--timeout", "60")
         self.source, self.target = new, old

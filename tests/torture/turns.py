@@ -90,11 +90,11 @@ class Turns:
         self.wait_role(self.source, "fenced")
         self.detach(self.source)
         if reverse:
-            self.target.verso("group", "reprotect", self.group, "-q", "--timeout", "60")
+            self.target.verso_when_heard("group", "reprotect", self.group, "-q", "--timeout", "60")
             self.source, self.target = self.target, self.source
         else:
             self.detach(self.target)
-            self.target.verso("group", "cancel-failover", self.group, "-q", "--timeout", "60")
+            self.target.verso_when_heard("group", "cancel-failover", self.group, "-q", "--timeout", "60")
             self.wait_role(self.source, "source")
             self.attach(self.source)
         self.wait_role(self.target, "target")
