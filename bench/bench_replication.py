@@ -167,7 +167,7 @@ def point_age(figures, seconds):
         while load.poll() is None:
             _, reply = api.call("DescribeVersoStatus", version="2026-11-22")
             stream = reply["Streams"][0]
-            ages.append((reply["WallNs"] - max(stream["PointWallNs"], stream["CurrentWallNs"])) / 1e6)
+            ages.append((reply["WallUs"] - max(stream["PointWallUs"], stream["CurrentWallUs"])) / 1e3)
             time.sleep(0.05)
         figures.add("age of the recovery point at 20 MB/s of random writes, interval 1 s: median",
                     statistics.median(ages), "ms")

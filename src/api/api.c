@@ -6,13 +6,16 @@
 #include "api/api.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/parameters.h"
+#include "api/reply_format.h"
 #include "api/table.h"
 #include "base/check.h"
 #include "base/id.h"
+#include "base/log.h"
 #include "control/tree.h"
 
 enum { API_MAGIC = 0x61706900 };
@@ -114,23 +117,25 @@ struct visit {
     struct api *api;
     struct http_request *request;
     char request_id[40];
+    char action[128];
 };
 
 static void visit_done(void *arg, unsigned http_status, json_t *body)
 {
     struct visit *visit = arg;
-    json_t *tree = json_copy(body);
-    char *text;
+    const struct reply_head head = {.form = REPLY_JSON,
+                                    .http_status = http_status,
+                                    .action = visit->action,
+                                    .request_id = visit->request_id,
+                                    .host_id = control_site(visit->api->control)->name};
+    struct reply reply;
 
-    check(tree);
-    tree_set_text(tree, "RequestId", visit->request_id);
-    if (http_status != 200)
-        tree_set_text(tree, "HostId", control_site(visit->api->control)->name);
-    text = json_dumps(tree, JSON_COMPACT);
-    check(text);
-    http_reply(visit->request, http_status, visit->request_id, text);
-    free(text);
-    json_decref(tree);
+    reply_make(&head, body, &reply);
+    if (reply.is_broken)
+        log_error("api", "%s: the reply (status %u) is not fit to leave", visit->action,
+                  http_status);
+    http_reply(visit->request, reply.http_status, visit->request_id, reply.text);
+    free(reply.text);
     free(visit);
 }
 
@@ -186,6 +191,7 @@ void api_route(void *arg, struct http_request *request)
         refuse(API_MISSING_NAME, action[0] ? "Version" : "Action", visit_done, visit);
         return;
     }
+    snprintf(visit->action, sizeof(visit->action), "%s", action);
     texts = json_object();
     check(texts);
     for (unsigned i = 0; i < request->form.count; i++)

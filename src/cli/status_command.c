@@ -46,10 +46,11 @@ static void add_ready(json_t *stream, uint64_t lag_ns)
 /* Adds what is computed here: direction, lag, readiness. */
 static void complete_stream(json_t *stream)
 {
-    json_int_t point = json_integer_value(json_object_get(stream, "PointWallNs"));
-    json_int_t current = json_integer_value(json_object_get(stream, "CurrentWallNs"));
+    json_int_t point = json_integer_value(json_object_get(stream, "PointWallUs"));
+    json_int_t current = json_integer_value(json_object_get(stream, "CurrentWallUs"));
     bool has_age = point > 0 || current > 0;
-    json_int_t lag_ns = has_age ? json_integer_value(json_object_get(stream, "PointAgeNs")) : 0;
+    json_int_t lag_ns =
+        has_age ? 1000 * json_integer_value(json_object_get(stream, "PointAgeUs")) : 0;
 
     json_object_set_new(stream, "Direction",
                         json_pack("s++", reply_text(stream, "SourceSite"), " -> ",

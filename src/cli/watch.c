@@ -52,7 +52,7 @@ static bool has_failed(const char *state)
 static bool point_reached(const struct watch *watch, const json_t *record, const json_t *stream,
                           uint64_t asked_ns)
 {
-    uint64_t age_ns = (uint64_t)json_integer_value(json_object_get(stream, "PointAgeNs"));
+    uint64_t age_ns = 1000 * (uint64_t)json_integer_value(json_object_get(stream, "PointAgeUs"));
 
     if (json_integer_value(json_object_get(record, "LastRecoverPoint")) == 0)
         return false;

@@ -72,7 +72,8 @@ static void show_members(struct site *site, const struct relation *relation,
     tree_set(tree, "Disks", disks);
 }
 
-/* What the engine says; zeros before the first start. */
+/* What the engine says; zeros before the first start. Microseconds: nanoseconds since 1970 are more
+ * than a reader of JSON can hold. An age is never told less than it is. */
 static void show_stream(const struct data_stream_status *stream, json_t *tree)
 {
     uint64_t unshipped = 0;
@@ -88,9 +89,9 @@ static void show_stream(const struct data_stream_status *stream, json_t *tree)
     tree_set_int(tree, "GenerationTerm", (int64_t)stream->generation_term);
     tree_set_int(tree, "EpochAcked", (int64_t)stream->epoch_acked);
     tree_set_int(tree, "EpochApplied", (int64_t)stream->epoch_applied);
-    tree_set_int(tree, "PointWallNs", (int64_t)stream->point_wall_ns);
-    tree_set_int(tree, "CurrentWallNs", (int64_t)stream->current_wall_ns);
-    tree_set_int(tree, "PointAgeNs", (int64_t)stream->point_age_ns);
+    tree_set_int(tree, "PointWallUs", (int64_t)(stream->point_wall_ns / 1000));
+    tree_set_int(tree, "CurrentWallUs", (int64_t)(stream->current_wall_ns / 1000));
+    tree_set_int(tree, "PointAgeUs", (int64_t)((stream->point_age_ns + 999) / 1000));
     tree_set_int(tree, "BacklogBytes", (int64_t)stream->backlog_bytes);
     tree_set_int(tree, "UnshippedBytes", (int64_t)unshipped);
     tree_set_int(tree, "TotalBytes", (int64_t)stream->total_bytes);
@@ -166,7 +167,7 @@ void ops_verso_show_status(struct call *call)
     tree_set_text(own, "Zone", site->zone);
     tree_set_text(own, "Version", VERSO_VERSION);
     tree_set_text(own, "Io", site->snapshot ? site->snapshot->loop : "");
-    tree_set_int(reply, "WallNs", (int64_t)loop_wall_ns(site->loop));
+    tree_set_int(reply, "WallUs", (int64_t)(loop_wall_ns(site->loop) / 1000));
     tree_set(reply, "Site", own);
     tree_set(reply, "Peers", show_peers(site));
     append_relations(call, RECORD_GROUP, streams);

@@ -152,7 +152,7 @@ class GroupCut(Torture):
     def claimed(self):
         """Up to which moment of the writers' clock the target says that nothing is missing."""
         status = self.turns.target.status(self.turns.group)
-        return max(status["PointWallNs"], status["CurrentWallNs"]) - (time.time_ns() - time.monotonic_ns())
+        return max(status["PointWallUs"], status["CurrentWallUs"]) * 1000 - (time.time_ns() - time.monotonic_ns())
 
     def judge(self, site, kept):
         images = [chain_judge.Image(content, before) for content, before in zip(self.turns.images(site), self.before)]
