@@ -55,8 +55,8 @@ static void refuse(enum api_error error, const char *name, control_executed_fn d
 }
 
 void api_execute(void *arg, const char *action, const char *version, const json_t *texts,
-                 const char *request_id, unsigned hop_count, control_executed_fn done_cb,
-                 void *done_arg)
+                 const struct caller *caller, const char *request_id, unsigned hop_count,
+                 control_executed_fn done_cb, void *done_arg)
 {
     struct api *api = arg;
     const struct operation *operation = table_find(action, version);
@@ -80,6 +80,7 @@ void api_execute(void *arg, const char *action, const char *version, const json_
     api_call->call.operation = operation;
     api_call->call.parameters = typed;
     api_call->call.texts = json_deep_copy(texts);
+    api_call->call.caller = *caller;
     api_call->call.hop_count = hop_count;
     api_call->call.done_cb = execute_done;
     check(api_call->call.texts);
@@ -174,6 +175,7 @@ void api_route(void *arg, struct http_request *request)
     struct api *api = arg;
     struct visit *visit = calloc(1, sizeof(*visit));
     const char *action, *version;
+    struct caller caller;
     json_t *texts;
 
     check_magic(api, API_MAGIC);
@@ -196,6 +198,7 @@ void api_route(void *arg, struct http_request *request)
     check(texts);
     for (unsigned i = 0; i < request->form.count; i++)
         tree_set_text(texts, request->form.pairs[i].name, request->form.pairs[i].value);
-    api_execute(api, action, version, texts, visit->request_id, 0, visit_done, visit);
+    caller = caller_local(site_now_s(control_site(api->control)));
+    api_execute(api, action, version, texts, &caller, visit->request_id, 0, visit_done, visit);
     json_decref(texts);
 }

@@ -17,8 +17,8 @@ void api_free(struct api *api); /* no call under way; NULL is fine */
 
 /* Runs an operation by its name: a control_execute_fn with the api as its argument. */
 void api_execute(void *api, const char *action, const char *version, const json_t *texts,
-                 const char *request_id, unsigned hop_count, control_executed_fn done_cb,
-                 void *done_arg);
+                 const struct caller *caller, const char *request_id, unsigned hop_count,
+                 control_executed_fn done_cb, void *done_arg);
 
 /* The router: struct http_server_options.route_cb with the api as its argument. */
 void api_route(void *api, struct http_request *request);

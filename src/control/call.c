@@ -45,6 +45,12 @@ bool call_bool(const struct call *call, const char *name)
     return tree_bool(call->parameters, name, false);
 }
 
+bool call_may_see(const struct call *call, enum record_kind kind, const char *id)
+{
+    check_magic(call, CALL_MAGIC);
+    return !call->may_see_cb || call->may_see_cb(call, kind, id);
+}
+
 void call_answer(struct call *call, unsigned http_status, json_t *reply)
 {
     check_magic(call, CALL_MAGIC);

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "access/caller.h"
 #include "control/operation.h"
 #include "control/site.h"
 
@@ -20,6 +21,9 @@ struct call {
     json_t *texts;      /* as they came, for passing on and for the token's digest */
     char request_id[40];
     unsigned hop_count; /* how often it was passed on */
+    struct caller caller;
+    /* Of lists: may the caller see this one? Given by api/; NULL: everything. */
+    bool (*may_see_cb)(const struct call *call, enum record_kind kind, const char *id);
     /* Called once, on the control loop, perhaps from inside control_submit(). */
     void (*done_cb)(struct call *call);
     void *arg;
@@ -51,6 +55,9 @@ const char *call_text(const struct call *call, const char *name); /* "" when abs
 bool call_has(const struct call *call, const char *name);
 int64_t call_int(const struct call *call, const char *name);
 bool call_bool(const struct call *call, const char *name);
+
+/* For every entry of a list, before it is counted or shown. */
+bool call_may_see(const struct call *call, enum record_kind kind, const char *id);
 
 /* Success; takes `reply` over (NULL: RequestId alone). */
 void call_reply(struct call *call, json_t *reply);

@@ -217,8 +217,11 @@ static void serve_forward(struct control *control, struct peer_answer *answer)
     const json_t *texts = json_object_get(answer->arguments, "parameters");
     int64_t hops = tree_int(answer->arguments, "hops", 0);
     struct forwarded *forwarded;
+    struct caller caller;
 
-    if (!texts_are_sane(texts) || hops < 1 || hops > CALL_HOPS_MAX) {
+    if (!texts_are_sane(texts) ||
+        !caller_parse(json_object_get(answer->arguments, "caller"), &caller) || hops < 1 ||
+        hops > CALL_HOPS_MAX) {
         peer_answer_fail(answer, API_INVALID_PARAMETER_FORMAT, "malformed call");
         return;
     }
@@ -228,7 +231,7 @@ static void serve_forward(struct control *control, struct peer_answer *answer)
     forwarded->answer = answer;
     control->call_count++;
     control->execute_cb(control->execute_arg, tree_text(answer->arguments, "action"),
-                        tree_text(answer->arguments, "version"), texts,
+                        tree_text(answer->arguments, "version"), texts, &caller,
                         tree_text(answer->arguments, "request_id"), (unsigned)hops, forward_done,
                         forwarded);
 }

@@ -17,7 +17,8 @@ typedef void (*control_executed_fn)(void *arg, unsigned http_status, json_t *bod
 /* Looks an operation up by name, parses `texts` and submits it, as the HTTP door does: given by
  * api/, which holds the table. done_cb once. */
 typedef void (*control_execute_fn)(void *arg, const char *action, const char *version,
-                                   const json_t *texts, const char *request_id, unsigned hop_count,
+                                   const json_t *texts, const struct caller *caller,
+                                   const char *request_id, unsigned hop_count,
                                    control_executed_fn done_cb, void *done_arg);
 
 /* `meta` stays the caller's and outlives the wing. */

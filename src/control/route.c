@@ -42,7 +42,7 @@ static void pass_done(struct peer_call *peer_call)
 void route_pass(struct call *call, const char *peer)
 {
     struct passing *passing;
-    json_t *arguments;
+    json_t *arguments, *caller;
 
     if (call->hop_count >= CALL_HOPS_MAX) {
         call_fail_internal(call, "the sites pass this call to each other");
@@ -54,13 +54,15 @@ void route_pass(struct call *call, const char *peer)
     }
     passing = calloc(1, sizeof(*passing));
     arguments = json_object();
-    check(passing && arguments);
+    caller = caller_tree(&call->caller);
+    check(passing && arguments && caller);
     passing->call = call;
     strncpy(passing->peer, peer, sizeof(passing->peer) - 1);
     tree_set_text(arguments, "action", call->operation->name);
     tree_set_text(arguments, "version", call->operation->version);
     tree_set_text(arguments, "request_id", call->request_id);
     tree_set_int(arguments, "hops", call->hop_count + 1);
+    tree_set(arguments, "caller", caller);
     tree_set(arguments, "parameters", json_incref(call->texts));
     peer_call(call->site, &passing->peer_call, passing->peer, "forward", arguments, pass_done);
 }

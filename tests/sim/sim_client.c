@@ -197,6 +197,7 @@ static void api_ask(void *arg)
     struct client_call *call = attempt->call;
     json_t *texts;
     static const char *const versions[] = {"2021-07-30", "2014-05-26", "2026-11-22"};
+    struct caller caller = caller_local(1);
     unsigned version = 0;
 
     sim_alloc_spare(true);
@@ -210,8 +211,8 @@ static void api_ask(void *arg)
     while (version + 1 < ARRAY_COUNT(versions) &&
            !table_find(call->order.action, versions[version]))
         version++;
-    api_execute(call->node->whole->api, call->order.action, versions[version], texts, "sim", 0,
-                api_answered, attempt);
+    api_execute(call->node->whole->api, call->order.action, versions[version], texts, &caller,
+                "sim", 0, api_answered, attempt);
     json_decref(texts);
 }
 

@@ -743,6 +743,7 @@ static void ask(struct fake_world *world, unsigned site, const char *action, con
                 struct question *question)
 {
     struct form form = {0};
+    struct caller caller = caller_local(1);
     json_t *texts = json_object();
 
     check(world->sites[site].is_alive);
@@ -750,8 +751,8 @@ static void ask(struct fake_world *world, unsigned site, const char *action, con
     for (unsigned i = 0; i < form.count; i++)
         json_object_set_new(texts, form.pairs[i].name, json_string(form.pairs[i].value));
     form_fini(&form);
-    api_execute(world->sites[site].api, action, version_of(action), texts, "R-1", 0, answered,
-                question);
+    api_execute(world->sites[site].api, action, version_of(action), texts, &caller, "R-1", 0,
+                answered, question);
     json_decref(texts);
 }
 

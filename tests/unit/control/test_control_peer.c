@@ -72,6 +72,9 @@ static void test_malformed_calls(void **state)
     expect_status(*state,
                   "{\"v\":1,\"call\":\"forward\",\"args\":{\"hops\":1,\"parameters\":{\"a\":1}}}",
                   400);
+    /* nobody asks */
+    expect_status(*state, "{\"v\":1,\"call\":\"forward\",\"args\":{\"hops\":1,\"parameters\":{}}}",
+                  400);
     expect_status(*state, "{\"v\":1,\"call\":\"forward\",\"args\":{\"hops\":9,\"parameters\":{}}}",
                   400);
     expect_status(*state, "{\"v\":1,\"call\":\"pair.prepare\",\"args\":{}}", 400);
