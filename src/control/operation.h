@@ -44,7 +44,7 @@ enum site_rule {
     SITE_HERE,       /* at the site that was asked; RegionId, if there, names it */
     SITE_ZONE,       /* as SITE_HERE; two sites in one region are told apart by `zone` */
     SITE_SOURCE,     /* at the current source of the relation, passed on when asked at the other */
-    SITE_TARGET,     /* at the current target; the source refuses: OperateNotAllowedForPrimary */
+    SITE_TARGET,     /* at the current target; else OperateNotAllowedForPrimary or …ForStandby */
     SITE_PRODUCTION, /* at the production site or current source; else OperateNotAllowedForStandby
                       * (a failed-over or invalid relation may be ended at either site) */
 };

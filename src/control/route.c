@@ -142,7 +142,10 @@ static bool route_relation(struct call *call, bool is_either)
     if (is_either)
         route_pass(call, relation_peer(site, &relation));
     else
-        call_fail(call, is_source ? API_NOT_FOR_PRIMARY : API_NOT_FOR_STANDBY, NULL);
+        call_fail(call,
+                  relation_is_production(site, &relation) ? API_NOT_FOR_PRIMARY
+                                                          : API_NOT_FOR_STANDBY,
+                  NULL);
     return false;
 }
 

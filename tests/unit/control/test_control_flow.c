@@ -124,8 +124,10 @@ static void test_group_round_trip(void **state)
     GROUP_OK(PARIS, "StartDiskReplicaGroup", "cn-paris", group);
     assert_true(fake_stream_of(world, LYON, group)->is_started);
     fake_copy(world);
-    drive_fails(world, LYON, 403, "OperationDenied.OperateNotAllowedForPrimary", NULL,
+    drive_fails(world, LYON, 403, "OperationDenied.OperateNotAllowedForStandby", NULL,
                 "FailoverDiskReplicaGroup", "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+    drive_fails(world, LYON, 403, "OperationDenied.OperateNotAllowedForStandby", NULL,
+                "ReprotectDiskReplicaGroup", "RegionId=cn-lyon&ReplicaGroupId=%s", group);
     GROUP_OK(PARIS, "FailoverDiskReplicaGroup", "cn-paris", group);
     GROUP_OK(PARIS, "ReprotectDiskReplicaGroup", "cn-paris", group);
     drive_status(world, group, "stopped");
