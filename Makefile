@@ -8,7 +8,7 @@ SECONDS ?= 3
 PREFIX ?= /usr/local
 MINUTES ?= 10
 
-.PHONY: demo check build lint bench sim steps nth fuzz model mutants analyse torture install deps clean hardening
+.PHONY: demo check build lint bench sim steps nth fuzz model mutants analyse torture clients install deps clean hardening
 
 demo: ## installs what it needs, builds, runs two sites through loss, failover, reprotect, failback
 	tools/deps demo
@@ -76,6 +76,10 @@ torture: ## make torture MINUTES=n [ONLY=a,b]: kills, power cuts, bad links on r
 	tools/deps check
 	@$(MAKE) --no-print-directory build
 	tests/torture/run --build $(BUILD) --minutes $(MINUTES) $(if $(ONLY),--only $(ONLY))
+
+clients: build ## the public SDKs of this API family against two sites; ONLY=part of a test's name
+	tools/deps check
+	tests/clients/run --build $(BUILD) $(if $(ONLY),"$(ONLY)")
 
 install: build
 	meson install -C $(BUILD) --no-rebuild

@@ -93,13 +93,14 @@ class Site:
         self.process = None
         self.psk = lab.psk
         self.peer_address = None  # set by the lab; a proxy may stand between
+        self.api_options = {}  # of section [api], besides the socket
         self.replication = {}
         self.folder.mkdir()
 
     def write_config(self, peer):
         lines = ["[site]", f"name={self.name}", f"region={self.region}", f"zone={self.zone}",
                  f"data={self.data}", f"io={self.lab.io}",
-                 "[api]", f"socket={self.api}",
+                 "[api]", f"socket={self.api}", *[f"{key}={value}" for key, value in self.api_options.items()],
                  "[nbd]", f"socket={self.nbd}",
                  "[link]", f"listen={self.link_address}:{self.link_port}", f"psk-file={self.psk}",
                  f"[peer.{peer.name}]", f"region={peer.region}", f"zone={peer.zone}"]

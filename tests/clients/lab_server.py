@@ -1,0 +1,134 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""Two sites for the client tests: tests/lib/lab.py behind JSON lines on standard input and output.
+
+Request {"id": 1, "do": "verso", "args": [...]}, answer {"id": 1, "value": ...} or {"id": 1, "error": "..."}. Each
+request runs in a thread of its own. When standard input ends, everything that was started or mounted is undone.
+"""
+import concurrent.futures
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+from lab import Lab, free_port, run  # noqa: E402
+
+LISTENERS = False  # until [api] listen is there: the unix socket, behind a proxy
+
+
+class Server:
+    """The requests are its public methods; a site is named by its name."""
+
+    def __init__(self, lab):
+        self.lab = lab
+        self.sites = {"paris": lab.paris, "lyon": lab.lyon}
+
+    def start(self):
+        """Certificates, listeners, daemons. {site: {region, zone, port, tlsPort, log}, ca, caFile}"""
+        self._certificates()
+        ports = {}
+        for name, site in self.sites.items():
+            ports[name] = (free_port(), free_port())
+            site.api_options = {} if not LISTENERS else {"listen": f"127.0.0.1:{ports[name][0]}", "tls-listen": f"127.0.0.1:{ports[name][1]}",
+                                "tls-cert": self.folder / "server.pem", "tls-key": self.folder / "server.key"}
+        self._small_data("lyon", "256m")
+        self.lab.configure()
+        self.lab.start()
+        return {"ca": (self.folder / "ca.pem").read_text(), "caFile": str(self.folder / "ca.pem"),
+                **{name: {"socket": str(site.api), "region": site.region, "zone": site.zone, "port": ports[name][0], "tlsPort": ports[name][1]}
+                   for name, site in self.sites.items()}}
+
+    def _certificates(self):
+        """A private CA and a server certificate for 127.0.0.1, as docs/clients.md makes them."""
+        self.folder = self.lab.folder / "tls"
+        self.folder.mkdir()
+        (self.folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
+        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        quiet = {"cwd": self.folder}
+        run("openssl", "req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
+            "-subj", "/CN=Verso test CA", **quiet)
+        run("openssl", "req", *new_key, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=verso", **quiet)
+        run("openssl", "x509", "-req", "-in", "server.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial",
+            "-days", "2", "-extfile", "san", "-out", "server.pem", **quiet)
+
+    def _small_data(self, name, size):
+        """The site's data folder on a file system that fill() can fill, where that is allowed."""
+        data = self.sites[name].data
+        self.is_fillable = os.geteuid() == 0
+        if self.is_fillable:
+            data.mkdir(parents=True)
+            run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", data)
+            self.lab.defer(lambda: subprocess.run(["umount", "-l", str(data)], capture_output=True))
+
+    def verso(self, site, *words):
+        return self.sites[site].verso(*words)
+
+    def silence(self, site):
+        """There, but answers nobody."""
+        self.sites[site].process.send_signal(signal.SIGSTOP)
+
+    def wake(self, site):
+        self.sites[site].process.send_signal(signal.SIGCONT)
+
+    def restart(self, site):
+        """A clean stop, and ready again with the link up."""
+        self.sites[site].stop()
+        self.sites[site].start()
+        self.lab.wait_link()
+
+    def fill(self, site):
+        """Leaves no byte free in the site's data folder; false where that cannot be done."""
+        if not self.is_fillable:
+            return False
+        ballast = self.sites[site].data / "ballast"
+        with open(ballast, "ab", buffering=0) as sink:
+            for size in (1 << 20, 4096):
+                try:
+                    while True:
+                        sink.write(b"\1" * size)
+                except OSError:
+                    pass
+        return True
+
+    def empty(self, site):
+        (self.sites[site].data / "ballast").unlink()
+
+    def write(self, site, disk, pattern, offset, size):
+        """As a host would, over NBD, and flushed."""
+        run("qemu-io", "-f", "raw", "-c", f"write -P {pattern} {offset} {size}", "-c", "flush",
+            self.sites[site].uri(disk))
+
+    def digest(self, site, disk):
+        return self.sites[site].image_digest(disk)
+
+    def wait_export(self, site, disk):
+        self.sites[site].wait_export(disk)
+
+    def logs(self):
+        return {name: site.log_tail() for name, site in self.sites.items()}
+
+
+def main():
+    lock = threading.Lock()
+    with Lab() as lab, concurrent.futures.ThreadPoolExecutor(8) as pool:
+        server = Server(lab)
+
+        def answer(request):
+            try:
+                reply = {"id": request["id"], "value": getattr(server, request["do"])(*request.get("args", []))}
+            except Exception as error:  # the other side decides what it means
+                reply = {"id": request["id"], "error": f"{type(error).__name__}: {error}"}
+            with lock:
+                print(json.dumps(reply), flush=True)
+
+        for line in sys.stdin:
+            pool.submit(answer, json.loads(line))
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    main()
