@@ -135,7 +135,11 @@ static void visit_done(void *arg, unsigned http_status, json_t *body)
     if (reply.is_broken)
         log_error("api", "%s: the reply (status %u) is not fit to leave", visit->action,
                   http_status);
-    http_reply(visit->request, reply.http_status, visit->request_id, reply.text);
+    http_reply(visit->request, &(struct http_answer){.status = reply.http_status,
+                                                     .request_id = visit->request_id,
+                                                     .content_type = reply.content_type,
+                                                     .body = reply.text,
+                                                     .length = reply.length});
     free(reply.text);
     free(visit);
 }

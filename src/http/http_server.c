@@ -13,8 +13,10 @@
 #include "http/http_server.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <microhttpd.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -62,10 +64,11 @@ struct exchange {
     struct MHD_Response *response;
     unsigned status;
     char *uri; /* as it came */
-    char *body;
-    size_t body_length;
+    char *fields_text;
+    char *body; /* ends with a NUL of ours */
+    size_t body_length, body_room;
     size_t head_bytes;
-    unsigned field_count;
+    unsigned field_count; /* may be more than the request has room for */
     struct http_guest *guest;
     bool has_begun, is_given, is_form;
     struct loop_message message;
@@ -86,6 +89,7 @@ static void exchange_free(struct exchange *exchange)
     if (exchange->response)
         MHD_destroy_response(exchange->response);
     free(exchange->uri);
+    free(exchange->fields_text);
     free(exchange->body);
     exchange->magic = 0;
     free(exchange);
@@ -116,6 +120,7 @@ static void *uri_seen(void *arg, const char *uri, struct MHD_Connection *connect
     return exchange;
 }
 
+/* Keeps the library's pointers; take_fields() makes texts of ours. */
 static enum MHD_Result header_seen(void *arg, enum MHD_ValueKind kind, const char *name,
                                    const char *value)
 {
@@ -125,15 +130,71 @@ static enum MHD_Result header_seen(void *arg, enum MHD_ValueKind kind, const cha
     if (!value)
         value = "";
     exchange->head_bytes += strlen(name) + strlen(value);
-    exchange->field_count++;
-    if (strcasecmp(name, "x-acs-action") == 0 && strlen(value) < sizeof(request->action))
-        strcpy(request->action, value);
-    else if (strcasecmp(name, "x-acs-version") == 0 && strlen(value) < sizeof(request->version))
-        strcpy(request->version, value);
-    else if (strcasecmp(name, "Content-Type") == 0)
-        exchange->is_form = strncasecmp(value, "application/x-www-form-urlencoded", 33) == 0 &&
-                            (value[33] == 0 || value[33] == ';' || value[33] == ' ');
+    if (exchange->field_count++ < HTTP_FIELDS_MAX)
+        request->fields[request->field_count++] = (struct http_field){.name = name, .value = value};
     return MHD_YES;
+}
+
+static char *copy_lower(char *at, const char *name)
+{
+    for (; *name != '\0'; name++)
+        *at++ = (char)(*name >= 'A' && *name <= 'Z' ? *name | 0x20 : *name);
+    *at++ = '\0';
+    return at;
+}
+
+static char *copy_trimmed(char *at, const char *value)
+{
+    size_t length;
+
+    value += strspn(value, " \t");
+    length = strlen(value);
+    while (length > 0 && (value[length - 1] == ' ' || value[length - 1] == '\t'))
+        length--;
+    memcpy(at, value, length);
+    at[length] = '\0';
+    return at + length + 1;
+}
+
+static void copy_text(const struct http_request *request, const char *name, char *at, size_t size)
+{
+    const char *value = http_field_get(request, name);
+
+    if (value != NULL && strlen(value) < size)
+        memcpy(at, value, strlen(value) + 1);
+}
+
+static bool is_form_type(const char *value)
+{
+    static const char type[] = "application/x-www-form-urlencoded";
+    const size_t length = sizeof(type) - 1;
+
+    return strncasecmp(value, type, length) == 0 && strchr("; ", value[length]) != NULL;
+}
+
+static void take_fields(struct exchange *exchange)
+{
+    struct http_request *request = &exchange->request;
+    const char *type;
+    char *at;
+
+    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, header_seen, exchange);
+    at = malloc(exchange->head_bytes + 2 * HTTP_FIELDS_MAX);
+    check(at);
+    exchange->fields_text = at;
+    for (unsigned i = 0; i < request->field_count; i++) {
+        struct http_field *field = &request->fields[i];
+        const struct http_field given = *field;
+
+        field->name = at;
+        at = copy_lower(at, given.name);
+        field->value = at;
+        at = copy_trimmed(at, given.value);
+    }
+    copy_text(request, "x-acs-action", request->action, sizeof(request->action));
+    copy_text(request, "x-acs-version", request->version, sizeof(request->version));
+    type = http_field_get(request, "content-type");
+    exchange->is_form = type == NULL || is_form_type(type); /* without a type: taken for a form */
 }
 
 static bool is_permitted(struct exchange *exchange)
@@ -149,15 +210,24 @@ static bool is_permitted(struct exchange *exchange)
     return credentials.uid == 0 || credentials.uid == geteuid();
 }
 
+static void take_query(struct exchange *exchange)
+{
+    const char *query = strchr(exchange->uri, '?');
+
+    exchange->request.query = query ? query + 1 : "";
+    exchange->request.body = "";
+    exchange->head_bytes = strlen(exchange->uri);
+}
+
 static void exchange_begin(struct exchange *exchange, const char *path, const char *method)
 {
     struct http_request *request = &exchange->request;
 
     exchange->has_begun = true;
     http_patrol_phase(exchange->server->patrol, exchange->guest, HTTP_PHASE_BODY);
-    exchange->is_form = true; /* a body without a type is taken for a form */
-    exchange->head_bytes = strlen(exchange->uri);
-    MHD_get_connection_values(exchange->connection, MHD_HEADER_KIND, header_seen, exchange);
+    request->method = method;
+    take_query(exchange);
+    take_fields(exchange);
     if (!is_permitted(exchange))
         request->problem = HTTP_FORBIDDEN;
     else if (strcmp(method, "GET") != 0 && strcmp(method, "POST") != 0)
@@ -180,25 +250,31 @@ static void exchange_upload(struct exchange *exchange, const char *bytes, size_t
         exchange->request.problem = HTTP_BODY_TOO_LARGE;
         return;
     }
-    larger = realloc(exchange->body, exchange->body_length + length);
-    check(larger);
-    exchange->body = larger;
-    memcpy(larger + exchange->body_length, bytes, length);
+    if (length >= exchange->body_room - exchange->body_length) {
+        exchange->body_room = (exchange->body_length + length) * 2 + 1;
+        larger = realloc(exchange->body, exchange->body_room);
+        check(larger);
+        exchange->body = larger;
+    }
+    memcpy(exchange->body + exchange->body_length, bytes, length);
     exchange->body_length += length;
+    exchange->body[exchange->body_length] = '\0';
 }
 
 static void exchange_parse(struct exchange *exchange)
 {
     struct http_request *request = &exchange->request;
-    const char *query = strchr(exchange->uri, '?');
 
     if (request->problem != HTTP_FINE)
         return;
-    if (exchange->body_length > 0 && !exchange->is_form)
+    if (exchange->body_length > 0) {
+        request->body = exchange->body;
+        request->body_length = exchange->body_length;
+    }
+    if (request->body_length > 0 && !exchange->is_form)
         request->problem = HTTP_BAD_TYPE;
-    else if ((query && form_parse(&request->form, query + 1, strlen(query + 1)) < 0) ||
-             (exchange->body_length > 0 &&
-              form_parse(&request->form, exchange->body, exchange->body_length) < 0))
+    else if (form_parse(&request->form, request->query, strlen(request->query)) < 0 ||
+             form_parse(&request->form, request->body, request->body_length) < 0)
         request->problem = HTTP_BAD_FORM;
 }
 
@@ -321,20 +397,44 @@ void http_server_free(struct http_server *server)
     free(server);
 }
 
-void http_reply(struct http_request *request, unsigned status, const char *request_id,
-                const char *body)
+const char *http_field_get(const struct http_request *request, const char *name)
+{
+    for (unsigned i = 0; i < request->field_count; i++)
+        if (strcmp(request->fields[i].name, name) == 0)
+            return request->fields[i].value;
+    return NULL;
+}
+
+/* What clients wait by: the public runtimes read one of the first two, people the third. */
+static void add_retry(struct MHD_Response *response, uint64_t retry_ms)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), "%" PRIu64, retry_ms);
+    MHD_add_response_header(response, "x-acs-retry-after", text);
+    snprintf(text, sizeof(text), "TimeLeft:%" PRIu64, retry_ms);
+    MHD_add_response_header(response, "x-ratelimit-user-api", text);
+    snprintf(text, sizeof(text), "%" PRIu64, (retry_ms + 999) / 1000);
+    MHD_add_response_header(response, "Retry-After", text);
+}
+
+void http_reply(struct http_request *request, const struct http_answer *answer)
 {
     struct exchange *exchange = exchange_of(request);
     struct http_server *server = exchange->server;
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(strlen(body), (void *)body, MHD_RESPMEM_MUST_COPY);
+    const char *type =
+        answer->content_type ? answer->content_type : "application/json;charset=utf-8";
+    struct MHD_Response *response = MHD_create_response_from_buffer(
+        answer->length, (void *)answer->body, MHD_RESPMEM_MUST_COPY);
 
     check(response && exchange->is_given && !exchange->response);
-    MHD_add_response_header(response, "Content-Type", "application/json;charset=utf-8");
+    MHD_add_response_header(response, "Content-Type", type);
     MHD_add_response_header(response, "Keep-Alive", "timeout=55");
-    MHD_add_response_header(response, HTTP_OUR_HEADER, request_id);
+    MHD_add_response_header(response, HTTP_OUR_HEADER, answer->request_id);
+    if (answer->retry_ms > 0)
+        add_retry(response, answer->retry_ms);
     exchange->response = response;
-    exchange->status = status;
+    exchange->status = answer->status;
     MHD_resume_connection(exchange->connection);
     /* From here on the exchange is the other thread's. */
     atomic_fetch_sub(&server->waiting, 1);

@@ -9,6 +9,9 @@
 #ifndef HTTP_HTTP_SERVER_H
 #define HTTP_HTTP_SERVER_H
 
+#include <stdbool.h>
+#include <stdint.h>
+
 #include "http/form.h"
 #include "http/http_patrol.h"
 #include "io/loop.h"
@@ -26,15 +29,39 @@ enum http_problem {
     HTTP_BODY_TOO_LARGE,
 };
 
+enum http_door { HTTP_DOOR_UNIX, HTTP_DOOR_PLAIN, HTTP_DOOR_TLS };
+
+struct http_field {
+    const char *name, *value; /* name in lower case; value without spaces around it */
+};
+
 struct http_server;
 
-/* Lives from route_cb until http_reply(). */
+/* Lives from route_cb until http_reply(), and so does every text in it. */
 struct http_request {
     enum http_problem problem;
+    enum http_door door;
+    char source[64]; /* the client's address without port; "" for unix */
+    bool is_loopback;
+    uint32_t user; /* the client's; unix only */
+    const char *method;
+    const char *query; /* as it came, without '?'; "" if none */
+    const char *body;  /* as it came, without chunks; "" if none */
+    size_t body_length;
+    struct http_field fields[HTTP_FIELDS_MAX]; /* a name twice: both stand here */
+    unsigned field_count;
     struct form form; /* query and body; empty when there is a problem */
     /* Headers x-acs-action, x-acs-version; "" when absent. */
     char action[128], version[32];
-    uint32_t user; /* the client's */
+};
+
+struct http_answer {
+    unsigned status;
+    const char *request_id;
+    const char *content_type; /* NULL: JSON */
+    const char *body;
+    size_t length;
+    uint64_t retry_ms; /* throttled: how long the client should wait; 0: not throttled */
 };
 
 struct http_server_options {
@@ -54,8 +81,10 @@ int http_server_new(const struct http_server_options *options, struct http_serve
 void http_server_stop(struct http_server *server, void (*stopped_cb)(void *arg), void *arg);
 void http_server_free(struct http_server *server); /* NULL is fine */
 
-/* On the loop, once a request; `body` is copied. The request is gone afterwards. */
-void http_reply(struct http_request *request, unsigned status, const char *request_id,
-                const char *body);
+/* On the loop, once a request; the answer is copied. The request is gone afterwards. */
+void http_reply(struct http_request *request, const struct http_answer *answer);
+
+/* The value of the first field of that name (in lower case); NULL: not there. */
+const char *http_field_get(const struct http_request *request, const char *name);
 
 #endif

@@ -32,6 +32,16 @@ struct fixture {
     struct loop_message message;
 };
 
+static void reply(struct http_request *request, unsigned status, const char *id, const char *body)
+{
+    http_reply(request,
+               &(struct http_answer){.status = status,
+                                     .request_id = id,
+                                     .body = body,
+                                     .length = strlen(body),
+                                     .retry_ms = form_get(&request->form, "slow") ? 1500 : 0});
+}
+
 /* Answers with what it saw. */
 static void route(void *arg, struct http_request *request)
 {
@@ -44,9 +54,16 @@ static void route(void *arg, struct http_request *request)
         atomic_store(&fixture->is_keeping, true);
         return;
     }
+    if (form_get(&request->form, "raw")) {
+        snprintf(body, sizeof(body), "%s|%s|%.*s|%s|%s", request->method, request->query,
+                 (int)request->body_length, request->body, request->fields[1].name,
+                 http_field_get(request, "x-mixed"));
+        reply(request, 200, "R-3", body);
+        return;
+    }
     snprintf(body, sizeof(body), "{\"problem\":%d,\"a\":\"%s\",\"b\":\"%s\",\"action\":\"%s\"}",
              request->problem, a ? a : "-", b ? b : "-", request->action);
-    http_reply(request, request->problem == HTTP_FINE ? 200 : 400, "R-1", body);
+    reply(request, request->problem == HTTP_FINE ? 200 : 400, "R-1", body);
 }
 
 static void *run(void *arg)
@@ -103,7 +120,7 @@ static void stop(struct loop_message *message)
 
     http_server_stop(fixture->server, stopped, fixture);
     if (fixture->kept)
-        http_reply(fixture->kept, 200, "R-2", "{\"kept\":true}");
+        reply(fixture->kept, 200, "R-2", "{\"kept\":true}");
 }
 
 static int teardown(void **state)
@@ -190,6 +207,18 @@ static void test_query_and_body_are_one(void **state)
     exchange(*state, "GET / HTTP/1.1\r\nHost: x\r\n\r\n", "Keep-Alive: timeout=55");
     exchange(*state, "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
              "Content-Type: application/json;charset=utf-8");
+}
+
+static void test_request_as_it_came(void **state)
+{
+    exchange(*state,
+             "POST /?raw=%41+&c HTTP/1.1\r\nHost: x\r\nX-MiXed: \t a B \t\r\nX-Mixed: second\r\n"
+             "Transfer-Encoding: chunked\r\n\r\n4\r\na=%4\r\n1\r\n2\r\n0\r\n\r\n",
+             "POST|raw=%41+&c|a=%42|x-mixed|a B");
+    exchange(*state, "GET /?slow=1 HTTP/1.1\r\nHost: x\r\n\r\n", "x-acs-retry-after: 1500\r\n");
+    exchange(*state, "GET /?slow=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+             "x-ratelimit-user-api: TimeLeft:1500\r\n");
+    exchange(*state, "GET /?slow=1 HTTP/1.1\r\nHost: x\r\n\r\n", "Retry-After: 2\r\n");
 }
 
 static void test_one_connection_many_requests(void **state)
@@ -381,6 +410,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_query_and_body_are_one, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_request_as_it_came, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_connection_many_requests, setup, teardown),
         cmocka_unit_test_setup_teardown(test_problems_reach_the_router, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
