@@ -22,23 +22,22 @@ enum boot_phase { BOOT_DISKS, BOOT_GROUPS, BOOT_PAIRS, BOOT_HOSTS, BOOT_LINKS, B
 struct boot {
     struct site *site;
     enum boot_phase phase;
-    void *records; /* of the phase */
-    unsigned count, index;
+    void *record; /* of the phase: the one that is worked on */
+    uint64_t position;
     const char *closing; /* disks of a stream that did not open, each followed by a space */
     char disk[RECORD_ID_SIZE];
     struct data_request request;
-    struct loop_timer timer; /* the records could not be read */
+    struct loop_timer timer; /* a record could not be read */
     bool is_told;            /* which the log has */
     void (*done_cb)(void *arg);
     void *arg;
 };
 
 static void boot_next(struct boot *boot);
-static void boot_load(struct boot *boot);
 
 static struct disk_record *boot_disk(struct boot *boot)
 {
-    return (struct disk_record *)boot->records + boot->index;
+    return boot->record;
 }
 
 static void put_disk(struct site *site, const struct disk_record *disk, bool is_gone)
@@ -67,7 +66,6 @@ static void cut_off_removed(struct data_request *request)
         log_error("control", "disk %s, never made, stays: %s", boot_disk(boot)->id, request->why);
     else
         put_disk(boot->site, boot_disk(boot), true);
-    boot->index++;
     boot_next(boot);
 }
 
@@ -91,7 +89,6 @@ static void disk_opened(struct data_request *request)
         site_submit(boot->site, &boot->request, cut_off_removed);
         return;
     }
-    boot->index++;
     boot_next(boot);
 }
 
@@ -110,11 +107,10 @@ static void open_disk(struct boot *boot)
 
 /* --- streams --------------------------------------------------------------------------------- */
 
+/* A pair and a group begin with it. */
 static const struct replica_record *boot_relation(const struct boot *boot)
 {
-    size_t size = record_type(boot->phase == BOOT_GROUPS ? RECORD_GROUP : RECORD_PAIR)->size;
-
-    return (const void *)((const char *)boot->records + (size_t)boot->index * size);
+    return boot->record;
 }
 
 static void close_next(struct boot *boot);
@@ -134,7 +130,6 @@ static void close_next(struct boot *boot)
     size_t length = strcspn(boot->closing, " ");
 
     if (length == 0 || length >= sizeof(boot->disk)) {
-        boot->index++;
         boot_next(boot);
         return;
     }
@@ -160,20 +155,17 @@ static void stream_opened(void *arg, int error, const char *why)
         close_next(boot);
         return;
     }
-    boot->index++;
     boot_next(boot);
 }
 
-static void open_stream(struct boot *boot)
+/* False: there is nothing to open. */
+static bool open_stream(struct boot *boot)
 {
     const struct replica_record *record = boot_relation(boot);
 
-    if (record->opened_serial == 0) {
-        boot->index++;
-        boot_next(boot);
-        return;
-    }
-    opening_start(boot->site, record->id, false, stream_opened, boot);
+    if (record->opened_serial != 0)
+        opening_start(boot->site, record->id, false, stream_opened, boot);
+    return record->opened_serial != 0;
 }
 
 /* --- hosts ----------------------------------------------------------------------------------- */
@@ -193,7 +185,6 @@ static void host_done(struct data_request *request)
     } else if (disk->status == DISK_DELETING) {
         put_disk(boot->site, disk, true);
     }
-    boot->index++;
     boot_next(boot);
 }
 
@@ -209,7 +200,8 @@ static bool is_lone_copy(struct boot *boot, const char *disk)
            relation_ruler(&relation)->opened_serial == 0;
 }
 
-static void settle_host(struct boot *boot)
+/* False: there is nothing to do. */
+static bool settle_host(struct boot *boot)
 {
     const struct disk_record *disk = boot_disk(boot);
 
@@ -220,9 +212,7 @@ static void settle_host(struct boot *boot)
         if (is_lone_copy(boot, disk->id)) {
             log_warning("control", "disk %s is attached, and a secondary disk: detach it",
                         disk->id);
-            boot->index++;
-            boot_next(boot);
-            return;
+            return false;
         }
         boot->request.op = DATA_DISK_ATTACH;
         break;
@@ -234,11 +224,10 @@ static void settle_host(struct boot *boot)
         boot->request.remove = !disk->path[0];
         break;
     default:
-        boot->index++;
-        boot_next(boot);
-        return;
+        return false;
     }
     site_submit(boot->site, &boot->request, host_done);
+    return true;
 }
 
 /* --- the sequence ---------------------------------------------------------------------------- */
@@ -261,27 +250,11 @@ static void links_started(struct data_request *request)
 static void boot_end(struct boot *boot)
 {
     boot->done_cb(boot->arg);
-    free(boot->records);
+    free(boot->record);
     free(boot);
 }
 
-static int load_phase(struct boot *boot)
-{
-    static const enum record_kind kinds[] = {[BOOT_DISKS] = RECORD_DISK,
-                                             [BOOT_GROUPS] = RECORD_GROUP,
-                                             [BOOT_PAIRS] = RECORD_PAIR,
-                                             [BOOT_HOSTS] = RECORD_DISK};
-
-    free(boot->records);
-    boot->records = NULL;
-    boot->count = boot->index = 0;
-    if (boot->phase >= BOOT_LINKS)
-        return 0;
-    return meta_list(boot->site->meta, kinds[boot->phase], NULL, NULL, &boot->records,
-                     &boot->count);
-}
-
-static void load_again(struct loop_timer *timer)
+static void read_again(struct loop_timer *timer)
 {
     struct boot *boot = container_of(timer, struct boot, timer);
 
@@ -289,53 +262,80 @@ static void load_again(struct loop_timer *timer)
     if (boot->site->is_stopping)
         boot_end(boot);
     else
-        boot_load(boot);
+        boot_next(boot);
 }
 
-/* Reads what the phase is about and goes on. As a request is, the waiting is counted: a stop waits
- * for it. */
-static void boot_load(struct boot *boot)
+/* As a request is, the waiting is counted: a stop waits for it. */
+static void boot_wait(struct boot *boot, int error)
 {
     struct site *site = boot->site;
-    int result = load_phase(boot);
 
-    if (result == 0) {
-        boot_next(boot);
-        return;
-    }
     if (!boot->is_told)
-        log_error("control", "the records cannot be read: %s; trying again", err_name(result));
+        log_error("control", "the records cannot be read: %s; trying again", err_name(error));
     boot->is_told = true;
     site->pending_count++;
-    boot->timer.fired_cb = load_again;
+    boot->timer.fired_cb = read_again;
     loop_timer_set(site->loop, &boot->timer, loop_now_ns(site->loop) + site->retry_min_ns);
+}
+
+/* Reads the next record of the phase, or of the next phase that has one. */
+static int read_next(struct boot *boot)
+{
+    static const enum record_kind kinds[] = {[BOOT_DISKS] = RECORD_DISK,
+                                             [BOOT_GROUPS] = RECORD_GROUP,
+                                             [BOOT_PAIRS] = RECORD_PAIR,
+                                             [BOOT_HOSTS] = RECORD_DISK};
+    int result = 0;
+
+    while (boot->phase < BOOT_LINKS) {
+        struct meta_query query = {.kind = kinds[boot->phase]};
+
+        free(boot->record);
+        boot->record = malloc(record_type(query.kind)->size);
+        check(boot->record);
+        result = meta_next(boot->site->meta, &query, &boot->position, boot->record);
+        if (result != -ENOENT)
+            return result;
+        boot->phase++;
+        boot->position = 0;
+    }
+    return 0;
+}
+
+/* False: the present record asks for nothing. */
+static bool begin_step(struct boot *boot)
+{
+    switch (boot->phase) {
+    case BOOT_DISKS:
+        open_disk(boot);
+        return true;
+    case BOOT_GROUPS:
+    case BOOT_PAIRS:
+        return open_stream(boot);
+    case BOOT_HOSTS:
+        return settle_host(boot);
+    case BOOT_LINKS:
+        boot->request = (struct data_request){.op = DATA_START};
+        site_submit(boot->site, &boot->request, links_started);
+        return true;
+    case BOOT_DONE:
+        boot_end(boot);
+        return true;
+    }
+    check(!"every phase has a case");
+    return true;
 }
 
 static void boot_next(struct boot *boot)
 {
-    if (boot->phase < BOOT_LINKS && boot->index >= boot->count) {
-        boot->phase++;
-        boot_load(boot);
-        return;
-    }
-    switch (boot->phase) {
-    case BOOT_DISKS:
-        open_disk(boot);
-        break;
-    case BOOT_GROUPS:
-    case BOOT_PAIRS:
-        open_stream(boot);
-        break;
-    case BOOT_HOSTS:
-        settle_host(boot);
-        break;
-    case BOOT_LINKS:
-        boot->request = (struct data_request){.op = DATA_START};
-        site_submit(boot->site, &boot->request, links_started);
-        break;
-    case BOOT_DONE:
-        boot_end(boot);
-        break;
+    bool has_begun = false;
+
+    while (!has_begun) {
+        int result = read_next(boot);
+
+        if (result < 0)
+            boot_wait(boot, result);
+        has_begun = result < 0 || begin_step(boot);
     }
 }
 
@@ -347,5 +347,5 @@ void boot_start(struct site *site, void (*done_cb)(void *arg), void *arg)
     boot->site = site;
     boot->done_cb = done_cb;
     boot->arg = arg;
-    boot_load(boot);
+    boot_next(boot);
 }

@@ -106,11 +106,14 @@ static void create_prepared(struct peer_call *peer_call)
 /* False: answered. */
 static bool check_quota(struct call *call)
 {
-    void *pairs = NULL;
+    struct meta_query query = {.kind = RECORD_PAIR};
     unsigned count = 0;
+    int result = meta_count(call->site->meta, &query, &count);
 
-    meta_list(call->site->meta, RECORD_PAIR, NULL, NULL, &pairs, &count);
-    free(pairs);
+    if (result < 0) {
+        call_fail_internal(call, err_name(result));
+        return false;
+    }
     if (count >= call->site->pairs_max) {
         call_fail(call, API_QUOTA_EXCEED, "At most %u pairs.", call->site->pairs_max);
         return false;

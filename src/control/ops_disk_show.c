@@ -98,26 +98,10 @@ static bool is_text_wanted(struct call *call, const char *name, const char *valu
     return !wanted[0] || strcmp(wanted, value) == 0;
 }
 
-static bool is_listed(const json_t *ids, const char *id)
-{
-    size_t index;
-    json_t *item;
-
-    json_array_foreach(ids, index, item)
-    {
-        if (strcmp(json_string_value(item), id) == 0)
-            return true;
-    }
-    return false;
-}
-
 static bool is_wanted(struct call *call, const struct disk_record *disk, const char *instance)
 {
-    const json_t *ids = json_object_get(call->parameters, "DiskIds");
     const char *status = call_text(call, "Status"), *category = call_text(call, "Category");
 
-    if (ids && !is_listed(ids, disk->id)) /* an empty list matches nothing */
-        return false;
     if (strcmp(status, "All") != 0 && strcmp(status, disk_state_name(disk->status)) != 0)
         return false;
     if (strcmp(category, "all") != 0 && strcmp(category, disk->category) != 0)
@@ -132,37 +116,48 @@ static bool is_wanted(struct call *call, const struct disk_record *disk, const c
            is_text_wanted(call, "InstanceId", instance);
 }
 
+/* Its attachment, or none: NULL. */
+static const struct attachment_record *attachment_of(struct site *site, const char *disk,
+                                                     struct attachment_record *memory)
+{
+    return meta_get(site->meta, RECORD_ATTACHMENT, disk, memory) == 0 ? memory : NULL;
+}
+
+static bool is_disk_wanted(struct call *call, const void *record)
+{
+    const struct disk_record *disk = record;
+    struct attachment_record memory;
+    const struct attachment_record *attachment;
+
+    /* Deleting and Deleted are never shown. */
+    if (disk->status == DISK_DELETING || disk->status == DISK_DELETED)
+        return false;
+    attachment = attachment_of(call->site, disk->id, &memory);
+    return is_wanted(call, disk, attachment ? attachment->instance_id : "");
+}
+
+static json_t *show_any_disk(struct call *call, const void *record)
+{
+    const struct disk_record *disk = record;
+    struct attachment_record memory;
+
+    return show_disk(call->site, disk, attachment_of(call->site, disk->id, &memory));
+}
+
 void ops_disk_show_all(struct call *call)
 {
-    const struct disk_record *disks;
-    void *records = NULL;
-    unsigned count = 0;
-    struct page page;
+    /* An empty list of ids matches nothing. */
+    struct page_source source = {.kind = RECORD_DISK,
+                                 .ids = json_object_get(call->parameters, "DiskIds"),
+                                 .is_wanted_cb = is_disk_wanted,
+                                 .show_cb = show_any_disk,
+                                 .list = "Disks",
+                                 .wrapped = "Disk"};
 
-    if (call_bool(call, "DryRun")) {
+    if (call_bool(call, "DryRun"))
         call_fail(call, API_DISK_DRY_RUN, NULL);
-        return;
-    }
-    if (meta_list(call->site->meta, RECORD_DISK, NULL, NULL, &records, &count) < 0) {
-        call_fail_internal(call, "metadata");
-        return;
-    }
-    disks = records;
-    page_init(&page);
-    for (unsigned i = 0; i < count; i++) {
-        struct attachment_record attachment;
-        bool is_attached =
-            meta_get(call->site->meta, RECORD_ATTACHMENT, disks[i].id, &attachment) == 0;
-
-        /* Deleting and Deleted are never shown. */
-        if (disks[i].status == DISK_DELETING || disks[i].status == DISK_DELETED ||
-            !is_wanted(call, &disks[i], is_attached ? attachment.instance_id : ""))
-            continue;
-        page_add(&page, disks[i].id,
-                 show_disk(call->site, &disks[i], is_attached ? &attachment : NULL));
-    }
-    free(records);
-    page_reply(&page, call, "Disks", "Disk");
+    else
+        page_reply(call, &source);
 }
 
 static json_t *show_uris(struct site *site, const char *id)

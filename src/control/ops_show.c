@@ -102,76 +102,68 @@ static json_t *show_group(struct site *site, const struct relation *relation)
     return tree;
 }
 
-static bool is_listed(const json_t *ids, const char *id)
+/* Is there a condition that must be asked of each record? */
+static bool is_filtered(const struct call *call)
 {
-    size_t index;
-    json_t *item;
-
-    if (!ids)
-        return true;
-    json_array_foreach(ids, index, item)
-    {
-        if (strcmp(json_string_value(item), id) == 0)
-            return true;
-    }
-    return false;
+    return call_text(call, "Name")[0] || call_text(call, "Site")[0] ||
+           call_text(call, "ResourceGroupId")[0];
 }
 
-static bool is_wanted(struct call *call, const struct relation *relation, const char *ids)
+static bool is_wanted(struct call *call, const struct relation *relation)
 {
     const struct replica_record *own =
         relation->is_group ? &relation->group.common : &relation->pair.common;
     const char *name = call_text(call, "Name"), *site = call_text(call, "Site");
     const char *resource = call_text(call, "ResourceGroupId");
-    const char *group = call_text(call, "ReplicaGroupId");
     bool is_production = relation_is_production(call->site, relation);
 
-    if (!is_listed(json_object_get(call->parameters, ids), own->id))
-        return false;
     if (name[0] && !strcasestr(own->name, name))
         return false;
     if (site[0] && is_production != (strcmp(site, "production") == 0))
         return false;
-    if (resource[0] && strcmp(resource, own->resource_group_id) != 0)
-        return false;
-    if (!group[0] || relation->is_group)
-        return true;
-    return strcmp(strcmp(group, "-") == 0 ? "" : group, relation->pair.group_id) == 0;
+    return !resource[0] || strcmp(resource, own->resource_group_id) == 0;
 }
 
-static void describe(struct call *call, enum record_kind kind, const char *ids, const char *list)
+static bool is_relation_wanted(struct call *call, const void *record)
 {
-    struct site *site = call->site;
-    size_t size = record_type(kind)->size;
-    void *records = NULL;
-    unsigned count = 0;
-    struct page page;
+    struct relation relation;
 
-    if (meta_list(site->meta, kind, NULL, NULL, &records, &count) < 0) {
-        call_fail_internal(call, "metadata");
-        return;
-    }
-    page_init(&page);
-    for (unsigned i = 0; i < count; i++) {
-        const char *id = (const char *)records + (size_t)i * size; /* the id is first */
-        struct relation relation;
+    return relation_load(call->site, record, &relation) == 0 && is_wanted(call, &relation);
+}
 
-        if (relation_load(site, id, &relation) == 0 && is_wanted(call, &relation, ids))
-            page_add(&page, id,
-                     relation.is_group ? show_group(site, &relation) : show_pair(site, &relation));
-    }
-    free(records);
-    page_reply(&page, call, list, NULL);
+static json_t *show_relation(struct call *call, const void *record)
+{
+    struct relation relation;
+    int result = relation_load(call->site, record, &relation); /* the id is first */
+
+    if (result < 0) /* between two reads: it cannot be read any more */
+        return json_object();
+    return relation.is_group ? show_group(call->site, &relation) : show_pair(call->site, &relation);
 }
 
 void ops_show_pairs(struct call *call)
 {
-    describe(call, RECORD_PAIR, "PairIds", "ReplicaPairs");
+    const char *group = call_text(call, "ReplicaGroupId");
+    struct page_source source = {.kind = RECORD_PAIR,
+                                 .field = group[0] ? "group_id" : NULL,
+                                 .value = strcmp(group, "-") == 0 ? "" : group,
+                                 .ids = json_object_get(call->parameters, "PairIds"),
+                                 .is_wanted_cb = is_filtered(call) ? is_relation_wanted : NULL,
+                                 .show_cb = show_relation,
+                                 .list = "ReplicaPairs"};
+
+    page_reply(call, &source);
 }
 
 void ops_show_groups(struct call *call)
 {
-    describe(call, RECORD_GROUP, "GroupIds", "ReplicaGroups");
+    struct page_source source = {.kind = RECORD_GROUP,
+                                 .ids = json_object_get(call->parameters, "GroupIds"),
+                                 .is_wanted_cb = is_filtered(call) ? is_relation_wanted : NULL,
+                                 .show_cb = show_relation,
+                                 .list = "ReplicaGroups"};
+
+    page_reply(call, &source);
 }
 
 /* Percent of the pair's disk that is the same at both sites, as far as this site knows. */

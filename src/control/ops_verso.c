@@ -135,31 +135,31 @@ static json_t *show_relation(struct site *site, const struct relation *relation)
     return tree;
 }
 
-static void append_relations(struct call *call, enum record_kind kind, json_t *list)
+struct append {
+    struct call *call;
+    json_t *list;
+};
+
+static bool append_relation(void *arg, uint64_t position, const void *record)
 {
-    size_t size = record_type(kind)->size;
-    const char *wanted = call_text(call, "Id");
-    void *records = NULL;
-    unsigned count = 0;
+    struct append *append = arg;
+    struct call *call = append->call;
+    const char *wanted = call_text(call, "Id"), *id = record; /* it is first */
+    struct relation relation;
 
-    if (meta_list(call->site->meta, kind, NULL, NULL, &records, &count) < 0)
-        return;
-    for (unsigned i = 0; i < count; i++) {
-        const char *id = (const char *)records + (size_t)i * size; /* the id is first */
-        struct relation relation;
-
-        if ((wanted[0] && strcmp(wanted, id) != 0) ||
-            relation_load(call->site, id, &relation) < 0 || relation_is_member(&relation))
-            continue;
-        check(json_array_append_new(list, show_relation(call->site, &relation)) == 0);
-    }
-    free(records);
+    if ((!wanted[0] || strcmp(wanted, id) == 0) && relation_load(call->site, id, &relation) == 0 &&
+        !relation_is_member(&relation))
+        check(json_array_append_new(append->list, show_relation(call->site, &relation)) == 0);
+    return true;
 }
 
 void ops_verso_show_status(struct call *call)
 {
     struct site *site = call->site;
     json_t *reply = json_object(), *own = json_object(), *streams = json_array();
+    struct meta_query groups = {.kind = RECORD_GROUP}, pairs = {.kind = RECORD_PAIR};
+    struct append append = {.call = call, .list = streams};
+    int result;
 
     check(reply && own && streams);
     tree_set_text(own, "Name", site->name);
@@ -170,10 +170,16 @@ void ops_verso_show_status(struct call *call)
     tree_set_int(reply, "WallUs", (int64_t)(loop_wall_ns(site->loop) / 1000));
     tree_set(reply, "Site", own);
     tree_set(reply, "Peers", show_peers(site));
-    append_relations(call, RECORD_GROUP, streams);
-    append_relations(call, RECORD_PAIR, streams);
+    result = meta_walk(site->meta, &groups, 0, append_relation, &append);
+    if (result == 0)
+        result = meta_walk(site->meta, &pairs, 0, append_relation, &append);
     tree_set(reply, "Streams", streams);
-    call_reply(call, reply);
+    if (result == 0) {
+        call_reply(call, reply);
+        return;
+    }
+    json_decref(reply);
+    call_fail_internal(call, err_name(result));
 }
 
 /* --- snapshots, force ------------------------------------------------------------------------ */

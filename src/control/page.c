@@ -5,6 +5,8 @@
  */
 #include "control/page.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -12,70 +14,235 @@
 
 enum { PAGE_DEFAULT = 10 };
 
-void page_init(struct page *page)
+/* A walk over the records of the source. */
+struct cursor {
+    struct call *call;
+    const struct page_source *source;
+    struct meta_query query;
+    uint64_t position; /* of the last one seen */
+    uint64_t *listed;  /* where ids are given: their positions, rising */
+    unsigned listed_count, listed_next;
+    void *record; /* the one it stands at */
+};
+
+static const char *key_of(const struct cursor *cursor)
 {
-    page->items = json_array();
-    page->tokens = json_array();
-    check(page->items && page->tokens);
+    return record_text(&record_type(cursor->source->kind)->fields[0], cursor->record);
 }
 
-void page_add(struct page *page, const char *id, json_t *item)
+/* The position of the record with this key, or -ENOENT. */
+static int find_key(struct cursor *cursor, const char *key, uint64_t *ret_position)
 {
-    check(json_array_append_new(page->items, item) == 0);
-    check(json_array_append_new(page->tokens, json_string(id)) == 0);
+    struct meta_query query = {.kind = cursor->source->kind,
+                               .field = record_type(cursor->source->kind)->fields[0].name,
+                               .value = key};
+    uint64_t position = 0;
+    int result = meta_next(cursor->call->site->meta, &query, &position, cursor->record);
+
+    if (result == 0)
+        *ret_position = position;
+    return result;
 }
 
-static const char *token_at(const struct page *page, size_t index)
+static int compare_positions(const void *a, const void *b)
 {
-    return json_string_value(json_array_get(page->tokens, index));
+    const uint64_t *left = a, *right = b;
+
+    return (*left > *right) - (*left < *right);
 }
 
-/* False: no item has this id. */
-static bool find_after(const struct page *page, const char *token, size_t *ret_first)
+static int list_ids(struct cursor *cursor)
 {
-    for (size_t i = 0; i < json_array_size(page->tokens); i++)
-        if (strcmp(token_at(page, i), token) == 0) {
-            *ret_first = i + 1;
-            return true;
-        }
-    return false;
-}
+    const json_t *ids = cursor->source->ids;
+    size_t count = json_array_size(ids);
 
-void page_reply(struct page *page, struct call *call, const char *list, const char *wrapped)
-{
-    size_t total = json_array_size(page->items), first = 0, size = PAGE_DEFAULT;
-    const char *token = call_text(call, "NextToken");
-    int64_t number = call_has(call, "PageNumber") ? call_int(call, "PageNumber") : 1;
-    json_t *cut, *reply;
+    cursor->listed = calloc(count + 1, sizeof(*cursor->listed));
+    check(cursor->listed);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t position;
+        int result = find_key(cursor, json_string_value(json_array_get(ids, i)), &position);
 
-    if (call_has(call, "MaxResults"))
-        size = (size_t)call_int(call, "MaxResults");
-    else if (call_has(call, "PageSize"))
-        size = (size_t)call_int(call, "PageSize");
-    if (token[0] && !find_after(page, token, &first)) {
-        call_fail_name(call, API_INVALID_NAME, "NextToken", NULL);
-        goto out;
+        if (result < 0 && result != -ENOENT)
+            return result;
+        if (result == 0)
+            cursor->listed[cursor->listed_count++] = position;
     }
-    if (!token[0])
-        first = (size_t)(number - 1) * size;
-    cut = json_array();
-    reply = json_object();
-    check(cut && reply && size > 0);
-    for (size_t i = first; i < total && i - first < size; i++)
-        check(json_array_append(cut, json_array_get(page->items, i)) == 0);
-    tree_set_text(reply, "NextToken", first + size < total ? token_at(page, first + size - 1) : "");
-    tree_set_int(reply, "PageNumber", number);
-    tree_set_int(reply, "PageSize", (int64_t)size);
-    tree_set_int(reply, "TotalCount", (int64_t)total);
-    if (wrapped) {
+    qsort(cursor->listed, cursor->listed_count, sizeof(*cursor->listed), compare_positions);
+    return 0;
+}
+
+/* Before the first. */
+static int cursor_init(struct cursor *cursor, struct call *call, const struct page_source *source)
+{
+    *cursor = (struct cursor){
+        .call = call, .source = source, .query = {source->kind, source->field, source->value}};
+    cursor->record = malloc(record_type(source->kind)->size);
+    check(cursor->record);
+    return source->ids ? list_ids(cursor) : 0;
+}
+
+static void cursor_fini(struct cursor *cursor)
+{
+    free(cursor->record);
+    free(cursor->listed);
+}
+
+/* The next record that the source's field lets through, or -ENOENT. */
+static int next_narrowed(struct cursor *cursor)
+{
+    struct meta *meta = cursor->call->site->meta;
+
+    if (!cursor->listed)
+        return meta_next(meta, &cursor->query, &cursor->position, cursor->record);
+    while (cursor->listed_next < cursor->listed_count) {
+        uint64_t wanted = cursor->listed[cursor->listed_next++], position = wanted - 1;
+        int result;
+
+        if (wanted <= cursor->position) /* an id twice, or before the token's */
+            continue;
+        result = meta_next(meta, &cursor->query, &position, cursor->record);
+        if (result < 0 && result != -ENOENT)
+            return result;
+        if (result == -ENOENT || position != wanted)
+            continue; /* another value */
+        cursor->position = position;
+        return 0;
+    }
+    return -ENOENT;
+}
+
+/* The next one that is wanted, or -ENOENT. */
+static int cursor_next(struct cursor *cursor)
+{
+    const struct page_source *source = cursor->source;
+    int result;
+
+    do
+        result = next_narrowed(cursor);
+    while (result == 0 && source->is_wanted_cb &&
+           !source->is_wanted_cb(cursor->call, cursor->record));
+    return result;
+}
+
+/* Behind the first `count` of those wanted, or behind all when there are fewer. */
+static int cursor_skip(struct cursor *cursor, uint64_t count)
+{
+    const struct page_source *source = cursor->source;
+    int result = 0;
+
+    if (count == 0)
+        return 0;
+    if (!source->ids && !source->is_wanted_cb && count < UINT32_MAX) {
+        result =
+            meta_seek(cursor->call->site->meta, &cursor->query, (unsigned)count, &cursor->position);
+        if (result == -ENOENT)
+            cursor->position = INT64_MAX;
+    } else {
+        for (uint64_t i = 0; result == 0 && i < count; i++)
+            result = cursor_next(cursor);
+    }
+    return result == -ENOENT ? 0 : result;
+}
+
+static int count_all(struct call *call, const struct page_source *source, unsigned *ret_count)
+{
+    struct cursor cursor;
+    int result = cursor_init(&cursor, call, source);
+
+    *ret_count = 0;
+    if (result == 0 && !source->ids && !source->is_wanted_cb)
+        result = meta_count(call->site->meta, &cursor.query, ret_count);
+    else
+        while (result == 0 && (result = cursor_next(&cursor)) == 0)
+            (*ret_count)++;
+    cursor_fini(&cursor);
+    return result == -ENOENT ? 0 : result;
+}
+
+/* At most `size` items, and the token of what follows. */
+static int take_page(struct cursor *cursor, uint64_t size, json_t *items, char *ret_token,
+                     size_t token_size)
+{
+    char last[RECORD_NAME_SIZE] = "";
+    int result = 0;
+
+    for (uint64_t i = 0; i < size && (result = cursor_next(cursor)) == 0; i++) {
+        strncpy(last, key_of(cursor), sizeof(last) - 1);
+        check(json_array_append_new(items, cursor->source->show_cb(cursor->call, cursor->record)) ==
+              0);
+    }
+    if (result == 0)
+        result = cursor_next(cursor); /* is there one more? */
+    if (result == 0 && strlen(last) < token_size)
+        strcpy(ret_token, last);
+    return result == -ENOENT ? 0 : result;
+}
+
+static json_t *reply_tree(const struct page_source *source, json_t *items)
+{
+    json_t *reply = json_object();
+
+    check(reply);
+    if (source->wrapped) {
         json_t *wrap = json_object();
+
         check(wrap);
-        tree_set(wrap, wrapped, cut);
-        cut = wrap;
+        tree_set(wrap, source->wrapped, items);
+        items = wrap;
     }
-    tree_set(reply, list, cut);
+    tree_set(reply, source->list, items);
+    return reply;
+}
+
+static uint64_t page_size(const struct call *call)
+{
+    if (call_has(call, "MaxResults"))
+        return (uint64_t)call_int(call, "MaxResults");
+    return call_has(call, "PageSize") ? (uint64_t)call_int(call, "PageSize") : PAGE_DEFAULT;
+}
+
+/* Where the call's page begins; -EINVAL: its token is not valid. */
+static int find_begin(struct cursor *cursor, int64_t number)
+{
+    const char *token = call_text(cursor->call, "NextToken");
+    int result;
+
+    if (!token[0])
+        return cursor_skip(cursor, (uint64_t)(number - 1) * page_size(cursor->call));
+    result = find_key(cursor, token, &cursor->position);
+    return result == -ENOENT ? -EINVAL : result;
+}
+
+void page_reply(struct call *call, const struct page_source *source)
+{
+    int64_t number = call_has(call, "PageNumber") ? call_int(call, "PageNumber") : 1;
+    json_t *items = json_array(), *reply;
+    char token[RECORD_NAME_SIZE] = "";
+    struct cursor cursor;
+    unsigned total = 0;
+    int result;
+
+    check(items && page_size(call) > 0);
+    result = cursor_init(&cursor, call, source);
+    if (result == 0)
+        result = find_begin(&cursor, number);
+    if (result == 0)
+        result = take_page(&cursor, page_size(call), items, token, sizeof(token));
+    cursor_fini(&cursor);
+    if (result == 0)
+        result = count_all(call, source, &total);
+    if (result < 0) {
+        json_decref(items);
+        if (result == -EINVAL)
+            call_fail_name(call, API_INVALID_NAME, "NextToken", NULL);
+        else
+            call_fail_internal(call, err_name(result));
+        return;
+    }
+    reply = reply_tree(source, items);
+    tree_set_text(reply, "NextToken", token);
+    tree_set_int(reply, "PageNumber", number);
+    tree_set_int(reply, "PageSize", (int64_t)page_size(call));
+    tree_set_int(reply, "TotalCount", total);
     call_reply(call, reply);
-out:
-    json_decref(page->items);
-    json_decref(page->tokens);
 }

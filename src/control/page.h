@@ -1,20 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pages of a Describe operation (contract 3.8): by NextToken, or by PageNumber and PageSize. */
+/*
+ * Pages of a Describe operation (contract 3.8): by NextToken, or by PageNumber and PageSize. Only
+ * the records of the page are looked at and shown, so that it costs the same however many there
+ * are; where a condition must be asked of each record, the total costs a look at all of them.
+ */
 #ifndef CONTROL_PAGE_H
 #define CONTROL_PAGE_H
 
 #include "control/call.h"
 
-struct page {
-    json_t *items;  /* array of the matching items, all of them, in the order of creation */
-    json_t *tokens; /* array of texts, one an item: its id */
+/* Which records an operation lists, and how. */
+struct page_source {
+    enum record_kind kind;
+    const char *field, *value; /* only those whose field has this value; NULL: any */
+    const json_t *ids;         /* only those with these keys (an array of texts); NULL: any */
+    /* Of those, which; NULL: all. It may be asked about a record twice. */
+    bool (*is_wanted_cb)(struct call *call, const void *record);
+    json_t *(*show_cb)(struct call *call, const void *record);
+    const char *list;    /* names the array in the reply */
+    const char *wrapped; /* ECS: the name inside of it ("Disks", "Disk"); else NULL */
 };
 
-void page_init(struct page *page);
-/* Takes `item` over. */
-void page_add(struct page *page, const char *id, json_t *item);
-/* Answers the call with one page: `list` names the array; for ECS it is wrapped ("Disks", "Disk").
- */
-void page_reply(struct page *page, struct call *call, const char *list, const char *wrapped);
+/* Answers the call with one page, in the order of creation. */
+void page_reply(struct call *call, const struct page_source *source);
 
 #endif

@@ -397,53 +397,39 @@ static void push_next(struct pusher *pusher)
               push_done);
 }
 
-static int mark_relations(struct pusher *pusher, enum record_kind kind, const char *peer)
+static bool mark_relation(void *arg, uint64_t position, const void *record)
 {
-    size_t size = record_type(kind)->size;
-    void *records = NULL;
-    unsigned count = 0;
-    int result = meta_list(pusher->site->meta, kind, NULL, NULL, &records, &count);
+    struct pusher *pusher = arg;
+    const char *peer = pusher->site->peers[pusher->peer].name;
+    const struct replica_record *common = record; /* a pair and a group begin with it */
 
-    if (result < 0)
-        return result;
-    for (unsigned i = 0; i < count; i++) {
-        /* Both record structs begin with what they have in common. */
-        const struct replica_record *record =
-            (const void *)((const char *)records + (size_t)i * size);
-        if (strcmp(record->production_site, peer) == 0 || strcmp(record->backup_site, peer) == 0)
-            mark_for(pusher, record->id);
-    }
-    free(records);
-    return 0;
+    if (strcmp(common->production_site, peer) == 0 || strcmp(common->backup_site, peer) == 0)
+        mark_for(pusher, common->id);
+    return true;
 }
 
-static int mark_tombstones(struct pusher *pusher, const char *peer)
+static bool mark_tombstone(void *arg, uint64_t position, const void *record)
 {
-    void *records = NULL;
-    unsigned count = 0;
-    int result = meta_list(pusher->site->meta, RECORD_TOMBSTONE, "peer", peer, &records, &count);
+    const struct tombstone_record *tombstone = record;
 
-    if (result < 0)
-        return result;
-    const struct tombstone_record *tombstones = records;
-
-    for (unsigned i = 0; i < count; i++)
-        if (!tombstones[i].is_acked)
-            mark_for(pusher, tombstones[i].id);
-    free(records);
-    return 0;
+    if (!tombstone->is_acked)
+        mark_for(arg, tombstone->id);
+    return true;
 }
 
 /* Everything that concerns the peer; what cannot be listed now, in a moment. */
 static void mark_all(struct pusher *pusher)
 {
-    const char *peer = pusher->site->peers[pusher->peer].name;
-    int result = mark_relations(pusher, RECORD_GROUP, peer);
+    struct meta *meta = pusher->site->meta;
+    struct meta_query groups = {.kind = RECORD_GROUP}, pairs = {.kind = RECORD_PAIR};
+    struct meta_query tombstones = {
+        .kind = RECORD_TOMBSTONE, .field = "peer", .value = pusher->site->peers[pusher->peer].name};
+    int result = meta_walk(meta, &groups, 0, mark_relation, pusher);
 
     if (result == 0)
-        result = mark_relations(pusher, RECORD_PAIR, peer);
+        result = meta_walk(meta, &pairs, 0, mark_relation, pusher);
     if (result == 0)
-        result = mark_tombstones(pusher, peer);
+        result = meta_walk(meta, &tombstones, 0, mark_tombstone, pusher);
     pusher->is_unlisted = result < 0;
     if (result < 0)
         pusher_wait(pusher);

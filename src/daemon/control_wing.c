@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "daemon/sandbox.h"
+#include "meta/record_cache.h"
 
 struct control_wing {
     struct loop *loop;
@@ -73,7 +74,7 @@ int control_wing_new(const struct config *config, struct control_wing **ret_wing
     if (mkdir(config->site.data, 0700) != 0 && errno != EEXIST)
         failed = err_set(err, -errno, "[site] data %s: %s", config->site.data, err_name(errno));
     else
-        failed = meta_sqlite_open(path, &wing->meta, err);
+        failed = record_cache_open(path, &wing->meta, err);
     if (failed == 0)
         failed = loop_new(LOOP_THREADS, &wing->loop, err);
     if (failed) {

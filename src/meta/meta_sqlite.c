@@ -106,24 +106,40 @@ static void meta_sqlite_rollback(struct meta *meta)
         sqlite3_exec(self->database, "ROLLBACK", NULL, NULL, NULL);
 }
 
+static int meta_sqlite_part_begin(struct meta *meta, struct err *err)
+{
+    return execute(sqlite_of(meta), "SAVEPOINT part", err);
+}
+
+static int meta_sqlite_part_end(struct meta *meta, struct err *err)
+{
+    return execute(sqlite_of(meta), "RELEASE part", err);
+}
+
+static int meta_sqlite_part_undo(struct meta *meta, struct err *err)
+{
+    return execute(sqlite_of(meta), "ROLLBACK TO part; RELEASE part", err);
+}
+
 static bool field_is_text(const struct record_field *field)
 {
     return field->kind != FIELD_INT && field->kind != FIELD_BOOL;
 }
 
-/* Fills `record` from a row whose columns are the type's fields in order. */
-static int row_load(sqlite3_stmt *row, const struct record_type *type, void *record)
+/* Fills `record` from a row whose columns, from `first` on, are the type's fields in order. */
+static int row_load(sqlite3_stmt *row, int first, const struct record_type *type, void *record)
 {
     memset(record, 0, type->size);
     for (unsigned i = 0; i < type->field_count; i++) {
         const struct record_field *field = &type->fields[i];
+        int column = first + (int)i;
         bool is_good;
 
         if (field_is_text(field)) {
-            const char *text = (const char *)sqlite3_column_text(row, (int)i);
+            const char *text = (const char *)sqlite3_column_text(row, column);
             is_good = record_set_text(field, record, text ? text : "");
         } else {
-            is_good = record_set_int(field, record, sqlite3_column_int64(row, (int)i));
+            is_good = record_set_int(field, record, sqlite3_column_int64(row, column));
         }
         if (!is_good)
             return -EUCLEAN;
@@ -141,7 +157,7 @@ static int meta_sqlite_get(struct meta *meta, enum record_kind kind, const char 
     sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
     result = sqlite3_step(statement);
     if (result == SQLITE_ROW)
-        result = row_load(statement, record_type(kind), ret_record);
+        result = row_load(statement, 0, record_type(kind), ret_record);
     else
         result = result == SQLITE_DONE ? -ENOENT : error_code(result);
     sqlite3_reset(statement);
@@ -201,58 +217,97 @@ static void append_columns(char *sql, const struct record_type *type)
     check(strlen(sql) < SQL_SIZE / 2);
 }
 
-static int list_step(sqlite3_stmt *statement, const struct record_type *type, char **records,
-                     unsigned *count)
+/* "SELECT <columns> FROM table WHERE rowid > ?1 [AND field = ?2] <end>", bound. */
+static int query_prepare(struct meta_sqlite *self, const struct meta_query *query,
+                         const char *columns, uint64_t after, const char *end,
+                         sqlite3_stmt **ret_statement)
 {
-    unsigned count_max = 0;
-    int result;
-
-    while ((result = sqlite3_step(statement)) == SQLITE_ROW) {
-        if (*count == count_max) {
-            count_max = count_max ? count_max * 2 : 16;
-            char *larger = realloc(*records, (size_t)count_max * type->size);
-            if (!larger)
-                return -ENOMEM;
-            *records = larger;
-        }
-        result = row_load(statement, type, *records + (size_t)*count * type->size);
-        if (result < 0)
-            return result;
-        (*count)++;
-    }
-    return result == SQLITE_DONE ? 0 : error_code(result);
-}
-
-static int meta_sqlite_list(struct meta *meta, enum record_kind kind, const char *field,
-                            const char *value, void **ret_records, unsigned *ret_count)
-{
-    struct meta_sqlite *self = sqlite_of(meta);
-    const struct record_type *type = record_type(kind);
-    sqlite3_stmt *statement = NULL;
+    const struct record_type *type = record_type(query->kind);
     char sql[SQL_SIZE] = "SELECT ";
-    char *records = NULL;
-    unsigned count = 0;
     int result;
 
-    append_columns(sql, type);
-    snprintf(sql + strlen(sql), SQL_SIZE - strlen(sql), " FROM %s", type->table);
-    if (field)
-        snprintf(sql + strlen(sql), SQL_SIZE - strlen(sql), " WHERE ifnull(%s, '') = ?1", field);
-    strcat(sql, " ORDER BY rowid");
-    result = sqlite3_prepare_v2(self->database, sql, -1, &statement, NULL);
+    if (columns)
+        strcat(sql, columns);
+    else
+        append_columns(strcat(sql, "rowid, "), type);
+    snprintf(sql + strlen(sql), SQL_SIZE - strlen(sql), " FROM %s WHERE rowid > ?1", type->table);
+    if (query->field)
+        snprintf(sql + strlen(sql), SQL_SIZE - strlen(sql), " AND ifnull(%s, '') = ?2",
+                 query->field);
+    strcat(sql, end);
+    result = sqlite3_prepare_v2(self->database, sql, -1, ret_statement, NULL);
     if (result != SQLITE_OK)
         return error_code(result);
-    if (field)
-        sqlite3_bind_text(statement, 1, value, -1, SQLITE_STATIC);
-    result = list_step(statement, type, &records, &count);
-    sqlite3_finalize(statement);
-    if (result < 0) {
-        free(records);
-        return result;
-    }
-    *ret_records = records;
-    *ret_count = count;
+    sqlite3_bind_int64(*ret_statement, 1, (sqlite3_int64)after);
+    if (query->field)
+        sqlite3_bind_text(*ret_statement, 2, query->value, -1, SQLITE_STATIC);
     return 0;
+}
+
+static int meta_sqlite_walk(struct meta *meta, const struct meta_query *query, uint64_t after,
+                            meta_visit_fn visit_cb, void *arg)
+{
+    const struct record_type *type = record_type(query->kind);
+    sqlite3_stmt *statement = NULL;
+    void *record = malloc(type->size);
+    int result = -ENOMEM;
+
+    if (record)
+        result = query_prepare(sqlite_of(meta), query, NULL, after, " ORDER BY rowid", &statement);
+    while (result == 0) {
+        int code = sqlite3_step(statement);
+        if (code != SQLITE_ROW) {
+            result = code == SQLITE_DONE ? 0 : error_code(code);
+            break;
+        }
+        result = row_load(statement, 1, type, record);
+        if (result == 0 && !visit_cb(arg, (uint64_t)sqlite3_column_int64(statement, 0), record))
+            break;
+    }
+    sqlite3_finalize(statement);
+    free(record);
+    return result;
+}
+
+/* One number; -ENOENT: no row. */
+static int query_number(sqlite3_stmt *statement, int64_t *ret_number)
+{
+    int code = sqlite3_step(statement);
+
+    if (code == SQLITE_ROW)
+        *ret_number = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return code == SQLITE_ROW ? 0 : code == SQLITE_DONE ? -ENOENT : error_code(code);
+}
+
+static int meta_sqlite_seek(struct meta *meta, const struct meta_query *query, unsigned index,
+                            uint64_t *ret_position)
+{
+    sqlite3_stmt *statement = NULL;
+    int64_t rowid = 0;
+    int result = query_prepare(sqlite_of(meta), query, "rowid", 0,
+                               " ORDER BY rowid LIMIT 1 OFFSET ?3", &statement);
+
+    if (result < 0)
+        return result;
+    sqlite3_bind_int64(statement, 3, index);
+    result = query_number(statement, &rowid);
+    if (result == 0)
+        *ret_position = (uint64_t)rowid - 1;
+    return result;
+}
+
+static int meta_sqlite_count(struct meta *meta, const struct meta_query *query, unsigned *ret_count)
+{
+    sqlite3_stmt *statement = NULL;
+    int64_t count = 0;
+    int result = query_prepare(sqlite_of(meta), query, "count(*)", 0, "", &statement);
+
+    if (result == 0)
+        result = query_number(statement, &count);
+    if (result == 0)
+        *ret_count = (unsigned)count;
+    return result;
 }
 
 static int prepare(struct meta_sqlite *self, const char *sql, sqlite3_stmt **ret, struct err *err)
@@ -385,10 +440,15 @@ static const struct meta_ops sqlite_ops = {
     .begin = meta_sqlite_begin,
     .commit = meta_sqlite_commit,
     .rollback = meta_sqlite_rollback,
+    .part_begin = meta_sqlite_part_begin,
+    .part_end = meta_sqlite_part_end,
+    .part_undo = meta_sqlite_part_undo,
     .get = meta_sqlite_get,
     .put = meta_sqlite_put,
     .remove = meta_sqlite_remove,
-    .list = meta_sqlite_list,
+    .walk = meta_sqlite_walk,
+    .seek = meta_sqlite_seek,
+    .count = meta_sqlite_count,
 };
 
 static int prepare_all(struct meta_sqlite *self, const char *path, struct err *err)

@@ -16,6 +16,13 @@
         .size = sizeof(((struct type *)0)->member)                                                 \
     }
 
+/* A text field that records are looked up by. */
+#define INDEXED(type, member, field_kind)                                                          \
+    {                                                                                              \
+        .name = #member, .kind = field_kind, .offset = offsetof(struct type, member),              \
+        .size = sizeof(((struct type *)0)->member), .is_indexed = true                             \
+    }
+
 static const struct record_field disk_fields[] = {
     FIELD(disk_record, id, FIELD_TEXT),
     FIELD(disk_record, name, FIELD_TEXT),
@@ -25,7 +32,7 @@ static const struct record_field disk_fields[] = {
     FIELD(disk_record, category, FIELD_TEXT),
     FIELD(disk_record, performance_level, FIELD_TEXT),
     FIELD(disk_record, driver, FIELD_TEXT),
-    FIELD(disk_record, path, FIELD_TEXT),
+    INDEXED(disk_record, path, FIELD_TEXT),
     FIELD(disk_record, resource_group_id, FIELD_TEXT),
     FIELD(disk_record, is_encrypted, FIELD_BOOL),
     FIELD(disk_record, is_multi_attach, FIELD_BOOL),
@@ -46,6 +53,11 @@ static const struct record_field attachment_fields[] = {
         .name = #member, .kind = field_kind, .offset = offsetof(struct replica_record, member),    \
         .size = sizeof(((struct replica_record *)0)->member)                                       \
     }
+#define COMMON_INDEXED(member, field_kind)                                                         \
+    {                                                                                              \
+        .name = #member, .kind = field_kind, .offset = offsetof(struct replica_record, member),    \
+        .size = sizeof(((struct replica_record *)0)->member), .is_indexed = true                   \
+    }
 #define LOCAL(member, field_kind)                                                                  \
     {                                                                                              \
         .name = #member, .kind = field_kind, .offset = offsetof(struct replica_record, member),    \
@@ -58,7 +70,7 @@ static const struct record_field attachment_fields[] = {
         COMMON(backup_site, FIELD_TEXT), COMMON(backup_region, FIELD_TEXT),                        \
         COMMON(backup_zone, FIELD_TEXT), COMMON(is_reversed, FIELD_BOOL),                          \
         COMMON(rpo_s, FIELD_INT), COMMON(is_rtc, FIELD_BOOL), COMMON(bandwidth_kbit, FIELD_INT),   \
-        COMMON(status, FIELD_REPLICA_STATE), COMMON(status_message, FIELD_TEXT),                   \
+        COMMON_INDEXED(status, FIELD_REPLICA_STATE), COMMON(status_message, FIELD_TEXT),           \
         COMMON(term, FIELD_INT), COMMON(version, FIELD_INT), COMMON(stream_serial, FIELD_INT),     \
         COMMON(one_shot_s, FIELD_INT), COMMON(created_s, FIELD_INT),                               \
         LOCAL(opened_serial, FIELD_INT), COMMON(last_point_s, FIELD_INT),                          \
@@ -72,9 +84,10 @@ static const struct record_field pair_fields[] = {
      .kind = FIELD_TEXT,
      .offset = offsetof(struct pair_record, group_id),
      .size = sizeof(((struct pair_record *)0)->group_id),
-     .is_reference = true},
-    FIELD(pair_record, production_disk, FIELD_TEXT),
-    FIELD(pair_record, backup_disk, FIELD_TEXT),
+     .is_reference = true,
+     .is_indexed = true},
+    INDEXED(pair_record, production_disk, FIELD_TEXT),
+    INDEXED(pair_record, backup_disk, FIELD_TEXT),
     FIELD(pair_record, size_bytes, FIELD_INT),
     FIELD(pair_record, charge_type, FIELD_TEXT),
     FIELD(pair_record, is_seeded, FIELD_BOOL),
@@ -82,7 +95,7 @@ static const struct record_field pair_fields[] = {
 
 static const struct record_field job_fields[] = {
     FIELD(job_record, id, FIELD_TEXT),           FIELD(job_record, kind, FIELD_TEXT),
-    FIELD(job_record, object, FIELD_TEXT),       FIELD(job_record, step, FIELD_INT),
+    INDEXED(job_record, object, FIELD_TEXT),     FIELD(job_record, step, FIELD_INT),
     FIELD(job_record, attempt_count, FIELD_INT), FIELD(job_record, argument, FIELD_TEXT),
     FIELD(job_record, trouble, FIELD_TEXT),      FIELD(job_record, created_s, FIELD_INT),
 };
@@ -95,7 +108,7 @@ static const struct record_field token_fields[] = {
 };
 
 static const struct record_field tombstone_fields[] = {
-    FIELD(tombstone_record, id, FIELD_TEXT),       FIELD(tombstone_record, peer, FIELD_TEXT),
+    FIELD(tombstone_record, id, FIELD_TEXT),       INDEXED(tombstone_record, peer, FIELD_TEXT),
     FIELD(tombstone_record, term, FIELD_INT),      FIELD(tombstone_record, is_acked, FIELD_BOOL),
     FIELD(tombstone_record, created_s, FIELD_INT), FIELD(tombstone_record, forgotten, FIELD_INT),
 };

@@ -141,6 +141,7 @@ struct record_field {
     unsigned offset, size;
     bool is_local;
     bool is_reference; /* "" is stored as NULL (a foreign key) */
+    bool is_indexed;   /* the cache finds records by it quickly (the key always) */
 };
 
 struct record_type {

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "fuzz_image.h"
-#include "meta/meta.h"
+#include "meta/record_cache.h"
 
 enum { PAGE = 4096, MARK = 256 };
 
@@ -60,7 +60,7 @@ static void make_image(struct fuzz_image *image)
     FILE *stream;
 
     unlink(path);
-    check(meta_sqlite_open(path, &meta, NULL) == 0);
+    check(record_cache_open(path, &meta, NULL) == 0);
     put_records(meta);
     meta_close(meta);
     stream = fopen(path, "rb");
@@ -187,7 +187,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
                  fuzz_file("site.db", image.files[0].bytes, image.files[0].length));
         if (mode == 1)
             change_rows(path, &script);
-        if (meta_sqlite_open(path, &meta, &err) == 0) {
+        if (record_cache_open(path, &meta, &err) == 0) {
             use(meta);
             meta_close(meta);
         } else {

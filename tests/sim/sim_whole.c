@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "daemon/wing.h"
 #include "io/file.h"
+#include "meta/record_cache.h"
 #include "sim_alloc.h"
 #include "sim_sqlite.h"
 #include "sim_town.h"
@@ -264,7 +265,7 @@ static void rise_call(void *arg)
     /* As the daemon's mkdir(): not synced; the engine does that. */
     rise->error = io_dir_make(loop, "/data");
     if (rise->error == 0)
-        rise->error = meta_sqlite_open(whole->path, &whole->meta, &rise->err);
+        rise->error = record_cache_open(whole->path, &whole->meta, &rise->err);
     if (rise->error < 0)
         return;
     whole->control_loop = control_loop_new(node->site, CONTROL_DELAY_NS, posted, node);

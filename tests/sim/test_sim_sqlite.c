@@ -15,7 +15,7 @@
 #include <cmocka.h>
 
 #include "io/file.h"
-#include "meta/meta.h"
+#include "meta/record_cache.h"
 #include "sim_sqlite.h"
 
 enum { TRANSACTIONS = 6 };
@@ -35,7 +35,7 @@ static void open_meta(struct fixture *fixture, struct meta **ret_meta)
     struct err err = {0};
 
     assert_int_equal(io_dir_make_durable(sim_site_loop(fixture->site), "/data"), 0);
-    fixture->error = meta_sqlite_open(fixture->path, ret_meta, &err);
+    fixture->error = record_cache_open(fixture->path, ret_meta, &err);
     if (fixture->error < 0)
         print_error("%s\n", err.text);
 }

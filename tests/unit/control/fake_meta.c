@@ -68,12 +68,42 @@ static int fake_remove(struct meta *meta, enum record_kind kind, const char *key
     return meta_remove(fake_of(meta)->real, kind, key, err);
 }
 
-static int fake_list(struct meta *meta, enum record_kind kind, const char *field, const char *value,
-                     void **ret_records, unsigned *ret_count)
+static int fake_walk(struct meta *meta, const struct meta_query *query, uint64_t after,
+                     meta_visit_fn visit_cb, void *arg)
 {
-    if (fails(meta, kind, false))
+    if (fails(meta, query->kind, false))
         return -EIO;
-    return meta_list(fake_of(meta)->real, kind, field, value, ret_records, ret_count);
+    return meta_walk(fake_of(meta)->real, query, after, visit_cb, arg);
+}
+
+static int fake_seek(struct meta *meta, const struct meta_query *query, unsigned index,
+                     uint64_t *ret_position)
+{
+    if (fails(meta, query->kind, false))
+        return -EIO;
+    return meta_seek(fake_of(meta)->real, query, index, ret_position);
+}
+
+static int fake_count(struct meta *meta, const struct meta_query *query, unsigned *ret_count)
+{
+    if (fails(meta, query->kind, false))
+        return -EIO;
+    return meta_count(fake_of(meta)->real, query, ret_count);
+}
+
+static int fake_part_begin(struct meta *meta, struct err *err)
+{
+    return meta_part_begin(fake_of(meta)->real, err);
+}
+
+static int fake_part_end(struct meta *meta, struct err *err)
+{
+    return meta_part_end(fake_of(meta)->real, err);
+}
+
+static int fake_part_undo(struct meta *meta, struct err *err)
+{
+    return meta_part_undo(fake_of(meta)->real, err);
 }
 
 static const struct meta_ops fake_ops = {
@@ -81,10 +111,15 @@ static const struct meta_ops fake_ops = {
     .begin = fake_begin,
     .commit = fake_commit,
     .rollback = fake_rollback,
+    .part_begin = fake_part_begin,
+    .part_end = fake_part_end,
+    .part_undo = fake_part_undo,
     .get = fake_get,
     .put = fake_put,
     .remove = fake_remove,
-    .list = fake_list,
+    .walk = fake_walk,
+    .seek = fake_seek,
+    .count = fake_count,
 };
 
 struct meta *fake_meta_new(struct meta *real)

@@ -7,7 +7,7 @@
 
 /* Takes `real`; both end by meta_close(). */
 struct meta *fake_meta_new(struct meta *real);
-/* The next `count` listings (`is_get`: single reads) of that kind end with -EIO. */
+/* The next `count` listings, walks, counts (`is_get`: single reads) of that kind end with -EIO. */
 void fake_meta_fail(struct meta *meta, enum record_kind kind, bool is_get, unsigned count);
 /* How many of those are still to come. */
 unsigned fake_meta_left(const struct meta *meta);

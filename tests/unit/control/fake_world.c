@@ -11,6 +11,7 @@
 #include "api/table.h"
 #include "base/check.h"
 #include "fake_meta.h"
+#include "meta/record_cache.h"
 
 static const uint64_t wall_offset_ns = UINT64_C(1795000000) * 1000000000;
 
@@ -603,7 +604,7 @@ void fake_site_start(struct fake_world *world, unsigned index)
     struct err err;
 
     site->loop = fake_loop_new(world);
-    if (meta_sqlite_open(site->path, &site->meta, &err) < 0)
+    if (record_cache_open(site->path, &site->meta, &err) < 0)
         check(!"the metadata opens");
     site->meta = fake_meta_new(site->meta);
     fake_meta_fail(site->meta, site->unread_kind, false, site->unread_count);
