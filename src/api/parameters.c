@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/parameter_list.h"
 #include "base/check.h"
 #include "control/tree.h"
 
@@ -38,18 +39,46 @@ static bool is_link(const char *text)
     return strncasecmp(text, "http://", 7) == 0 || strncasecmp(text, "https://", 8) == 0;
 }
 
-/* Letters are ASCII or any other script; digits and : _ . - follow. */
+/* The first byte's character, 0xfffd when it is none; texts are UTF-8 by then. */
+static uint32_t decode(const char *text, unsigned *ret_size)
+{
+    const unsigned char *at = (const unsigned char *)text;
+    unsigned size = at[0] < 0x80 ? 1 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : 4;
+    uint32_t c = size == 1 ? at[0] : at[0] & (0xffU >> (size + 1));
+
+    for (unsigned i = 1; i < size; i++) {
+        if ((at[i] & 0xc0) != 0x80) {
+            *ret_size = i;
+            return 0xfffd;
+        }
+        c = c << 6 | (at[i] & 0x3f);
+    }
+    *ret_size = size;
+    return c;
+}
+
+static bool is_chinese(uint32_t c)
+{
+    return c == 0x3007 || (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x4e00 && c <= 0x9fff) ||
+           (c >= 0xf900 && c <= 0xfaff) || (c >= 0x20000 && c <= 0x323af);
+}
+
+/* First a letter; then letters, digits and the marks that the row lists. */
 static json_t *parse_name(const struct parameter *parameter, const char *text)
 {
+    const char *marks = parameter->choices ? parameter->choices : ":_.-";
+    unsigned size;
+
     if (is_link(text))
         return NULL;
-    for (const char *at = text; *at; at++) {
-        unsigned char c = (unsigned char)*at;
-        bool is_letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+    for (const char *at = text; *at; at += size) {
+        uint32_t c = decode(at, &size);
+        bool is_letter = c < 0x80 ? (c | 0x20) >= 'a' && (c | 0x20) <= 'z'
+                                  : parameter->kind == PARAMETER_NAME_ANY || is_chinese(c);
 
-        if (is_letter || c >= 0x80)
+        if (is_letter)
             continue;
-        if (at == text || (!(c >= '0' && c <= '9') && !strchr(":_.-", c)))
+        if (at == text || c >= 0x80 || (!(c >= '0' && c <= '9') && !strchr(marks, (int)c)))
             return NULL;
     }
     return parse_text(parameter, text);
@@ -145,6 +174,7 @@ static json_t *parse_value(const struct parameter *parameter, const char *text)
     case PARAMETER_TOKEN:
         return parse_token(text);
     case PARAMETER_NAME:
+    case PARAMETER_NAME_ANY:
         return parse_name(parameter, text);
     case PARAMETER_NOTE:
         return is_link(text) ? NULL : parse_text(parameter, text);
@@ -158,8 +188,12 @@ static json_t *parse_value(const struct parameter *parameter, const char *text)
         return parse_ids(parameter, text);
     case PARAMETER_IDS_JSON:
         return parse_ids_json(parameter, text);
+    case PARAMETER_LIST:
+    case PARAMETER_TAGS:
+    case PARAMETER_TAG_FILTER:
+        break; /* several texts: parameter_list.c */
     }
-    check(!"every kind has a case");
+    check(!"every kind of one text has a case");
     return NULL;
 }
 
@@ -167,28 +201,54 @@ static enum api_error error_of(const struct parameter *parameter)
 {
     if (parameter->error != API_OK)
         return parameter->error;
-    if (parameter->kind == PARAMETER_NAME || parameter->kind == PARAMETER_NOTE ||
-        parameter->kind == PARAMETER_BOOL)
+    if (parameter->kind == PARAMETER_NAME || parameter->kind == PARAMETER_NAME_ANY ||
+        parameter->kind == PARAMETER_NOTE || parameter->kind == PARAMETER_BOOL)
         return API_INVALID_PARAMETER;
     return API_INVALID_NAME;
 }
 
-/* One parameter into `typed`. */
-static enum api_error parse_one(const struct parameter *parameter, const json_t *texts,
-                                json_t *typed)
+static enum api_error missing_of(const struct parameter *parameter)
+{
+    return parameter->missing != API_OK ? parameter->missing : API_MISSING_NAME;
+}
+
+static bool is_list(const struct parameter *parameter)
+{
+    return parameter->kind == PARAMETER_LIST || parameter->kind == PARAMETER_TAGS ||
+           parameter->kind == PARAMETER_TAG_FILTER;
+}
+
+/* One parameter of one text; NULL: absent, and may be. */
+static enum api_error parse_single(const struct parameter *parameter, const json_t *texts,
+                                   json_t **ret_value)
 {
     const char *text = json_string_value(json_object_get(texts, parameter->name));
-    json_t *value;
 
     if (!text || (!text[0] && !parameter->is_required))
         text = parameter->absent;
-    if (!text && parameter->is_required)
-        return parameter->missing != API_OK ? parameter->missing : API_MISSING_NAME;
     if (!text)
         return API_OK;
-    value = parse_value(parameter, text);
+    *ret_value = parse_value(parameter, text);
+    return *ret_value ? API_OK : error_of(parameter);
+}
+
+/* One parameter into `typed`; `ret_name`: what an error is about. */
+static enum api_error parse_one(const struct operation *operation,
+                                const struct parameter *parameter, const json_t *texts,
+                                json_t *typed, const char **ret_name)
+{
+    json_t *value = NULL;
+    enum api_error error;
+
+    *ret_name = parameter->name;
+    if (is_list(parameter))
+        error = parameter_list_parse(operation, parameter, texts, &value, ret_name);
+    else
+        error = parse_single(parameter, texts, &value);
+    if (error != API_OK)
+        return error;
     if (!value)
-        return error_of(parameter);
+        return parameter->is_required ? missing_of(parameter) : API_OK;
     check(json_object_set_new(typed, parameter->name, value) == 0);
     return API_OK;
 }
@@ -200,10 +260,10 @@ enum api_error parameters_parse(const struct operation *operation, const json_t 
 
     check(typed);
     for (unsigned i = 0; i < OPERATION_PARAMETERS_MAX && operation->parameters[i].name; i++) {
-        enum api_error error = parse_one(&operation->parameters[i], texts, typed);
+        enum api_error error =
+            parse_one(operation, &operation->parameters[i], texts, typed, ret_name);
 
         if (error != API_OK) {
-            *ret_name = operation->parameters[i].name;
             json_decref(typed);
             return error;
         }

@@ -18,13 +18,21 @@ struct call;
 enum parameter_kind {
     PARAMETER_TEXT,  /* min, max: length in bytes (ids, paths); 0, 0: any */
     PARAMETER_TOKEN, /* 1..64 ASCII characters */
-    PARAMETER_NAME,  /* contract 2.2: first a letter, no http:// */
-    PARAMETER_NOTE,  /* a description: no http:// first */
-    PARAMETER_INT,   /* min, max */
-    PARAMETER_BOOL,  /* true, false in any case */
+    /* contract 2.2: first a letter (ASCII, Chinese), then also digits and the marks in `choices`
+     * (NULL: ":_.-"); no http:// first; min, max: characters */
+    PARAMETER_NAME,
+    PARAMETER_NAME_ANY, /* the same with letters of any script */
+    PARAMETER_NOTE,     /* a description: no http:// first */
+    PARAMETER_INT,      /* min, max */
+    PARAMETER_BOOL,     /* true, false in any case */
     PARAMETER_CHOICE,
     PARAMETER_IDS,      /* comma-separated: an array of texts; max: how many */
     PARAMETER_IDS_JSON, /* a JSON array of texts; max: how many */
+    PARAMETER_LIST,     /* Name.1, Name.2 ...: an array of texts; max: how many, `error`: of more */
+    /* Tag.1.Key, Tag.1.Value ...: an array of {"Key":, "Value":}; max: how many. To be set, or to
+     * be looked for (then a value may lack). */
+    PARAMETER_TAGS,
+    PARAMETER_TAG_FILTER,
 };
 
 struct parameter {
@@ -37,6 +45,7 @@ struct parameter {
     enum api_error error;   /* of a bad value; API_OK: InvalidParameter (names, booleans), else
                                Invalid{Name} */
     enum api_error missing; /* of a missing one; API_OK: Missing{Name} */
+    enum api_error twice;   /* LIST: of an item twice; API_OK: it counts once */
 };
 
 /* Where an operation runs, once RegionId has named a site. */

@@ -125,6 +125,17 @@ static void test_names(void **state)
     bad(name, longer, API_INVALID_PARAMETER);
     longer[128] = 0;
     good(name, longer, json_string(longer));
+    /* Letters: ASCII and Chinese; for disks of any script. */
+    bad(name, "caf\xc3\xa9", API_INVALID_PARAMETER);
+    bad(name, "ab\xf0\x9f\x98\x80", API_INVALID_PARAMETER);
+    good(name, "\xf0\xa0\x80\x80-1", json_string("\xf0\xa0\x80\x80-1"));
+    name.choices = ":_-";
+    bad(name, "a.b", API_INVALID_PARAMETER);
+    good(name, "a-b_c:9", json_string("a-b_c:9"));
+    name = (struct parameter){.name = "N", .kind = PARAMETER_NAME_ANY, .min = 2, .max = 128};
+    good(name, "caf\xc3\xa9.9", json_string("caf\xc3\xa9.9"));
+    bad(name, "9\xc3\xa9", API_INVALID_PARAMETER);
+    bad(name, "a b", API_INVALID_PARAMETER);
 }
 
 static void test_tokens_and_lists(void **state)
@@ -155,12 +166,130 @@ static void test_tokens_and_lists(void **state)
     bad(list, "d-1", API_INVALID_NAME);
 }
 
+/* Many texts: "Name=value" each, NULL last. */
+static enum api_error parse_many(struct parameter parameter, bool is_ecs, const char *const *pairs,
+                                 json_t **ret_value, const char **ret_name)
+{
+    struct operation operation = {.parameters = {parameter}, .is_ecs = is_ecs};
+    json_t *texts = json_object(), *typed = NULL;
+    enum api_error error;
+
+    for (; *pairs; pairs++) {
+        const char *equals = strchr(*pairs, '=');
+        char name[64] = "";
+        memcpy(name, *pairs, (size_t)(equals - *pairs));
+        json_object_set_new(texts, name, json_string(equals + 1));
+    }
+    error = parameters_parse(&operation, texts, &typed, ret_name);
+    *ret_value = error == API_OK ? json_incref(json_object_get(typed, parameter.name)) : NULL;
+    json_decref(typed);
+    json_decref(texts);
+    return error;
+}
+
+static void many(struct parameter parameter, bool is_ecs, const char *const *pairs,
+                 const char *wanted)
+{
+    const char *name = NULL;
+    json_t *value, *tree = wanted ? json_loads(wanted, 0, NULL) : NULL;
+
+    assert_int_equal(parse_many(parameter, is_ecs, pairs, &value, &name), API_OK);
+    if (!(value == tree || json_equal(value, tree)))
+        fail_msg("%s: %s", pairs[0] ? pairs[0] : "(none)", json_dumps(value, JSON_ENCODE_ANY));
+    json_decref(value);
+    json_decref(tree);
+}
+
+static void many_bad(struct parameter parameter, bool is_ecs, const char *const *pairs,
+                     enum api_error error, const char *about)
+{
+    const char *name = NULL;
+    json_t *value;
+
+    if (parse_many(parameter, is_ecs, pairs, &value, &name) != error)
+        fail_msg("%s: not %d", pairs[0], error);
+    if (about)
+        assert_string_equal(name, about);
+}
+
+#define TEXTS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static void test_repeated(void **state)
+{
+    struct parameter list = {
+        .name = "Id", .kind = PARAMETER_LIST, .max = 2, .error = API_NUMBER_EXCEED_RESOURCE_IDS};
+
+    many(list, false, TEXTS("Id.2=b", "Id.1=a", "Other=x"), "[\"a\",\"b\"]");
+    many(list, false, TEXTS("Id.7=a", "Id.3=a"), "[\"a\"]");
+    many(list, false, TEXTS("Idx.1=a", "Id=b", "Id.x=c", "Id.1.Key=d"), NULL);
+    many_bad(list, false, TEXTS("Id.0=a"), API_INVALID_PARAMETER, "Id");
+    many_bad(list, false, TEXTS("Id.01=a"), API_INVALID_PARAMETER, "Id");
+    many_bad(list, false, TEXTS("Id.10000=a"), API_INVALID_PARAMETER, "Id");
+    many_bad(list, false, TEXTS("Id.99999999999999999999=a"), API_INVALID_PARAMETER, "Id");
+    many_bad(list, false, TEXTS("Id.1="), API_INVALID_PARAMETER, "Id");
+    many_bad(list, false, TEXTS("Id.1=a", "Id.2=b", "Id.3=c"), API_NUMBER_EXCEED_RESOURCE_IDS,
+             NULL);
+    list.twice = API_DUPLICATE_TAG_KEY;
+    many_bad(list, false, TEXTS("Id.7=a", "Id.3=a"), API_DUPLICATE_TAG_KEY, NULL);
+    list.is_required = true;
+    many_bad(list, false, TEXTS("Other=a"), API_MISSING_NAME, "Id");
+}
+
+static void test_tags(void **state)
+{
+    struct parameter tags = {.name = "Tag", .kind = PARAMETER_TAGS, .max = 2};
+    struct parameter filter = {.name = "Tag", .kind = PARAMETER_TAG_FILTER, .max = 2};
+    char longer[160] = "Tag.1.Key=";
+
+    many(tags, false, TEXTS("Tag.2.Key=b", "Tag.2.Value=2", "Tag.1.Key=a"),
+         "[{\"Key\":\"a\",\"Value\":\"\"},{\"Key\":\"b\",\"Value\":\"2\"}]");
+    many(tags, true, TEXTS("Tag.1.key=a", "Tag.1.value=acs:x"),
+         "[{\"Key\":\"a\",\"Value\":\"acs:x\"}]");
+    many(tags, false, TEXTS("Tag.1.key=low", "Tag.1.Key=high"),
+         "[{\"Key\":\"high\",\"Value\":\"\"}]");
+    many(filter, false, TEXTS("Tag.1.Key=a", "Tag.2.Key=b", "Tag.2.Value="),
+         "[{\"Key\":\"a\"},{\"Key\":\"b\"}]");
+    many(tags, false, TEXTS("Tag.1.Scope=x"), NULL);
+    many_bad(tags, false, TEXTS("Tag.1.Key=a", "Tag.2.Key=a"), API_DUPLICATE_TAG_KEY, NULL);
+    many_bad(tags, false, TEXTS("Tag.1.Key=a", "Tag.2.Key=b", "Tag.3.Key=c"),
+             API_NUMBER_EXCEED_TAGS, NULL);
+    many_bad(tags, true, TEXTS("Tag.1.Key=a", "Tag.2.Key=b", "Tag.3.Key=c"), API_DISK_TAGS_EXCEED,
+             NULL);
+    many_bad(filter, true, TEXTS("Tag.1.Key=a", "Tag.2.Key=b", "Tag.3.Key=c"), API_DISK_TAG_COUNT,
+             NULL);
+    many_bad(tags, false, TEXTS("Tag.1.Key="), API_INVALID_PARAMETER, "Tag.N.Key");
+    many_bad(tags, true, TEXTS("Tag.1.Key="), API_DISK_TAG_KEY, NULL);
+    many_bad(tags, false, TEXTS("Tag.1.Key=Aliyun-x"), API_INVALID_PARAMETER, "Tag.N.Key");
+    many_bad(tags, false, TEXTS("Tag.1.Key=acs:x"), API_INVALID_PARAMETER, "Tag.N.Key");
+    many_bad(tags, false, TEXTS("Tag.1.Key=see http://x"), API_INVALID_PARAMETER, "Tag.N.Key");
+    many_bad(tags, false, TEXTS("Tag.1.Key=k", "Tag.1.Value=acs:x"), API_INVALID_PARAMETER,
+             "Tag.N.Value");
+    many_bad(tags, true, TEXTS("Tag.1.Key=k", "Tag.1.Value=https://x"), API_DISK_TAG_VALUE,
+             "Tag.N.Value");
+    many_bad(tags, false, TEXTS("Tag.1.Value=x"), API_MISSING_PARAMETER, "Tag.N.Key");
+    many_bad(filter, false, TEXTS("Tag.1.Value=x"), API_INVALID_TAG_VALUE, NULL);
+    many_bad(filter, true, TEXTS("Tag.1.Value=x"), API_DISK_TAG_MISMATCH, NULL);
+    many_bad(filter, false, TEXTS("Tag.0.Key=x"), API_INVALID_PARAMETER, NULL);
+    memset(longer + 10, 'k', 129);
+    many_bad(tags, false, TEXTS(longer), API_INVALID_PARAMETER, "Tag.N.Key");
+    longer[138] = 0;
+    assert_int_equal(strlen(longer), 138);
+    const char *name;
+    json_t *value;
+    assert_int_equal(parse_many(tags, false, TEXTS(longer), &value, &name), API_OK);
+    json_decref(value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text_and_absence),     cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_booleans_and_choices), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_text_and_absence),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_booleans_and_choices),
+        cmocka_unit_test(test_names),
         cmocka_unit_test(test_tokens_and_lists),
+        cmocka_unit_test(test_repeated),
+        cmocka_unit_test(test_tags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
