@@ -51,14 +51,25 @@
     {                                                                                              \
         .name = field, .kind = PARAMETER_CHOICE, .choices = list, .absent = value                  \
     }
-#define NAMES(field)                                                                               \
-    {.name = field, .kind = PARAMETER_NAME, .min = 2, .max = 128},                                 \
+#define NAMES(field, marks)                                                                        \
+    {.name = field, .kind = PARAMETER_NAME, .min = 2, .max = 128, .choices = marks},               \
     {                                                                                              \
         .name = "Description", .kind = PARAMETER_NOTE, .min = 2, .max = 256                        \
     }
 #define PAGES                                                                                      \
     NUMBER("MaxResults", 1, 500, NULL), MAYBE("NextToken"),                                        \
         NUMBER("PageNumber", 1, 1000000, NULL), NUMBER("PageSize", 1, 100, NULL)
+#define OBJECTIVES                                                                                 \
+    NUMBER("RPO", 1, 86400, NULL), FLAG("EnableRtc", NULL), NUMBER("Bandwidth", 0, 1048576000, NULL)
+/* At most as many as the contract has. */
+#define TAGS                                                                                       \
+    {                                                                                              \
+        .name = "Tag", .kind = PARAMETER_TAGS, .max = 20                                           \
+    }
+#define TAG_FILTER                                                                                 \
+    {                                                                                              \
+        .name = "Tag", .kind = PARAMETER_TAG_FILTER, .max = 20                                     \
+    }
 #define SITES                                                                                      \
     REGION, NEEDED("SourceZoneId"), NEEDED("DestinationRegionId"), NEEDED("DestinationZoneId"),    \
         NUMBER("RPO", 1, 86400, "900"), FLAG("EnableRtc", "false"),                                \
@@ -78,8 +89,8 @@ static const struct operation pair_rows[] = {
      .zone = "SourceZoneId",
      NO_STATE,
      .is_remembered = true,
-     .parameters = {SITES, NEEDED("DiskId"), NEEDED("DestinationDiskId"), NAMES("PairName"),
-                    CHOICE("ChargeType", "PREPAY|POSTPAY", "POSTPAY")},
+     .parameters = {SITES, NEEDED("DiskId"), NEEDED("DestinationDiskId"), NAMES("PairName", ":_.-"),
+                    TAGS, CHOICE("ChargeType", "PREPAY|POSTPAY", "POSTPAY")},
      .run = ops_create_pair},
     {.name = "StartDiskReplicaPair",
      .rule = SITE_SOURCE,
@@ -101,6 +112,11 @@ static const struct operation pair_rows[] = {
      PAIR_ROW(PAIR_REPROTECT),
      .parameters = {REGION, NEEDED("ReplicaPairId"), FLAG("ReverseReplicate", "true"), TOKEN},
      .run = ops_relation_reprotect},
+    {.name = "ModifyDiskReplicaPair",
+     .rule = SITE_SOURCE,
+     PAIR_ROW(PAIR_MODIFY),
+     .parameters = {REGION, NEEDED("ReplicaPairId"), NAMES("PairName", ":_.-"), OBJECTIVES, TOKEN},
+     .run = ops_modify_relation},
     {.name = "DeleteDiskReplicaPair",
      .rule = SITE_PRODUCTION,
      PAIR_ROW(PAIR_DELETE),
@@ -133,7 +149,7 @@ static const struct operation group_rows[] = {
      .zone = "SourceZoneId",
      NO_STATE,
      .is_remembered = true,
-     .parameters = {SITES, NAMES("GroupName")},
+     .parameters = {SITES, NAMES("GroupName", ":_-"), TAGS},
      .run = ops_create_group},
     {.name = "StartDiskReplicaGroup",
      .rule = SITE_SOURCE,
@@ -155,6 +171,11 @@ static const struct operation group_rows[] = {
      GROUP_ROW(GROUP_REPROTECT),
      .parameters = {REGION, NEEDED("ReplicaGroupId"), FLAG("ReverseReplicate", "true"), TOKEN},
      .run = ops_relation_reprotect},
+    {.name = "ModifyDiskReplicaGroup",
+     .rule = SITE_PRODUCTION,
+     GROUP_ROW(GROUP_MODIFY),
+     .parameters = {REGION, NEEDED("ReplicaGroupId"), NAMES("GroupName", ":_-"), OBJECTIVES, TOKEN},
+     .run = ops_modify_relation},
     {.name = "DeleteDiskReplicaGroup",
      .rule = SITE_PRODUCTION,
      GROUP_ROW(GROUP_DELETE),
@@ -189,7 +210,7 @@ static const struct operation group_rows[] = {
 
 #define DISK_NAMES                                                                                 \
     {.name = "DiskName",                                                                           \
-     .kind = PARAMETER_NAME,                                                                       \
+     .kind = PARAMETER_NAME_ANY,                                                                   \
      .min = 2,                                                                                     \
      .max = 128,                                                                                   \
      .error = API_DISK_NAME_MALFORMED},                                                            \

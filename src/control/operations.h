@@ -30,6 +30,8 @@ void ops_relation_stop(struct call *call);
 void ops_relation_failover(struct call *call);
 void ops_relation_reprotect(struct call *call);
 void ops_relation_delete(struct call *call);
+/* ops_modify.c */
+void ops_modify_relation(struct call *call);
 /* ops_forget.c */
 void ops_relation_forget(struct call *call);
 /* ops_verso.c */

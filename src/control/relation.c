@@ -15,6 +15,8 @@
 
 #include "base/check.h"
 
+#define RTC_NS UINT64_C(600000000000)
+
 int relation_load(struct site *site, const char *id, struct relation *ret_relation)
 {
     int result;
@@ -101,6 +103,10 @@ enum replica_state relation_shown(struct site *site, const struct relation *rela
     const struct data_stream_status *stream = site_stream(site, record->id);
     struct replica_facts facts = {.is_group = record == &relation->group.common,
                                   .rpo_ns = (uint64_t)record->rpo_s * 1000000000};
+
+    /* Replication time control promises ten minutes, whatever the RPO is. */
+    if (record->is_rtc && facts.rpo_ns > RTC_NS)
+        facts.rpo_ns = RTC_NS;
 
     if (stream && stream->has_point) {
         facts.has_point = true;

@@ -30,6 +30,9 @@ static const struct row rows[GROUP_OP_COUNT] = {
                           IN(DELETE_FAILED),
                       IN(DELETING), API_INVALID_STATUS},
     [GROUP_MODIFY] = {IN(CREATED) | IN(STOPPED), 0, API_INVALID_STATUS},
+    [GROUP_MODIFY_RPO] = {IN(CREATED) | IN(STOPPED) | IN(INITIAL_SYNCING) | IN(MANUAL_SYNCING) |
+                              IN(SYNCING) | IN(NORMAL),
+                          0, API_INVALID_STATUS},
     [GROUP_ADD_PAIR] = {IN(CREATED) | IN(STOPPED), 0, API_GROUP_STATUS_CANNOT_ADD},
     [GROUP_REMOVE_PAIR] = {IN(CREATED) | IN(STOPPED) | IN(INVALID), 0,
                            API_GROUP_STATUS_CANNOT_REMOVE},

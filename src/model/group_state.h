@@ -12,7 +12,8 @@ enum group_op {
     GROUP_FAILOVER,
     GROUP_REPROTECT,
     GROUP_DELETE,
-    GROUP_MODIFY,
+    GROUP_MODIFY, /* as of a pair */
+    GROUP_MODIFY_RPO,
     GROUP_ADD_PAIR,
     GROUP_REMOVE_PAIR,
     GROUP_OP_COUNT

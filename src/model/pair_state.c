@@ -30,6 +30,9 @@ static const struct row rows[PAIR_OP_COUNT] = {
                          IN(DELETE_FAILED),
                      IN(DELETING), API_INVALID_STATUS},
     [PAIR_MODIFY] = {IN(CREATED) | IN(STOPPED), 0, API_INVALID_STATUS},
+    [PAIR_MODIFY_RPO] = {IN(CREATED) | IN(STOPPED) | IN(INITIAL_SYNCING) | IN(MANUAL_SYNCING) |
+                             IN(SYNCING) | IN(NORMAL),
+                         0, API_INVALID_STATUS},
     [PAIR_ADD_TO_GROUP] = {IN(CREATED) | IN(STOPPED), 0, API_PAIR_STATUS_CANNOT_ADD},
     [PAIR_REMOVE_FROM_GROUP] = {IN(CREATED) | IN(STOPPED) | IN(INVALID) | IN(CREATE_FAILED), 0,
                                 API_PAIR_STATUS_CANNOT_REMOVE},

@@ -13,7 +13,8 @@ enum pair_op {
     PAIR_FAILOVER,
     PAIR_REPROTECT,
     PAIR_DELETE,
-    PAIR_MODIFY,
+    PAIR_MODIFY,     /* name, description */
+    PAIR_MODIFY_RPO, /* objectives: RPO, RTC, bandwidth */
     PAIR_ADD_TO_GROUP,
     PAIR_REMOVE_FROM_GROUP,
     PAIR_OP_COUNT

@@ -16,23 +16,19 @@
  * normal stopping stopped stop_failed failovering failovered failover_failed reprotecting
  * reprotect_failed deleting delete_failed deleted invalid */
 static const char *const pair_rows[PAIR_OP_COUNT] = {
-    [PAIR_START] = ".Y...RR.Y..........",
-    [PAIR_START_ONE_SHOT] = ".Y..R...Y..........",
-    [PAIR_STOP] = "...YYYY..Y.........",
-    [PAIR_FAILOVER] = "YYYYYYYYYYRRYYYYY..",
-    [PAIR_REPROTECT] = "...........Y..Y....",
-    [PAIR_DELETE] = ".YY.....Y..Y...RY.Y",
-    [PAIR_MODIFY] = ".Y......Y..........",
-    [PAIR_ADD_TO_GROUP] = ".Y......Y..........",
-    [PAIR_REMOVE_FROM_GROUP] = ".YY.....Y.........Y",
+    [PAIR_START] = ".Y...RR.Y..........",        [PAIR_START_ONE_SHOT] = ".Y..R...Y..........",
+    [PAIR_STOP] = "...YYYY..Y.........",         [PAIR_FAILOVER] = "YYYYYYYYYYRRYYYYY..",
+    [PAIR_REPROTECT] = "...........Y..Y....",    [PAIR_DELETE] = ".YY.....Y..Y...RY.Y",
+    [PAIR_MODIFY] = ".Y......Y..........",       [PAIR_MODIFY_RPO] = ".Y.YYYY.Y..........",
+    [PAIR_ADD_TO_GROUP] = ".Y......Y..........", [PAIR_REMOVE_FROM_GROUP] = ".YY.....Y.........Y",
 };
 
 static const char *const group_rows[GROUP_OP_COUNT] = {
-    [GROUP_START] = ".Y.R.RR.Y..........",       [GROUP_START_ONE_SHOT] = ".Y..R...Y..........",
-    [GROUP_STOP] = "...YYYYRRY.........",        [GROUP_FAILOVER] = "...YYYYYYYRRY......",
-    [GROUP_REPROTECT] = "...........Y..Y....",   [GROUP_DELETE] = ".YY.....Y..Y...RY.Y",
-    [GROUP_MODIFY] = ".Y......Y..........",      [GROUP_ADD_PAIR] = ".Y......Y..........",
-    [GROUP_REMOVE_PAIR] = ".Y......Y.........Y",
+    [GROUP_START] = ".Y.R.RR.Y..........",     [GROUP_START_ONE_SHOT] = ".Y..R...Y..........",
+    [GROUP_STOP] = "...YYYYRRY.........",      [GROUP_FAILOVER] = "...YYYYYYYRRY......",
+    [GROUP_REPROTECT] = "...........Y..Y....", [GROUP_DELETE] = ".YY.....Y..Y...RY.Y",
+    [GROUP_MODIFY] = ".Y......Y..........",    [GROUP_MODIFY_RPO] = ".Y.YYYY.Y..........",
+    [GROUP_ADD_PAIR] = ".Y......Y..........",  [GROUP_REMOVE_PAIR] = ".Y......Y.........Y",
 };
 
 static enum state_verdict letter_verdict(char letter)
