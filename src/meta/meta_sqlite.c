@@ -7,7 +7,9 @@
  *  2. One process at a time: the file is locked exclusively from open to close.
  *  3. A file that is not ours, newer than we know, or damaged is refused before anything is
  *     written to it.
- *  4. The columns are those of records.c: at opening each table's statements are prepared once, so
+ *  4. What is read after an opening is durable. A process that was killed between the write of a
+ *     transaction and its sync leaves it in the page cache, where it looks committed.
+ *  5. The columns are those of records.c: at opening each table's statements are prepared once, so
  *     a mismatch is found then and not in the middle of an operation.
  */
 #include <errno.h>
@@ -451,6 +453,16 @@ static const struct meta_ops sqlite_ops = {
     .count = meta_sqlite_count,
 };
 
+/* Promise 4. Everything in the log goes into the database: the log is synced before, the database
+ * behind. */
+static int make_durable(struct meta_sqlite *self, const char *path, struct err *err)
+{
+    if (pragma_number(self, "PRAGMA wal_checkpoint(TRUNCATE)") == 0) /* 1: somebody reads it */
+        return 0;
+    return err_set(err, -EIO, "%s: its log cannot be made durable: %s", path,
+                   sqlite3_errmsg(self->database));
+}
+
 static int prepare_all(struct meta_sqlite *self, const char *path, struct err *err)
 {
     int result = inspect(self, path, err);
@@ -462,6 +474,8 @@ static int prepare_all(struct meta_sqlite *self, const char *path, struct err *e
                          err);
     if (result == 0)
         result = migrate(self, err);
+    if (result == 0)
+        result = make_durable(self, path, err);
     for (unsigned kind = 0; result == 0 && kind < RECORD_KIND_COUNT; kind++)
         result = prepare_kind(self, kind, err);
     return result;
