@@ -388,19 +388,21 @@ static int open_intent(struct stream *stream, unsigned i, struct err *err)
     uint64_t blocks = volume_block_count(stream->volumes[i]);
     uint64_t regions = (blocks + REGION_BLOCKS - 1) / REGION_BLOCKS;
     char path[300];
-    int error = 0;
+    int error = -ENOENT;
 
     snprintf(path, sizeof(path), "%s/intent-%u", stream->folder, i);
-    if (!may_lack_intents(stream, i) && !bitfile_is_there(stream->loop, path)) {
+    if (may_lack_intents(stream, i) || bitfile_is_there(stream->loop, path))
+        error = bitfile_open(stream->loop, path, "INTN", regions, &stream->intents[i], err);
+    if (error == -ENOENT || error == -EUCLEAN) {
         log_error("stream",
-                  "%s is missing: which blocks differ from the peer's is not known, so "
+                  "%s is %s: which blocks differ from the peer's is not known, so "
                   "all of disk %s will be compared",
-                  path, stream->state.disks[i].disk);
+                  path, error == -ENOENT ? "missing" : "damaged", stream->state.disks[i].disk);
         stream->has_lost_intents[i] = true;
         error = bitfile_make_full(stream->loop, path, "INTN", regions, err);
+        if (error == 0)
+            error = bitfile_open(stream->loop, path, "INTN", regions, &stream->intents[i], err);
     }
-    if (error == 0)
-        error = bitfile_open(stream->loop, path, "INTN", regions, &stream->intents[i], err);
     if (error == 0 && bitfile_fill_doubtful(stream->intents[i]))
         log_warning("stream",
                     "%s: one of two copies is damaged, by a power loss or by rot; what it covers "

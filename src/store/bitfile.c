@@ -199,15 +199,16 @@ static int load_header(struct bitfile *file, struct err *err)
     if (error < 0)
         return err_set(err, error, "read %s: %s", file->path, err_name(error));
     if (has_bytes < sizeof(header))
-        return err_set(err, -EINVAL, "%s: it is too short for a bitfile", file->path);
+        return err_set(err, -EUCLEAN, "%s: it is too short for a bitfile", file->path);
     wrong = bitfile_header_decode(header, file->kind, &bit_count);
     if (wrong)
-        return err_set(err, -EINVAL, "%s: %s", file->path, wrong);
+        return err_set(err, bitfile_header_is_whole(header) ? -EINVAL : -EUCLEAN, "%s: %s",
+                       file->path, wrong);
     if (bit_count != file->bit_count)
         return err_set(err, -EINVAL, "%s: it has %llu bits, %llu are expected", file->path,
                        (unsigned long long)bit_count, (unsigned long long)file->bit_count);
     if (has_bytes != bitfile_bytes(bit_count))
-        return err_set(err, -EINVAL, "%s: it has %llu bytes, %llu are expected", file->path,
+        return err_set(err, -EUCLEAN, "%s: it has %llu bytes, %llu are expected", file->path,
                        (unsigned long long)has_bytes, (unsigned long long)bitfile_bytes(bit_count));
     return 0;
 }

@@ -21,10 +21,12 @@ struct bitfile_save {
 };
 
 /* Opens `path`, or makes it for `bit_count` bits, all 0, durably. `kind` is 4 letters that stand in
- * the header ("INTN", "SUPR", "LAYR"); another kind or bit count found is -EINVAL. Blocks. */
+ * the header ("INTN", "SUPR", "LAYR"); another kind or bit count found is -EINVAL, a damaged
+ * header or a file that is not as long -EUCLEAN. Blocks. */
 int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
                  struct bitfile **ret_file, struct err *err);
-/* Makes `path` with all bits set, durably and whole or not at all; nothing may be there. Blocks. */
+/* Makes `path` with all bits set, durably and whole or not at all, in place of what is there.
+ * Blocks. */
 int bitfile_make_full(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
                       struct err *err);
 /* A page of which one copy is not valid reads as its other copy: right when a save was cut short,

@@ -28,6 +28,11 @@ void bitfile_header_encode(uint8_t *page, const char *kind, uint64_t bit_count)
     put_le32(page + HEAD_CRC, page_crc(page));
 }
 
+bool bitfile_header_is_whole(const uint8_t *page)
+{
+    return memcmp(page + HEAD_MAGIC, "VBIT", 4) == 0 && get_le32(page + HEAD_CRC) == page_crc(page);
+}
+
 const char *bitfile_header_decode(const uint8_t *page, const char *kind, uint64_t *ret_bit_count)
 {
     uint64_t bit_count = get_le64(page + HEAD_BIT_COUNT);

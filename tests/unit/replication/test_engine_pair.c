@@ -5,6 +5,7 @@
  * the real loop.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -258,14 +259,36 @@ static void opens_by_force(void **state)
     pair_lab_close(&lab);
 }
 
-static void lose_intents(struct pair_lab *lab, unsigned site)
+/* The files go, or what they begin with changes. */
+static void lose_intents(struct pair_lab *lab, unsigned site, bool damages)
 {
     for (unsigned i = 0; i < DISKS; i++) {
         char path[300];
 
         snprintf(path, sizeof(path), "%s/streams/pg-lab/intent-%u", lab->sites[site].folder, i);
-        assert_int_equal(unlink(path), 0);
+        int fd = open(path, O_WRONLY | (damages ? O_CREAT : 0), 0600);
+        assert_true(fd >= 0 && (damages ? pwrite(fd, "?", 1, 0) == 1 : unlink(path) == 0));
+        close(fd);
     }
+}
+
+/* F11: the header of the intent bits rots. A target has no need of what they say. */
+static void damaged_intents_hold_nobody_up(void **state)
+{
+    struct pair_lab lab;
+
+    open_replicating(&lab);
+    pair_site_kill(&lab, PARIS);
+    lose_intents(&lab, PARIS, true);
+    pair_site_start(&lab, PARIS, false);
+    pair_run_ms(&lab, 20);
+    pair_settle(&lab, PARIS);
+    pair_site_stop(&lab, PARIS);
+    lose_intents(&lab, LYON, true);
+    assert_int_equal(pair_failover(&lab, LYON), 0);
+    pair_site_start(&lab, PARIS, false);
+    assert_int_equal(pair_reprotect_met(&lab, LYON, true), 0);
+    pair_lab_close(&lab);
 }
 
 /* F11: a file of intent bits that is gone does not mean that nothing is suspect. */
@@ -277,7 +300,7 @@ static void suspects_all_when_intents_are_lost(void **state)
     pair_site_stop(&lab, LYON);
     pair_write(&lab, PARIS, 1, 20, 4, 60);
     pair_site_kill(&lab, PARIS);
-    lose_intents(&lab, PARIS);
+    lose_intents(&lab, PARIS, false);
     pair_site_start(&lab, PARIS, false);
     pair_run_ms(&lab, 20);
     assert_int_equal(pair_status(&lab, PARIS).backlog_bytes, DISKS * DISK_BLOCKS * BLOCK_SIZE);
@@ -290,7 +313,7 @@ static void suspects_all_when_intents_are_lost(void **state)
     /* Behind a clean stop as well: who loses one file may have lost more. */
     pair_site_stop(&lab, LYON);
     pair_site_stop(&lab, PARIS);
-    lose_intents(&lab, PARIS);
+    lose_intents(&lab, PARIS, false);
     pair_site_start(&lab, PARIS, false);
     pair_run_ms(&lab, 20);
     assert_int_equal(pair_status(&lab, PARIS).backlog_bytes, DISKS * DISK_BLOCKS * BLOCK_SIZE);
@@ -309,7 +332,7 @@ static void promoted_suspects_all_when_intents_are_lost(void **state)
     pair_write(&lab, LYON, 0, 0, 10, 70);
     pair_wait(&lab, lyon_is_drained, NULL);
     pair_site_kill(&lab, LYON);
-    lose_intents(&lab, LYON);
+    lose_intents(&lab, LYON, false);
     pair_site_start(&lab, LYON, false);
     pair_site_start(&lab, PARIS, false);
     pair_wait(&lab, paris_is_fenced, NULL);
@@ -751,6 +774,7 @@ int main(void)
         cmocka_unit_test(opens_by_force),
         cmocka_unit_test(suspects_all_when_intents_are_lost),
         cmocka_unit_test(promoted_suspects_all_when_intents_are_lost),
+        cmocka_unit_test(damaged_intents_hold_nobody_up),
         cmocka_unit_test(promoted_needs_its_journal),
         cmocka_unit_test(removal_needs_the_journal),
         cmocka_unit_test(removal_outlives_a_stop),

@@ -242,12 +242,12 @@ static void foreign_files_are_refused(void **state)
     bytes = fake_loop_file(&fake, "/b");
     for (uint64_t size = 0; size < bitfile_bytes(BITS); size += 1000) {
         bytes->size = size;
-        assert_int_equal(open_result(&fake, "INTN", BITS, &err), -EINVAL);
+        assert_int_equal(open_result(&fake, "INTN", BITS, &err), -EUCLEAN);
     }
     bytes->size = bitfile_bytes(BITS);
     for (unsigned at = 0; at < 64; at++) {
         bytes->bytes[at] ^= 0x40;
-        assert_int_equal(open_result(&fake, "INTN", BITS, &err), -EINVAL);
+        assert_int_equal(open_result(&fake, "INTN", BITS, &err), -EUCLEAN);
         bytes->bytes[at] ^= 0x40;
     }
     assert_int_equal(open_result(&fake, "INTN", BITS, &err), 0);
