@@ -25,6 +25,16 @@ void call_fini(struct call *call)
     call->magic = 0;
 }
 
+bool call_is_making(const struct site *site, const char *id)
+{
+    const struct list *head = &site->calls;
+
+    for (const struct list *node = head->next; node != head; node = node->next)
+        if (strcmp(container_of(node, const struct call, node)->object, id) == 0)
+            return true;
+    return false;
+}
+
 const char *call_text(const struct call *call, const char *name)
 {
     return tree_text(call->parameters, name);

@@ -38,7 +38,7 @@ struct call {
     struct list node; /* of site->calls, while it runs here */
     struct data_request request;
     json_t *state;
-    char object[RECORD_ID_SIZE];
+    char object[RECORD_ID_SIZE]; /* what it makes or works on */
     struct loop_timer again_timer;
     void (*again_cb)(struct call *call);
 };
@@ -47,6 +47,9 @@ struct call {
  * second later, so that no passing state stays for ever; the caller waits. When the site stops it
  * answers instead: the restart ends that state. */
 void call_again(struct call *call, void (*again_cb)(struct call *call));
+
+/* Is a call under way here that makes this (its `object`)? */
+bool call_is_making(const struct site *site, const char *id);
 
 /* Frees the trees; not the struct. */
 void call_fini(struct call *call);

@@ -59,6 +59,23 @@ static bool check_disk(struct call *call, const char *id, struct disk_record *re
     return true;
 }
 
+/* No pair that we know has the peer's disk. False: answered. */
+static bool check_backup(struct call *call, const char *id)
+{
+    struct pair_record *pairs;
+    void *records = NULL;
+    unsigned count = 0;
+    int result = meta_list(call->site->meta, RECORD_PAIR, "backup_disk", id, &records, &count);
+
+    pairs = records;
+    if (result < 0)
+        call_fail_internal(call, err_name(result));
+    else if (count > 0)
+        call_fail(call, API_QUOTA_EXCEED, "Disk %s is in pair %s.", id, pairs[0].common.id);
+    free(records);
+    return result == 0 && count == 0;
+}
+
 static void create_accept(struct creation *creation)
 {
     struct call *call = creation->call;
@@ -68,7 +85,7 @@ static void create_accept(struct creation *creation)
     json_t *reply;
 
     /* Others were served while the peer was asked. */
-    if (!check_disk(call, pair->production_disk, &disk))
+    if (!check_disk(call, pair->production_disk, &disk) || !check_backup(call, pair->backup_disk))
         return;
     pair->common.status = REPLICA_CREATED;
     relation_touch(&pair->common);
@@ -169,6 +186,22 @@ static void fill_common(struct call *call, const struct site_peer *peer, const c
     record->created_s = site_now_s(site);
 }
 
+/* The pairs that are being made here: the peer may drop other halves of ours. */
+static json_t *making_tree(const struct site *site)
+{
+    const struct list *head = &site->calls;
+    json_t *tree = json_array();
+
+    check(tree);
+    for (const struct list *node = head->next; node != head; node = node->next) {
+        const char *object = container_of(node, const struct call, node)->object;
+
+        if (strncmp(object, "pair-", 5) == 0)
+            check(json_array_append_new(tree, json_string(object)) == 0);
+    }
+    return tree;
+}
+
 void ops_create_pair(struct call *call)
 {
     const struct site_peer *peer = check_sites(call);
@@ -183,10 +216,13 @@ void ops_create_pair(struct call *call)
                   call_text(call, "DestinationDiskId"), peer->name);
         return;
     }
+    if (!check_backup(call, call_text(call, "DestinationDiskId")))
+        return;
     creation = calloc(1, sizeof(*creation));
     check(creation);
     creation->call = call;
     fill_common(call, peer, call_text(call, "PairName"), "pair", 14, &creation->pair.common);
+    COPY(call->object, creation->pair.common.id);
     COPY(creation->pair.production_disk, disk.id);
     COPY(creation->pair.backup_disk, call_text(call, "DestinationDiskId"));
     COPY(creation->pair.charge_type, call_text(call, "ChargeType"));
@@ -200,6 +236,7 @@ void ops_create_pair(struct call *call)
     tree_set(arguments, "record", tree_from_record(RECORD_PAIR, &creation->pair));
     tree_set_text(arguments, "category", disk.category);
     tree_set_text(arguments, "performance_level", disk.performance_level);
+    tree_set(arguments, "making", making_tree(call->site));
     peer_call(call->site, &creation->peer_call, peer->name, "pair.prepare", arguments,
               create_prepared);
 }

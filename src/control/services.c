@@ -20,16 +20,23 @@
 #include "control/sync.h"
 #include "control/tree.h"
 
-enum { STALE_S = 10 };
-
 /* --- pair.prepare ---------------------------------------------------------------------------- */
 
-/* Half a pair whose creation has long ended at the other site, without us hearing of it. */
-static bool is_stale(struct site *site, const struct pair_record *pair, const char *peer)
+/* Half a pair of the peer's that it is not making any more: it would have named it. What it has
+ * made is in its own records, and it asks for no other pair of those disks. No clock is asked:
+ * theirs and ours may both jump. */
+static bool is_given_up(const struct peer_answer *answer, const struct pair_record *pair)
 {
-    return pair->common.status == REPLICA_CREATING &&
-           strcmp(pair->common.production_site, peer) == 0 &&
-           pair->common.created_s + STALE_S < site_now_s(site);
+    json_t *making = json_object_get(answer->arguments, "making"), *item;
+    bool is_named = false;
+    size_t index;
+
+    json_array_foreach(making, index, item)
+    {
+        is_named |= json_is_string(item) && strcmp(json_string_value(item), pair->common.id) == 0;
+    }
+    return json_is_array(making) && !is_named && pair->common.status == REPLICA_CREATING &&
+           strcmp(pair->common.production_site, answer->peer) == 0;
 }
 
 /* The pairs that keep our disk, or the peer's, from being in this one: at most one each. Their
@@ -85,7 +92,7 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
         return false;
     }
     for (int i = 0; i < other_count; i++) {
-        if (is_stale(site, &others[i], answer->peer))
+        if (is_given_up(answer, &others[i]))
             continue;
         peer_answer_fail(answer, API_QUOTA_EXCEED, "disk %s is in pair %s.",
                          strcmp(others[i].backup_disk, disk.id) == 0 ? disk.id
@@ -135,7 +142,7 @@ static void serve_pair_prepare(struct peer_answer *answer)
     if (other_count < 0)
         change_fail(&change, other_count, "the list of pairs");
     for (int i = 0; i < other_count; i++)
-        change_remove(&change, RECORD_PAIR, others[i].common.id); /* a stale one: checked */
+        change_remove(&change, RECORD_PAIR, others[i].common.id); /* given up: checked */
     change_put(&change, RECORD_PAIR, &relation.pair);
     jobs_add(&change, "creation", relation.pair.common.id, "");
     if (change_commit(&change) < 0) {

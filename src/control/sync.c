@@ -19,6 +19,7 @@
 #include "base/check.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "control/call.h"
 #include "control/jobs.h"
 #include "control/tree.h"
 
@@ -555,8 +556,8 @@ enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *
         return SYNC_WAIT;
     result = relation_load(site, their_own->id, &ours);
     if (result == -ENOENT) {
-        if (their_own->status == REPLICA_CREATING)
-            return SYNC_UNKNOWN;
+        if (their_own->status == REPLICA_CREATING) /* not yet known, if it is being made */
+            return call_is_making(site, their_own->id) ? SYNC_WAIT : SYNC_UNKNOWN;
         verdict = judge_disks(site, &theirs);
         return verdict == SYNC_TAKEN ? take(site, &theirs, NULL) : verdict;
     }

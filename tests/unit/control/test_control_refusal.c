@@ -294,9 +294,6 @@ static void test_stale_half_makes_room(void **state)
     waiting->request->done_cb(waiting->request);
     waiting->request = NULL;
     fake_release(world, LYON);
-    drive_fails(world, PARIS, 403, "OperationDenied.QuotaExceed", lyon, "CreateDiskReplicaPair",
-                "%s", query);
-    fake_run(world, 11ull * 1000000000);
     drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, "%s", query);
 }
 
@@ -318,10 +315,50 @@ static void test_stale_half_of_the_same_primary(void **state)
     waiting->request = NULL;
     fake_release(world, LYON);
     snprintf(query, sizeof(query), CREATE_PAIR, paris, other);
-    drive_fails(world, PARIS, 403, "OperationDenied.QuotaExceed", paris, "CreateDiskReplicaPair",
-                "%s", query);
-    fake_run(world, 11ull * 1000000000);
     drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, "%s", query);
+}
+
+/* The pairs that a site knows; the first one's status. */
+static unsigned pairs_of(struct fake_world *world, unsigned site, enum replica_state *ret_status)
+{
+    void *records = NULL;
+    unsigned count = 0;
+
+    assert_int_equal(meta_list(world->sites[site].meta, RECORD_PAIR, NULL, NULL, &records, &count),
+                     0);
+    if (count > 0)
+        *ret_status = ((const struct pair_record *)records)->common.status;
+    free(records);
+    return count;
+}
+
+/* The peer's answer is under way for longer than any creation takes: what it keeps is not taken for
+ * given up, neither by itself nor for another pair of that disk. */
+static void test_half_of_one_under_way_stays(void **state)
+{
+    struct fake_world *world = *state;
+    char paris[64], other[64], lyon[64], query[300], others[300];
+    enum replica_state status = REPLICA_INVALID;
+
+    drive_disk(world, PARIS, paris);
+    drive_disk(world, PARIS, other);
+    drive_disk(world, LYON, lyon);
+    snprintf(query, sizeof(query), CREATE_PAIR, paris, lyon);
+    snprintf(others, sizeof(others), CREATE_PAIR, other, lyon);
+    fake_hold(world, LYON, DATA_CALL_REPLY, false);
+    fake_ask_and_forget(world, PARIS, "CreateDiskReplicaPair", query);
+    world->sites[LYON].is_holding = false; /* this reply alone */
+    fake_run(world, 30ull * 1000000000);
+    drive_fails(world, PARIS, 403, "OperationDenied.QuotaExceed", lyon, "CreateDiskReplicaPair",
+                "%s", others);
+    fake_release(world, LYON);
+    fake_run(world, 10ull * 1000000000);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(pairs_of(world, i, &status), 1);
+        assert_int_equal(status, REPLICA_CREATED);
+    }
+    drive_fails(world, PARIS, 403, "OperationDenied.QuotaExceed", lyon, "CreateDiskReplicaPair",
+                "%s", others);
 }
 
 /* It failed, the engine ended it all the same, the operator asks for the other way: what the engine
@@ -468,6 +505,7 @@ int main(void)
         STORY(test_stale_half_makes_room),
         STORY(test_stale_half_of_the_same_primary),
         STORY(test_stale_half_goes),
+        STORY(test_half_of_one_under_way_stays),
         STORY(test_direction_is_the_engines),
         STORY(test_disk_goes_while_the_peer_is_asked),
         STORY(test_repeat_is_remembered),
