@@ -4,7 +4,9 @@
  * in the middle must leave no stream that the record does not know of.
  *
  * `opened_serial` != 0 says "the stream of that serial exists, or is about to". It goes back to 0
- * only when the data wing says that nothing is there.
+ * only when the data wing says that nothing is there. What a failed making left is removed, and
+ * that recorded, until both are done; the same stream is not opened meanwhile, nor while another
+ * opening of it is under way: that one may fail yet.
  */
 #include "control/opening.h"
 
@@ -14,25 +16,31 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/log.h"
 
 struct opening {
     struct site *site;
+    struct list node; /* of site->openings */
     char id[RECORD_ID_SIZE], peer[RECORD_WORD_SIZE];
     struct data_request request;
     struct data_stream_disk disks[DATA_DISKS_MAX];
-    bool is_making; /* the request may turn into one that does not */
-    int error;      /* of the opening that found nothing, with why */
-    char why[480];
+    bool is_making;          /* the request may turn into one that does not */
+    struct loop_timer timer; /* what is left could not be removed, or that not be recorded */
     void (*done_cb)(void *arg, int error, const char *why);
     void *arg;
 };
 
-static void opening_end(struct opening *opening, int error, const char *why)
+static void opening_tell(struct opening *opening, int error, const char *why)
 {
     char kept[480];
 
     snprintf(kept, sizeof(kept), "%s", why);
     opening->done_cb(opening->arg, error, kept);
+}
+
+static void opening_free(struct opening *opening)
+{
+    list_remove(&opening->node);
     free(opening);
 }
 
@@ -72,15 +80,44 @@ static bool is_nothing_there(const struct opening *opening)
             relation_own(&relation)->status == REPLICA_STOPPED);
 }
 
-static void opening_cleared(struct data_request *request)
+static void clear(struct opening *opening);
+
+static void clear_again(struct loop_timer *timer)
 {
-    struct opening *opening = container_of(request, struct opening, request);
-    bool is_recorded;
+    struct opening *opening = container_of(timer, struct opening, timer);
 
     site_done(opening->site);
-    is_recorded = !opening->site->is_stopping && record_opened(opening, false) == 0;
-    /* Nothing was there to be opened: its disks are ordinary disks. */
-    opening_end(opening, is_recorded && !opening->is_making ? 0 : opening->error, opening->why);
+    if (opening->site->is_stopping)
+        opening_free(opening); /* the start does it */
+    else
+        clear(opening);
+}
+
+static void cleared(struct data_request *request)
+{
+    struct opening *opening = container_of(request, struct opening, request);
+    struct site *site = opening->site;
+    int error = request->error == -ENOENT ? 0 : request->error;
+
+    site_done(site);
+    if (error == 0 && !site->is_stopping)
+        error = record_opened(opening, false);
+    if (error == 0 || error == -ENOENT || site->is_stopping) {
+        opening_free(opening);
+        return;
+    }
+    log_error("control", "%s: what a start that failed left cannot be removed: %s; trying again",
+              opening->id, request->error < 0 ? request->why : err_name(error));
+    site->pending_count++; /* as a request: a stop waits for it */
+    opening->timer.fired_cb = clear_again;
+    loop_timer_set(site->loop, &opening->timer, loop_now_ns(site->loop) + site->retry_max_ns / 5);
+}
+
+/* What a making left that failed, or was cut off. */
+static void clear(struct opening *opening)
+{
+    opening->request.op = DATA_STREAM_REMOVE;
+    site_submit(opening->site, &opening->request, cleared);
 }
 
 static void opening_done(struct data_request *request)
@@ -94,15 +131,15 @@ static void opening_done(struct data_request *request)
         return;
     }
     if (request->error < 0 && !opening->site->is_stopping && is_nothing_there(opening)) {
-        opening->error = request->error;
-        snprintf(opening->why, sizeof(opening->why), "%s", request->why);
-        opening->request.op = DATA_STREAM_REMOVE; /* what a making left that was cut off */
-        site_submit(opening->site, &opening->request, opening_cleared);
+        /* Nothing was there to be opened: its disks are ordinary disks. */
+        opening_tell(opening, opening->is_making ? request->error : 0, request->why);
+        clear(opening);
         return;
     }
     if (request->error == 0)
         site_note_trouble(opening->site, opening->id, "");
-    opening_end(opening, request->error, request->why);
+    opening_tell(opening, request->error, request->why);
+    opening_free(opening);
 }
 
 /* Of a new stream: the members. */
@@ -142,42 +179,77 @@ static int recall_disks(struct opening *opening, const struct replica_record *re
     return count > 0 ? 0 : -EUCLEAN;
 }
 
+static bool is_under_way(const struct site *site, const char *id)
+{
+    const struct list *head = &site->openings;
+
+    for (const struct list *node = head->next; node != head; node = node->next)
+        if (strcmp(container_of(node, const struct opening, node)->id, id) == 0)
+            return true;
+    return false;
+}
+
+/* 1: it is there already; 0: to be opened, and recorded as such; or why not. */
+static int prepare(struct opening *opening, struct relation *relation, const char **ret_why)
+{
+    const struct replica_record *own = relation_own(relation);
+    int result;
+
+    *ret_why = "";
+    if (opening->is_making && own->opened_serial != 0) {
+        if (own->opened_serial == own->stream_serial)
+            return 1;
+        *ret_why = "an earlier stream is being removed";
+        return -EBUSY;
+    }
+    result = opening->is_making ? choose_disks(opening, relation) : recall_disks(opening, own);
+    if (result == 0 && opening->is_making)
+        result = record_opened(opening, true);
+    if (result < 0)
+        *ret_why = err_name(result);
+    return result;
+}
+
+static void open_now(struct opening *opening, const struct relation *relation)
+{
+    struct site *site = opening->site;
+
+    snprintf(opening->peer, sizeof(opening->peer), "%s", relation_peer(site, relation));
+    opening->request.op = DATA_STREAM_OPEN;
+    opening->request.stream = opening->id;
+    opening->request.peer = opening->peer;
+    opening->request.is_source = relation_is_source(site, relation);
+    opening->request.create = opening->is_making;
+    opening->request.disks = opening->disks;
+    site_submit(site, &opening->request, opening_done);
+}
+
 void opening_start(struct site *site, const char *id, bool create,
                    void (*done_cb)(void *arg, int error, const char *why), void *arg)
 {
-    struct opening *opening = calloc(1, sizeof(*opening));
+    struct opening *opening;
     struct relation relation;
-    int result;
+    const char *why;
+    int result = relation_load(site, id, &relation);
 
+    if (result < 0 || is_under_way(site, id)) {
+        done_cb(arg, result < 0 ? result : -EBUSY,
+                result < 0 ? err_name(result) : "another start of it is under way");
+        return;
+    }
+    opening = calloc(1, sizeof(*opening));
     check(opening);
     opening->site = site;
     opening->is_making = create;
     opening->done_cb = done_cb;
     opening->arg = arg;
     snprintf(opening->id, sizeof(opening->id), "%s", id);
-    result = relation_load(site, id, &relation);
-    if (result == 0 && create && relation_own(&relation)->opened_serial != 0) {
-        /* Already there, of this serial or of one whose removal is under way. */
-        bool is_it =
-            relation_own(&relation)->opened_serial == relation_own(&relation)->stream_serial;
-        opening_end(opening, is_it ? 0 : -EBUSY, is_it ? "" : "an earlier stream is being removed");
+    list_append(&site->openings, &opening->node);
+    result = prepare(opening, &relation, &why);
+    if (result == 0) {
+        open_now(opening, &relation);
         return;
     }
-    if (result == 0)
-        result = create ? choose_disks(opening, &relation)
-                        : recall_disks(opening, relation_own(&relation));
-    if (result == 0 && create)
-        result = record_opened(opening, true);
-    if (result < 0) {
-        opening_end(opening, result, err_name(result));
-        return;
-    }
-    snprintf(opening->peer, sizeof(opening->peer), "%s", relation_peer(site, &relation));
-    opening->request.op = DATA_STREAM_OPEN;
-    opening->request.stream = opening->id;
-    opening->request.peer = opening->peer;
-    opening->request.is_source = relation_is_source(site, &relation);
-    opening->request.create = create;
-    opening->request.disks = opening->disks;
-    site_submit(site, &opening->request, opening_done);
+    opening_tell(opening, result > 0 ? 0 : result, why);
+    opening_free(opening);
 }

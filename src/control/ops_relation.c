@@ -52,6 +52,10 @@ static void start_accept(struct call *call)
     if (judge_relation(call, &relation) != STATE_ALLOW)
         return;
     own = relation_own(&relation);
+    if (own->opened_serial != own->stream_serial) {
+        call_fail(call, API_INVALID_STATUS, "%s has other pairs by now.", own->id);
+        return;
+    }
     if (call_bool(call, "OneShot")) {
         to = REPLICA_MANUAL_SYNCING;
         own->one_shot_s = site_now_s(call->site);

@@ -45,6 +45,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     memset(site, 0, sizeof(*site));
     site->magic = SITE_MAGIC;
     list_init(&site->calls);
+    list_init(&site->openings);
     site->loop = loop;
     site->malformed_limit = (struct log_limit){.count_max = 20, .span_ns = UINT64_C(10000000000)};
     site->meta = meta;

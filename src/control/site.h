@@ -59,7 +59,8 @@ struct site {
     bool is_ready;                  /* start is done: operations may run */
     bool is_stopping;
     struct site_trouble troubles[SITE_TROUBLES_MAX];
-    struct list calls; /* operations under way here (struct call) */
+    struct list calls;    /* operations under way here (struct call) */
+    struct list openings; /* of streams (struct opening) */
     struct jobs *jobs;
     struct sync *sync;
     struct log_limit malformed_limit; /* lines about calls of peers that make no sense */

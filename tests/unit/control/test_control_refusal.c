@@ -490,6 +490,31 @@ static void test_failed_data_wing(void **state)
 
 #define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
 
+/* What a failed start left is still being removed: no other start takes it for a stream. */
+static void test_start_behind_a_failed_one(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char query[120];
+
+    drive_pair(world, &pair);
+    snprintf(query, sizeof(query), "RegionId=cn-paris&ReplicaPairId=%s", pair.id);
+    world->sites[PARIS].fail_op = DATA_STREAM_OPEN;
+    world->sites[PARIS].fail_error = -ENOSPC;
+    fake_hold(world, PARIS, DATA_STREAM_REMOVE, false);
+    drive_fails(world, PARIS, 500, "InternalError", NULL, "StartDiskReplicaPair", "%s", query);
+    drive_fails(world, PARIS, 403, "OperationDenied.InvalidStatus", NULL, "StartDiskReplicaPair",
+                "%s", query);
+    world->sites[PARIS].fail_op = DATA_STREAM_REMOVE;
+    world->sites[PARIS].fail_error = -EIO;
+    fake_release(world, PARIS);
+    drive_fails(world, PARIS, 403, "OperationDenied.InvalidStatus", NULL, "StartDiskReplicaPair",
+                "%s", query);
+    fake_run(world, 3ull * 1000000000);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "%s", query);
+    assert_true(fake_stream_of(world, PARIS, pair.id)->is_started);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +536,7 @@ int main(void)
         STORY(test_repeat_is_remembered),
         STORY(test_pages),
         STORY(test_failed_data_wing),
+        STORY(test_start_behind_a_failed_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
