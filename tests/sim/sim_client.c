@@ -42,7 +42,9 @@ struct attempt {
     struct client_call *call; /* NULL: nobody waits for it */
     struct node *node;
     unsigned status;
-    char *reply; /* NULL: not answered */
+    char *reply;          /* NULL: not answered */
+    unsigned faults;      /* broken disks when it began */
+    bool may_have_failed; /* a disk was broken then */
 };
 
 static void attempt_again(void *arg);
@@ -95,6 +97,13 @@ static bool may_anything_fail(const struct sim_run *run)
     return fate_excuses(&run->nodes[0]) || fate_excuses(&run->nodes[1]);
 }
 
+/* It may come behind the loss of power that follows, and from the other site. */
+static bool may_have_failed(const struct sim_run *run, const struct attempt *attempt)
+{
+    return attempt->may_have_failed || run->figures.disk_faults != attempt->faults ||
+           may_anything_fail(run);
+}
+
 static bool has_code(const char *reply, const char *code)
 {
     char text[80];
@@ -120,8 +129,10 @@ static bool is_starting(unsigned status, const char *reply)
     return status == 503 || has_code(reply, "LastTokenProcessing");
 }
 
-static void call_answered(struct client_call *call, unsigned status, const char *reply)
+static void call_answered(struct client_call *call, const struct attempt *attempt)
 {
+    const char *reply = attempt->reply;
+    unsigned status = attempt->status;
     struct sim_run *run = call->node->run;
     bool is_second = call->first_reply != NULL;
 
@@ -134,7 +145,7 @@ static void call_answered(struct client_call *call, unsigned status, const char 
     if (call->timer)
         sim_after_cancel(call->timer);
     call->timer = NULL;
-    if (status >= 500 && has_code(reply, "InternalError") && !may_anything_fail(run))
+    if (status >= 500 && has_code(reply, "InternalError") && !may_have_failed(run, attempt))
         run_fail(run, call->node, "%s: %u %.400s", call->order.action, status, reply);
     if (is_second) {
         judge_second(call, status, reply);
@@ -169,7 +180,7 @@ static void deliver(void *arg)
 
     if (call) {
         call->attempt = NULL;
-        call_answered(call, attempt->status, attempt->reply);
+        call_answered(call, attempt);
     }
     attempt_free(attempt);
 }
@@ -237,6 +248,8 @@ static void attempt_start(struct client_call *call)
     attempt = sim_kernel_alloc(sizeof(*attempt));
     attempt->call = call;
     attempt->node = node;
+    attempt->faults = node->run->figures.disk_faults;
+    attempt->may_have_failed = may_anything_fail(node->run);
     attempt->next = node->run->town->attempts;
     node->run->town->attempts = attempt;
     call->attempt = attempt;

@@ -19,6 +19,7 @@
 #include "io/file.h"
 #include "meta/record_cache.h"
 #include "sim_alloc.h"
+#include "sim_fate.h"
 #include "sim_sqlite.h"
 #include "sim_town.h"
 
@@ -166,6 +167,9 @@ static void look_first(struct node *node)
         node_give_up(node, "the watched stream is not open", glance.trouble);
         return;
     }
+    /* Open, and told as damaged: what it shows through the base is nobody's. */
+    if (has_stream && node->status.trouble[0] && fate_refuses(node, node->status.trouble))
+        return;
     if (has_stream || node->index == 0)
         read_shown(node);
     else
