@@ -161,7 +161,9 @@ void audit_unrest(struct node *node, char *ret_what, size_t size)
     struct question question = {.node = node, .what = ret_what, .size = size};
 
     ret_what[0] = '\0';
-    if (!is_up(node) || !sim_site_call(node->site, unrest_call, &question) || !is_up(node))
+    if (sim_site_is_paused(node->site)) /* it owes what it has heard already */
+        snprintf(ret_what, size, "it stands still");
+    else if (!is_up(node) || !sim_site_call(node->site, unrest_call, &question) || !is_up(node))
         snprintf(ret_what, size, "it is down");
 }
 
