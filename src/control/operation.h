@@ -52,6 +52,7 @@ struct parameter {
 enum site_rule {
     SITE_HERE,       /* at the site that was asked; RegionId, if there, names it */
     SITE_ZONE,       /* as SITE_HERE; two sites in one region are told apart by `zone` */
+    SITE_DISK,       /* at the site that has the disk `object`, where RegionId leaves that open */
     SITE_SOURCE,     /* at the current source of the relation, passed on when asked at the other */
     SITE_TARGET,     /* at the current target; else OperateNotAllowedForPrimary or …ForStandby */
     SITE_PRODUCTION, /* at the production site or current source; else OperateNotAllowedForStandby
@@ -63,8 +64,9 @@ enum { OPERATION_PARAMETERS_MAX = 24 };
 struct operation {
     const char *name, *version;
     enum site_rule rule;
-    const char *object; /* parameter that names the relation (rules SOURCE, TARGET, PRODUCTION) */
-    const char *zone;   /* parameter that names the zone (rule ZONE) */
+    const char *object; /* parameter that names the relation (rules SOURCE, TARGET, PRODUCTION) or
+                         * the disk or disks (DISK) */
+    const char *zone;   /* parameter that names the zone (rules ZONE, DISK) */
     /* Required states: the row of model/pair_state or group_state, judged by the handler through
      * replica_judge(). -1: none. */
     int pair_op, group_op;

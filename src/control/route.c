@@ -97,6 +97,41 @@ static bool route_zone(struct call *call)
     return false;
 }
 
+/* True when the call names disks, and none of them is here. */
+static bool names_others(struct call *call)
+{
+    const json_t *named = json_object_get(call->parameters, call->operation->object);
+    size_t count = json_is_array(named) ? json_array_size(named) : json_is_string(named) ? 1 : 0;
+    struct disk_record disk;
+
+    for (size_t i = 0; i < count; i++) {
+        const json_t *id = json_is_array(named) ? json_array_get(named, i) : named;
+
+        if (meta_get(call->site->meta, RECORD_DISK, json_string_value(id), &disk) != -ENOENT)
+            return false;
+    }
+    return count > 0;
+}
+
+/* Both sites lie in the region, or no region is given (clients leave it out of DetachDisk): the
+ * disk tells. One that neither site knows is refused by the peer. */
+static bool route_disk(struct call *call, bool is_either)
+{
+    struct site *site = call->site;
+
+    if (call->hop_count > 0)
+        return true;
+    if (!names_others(call))
+        return !is_either || route_zone(call);
+    if (is_either)
+        route_pass(call, site_peer_in(site, call_text(call, "RegionId"), NULL)->name);
+    else if (!call_has(call, "RegionId") && site->peer_count == 1)
+        route_pass(call, site->peers[0].name);
+    else
+        return true;
+    return false;
+}
+
 /* The lost site of a failed-over relation cannot be asked: the promoted one may end it alone. And
  * where ending it failed, it is asked again. */
 static bool is_end_of_failover(const struct operation *operation, const struct relation *relation)
@@ -167,6 +202,8 @@ bool route_call(struct call *call)
         return true;
     case SITE_ZONE:
         return where == WHERE_HERE || route_zone(call);
+    case SITE_DISK:
+        return route_disk(call, where == WHERE_EITHER);
     case SITE_SOURCE:
     case SITE_TARGET:
     case SITE_PRODUCTION:

@@ -346,6 +346,33 @@ static void test_one_region_finds_the_site(void **state)
     fake_world_free(world);
 }
 
+/* One endpoint is enough: the disk tells the site where the region does not. */
+static void test_a_disk_is_found_at_the_other_site(void **state)
+{
+    for (unsigned is_one_region = 0; is_one_region < 2; is_one_region++) {
+        struct fake_world *world = fake_world_new(is_one_region == 1);
+        const char *region = is_one_region ? "RegionId=cn-paris&" : "";
+        char disk[64];
+
+        drive_ok(world, LYON, "CreateDisk", "DiskId", disk,
+                 "RegionId=%s&ZoneId=cn-lyon-a&SizeBytes=8192",
+                 is_one_region ? "cn-paris" : "cn-lyon");
+        fake_run(world, 1000000000);
+        if (is_one_region)
+            drive_ok(world, PARIS, "DescribeDisks", NULL, NULL, "%sDiskIds=[\"%s\"]", region, disk);
+        drive_ok(world, PARIS, "AttachDisk", NULL, NULL, "%sInstanceId=i-1&DiskId=%s", region,
+                 disk);
+        assert_true(fake_disk_of(world, LYON, disk)->is_wanted);
+        drive_ok(world, PARIS, "DetachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", disk);
+        drive_ok(world, PARIS, "DeleteDisk", NULL, NULL, "DiskId=%s", disk);
+        fake_run(world, 1000000000);
+        assert_null(fake_disk_of(world, LYON, disk));
+        drive_fails(world, PARIS, 404, "InvalidDiskId.NotFound", "lyon", "DeleteDisk", "DiskId=%s",
+                    disk);
+        fake_world_free(world);
+    }
+}
+
 #define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
 
 int main(void)
@@ -363,6 +390,7 @@ int main(void)
         STORY(test_forget_ends_a_failed_over_group),
         STORY(test_forget_at_the_target_leaves_the_source),
         cmocka_unit_test(test_one_region_finds_the_site),
+        cmocka_unit_test(test_a_disk_is_found_at_the_other_site),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
