@@ -4,6 +4,8 @@
 
 Request {"id": 1, "do": "verso", "args": [...]}, answer {"id": 1, "value": ...} or {"id": 1, "error": "..."}. Each
 request runs in a thread of its own. When standard input ends, everything that was started or mounted is undone.
+
+lab_server.py [REGION]: both sites in one region, told apart by their zones.
 """
 import concurrent.futures
 import json
@@ -116,6 +118,8 @@ def main():
     lock = threading.Lock()
     with Lab() as lab, concurrent.futures.ThreadPoolExecutor(8) as pool:
         server = Server(lab)
+        for site in server.sites.values():
+            site.region = sys.argv[1] if len(sys.argv) > 1 else site.region
 
         def answer(request):
             try:

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs everything against two sites of its own; an argument is a part of the names of the tests to run.
+import {acceptanceTests} from './acceptance.mjs';
 import * as errors from './errors.mjs';
 import {faultTests} from './faults.mjs';
 import {Harness} from './harness.mjs';
@@ -38,17 +39,24 @@ async function phases(harness, world) {
     await harness.phase(errors.afterwardsTests(world));
 }
 
-async function main() {
-    const harness = new Harness(process.argv[2]);
-    const lab = await startLab();
+// What needs sites of its own.
+async function withLab(harness, words, run) {
+    const lab = await startLab(...words);
 
     try {
-        await phases(harness, await makeWorld(lab));
+        await run(harness, await makeWorld(lab));
         if (harness.failures.length)
             console.log(await lab.logs());
     } finally {
         await lab.close();
     }
+}
+
+async function main() {
+    const harness = new Harness(process.argv[2]);
+
+    await withLab(harness, [], phases);
+    await withLab(harness, ['eu-1'], (_, world) => harness.phase(acceptanceTests(world)));
     return harness.summary();
 }
 

@@ -5,6 +5,7 @@
 //     proxy.mode = 'delay';                          // the answer comes `delayMs` after it was there
 //     proxy.mode = 'drop';                           // the request is served, its answer becomes a reset
 //     proxy.mode = 'reset';                          // a reset before the site sees anything
+//     proxy.mode = 'flaky';                          // each fifth answer is dropped
 //     proxy.mode = 'pass';
 import net from 'node:net';
 
@@ -42,7 +43,7 @@ export class Proxy {
     // The whole intent of a request is durable before the first byte of its answer comes.
     answer(client, piece) {
         this.served++;
-        if (this.mode === 'drop')
+        if (this.mode === 'drop' || (this.mode === 'flaky' && this.served % 5 === 0))
             client.resetAndDestroy();
         else if (this.mode === 'delay')
             setTimeout(() => !client.destroyed && client.write(piece), this.delayMs);
