@@ -113,6 +113,53 @@ static const struct record_field tombstone_fields[] = {
     FIELD(tombstone_record, created_s, FIELD_INT), FIELD(tombstone_record, forgotten, FIELD_INT),
 };
 
+#define ACCESS(member, field_kind)                                                                 \
+    {                                                                                              \
+        .name = #member, .kind = field_kind, .offset = offsetof(struct access_record, member),     \
+        .size = sizeof(((struct access_record *)0)->member)                                        \
+    }
+#define ACCESS_FIELDS                                                                              \
+    ACCESS(id, FIELD_TEXT), ACCESS(version, FIELD_INT), ACCESS(site, FIELD_TEXT),                  \
+        ACCESS(is_deleted, FIELD_BOOL), ACCESS(created_s, FIELD_INT)
+
+static const struct record_field user_fields[] = {
+    ACCESS_FIELDS,
+    FIELD(user_record, uid, FIELD_TEXT),
+    FIELD(user_record, description, FIELD_TEXT),
+};
+
+static const struct record_field access_key_fields[] = {
+    ACCESS_FIELDS,
+    FIELD(access_key_record, user, FIELD_TEXT),
+    FIELD(access_key_record, user_uid, FIELD_TEXT),
+    FIELD(access_key_record, is_enabled, FIELD_BOOL),
+    {.name = "sealed",
+     .kind = FIELD_TEXT,
+     .offset = offsetof(struct access_key_record, sealed),
+     .size = sizeof(((struct access_key_record *)0)->sealed),
+     .is_local = true},
+    {.name = "last_used_s",
+     .kind = FIELD_INT,
+     .offset = offsetof(struct access_key_record, last_used_s),
+     .size = sizeof(((struct access_key_record *)0)->last_used_s),
+     .is_local = true},
+};
+
+static const struct record_field policy_fields[] = {
+    ACCESS_FIELDS,
+    FIELD(policy_record, uid, FIELD_TEXT),
+    FIELD(policy_record, description, FIELD_TEXT),
+    FIELD(policy_record, document, FIELD_TEXT),
+};
+
+static const struct record_field policy_link_fields[] = {
+    ACCESS_FIELDS,
+    FIELD(policy_link_record, user, FIELD_TEXT),
+    FIELD(policy_link_record, user_uid, FIELD_TEXT),
+    FIELD(policy_link_record, policy, FIELD_TEXT),
+    FIELD(policy_link_record, policy_uid, FIELD_TEXT),
+};
+
 #define TYPE(table_name, type, list)                                                               \
     {                                                                                              \
         .table = table_name, .size = sizeof(struct type), .fields = list,                          \
@@ -127,6 +174,10 @@ static const struct record_type types[RECORD_KIND_COUNT] = {
     [RECORD_JOB] = TYPE("jobs", job_record, job_fields),
     [RECORD_TOKEN] = TYPE("tokens", token_record, token_fields),
     [RECORD_TOMBSTONE] = TYPE("tombstones", tombstone_record, tombstone_fields),
+    [RECORD_USER] = TYPE("users", user_record, user_fields),
+    [RECORD_ACCESS_KEY] = TYPE("access_keys", access_key_record, access_key_fields),
+    [RECORD_POLICY] = TYPE("policies", policy_record, policy_fields),
+    [RECORD_POLICY_LINK] = TYPE("policy_links", policy_link_record, policy_link_fields),
 };
 
 const struct record_type *record_type(enum record_kind kind)

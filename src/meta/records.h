@@ -14,16 +14,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "meta/access_records.h"
 #include "model/disk_state.h"
 #include "model/replica_state.h"
-
-/* Names: 128 characters of up to 4 bytes; descriptions: 256. */
-enum {
-    RECORD_ID_SIZE = 40,
-    RECORD_NAME_SIZE = 516,
-    RECORD_TEXT_SIZE = 1028,
-    RECORD_WORD_SIZE = 64
-};
 
 /* 128 disk ids, each with a space. */
 enum { RECORD_DISKS_SIZE = 5376 };
@@ -161,6 +154,10 @@ enum record_kind {
     RECORD_JOB,
     RECORD_TOKEN,
     RECORD_TOMBSTONE,
+    RECORD_USER,
+    RECORD_ACCESS_KEY,
+    RECORD_POLICY,
+    RECORD_POLICY_LINK,
     RECORD_KIND_COUNT
 };
 

@@ -21,6 +21,10 @@
     "one_shot_s INTEGER NOT NULL, created_s INTEGER NOT NULL,"                                     \
     "opened_serial INTEGER NOT NULL, last_point_s INTEGER NOT NULL, opened_disks TEXT NOT NULL"
 
+#define ACCESS_COLUMNS                                                                             \
+    "id TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL, site TEXT NOT NULL,"                  \
+    "is_deleted INTEGER NOT NULL, created_s INTEGER NOT NULL"
+
 static const char *const migrations[] = {
     /* 0 -> 1 */
     "CREATE TABLE disks (id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL,"
@@ -50,6 +54,14 @@ static const char *const migrations[] = {
     "  kind TEXT NOT NULL, text TEXT NOT NULL, created_s INTEGER NOT NULL);",
     /* 1 -> 2 */
     "ALTER TABLE tombstones ADD COLUMN forgotten INTEGER NOT NULL DEFAULT 0;",
+    /* 2 -> 3: who may what */
+    "CREATE TABLE users (" ACCESS_COLUMNS ", uid TEXT NOT NULL, description TEXT NOT NULL);"
+    "CREATE TABLE access_keys (" ACCESS_COLUMNS ", user TEXT NOT NULL, user_uid TEXT NOT NULL,"
+    "  is_enabled INTEGER NOT NULL, sealed TEXT NOT NULL, last_used_s INTEGER NOT NULL);"
+    "CREATE TABLE policies (" ACCESS_COLUMNS ", uid TEXT NOT NULL, description TEXT NOT NULL,"
+    "  document TEXT NOT NULL);"
+    "CREATE TABLE policy_links (" ACCESS_COLUMNS ", user TEXT NOT NULL, user_uid TEXT NOT NULL,"
+    "  policy TEXT NOT NULL, policy_uid TEXT NOT NULL);",
 };
 
 unsigned schema_version(void)
