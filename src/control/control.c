@@ -99,7 +99,7 @@ static void booted(void *arg)
     check_magic(control, CONTROL_MAGIC);
     if (!control->site.is_stopping) {
         control->site.is_ready = true;
-        token_purge(&control->site);
+        token_start(&control->site);
         jobs_wake(&control->site);
         for (unsigned i = 0; i < control->site.peer_count; i++)
             if (control->site.peers[i].is_up)
@@ -139,6 +139,7 @@ void control_stop(struct control *control, void (*stopped_cb)(void *arg), void *
     site->is_stopping = true;
     control->stopped_cb = stopped_cb;
     control->stopped_arg = arg;
+    token_stop(site);
     jobs_stop(site);
     sync_stop(site);
     control->stop_timer.fired_cb = stop_polled;

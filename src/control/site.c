@@ -53,6 +53,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     if (site->group_pairs_max > DATA_DISKS_MAX)
         site->group_pairs_max = DATA_DISKS_MAX;
     site->pairs_max = options->pairs_max ? options->pairs_max : 1000;
+    site->tokens_max = options->tokens_max;
     site->retry_min_ns = options->retry_min_ns ? options->retry_min_ns : 25000000;
     site->retry_max_ns = options->retry_max_ns ? options->retry_max_ns : 5000000000;
     site->call_timeout_ns = options->call_timeout_ns ? options->call_timeout_ns : 2500000000;

@@ -38,6 +38,7 @@ struct site_options {
     const char *nbd_listen;   /* "HOST:PORT", NULL: none */
     unsigned group_pairs_max; /* 0: 17 */
     unsigned pairs_max;       /* quota, 0: 1000 */
+    unsigned tokens_max;      /* remembered replies; 0: 65536 */
     uint64_t retry_min_ns;    /* of jobs; 0: 25 ms */
     uint64_t retry_max_ns;    /* 0: 5 s */
     uint64_t call_timeout_ns; /* of calls to a peer inside an operation; 0: 2.5 s */
@@ -61,6 +62,10 @@ struct site {
     struct site_trouble troubles[SITE_TROUBLES_MAX];
     struct list calls;    /* operations under way here (struct call) */
     struct list openings; /* of streams (struct opening) */
+    unsigned tokens_max;
+    int64_t token_base_s; /* the clock of tokens stood here at token_base_ns; 0: not known yet */
+    uint64_t token_base_ns;
+    struct loop_timer token_timer;
     struct jobs *jobs;
     struct sync *sync;
     struct log_limit malformed_limit; /* lines about calls of peers that make no sense */

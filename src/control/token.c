@@ -1,59 +1,117 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Why: clients repeat what they got no answer to. The reply is stored in the same transaction as
- * the effect, so a repeat after a crash finds either both or neither. Failed calls are not kept.
+ * the effect, so a repeat after a crash finds either both or neither. Failed calls are not kept:
+ * nothing was done, and asked again they may succeed.
+ *
+ * Rules
+ *  1. A token is a caller's and an operation's: another's with the same text is another token.
+ *  2. It stands for the parameters as the operation understands them (typed, with their defaults),
+ *     by their SHA-256: signature, nonce, format and what the operation does not know do not count.
+ *  3. Its age is counted by a clock of our own, which goes with the loop's and never jumps: it
+ *     begins where the newest row, or the row "clock", left it. So no jump of the wall clock makes
+ *     a token old or keeps it young; while the daemon is down, tokens do not age.
+ *  4. There is a number of tokens at most; past it the oldest go, however young. Each new one takes
+ *     along some old ones, so rows leave as fast as they come; an hourly round does the rest.
  */
 #include "control/token.h"
 
 #include <errno.h>
+#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 
-enum { TOKEN_KEEP_S = 86400, TOKENS_KEPT = 1000 };
+enum { TOKEN_KEEP_S = 86400, TOKENS_MAX = 65536, GOING_WITH_ONE = 4, GOING_IN_A_ROUND = 500 };
 
-static void hash_text(uint64_t hashes[2], const char *text)
+#define ROUND_NS (UINT64_C(3600) * 1000000000)
+#define NEXT_ROUND_NS UINT64_C(50000000)
+
+static const char clock_id[] = "clock"; /* a token's has a '/' */
+
+/* --- the clock ------------------------------------------------------------------------------- */
+
+static int64_t later(int64_t a, int64_t b)
 {
-    static const uint64_t primes[2] = {UINT64_C(0x100000001b3), UINT64_C(0x9e3779b97f4a7c15)};
-
-    for (;; text++) {
-        for (unsigned i = 0; i < 2; i++)
-            hashes[i] = (hashes[i] ^ (uint8_t)*text) * primes[i];
-        if (!*text)
-            return;
-    }
+    return a > b ? a : b;
 }
 
-/* Over the parameters the operation knows: names of protocol parameters do not count. */
-static void digest(const struct call *call, char *ret_digest, size_t size)
+/* The newest time that a row tells; 0: there is none. */
+static int newest_row(struct site *site, int64_t *ret_s)
 {
-    uint64_t hashes[2] = {UINT64_C(0xcbf29ce484222325), UINT64_C(0x84222325cbf29ce4)};
+    struct meta_query all = {.kind = RECORD_TOKEN};
+    struct token_record record;
+    uint64_t position = 0;
+    unsigned count;
+    int result = meta_count(site->meta, &all, &count);
 
-    for (unsigned i = 0; i < OPERATION_PARAMETERS_MAX; i++) {
-        const char *name = call->operation->parameters[i].name;
-        const char *text;
-
-        if (!name)
-            break;
-        text = json_string_value(json_object_get(call->texts, name));
-        if (!text || strcmp(name, "ClientToken") == 0)
-            continue;
-        hash_text(hashes, name);
-        hash_text(hashes, text);
-    }
-    snprintf(ret_digest, size, "%016llx%016llx", (unsigned long long)hashes[0],
-             (unsigned long long)hashes[1]);
+    *ret_s = 0;
+    if (result == 0 && count > 0)
+        result = meta_seek(site->meta, &all, count - 1, &position);
+    if (result == 0 && count > 0)
+        result = meta_next(site->meta, &all, &position, &record);
+    if (result == 0 && count > 0)
+        *ret_s = record.created_s;
+    if (result == 0)
+        result = meta_get(site->meta, RECORD_TOKEN, clock_id, &record);
+    if (result == 0)
+        *ret_s = later(*ret_s, record.created_s);
+    return result == -ENOENT ? 0 : result;
 }
 
+/* Seconds by the clock of rule 3. */
+static int token_now(struct site *site, int64_t *ret_now_s)
+{
+    uint64_t now_ns = loop_now_ns(site->loop);
+
+    if (site->token_base_s == 0) {
+        int64_t newest_s;
+        int result = newest_row(site, &newest_s);
+
+        if (result < 0)
+            return result;
+        site->token_base_s = newest_s > 0 ? newest_s : later(site_now_s(site), 1);
+        site->token_base_ns = now_ns;
+    }
+    *ret_now_s = site->token_base_s + (int64_t)((now_ns - site->token_base_ns) / 1000000000);
+    return 0;
+}
+
+static bool is_past(const struct token_record *record, int64_t now_s)
+{
+    return record->created_s + TOKEN_KEEP_S < now_s;
+}
+
+/* --- one token ------------------------------------------------------------------------------- */
+
+static void digest_text(const struct call *call, char *ret_text, size_t size)
+{
+    json_t *tree = json_copy(call->parameters);
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+    char *text;
+
+    check(tree && size > 2 * sizeof(hash));
+    json_object_del(tree, "ClientToken");
+    text = json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS);
+    check(text && SHA256((const unsigned char *)text, strlen(text), hash));
+    for (unsigned i = 0; i < sizeof(hash); i++)
+        snprintf(ret_text + (size_t)i * 2, size - (size_t)i * 2, "%02x", hash[i]);
+    free(text);
+    json_decref(tree);
+}
+
+/* False: the call has no token that counts. */
 static bool token_key(const struct call *call, char *ret_key, size_t size)
 {
     const char *token = call_text(call, "ClientToken");
 
     if (!call->operation->is_remembered || !token[0])
         return false;
-    return snprintf(ret_key, size, "%s/%s", call->operation->name, token) < (int)size;
+    check(snprintf(ret_key, size, "%s/%s/%s", call->operation->name, call->caller.user, token) <
+          (int)size);
+    return true;
 }
 
 static bool is_running(const struct call *call, const char *key)
@@ -73,7 +131,9 @@ static bool is_running(const struct call *call, const char *key)
 bool token_replay(struct call *call)
 {
     struct token_record record;
-    char wanted[RECORD_WORD_SIZE], key[sizeof(record.id)];
+    char wanted[sizeof(record.digest)], key[sizeof(record.id)];
+    int64_t now_s;
+    int result;
 
     if (!token_key(call, key, sizeof(key)))
         return false;
@@ -81,15 +141,16 @@ bool token_replay(struct call *call)
         call_fail(call, API_LAST_TOKEN_PROCESSING, NULL);
         return true;
     }
-    int result = meta_get(call->site->meta, RECORD_TOKEN, key, &record);
-
-    if (result == -ENOENT)
+    result = meta_get(call->site->meta, RECORD_TOKEN, key, &record);
+    if (result == 0)
+        result = token_now(call->site, &now_s);
+    if (result == -ENOENT || (result == 0 && is_past(&record, now_s)))
         return false;
     if (result < 0) { /* it may have been done: not again */
         call_fail_internal(call, err_name(result));
         return true;
     }
-    digest(call, wanted, sizeof(wanted));
+    digest_text(call, wanted, sizeof(wanted));
     if (strcmp(record.digest, wanted) != 0)
         call_fail(call, API_IDEMPOTENT_MISMATCH, NULL);
     else
@@ -97,36 +158,85 @@ bool token_replay(struct call *call)
     return true;
 }
 
+/* --- many ------------------------------------------------------------------------------------ */
+
+/* Removes the oldest tokens that are past, or too many by `spare`; at most `limit`. Their number,
+ * or why they cannot be read. */
+static int purge(struct change *change, int64_t now_s, unsigned spare, unsigned limit)
+{
+    struct site *site = change->site;
+    struct meta_query all = {.kind = RECORD_TOKEN};
+    unsigned count = 0, gone = 0, count_max = site->tokens_max ? site->tokens_max : TOKENS_MAX;
+    uint64_t position = 0;
+    int result = meta_count(site->meta, &all, &count);
+
+    while (result == 0 && gone < limit) {
+        struct token_record oldest;
+
+        result = meta_next(site->meta, &all, &position, &oldest);
+        if (result == 0 && strcmp(oldest.id, clock_id) == 0)
+            continue;
+        if (result < 0 || (!is_past(&oldest, now_s) && count - gone + spare <= count_max))
+            break;
+        change_remove(change, RECORD_TOKEN, oldest.id);
+        gone++;
+    }
+    return result < 0 && result != -ENOENT ? result : (int)gone;
+}
+
 void token_remember(struct change *change, struct call *call, const json_t *reply)
 {
-    struct token_record record = {.created_s = site_now_s(call->site)};
+    struct token_record record = {0};
+    int result;
     char *text;
 
     if (!token_key(call, record.id, sizeof(record.id)))
         return;
-    digest(call, record.digest, sizeof(record.digest));
+    result = token_now(change->site, &record.created_s);
+    if (result == 0)
+        result = purge(change, record.created_s, 1, GOING_WITH_ONE);
+    if (result < 0) {
+        change_fail(change, result, "the list of tokens");
+        return;
+    }
+    digest_text(call, record.digest, sizeof(record.digest));
     text = reply ? json_dumps(reply, JSON_COMPACT) : strdup("{}");
-    check(text && strlen(text) < sizeof(record.reply));
+    check(text && strlen(text) < sizeof(record.reply)); /* ids, nothing longer */
     strcpy(record.reply, text);
     free(text);
+    change_remove(change, RECORD_TOKEN,
+                  record.id); /* one that is past: the new one is the newest */
     change_put(change, RECORD_TOKEN, &record);
 }
 
-void token_purge(struct site *site)
+static void round_fired(struct loop_timer *timer)
 {
-    struct token_record *tokens;
-    void *records = NULL;
-    unsigned count = 0;
+    struct site *site = container_of(timer, struct site, token_timer);
+    struct token_record own = {0};
+    uint64_t wait_ns = ROUND_NS;
     struct change change;
+    int result, gone = 0;
 
-    if (meta_list(site->meta, RECORD_TOKEN, NULL, NULL, &records, &count) < 0)
-        return;
-    tokens = records;
+    strcpy(own.id, clock_id);
+    result = token_now(site, &own.created_s);
     change_begin(&change, site);
-    /* Some are kept whatever the clock says: it may have jumped. The newest are the last. */
-    for (unsigned i = 0; i + TOKENS_KEPT < count; i++)
-        if (tokens[i].created_s + TOKEN_KEEP_S < site_now_s(site))
-            change_remove(&change, RECORD_TOKEN, tokens[i].id);
-    change_commit(&change);
-    free(records);
+    if (result == 0)
+        result = gone = purge(&change, own.created_s, 0, GOING_IN_A_ROUND);
+    if (result < 0)
+        change_fail(&change, result, "the list of tokens");
+    change_put(&change, RECORD_TOKEN, &own);
+    if (change_commit(&change) == 0 && gone == GOING_IN_A_ROUND)
+        wait_ns = NEXT_ROUND_NS;
+    loop_timer_set(site->loop, timer, loop_now_ns(site->loop) + wait_ns);
+}
+
+void token_start(struct site *site)
+{
+    site->token_timer.fired_cb = round_fired;
+    loop_timer_set(site->loop, &site->token_timer, loop_now_ns(site->loop) + ROUND_NS);
+}
+
+void token_stop(struct site *site)
+{
+    loop_timer_cancel(site->loop, &site->token_timer);
 }

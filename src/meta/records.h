@@ -101,12 +101,12 @@ struct job_record {
     int64_t created_s;
 };
 
-/* A remembered reply. Key: "<action>/<token>". */
+/* A remembered reply. Key: "<operation>/<caller>/<token>"; "clock": see control/token.c. */
 struct token_record {
-    char id[160];
-    char digest[RECORD_WORD_SIZE]; /* of the parameters */
-    char reply[RECORD_TEXT_SIZE];  /* JSON */
-    int64_t created_s;
+    char id[240];
+    char digest[72];              /* SHA-256 of the parameters, in hexadecimal */
+    char reply[RECORD_TEXT_SIZE]; /* JSON */
+    int64_t created_s;            /* by a clock that does not jump */
 };
 
 /* A record that was deleted: the peer must not bring it back. */

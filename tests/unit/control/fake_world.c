@@ -29,7 +29,9 @@ static uint64_t fake_now(struct loop *loop)
 
 static uint64_t fake_wall(struct loop *loop)
 {
-    return fake_loop_of(loop)->world->now_ns + wall_offset_ns;
+    const struct fake_world *world = fake_loop_of(loop)->world;
+
+    return world->now_ns + wall_offset_ns + (uint64_t)world->wall_jump_ns;
 }
 
 static uint64_t fake_random(struct loop *loop)
@@ -600,7 +602,8 @@ void fake_site_start(struct fake_world *world, unsigned index)
                                    .peer_count = 1,
                                    .nbd_socket = "/run/nbd.sock",
                                    .nbd_listen = "127.0.0.1:10809",
-                                   .group_pairs_max = 3};
+                                   .group_pairs_max = 3,
+                                   .tokens_max = world->tokens_max};
     struct err err;
 
     site->loop = fake_loop_new(world);
@@ -747,6 +750,11 @@ static void ask(struct fake_world *world, unsigned site, const char *action, con
     struct caller caller = caller_local(1);
     json_t *texts = json_object();
 
+    if (world->user) {
+        caller.kind = CALLER_ROOT_KEY;
+        snprintf(caller.user, sizeof(caller.user), "%s", world->user);
+        strcpy(caller.key_id, "key");
+    }
     check(world->sites[site].is_alive);
     check(form_parse(&form, query, strlen(query)) == 0);
     for (unsigned i = 0; i < form.count; i++)

@@ -67,6 +67,9 @@ struct fake_site {
 
 struct fake_world {
     uint64_t now_ns, random;
+    int64_t wall_jump_ns; /* of the wall clock */
+    const char *user;     /* who asks; NULL: root by the unix socket */
+    unsigned tokens_max;  /* of sites started from now on; 0: as ever */
     bool is_net_up, is_link_up;
     uint64_t call_number;
     char folder[64];
