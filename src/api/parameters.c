@@ -150,11 +150,12 @@ static json_t *parse_ids(const struct parameter *parameter, const char *text)
     }
 }
 
-static json_t *parse_ids_json(const struct parameter *parameter, const char *text)
+/* How many there may be has an error of its own: see parse_single(). */
+static json_t *parse_ids_json(const char *text)
 {
     json_t *list = tree_parse(text, strlen(text), TREE_TOKENS_MAX), *item;
     size_t index;
-    bool is_good = json_is_array(list) && (int64_t)json_array_size(list) <= parameter->max;
+    bool is_good = json_is_array(list);
 
     json_array_foreach(list, index, item)
     {
@@ -187,7 +188,7 @@ static json_t *parse_value(const struct parameter *parameter, const char *text)
     case PARAMETER_IDS:
         return parse_ids(parameter, text);
     case PARAMETER_IDS_JSON:
-        return parse_ids_json(parameter, text);
+        return parse_ids_json(text);
     case PARAMETER_LIST:
     case PARAMETER_TAGS:
     case PARAMETER_TAG_FILTER:
@@ -229,7 +230,14 @@ static enum api_error parse_single(const struct parameter *parameter, const json
     if (!text)
         return API_OK;
     *ret_value = parse_value(parameter, text);
-    return *ret_value ? API_OK : error_of(parameter);
+    if (!*ret_value)
+        return error_of(parameter);
+    if (parameter->kind != PARAMETER_IDS_JSON ||
+        (int64_t)json_array_size(*ret_value) <= parameter->max)
+        return API_OK;
+    json_decref(*ret_value);
+    *ret_value = NULL;
+    return API_DISK_IDS_TOO_MANY;
 }
 
 /* One parameter into `typed`; `ret_name`: what an error is about. */

@@ -16,6 +16,8 @@
     "RegionId=cn-paris&SourceZoneId=cn-paris-a&DiskId=%s&DestinationRegionId=cn-lyon&"             \
     "DestinationZoneId=cn-lyon-a&DestinationDiskId=%s"
 
+#define TEN_IDS "\"d\",\"d\",\"d\",\"d\",\"d\",\"d\",\"d\",\"d\",\"d\",\"d\","
+
 /* Bad input: one row a rule. */
 static const struct {
     const char *action, *query;
@@ -52,6 +54,10 @@ static const struct {
     {"AttachDisk", "DiskId=d-none", 400, "MissingInstanceId", NULL},
     {"DescribeDisks", "RegionId=cn-paris&DiskIds=d-1", 400, "InvalidParameter.DiskIds", NULL},
     {"DescribeDisks", "RegionId=cn-paris&DiskIds=[1]", 400, "InvalidParameter.DiskIds", NULL},
+    {"DescribeDisks",
+     "RegionId=cn-paris&DiskIds=[" TEN_IDS TEN_IDS TEN_IDS TEN_IDS TEN_IDS TEN_IDS TEN_IDS TEN_IDS
+         TEN_IDS TEN_IDS "\"d\"]",
+     403, "InvalidDiskIds.Malformed", NULL},
     {"DescribeDisks", "RegionId=cn-paris&PageSize=101", 400, "InvalidPageSize", NULL},
     {"DescribeDisks", "RegionId=cn-paris&NextToken=nonsense", 400, "InvalidNextToken", NULL},
     {"CreateDiskReplicaGroup",
