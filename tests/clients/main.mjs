@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Runs everything against two sites of its own; an argument is a part of the names of the tests to run.
 import {acceptanceTests} from './acceptance.mjs';
+import {diskTests, makeDisks} from './disks.mjs';
 import * as errors from './errors.mjs';
 import {faultTests} from './faults.mjs';
 import {Harness} from './harness.mjs';
@@ -24,6 +25,8 @@ async function phases(harness, world) {
     await harness.phase(wireTests);
     await harness.phase(lifeTests(world));
     await harness.phase(faultTests(world), 40);
+    world.disks = await makeDisks(world);
+    await harness.phase(diskTests(world));
     world.groups = await errors.makeGroups(world);
     await harness.phase(errors.seedTests(world));
     await lab.silence('paris');

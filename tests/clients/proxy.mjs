@@ -17,6 +17,7 @@ export class Proxy {
         proxy.mode = 'pass';
         proxy.delayMs = 3500; // every Node client gives up after 3,000
         proxy.served = 0;
+        proxy.last = Buffer.alloc(0); // what clients sent
         proxy.sockets = new Set();
         proxy.server = net.createServer((client) => proxy.take(client));
         await new Promise((done) => proxy.server.listen(0, host, done));
@@ -36,6 +37,9 @@ export class Proxy {
         server.on('error', () => client.destroy());
         server.on('close', () => client.end());
         client.on('close', () => server.destroy());
+        client.on('data', (piece) => {
+            this.last = Buffer.concat([this.last, piece]);
+        });
         client.pipe(server);
         server.on('data', (piece) => this.answer(client, piece));
     }
