@@ -112,6 +112,10 @@ enum replica_state relation_shown(struct site *site, const struct relation *rela
         facts.has_point = true;
         facts.point_age_ns = stream->point_age_ns;
     }
+    /* The record of the first Start travels behind its data. */
+    if (record->status == REPLICA_CREATED && facts.has_point &&
+        record->opened_serial == record->stream_serial && !relation_is_source(site, relation))
+        return replica_state_shown(REPLICA_SYNCING, &facts);
     return replica_state_shown(record->status, &facts);
 }
 

@@ -109,6 +109,24 @@ void drive_status(struct fake_world *world, const char *id, const char *value)
     drive_expect(world, LYON, id, "Status", value);
 }
 
+void drive_write_state(struct fake_world *world, unsigned site, const char *id,
+                       enum replica_state state)
+{
+    enum record_kind kind = strncmp(id, "pg-", 3) == 0 ? RECORD_GROUP : RECORD_PAIR;
+    struct meta *meta = world->sites[site].meta;
+    struct err err;
+    union {
+        struct pair_record pair;
+        struct group_record group;
+    } record;
+
+    assert_int_equal(meta_get(meta, kind, id, &record), 0);
+    (kind == RECORD_GROUP ? &record.group.common : &record.pair.common)->status = state;
+    assert_int_equal(meta_begin(meta, &err), 0);
+    assert_int_equal(meta_put(meta, kind, &record, &err), 0);
+    assert_int_equal(meta_commit(meta, &err), 0);
+}
+
 void drive_disk(struct fake_world *world, unsigned site, char *ret_id)
 {
     drive_ok(world, site, "CreateDisk", "DiskId", ret_id, "RegionId=%s&ZoneId=%s&SizeBytes=8192",

@@ -20,6 +20,10 @@ void drive_expect(struct fake_world *world, unsigned site, const char *id, const
 /* As drive_expect() for "Status" at both sites. */
 void drive_status(struct fake_world *world, const char *id, const char *value);
 
+/* Behind the back of control: the state in that site's record. */
+void drive_write_state(struct fake_world *world, unsigned site, const char *id,
+                       enum replica_state state);
+
 struct drive_pair {
     char id[64], paris_disk[64], lyon_disk[64];
 };

@@ -346,6 +346,24 @@ static void test_one_region_finds_the_site(void **state)
     fake_world_free(world);
 }
 
+/* The source died after the first copy, before it could tell that it had started. */
+static void test_a_first_point_is_enough_to_fail_over(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    make_group(world, group, pairs);
+    drive_write_state(world, LYON, group, REPLICA_CREATED);
+    fake_net(world, false);
+    drive_expect(world, LYON, group, "Status", "normal");
+    GROUP_OK(LYON, "FailoverDiskReplicaGroup", "cn-lyon", group);
+    drive_expect(world, LYON, group, "Status", "failovered");
+    fake_net(world, true);
+    fake_run(world, UINT64_C(5000000000));
+    drive_status(world, group, "failovered");
+}
+
 /* One endpoint is enough: the disk tells the site where the region does not. */
 static void test_a_disk_is_found_at_the_other_site(void **state)
 {
@@ -390,6 +408,7 @@ int main(void)
         STORY(test_forget_ends_a_failed_over_group),
         STORY(test_forget_at_the_target_leaves_the_source),
         cmocka_unit_test(test_one_region_finds_the_site),
+        STORY(test_a_first_point_is_enough_to_fail_over),
         cmocka_unit_test(test_a_disk_is_found_at_the_other_site),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -144,26 +144,6 @@ struct subject {
     const char *id;
 };
 
-static void write_state(const struct subject *subject, enum replica_state state)
-{
-    enum record_kind kind = subject->is_group ? RECORD_GROUP : RECORD_PAIR;
-    struct err err;
-
-    for (unsigned site = 0; site < 2; site++) {
-        struct meta *meta = subject->world->sites[site].meta;
-        union {
-            struct pair_record pair;
-            struct group_record group;
-        } record;
-
-        assert_int_equal(meta_get(meta, kind, subject->id, &record), 0);
-        (subject->is_group ? &record.group.common : &record.pair.common)->status = state;
-        assert_int_equal(meta_begin(meta, &err), 0);
-        assert_int_equal(meta_put(meta, kind, &record, &err), 0);
-        assert_int_equal(meta_commit(meta, &err), 0);
-    }
-}
-
 /* What is shown of a started relation is a matter of its newest point, so there is none, a fresh
  * one or an old one, as the state wants it. */
 static void subject_new(struct subject *subject, bool is_group, enum replica_state state)
@@ -187,7 +167,8 @@ static void subject_new(struct subject *subject, bool is_group, enum replica_sta
         if (state == REPLICA_SYNCING)
             fake_run(subject->world, UINT64_C(2000) * 1000000000);
     }
-    write_state(subject, state);
+    for (unsigned site = 0; site < 2; site++)
+        drive_write_state(subject->world, site, subject->id, state);
 }
 
 /* Fills in the question; the site is where the operation belongs. */
