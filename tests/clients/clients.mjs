@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The real clients behind one face. A line is one way in which a public SDK puts a call on the wire:
+// The real clients (and two that are emulated) behind one face. A line is one way in which a public SDK puts a call on the wire:
 //
 //     await line.call({action, version, parameters, door, key})      // the reply's fields, or throws Refusal
 //
@@ -12,6 +12,7 @@ import openapi from '@alicloud/openapi-client';
 import popCore from '@alicloud/pop-core';
 import rpc from '@alicloud/rpc-client';
 import teaUtil from '@alicloud/tea-util';
+import {cli, goRpc} from './emulated.mjs';
 
 export const EBS = '2021-07-30';
 export const ECS = '2014-05-26';
@@ -136,6 +137,11 @@ const rpcLine = {
     },
 };
 
+function emulatedLine(client) {
+    return {...client, call: ({version = EBS, parameters = {}, ...more}) =>
+        translated(client.send({version, parameters, ...more}))};
+}
+
 function lowerFirst(name) {
     return name[0].toLowerCase() + name.slice(1);
 }
@@ -174,6 +180,8 @@ export const lines = {
     rpc: rpcLine,
     ecs: ecsLine,
     oldV3: clientLine('V3 query', {}),
+    cli: emulatedLine(cli),
+    goRpc: emulatedLine(goRpc),
 };
 
 // V3 with the token of a temporary credential: a line of its own, as only a refusal is expected of it.

@@ -5,15 +5,11 @@ import assert from 'node:assert/strict';
 import {randomUUID} from 'node:crypto';
 import {Broken, lines} from './clients.mjs';
 import {Proxy} from './proxy.mjs';
-import {Caller} from './story.mjs';
+import {Caller, nameOf} from './story.mjs';
 import {HOSTILE} from './wire.mjs';
 
 function userOf(world, line, door = world.doors.paris) {
     return new Caller(line, world.keys.root, door, world.sites);
-}
-
-function nameOf(kind, line) {
-    return `${kind}-${line.name.replaceAll(' ', '-')}`;
 }
 
 async function named(user, name) {

@@ -3,12 +3,12 @@
 import assert from 'node:assert/strict';
 import {lines} from './clients.mjs';
 import {until} from './lab.mjs';
-import {Caller, repeated} from './story.mjs';
+import {Caller, nameOf, repeated} from './story.mjs';
 
 async function life(world, line) {
     const user = new Caller(line, world.keys.root, world.doors.paris, world.sites);
     const away = new Caller(line, world.keys.root, world.doors.lyon, world.sites);
-    const {group, pair, source, target} = await user.pairedGroup(`life-${line.name.replaceAll(' ', '-')}`);
+    const {group, pair, source, target} = await user.pairedGroup(nameOf('life', line));
 
     await user.startGroup(group);
     const before = await user.showGroup(group);

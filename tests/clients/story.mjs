@@ -7,6 +7,11 @@ import {until} from './lab.mjs';
 
 export const MIB = 1 << 20;
 
+// A name for things of a line's own.
+export function nameOf(kind, line) {
+    return `${kind}-${line.name.replaceAll(/[^A-Za-z0-9]+/g, '-')}`;
+}
+
 export class Caller {
     constructor(line, key, door, sites) {
         Object.assign(this, {line, key, door, sites});

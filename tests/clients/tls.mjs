@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
 import {Broken, lines} from './clients.mjs';
-import {Caller} from './story.mjs';
+import {Caller, nameOf} from './story.mjs';
 
 // Runs child.mjs; {line: code}
 export async function askApart(world, {door, key, shiftMs, environment}) {
@@ -26,7 +26,7 @@ export function allLines(code) {
 
 async function withOption(world, line) {
     const user = new Caller(line, world.keys.root, {...world.tlsDoors.paris, ca: world.sites.ca}, world.sites);
-    const id = await user.disk('paris', `tls-${line.name.replaceAll(' ', '-')}`);
+    const id = await user.disk('paris', nameOf('tls', line));
 
     assert.equal((await user.showDisk('paris', id)).DiskId, id);
 }

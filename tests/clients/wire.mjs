@@ -65,6 +65,8 @@ const FORMS = [
     [lines.rpc, 'V1', 'POST', 'body', 'query', true],
     [lines.ecs, 'V3', 'POST', 'query', 'header', false],
     [lines.oldV3, 'V3', 'POST', 'query', 'header', false],
+    [lines.cli, 'V1', 'POST', 'query', 'query', false],
+    [lines.goRpc, 'V1', 'POST', 'body', 'query', false],
 ];
 
 async function checkForm([line, scheme, method, business, protocol, isChunked]) {
