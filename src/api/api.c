@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/id.h"
 #include "base/log.h"
+#include "control/audit.h"
 #include "control/tree.h"
 
 enum { API_MAGIC = 0x61706900 };
@@ -30,15 +31,45 @@ struct api {
 struct api_call {
     struct call call;
     struct api *api;
+    uint64_t began_ns;
     control_executed_fn done_cb;
     void *done_arg;
 };
+
+static bool is_read(const char *action)
+{
+    static const char *const verbs[] = {"Describe", "List", "Get"};
+
+    for (unsigned i = 0; i < ARRAY_COUNT(verbs); i++)
+        if (strncmp(action, verbs[i], strlen(verbs[i])) == 0)
+            return true;
+    return false;
+}
+
+/* What a peer passed on; what came by our own door is recorded there, with what was refused. */
+static void record_passed(const struct api_call *api_call)
+{
+    const struct call *call = &api_call->call;
+    const struct audit_call line = {.caller = &call->caller,
+                                    .request_id = call->request_id,
+                                    .action = call->operation->name,
+                                    .texts = call->texts,
+                                    .body = call->reply,
+                                    .http_status = call->http_status,
+                                    .began_ns = api_call->began_ns,
+                                    .is_read = is_read(call->operation->name),
+                                    .is_passed = true};
+
+    if (call->hop_count > 0)
+        audit_call(control_site(api_call->api->control), &line);
+}
 
 static void execute_done(struct call *call)
 {
     struct api_call *api_call = container_of(call, struct api_call, call);
 
     check(json_is_object(call->reply));
+    record_passed(api_call);
     api_call->done_cb(api_call->done_arg, call->http_status, call->reply);
     api_call->api->call_count--;
     call_fini(call);
@@ -74,6 +105,7 @@ void api_execute(void *arg, const char *action, const char *version, const json_
     api_call = calloc(1, sizeof(*api_call));
     check(api_call);
     api_call->api = api;
+    api_call->began_ns = loop_now_ns(control_site(api->control)->loop);
     api_call->done_cb = done_cb;
     api_call->done_arg = done_arg;
     api_call->call.magic = CALL_MAGIC;
@@ -119,18 +151,39 @@ struct visit {
     struct http_request *request;
     char request_id[40];
     char action[128];
+    enum reply_form form;
+    uint64_t began_ns;
+    bool is_proven; /* caller is */
+    struct caller caller;
+    json_t *texts; /* NULL: it did not come so far */
 };
+
+static void record_visit(const struct visit *visit, unsigned http_status, const json_t *body)
+{
+    const struct audit_call line = {.caller = visit->is_proven ? &visit->caller : NULL,
+                                    .source = visit->request->source,
+                                    .request_id = visit->request_id,
+                                    .action = visit->action,
+                                    .texts = visit->texts,
+                                    .body = body,
+                                    .http_status = http_status,
+                                    .began_ns = visit->began_ns,
+                                    .is_read = is_read(visit->action)};
+
+    audit_call(control_site(visit->api->control), &line);
+}
 
 static void visit_done(void *arg, unsigned http_status, json_t *body)
 {
     struct visit *visit = arg;
-    const struct reply_head head = {.form = REPLY_JSON,
+    const struct reply_head head = {.form = visit->form,
                                     .http_status = http_status,
                                     .action = visit->action,
                                     .request_id = visit->request_id,
                                     .host_id = control_site(visit->api->control)->name};
     struct reply reply;
 
+    record_visit(visit, http_status, body);
     reply_make(&head, body, &reply);
     if (reply.is_broken)
         log_error("api", "%s: the reply (status %u) is not fit to leave", visit->action,
@@ -141,6 +194,7 @@ static void visit_done(void *arg, unsigned http_status, json_t *body)
                                                      .body = reply.text,
                                                      .length = reply.length});
     free(reply.text);
+    json_decref(visit->texts);
     free(visit);
 }
 
@@ -179,16 +233,21 @@ void api_route(void *arg, struct http_request *request)
     struct api *api = arg;
     struct visit *visit = calloc(1, sizeof(*visit));
     const char *action, *version;
-    struct caller caller;
     json_t *texts;
 
     check_magic(api, API_MAGIC);
     check(visit);
     visit->api = api;
     visit->request = request;
+    visit->began_ns = loop_now_ns(control_site(api->control)->loop);
     id_make_uuid(site_random, control_site(api->control), visit->request_id);
     if (request->problem != HTTP_FINE) {
         refuse(problem_error(request->problem), "", visit_done, visit);
+        return;
+    }
+    if (!reply_form_choose(REPLY_UNSIGNED, form_get(&request->form, "Format"), NULL,
+                           &visit->form)) {
+        refuse(API_INVALID_PARAMETER_FORMAT, "", visit_done, visit);
         return;
     }
     action = either(request, "Action", request->action);
@@ -202,7 +261,9 @@ void api_route(void *arg, struct http_request *request)
     check(texts);
     for (unsigned i = 0; i < request->form.count; i++)
         tree_set_text(texts, request->form.pairs[i].name, request->form.pairs[i].value);
-    caller = caller_local(site_now_s(control_site(api->control)));
-    api_execute(api, action, version, texts, &caller, visit->request_id, 0, visit_done, visit);
-    json_decref(texts);
+    visit->texts = texts;
+    visit->caller = caller_local(site_now_s(control_site(api->control)));
+    visit->is_proven = true;
+    api_execute(api, action, version, texts, &visit->caller, visit->request_id, 0, visit_done,
+                visit);
 }

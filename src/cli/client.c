@@ -28,6 +28,8 @@ static const char *const ecs_actions[] = {"CreateDisk", "DeleteDisk", "DescribeD
 static const char *const own_actions[] = {"ImportDisk",
                                           "DescribeVersoStatus",
                                           "DescribeDiskAccess",
+                                          "DescribeReplicaEvents",
+                                          "DescribeReplicaLag",
                                           "ForceOpenDiskReplica",
                                           "ForgetDiskReplica",
                                           "DeleteDiskSnapshot",

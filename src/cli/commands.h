@@ -10,6 +10,7 @@
 int disk_command(struct command *command); /* words[1]: the verb */
 int replica_command(struct command *command,
                     const struct replica_kind *kind); /* words[1]: the verb */
+int event_command(struct command *command);           /* words[1]: the verb */
 int status_command(struct command *command);
 int wait_command(struct command *command);
 int api_command(struct command *command);

@@ -24,6 +24,8 @@ static const char usage[] =
     "  pair, group  force-open O --reason TEXT             opens a source with a silent peer\n"
     "  pair, group  forget O --force NAME --reason TEXT [--discard-journal]\n"
     "                                                      gives it up at this site alone\n"
+    "  event  list | follow [--object O] [--kind K] [--caller C] [--severity S] [--since T] "
+    "[--reads]\n"
     "  api    ACTION [Key=Value ...] [--version-of-api V]  any call, the reply as it is\n"
     "\n"
     "options: --json, -o COL,... or +COL, --noheadings, --raw, --bytes, --utc, -q, -y, --no-wait,\n"
@@ -42,6 +44,8 @@ static int run(struct command *command)
     }
     if (strcmp(noun, "disk") == 0)
         return disk_command(command);
+    if (strcmp(noun, "event") == 0)
+        return event_command(command);
     if (strcmp(noun, "status") == 0)
         return status_command(command);
     if (strcmp(noun, "wait") == 0)

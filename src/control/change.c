@@ -3,11 +3,13 @@
 #include "control/change.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "base/step.h"
+#include "control/audit.h"
 
 void change_begin(struct change *change, struct site *site)
 {
@@ -17,8 +19,109 @@ void change_begin(struct change *change, struct site *site)
     change->is_open = change->result == 0;
 }
 
+/* --- events ---------------------------------------------------------------------------------- */
+
+struct change_move {
+    char id[RECORD_ID_SIZE];
+    bool is_new, is_gone;
+    enum replica_state from, to;
+};
+
+static bool is_replica(enum record_kind kind)
+{
+    return kind == RECORD_PAIR || kind == RECORD_GROUP;
+}
+
+static bool load_old(struct change *change, enum record_kind kind, const char *key,
+                     struct replica_record *ret)
+{
+    union {
+        struct replica_record common; /* first in both */
+        struct pair_record pair;
+        struct group_record group;
+    } old;
+
+    if (meta_get(change->site->meta, kind, key, &old) < 0)
+        return false;
+    *ret = old.common;
+    return true;
+}
+
+static void note_move(struct change *change, const struct change_move *move)
+{
+    change->moves = realloc(change->moves, (change->move_count + 1) * sizeof(*change->moves));
+    check(change->moves);
+    change->moves[change->move_count++] = *move;
+}
+
+static void note_put(struct change *change, enum record_kind kind, const struct replica_record *new)
+{
+    struct change_move move = {.to = new->status};
+    struct replica_record old;
+
+    if (change->result < 0 || !audit_store(change->site) || !is_replica(kind))
+        return;
+    move.is_new = !load_old(change, kind, new->id, &old);
+    if (!move.is_new && old.status == new->status)
+        return;
+    move.from = move.is_new ? new->status : old.status;
+    strcpy(move.id, new->id);
+    note_move(change, &move);
+}
+
+static void note_remove(struct change *change, enum record_kind kind, const char *key)
+{
+    struct change_move move = {.is_gone = true};
+    struct replica_record old;
+
+    if (change->result < 0 || !audit_store(change->site) || !is_replica(kind) ||
+        !load_old(change, kind, key, &old))
+        return;
+    move.from = old.status;
+    strcpy(move.id, old.id);
+    note_move(change, &move);
+}
+
+static enum event_severity severity_of(enum replica_state state)
+{
+    switch (state) {
+    case REPLICA_CREATE_FAILED:
+    case REPLICA_STOP_FAILED:
+    case REPLICA_FAILOVER_FAILED:
+    case REPLICA_REPROTECT_FAILED:
+    case REPLICA_DELETE_FAILED:
+    case REPLICA_INVALID:
+        return EVENT_CRITICAL;
+    case REPLICA_FAILOVERING:
+    case REPLICA_FAILOVERED:
+        return EVENT_WARNING;
+    default:
+        return EVENT_INFO;
+    }
+}
+
+static void tell_moves(struct change *change)
+{
+    for (unsigned i = 0; i < change->move_count; i++) {
+        const struct change_move *move = &change->moves[i];
+
+        if (move->is_gone)
+            audit_event(change->site, "state", EVENT_INFO, move->id, "%s -> gone",
+                        replica_state_name(move->from));
+        else if (move->is_new)
+            audit_event(change->site, "state", severity_of(move->to), move->id, "-> %s",
+                        replica_state_name(move->to));
+        else
+            audit_event(change->site, "state", severity_of(move->to), move->id, "%s -> %s",
+                        replica_state_name(move->from), replica_state_name(move->to));
+    }
+}
+
+/* --- puts, removes, commit ------------------------------------------------------------------- */
+
 void change_put(struct change *change, enum record_kind kind, const void *record)
 {
+    note_put(change, kind, record);
     if (change->result == 0)
         change->result = meta_put(change->site->meta, kind, record, &change->err);
 }
@@ -29,6 +132,7 @@ void change_remove(struct change *change, enum record_kind kind, const char *key
 
     if (change->result < 0)
         return;
+    note_remove(change, kind, key);
     result = meta_remove(change->site->meta, kind, key, &change->err);
     if (result < 0 && result != -ENOENT)
         change->result = result;
@@ -54,5 +158,10 @@ int change_commit(struct change *change)
     check(change->result <= 0);
     if (change->result < 0)
         log_error("control", "metadata: %s", change->err.text);
+    else
+        tell_moves(change);
+    free(change->moves);
+    change->moves = NULL;
+    change->move_count = 0;
     return change->result;
 }

@@ -14,8 +14,13 @@
 
 #include "control/site.h"
 
+struct change_move;
+
 struct change {
     struct site *site;
+    /* States that it changes, for the record of events. */
+    struct change_move *moves;
+    unsigned move_count;
     int result;
     bool is_open;
     struct err err;

@@ -12,6 +12,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "control/audit.h"
 #include "control/boot.h"
 #include "control/jobs.h"
 #include "control/route.h"
@@ -57,6 +58,9 @@ int control_new(struct loop *loop, struct meta *meta, const struct data_ops *ops
     control->site.data_ops = ops;
     control->site.data_wing = wing;
     kinds = works_kinds(&kind_count);
+    result = audit_init(&control->site, options->events, options->audit_reads_max,
+                        options->audit_refused_max);
+    check(result == 0);
     jobs_init(&control->site, kinds, kind_count);
     sync_init(&control->site);
     *ret_control = control;
@@ -70,6 +74,7 @@ void control_free(struct control *control)
     check_magic(control, CONTROL_MAGIC);
     sync_fini(&control->site);
     jobs_fini(&control->site);
+    audit_fini(&control->site);
     site_fini(&control->site);
     control->magic = 0;
     free(control);

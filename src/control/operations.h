@@ -38,5 +38,7 @@ void ops_relation_forget(struct call *call);
 void ops_verso_show_status(struct call *call);
 void ops_verso_delete_snapshot(struct call *call);
 void ops_verso_force_open(struct call *call);
+/* ops_event.c */
+void ops_show_events(struct call *call);
 
 #endif

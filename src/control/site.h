@@ -13,6 +13,8 @@
 
 enum { SITE_PEERS_MAX = 8, SITE_TROUBLES_MAX = 32 };
 
+struct audit;
+struct event_store;
 struct jobs;
 struct sync;
 
@@ -42,6 +44,10 @@ struct site_options {
     uint64_t retry_min_ns;    /* of jobs; 0: 25 ms */
     uint64_t retry_max_ns;    /* 0: 5 s */
     uint64_t call_timeout_ns; /* of calls to a peer inside an operation; 0: 2.5 s */
+
+    /* The record of events (audit.h). */
+    struct event_store *events; /* outlives the wing; NULL: nothing is recorded */
+    unsigned audit_reads_max, audit_refused_max;
 };
 
 struct site {
@@ -66,6 +72,7 @@ struct site {
     int64_t token_base_s; /* the clock of tokens stood here at token_base_ns; 0: not known yet */
     uint64_t token_base_ns;
     struct loop_timer token_timer;
+    struct audit *audit;
     struct jobs *jobs;
     struct sync *sync;
     struct log_limit malformed_limit; /* lines about calls of peers that make no sense */

@@ -98,6 +98,11 @@ static const struct key keys[] = {
     {"replication", "snapshot-bytes-max", KEY_BYTES, CONFIG_AT(replication.snapshot_bytes_max), 0,
      64 * TIB},
     {"replication", "group-pairs-max", KEY_COUNT, CONFIG_AT(replication.group_pairs_max), 1, 128},
+    {"audit", "keep-time", KEY_DURATION, CONFIG_AT(audit.keep_ns), 60 * SECOND,
+     3660 * 86400 * SECOND},
+    {"audit", "keep-bytes", KEY_BYTES, CONFIG_AT(audit.keep_bytes), MIB, TIB},
+    {"audit", "reads-per-second", KEY_COUNT, CONFIG_AT(audit.reads_max), 1, 1000000},
+    {"audit", "refused-per-second", KEY_COUNT, CONFIG_AT(audit.refused_max), 1, 1000000},
 };
 
 struct reading {

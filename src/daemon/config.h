@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The configuration file of versod: one INI file, `key=value` lines in the sections [site], [api],
- * [nbd], [link], [peer.NAME] and [replication]; verso.conf(5). Unknown sections and keys are
- * errors, and so are values out of range: each message names file, line, key and what is allowed.
+ * [nbd], [link], [peer.NAME], [replication] and [audit]; verso.conf(5). Unknown sections and keys
+ * are errors, and so are values out of range: each message names file, line, key and what is
+ * allowed.
  */
 #ifndef DAEMON_CONFIG_H
 #define DAEMON_CONFIG_H
@@ -49,6 +50,10 @@ struct config {
     } link;
     struct config_peer peers[CONFIG_PEERS_MAX];
     unsigned peer_count;
+    struct { /* a field that is 0: its default */
+        uint64_t keep_ns, keep_bytes;
+        unsigned reads_max, refused_max; /* lines a second */
+    } audit;
     struct {
         uint64_t interval_ns;
         uint64_t stash_memory_bytes, stash_disk_bytes, journal_bytes_max;

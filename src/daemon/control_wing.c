@@ -17,11 +17,13 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "daemon/sandbox.h"
+#include "meta/event_store.h"
 #include "meta/record_cache.h"
 
 struct control_wing {
     struct loop *loop;
     struct meta *meta;
+    struct event_store *events; /* NULL: it could not be opened */
     struct control *control;
     struct api *api;
     struct http_server *http;
@@ -59,6 +61,21 @@ static void order(struct control_wing *wing, void (*run_cb)(struct loop_message 
     pthread_mutex_unlock(&wing->lock);
 }
 
+/* Without it the site goes on: what is recorded is worth less than what it serves. */
+static void open_events(struct control_wing *wing)
+{
+    const struct config *config = wing->config;
+    const struct event_limits limits = {.keep_ms = (int64_t)(config->audit.keep_ns / 1000000),
+                                        .keep_bytes = (int64_t)config->audit.keep_bytes};
+    char path[sizeof(config->site.data) + 16];
+    struct err err = {0};
+
+    snprintf(path, sizeof(path), "%s/events.db", config->site.data);
+    if (event_store_open(path, &limits, (int64_t)(loop_wall_ns(wing->loop) / 1000000),
+                         &wing->events, &err) < 0)
+        log_error("audit", "%s: nothing is recorded", err.text);
+}
+
 int control_wing_new(const struct config *config, struct control_wing **ret_wing, struct err *err)
 {
     struct control_wing *wing = calloc(1, sizeof(*wing));
@@ -81,6 +98,7 @@ int control_wing_new(const struct config *config, struct control_wing **ret_wing
         control_wing_free(wing);
         return failed;
     }
+    open_events(wing);
     *ret_wing = wing;
     return 0;
 }
@@ -98,8 +116,10 @@ void control_wing_event(void *arg, const struct data_event *event)
         control_event(wing->control, event);
 }
 
-static void fill_site_options(const struct config *config, struct site_options *options)
+static void fill_site_options(const struct control_wing *wing, struct site_options *options)
 {
+    const struct config *config = wing->config;
+
     *options = (struct site_options){
         .name = config->site.name,
         .region = config->site.region,
@@ -108,6 +128,9 @@ static void fill_site_options(const struct config *config, struct site_options *
         .nbd_socket = config->nbd.socket[0] ? config->nbd.socket : NULL,
         .nbd_listen = config->nbd.listen[0] ? config->nbd.listen : NULL,
         .group_pairs_max = config->replication.group_pairs_max,
+        .events = wing->events,
+        .audit_reads_max = config->audit.reads_max,
+        .audit_refused_max = config->audit.refused_max,
     };
     for (unsigned i = 0; i < config->peer_count; i++) {
         options->peers[i].name = config->peers[i].name;
@@ -160,7 +183,7 @@ static void start_arrived(struct loop_message *message)
     struct site_options options;
     int failed;
 
-    fill_site_options(wing->config, &options);
+    fill_site_options(wing, &options);
     failed = control_new(wing->loop, wing->meta, wing_ops(), data_wing_wing(wing->data), &options,
                          &wing->control, &wing->answer);
     if (failed == 0)
@@ -255,6 +278,7 @@ void control_wing_free(struct control_wing *wing)
     if (wing == NULL)
         return;
     check(!wing->is_running && wing->control == NULL);
+    event_store_close(wing->events);
     meta_close(wing->meta);
     if (wing->loop)
         loop_free(wing->loop);

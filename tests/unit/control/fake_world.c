@@ -604,6 +604,8 @@ void fake_site_start(struct fake_world *world, unsigned index)
                                    .nbd_listen = "127.0.0.1:10809",
                                    .group_pairs_max = 3,
                                    .tokens_max = world->tokens_max};
+    const struct event_limits limits = {0};
+    char events[160];
     struct err err;
 
     site->loop = fake_loop_new(world);
@@ -612,6 +614,9 @@ void fake_site_start(struct fake_world *world, unsigned index)
     site->meta = fake_meta_new(site->meta);
     fake_meta_fail(site->meta, site->unread_kind, false, site->unread_count);
     site->unread_count = 0;
+    snprintf(events, sizeof(events), "%s.events", site->path);
+    check(event_store_open(events, &limits, 1, &site->events, &err) == 0);
+    options.events = site->events;
     check(control_new(&site->loop->loop, site->meta, &wing_ops, site, &options, &site->control,
                       &err) == 0);
     check(api_new(site->control, &site->api, &err) == 0);
@@ -645,6 +650,7 @@ void fake_site_crash(struct fake_world *world, unsigned index)
     bury(world, site->api);
     bury(world, site->loop);
     meta_close(site->meta);
+    event_store_close(site->events);
     for (unsigned i = 0; i < FAKE_DISKS; i++)
         site->disks[i].is_open = site->disks[i].is_wanted = false;
     for (unsigned i = 0; i < FAKE_STREAMS; i++)
@@ -706,6 +712,7 @@ void fake_world_free(struct fake_world *world)
         control_free(site->control);
         api_free(site->api);
         meta_close(site->meta);
+        event_store_close(site->events);
         free(site->loop);
         site->is_alive = false;
     }

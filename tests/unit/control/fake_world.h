@@ -9,6 +9,7 @@
 
 #include "api/api.h"
 #include "io/loop_ops.h"
+#include "meta/event_store.h"
 
 enum { FAKE_DISKS = 32, FAKE_STREAMS = 16, FAKE_TIMERS = 64, PARIS = 0, LYON = 1 };
 
@@ -48,6 +49,7 @@ struct fake_site {
     char path[128];
     struct fake_loop *loop;
     struct meta *meta;
+    struct event_store *events;
     struct control *control;
     struct api *api;
     bool is_alive, is_linked; /* linked: DATA_START came */

@@ -1,0 +1,155 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""What a site records: calls with who and what, states of pairs and groups; and that a follower neither loses nor
+repeats a line while the daemon is killed and started again. Forms of replies with an independent reader."""
+import http.client
+import json
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import urllib.parse
+import xml.etree.ElementTree as ElementTree
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+from lab import wait_until  # noqa: E402
+from lab_case import LabCase, main  # noqa: E402
+
+MIB = 1 << 20
+VERSO, ECS, EBS = "2026-11-22", "2014-05-26", "2021-07-30"
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path):
+        super().__init__("localhost", timeout=30)
+        self.path = str(path)
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(30)
+        self.sock.connect(self.path)
+
+
+def ask(site, action, version, **parameters):
+    """(status, content type, body as text)"""
+    link = UnixConnection(site.api)
+    query = urllib.parse.urlencode({"Action": action, "Version": version, **parameters})
+    link.request("GET", "/?" + query)
+    answer = link.getresponse()
+    body = answer.read().decode()
+    link.close()
+    return answer.status, answer.headers["Content-Type"], body
+
+
+def numbers(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list):
+        return [number for one in value for number in numbers(one)]
+    return [value] if isinstance(value, (int, float)) and not isinstance(value, bool) else []
+
+
+class EventsTest(LabCase):
+    def events(self, site, *words):
+        return json.loads(site.verso("event", "list", "--json", "--limit", "1000", *words))["events"]
+
+    def texts(self, site, *words):
+        return [line["Text"] for line in self.events(site, *words)]
+
+    def test_calls_and_states(self):
+        group, sources, _ = self.lab.group(1, 8 * MIB)
+        self.paris.verso("group", "start", group, "-q")
+        self.lyon.verso_fails("disk", "delete", "d-00000000000000000000")
+        created = [line for line in self.events(self.paris, "--operation", "CreateDisk")]
+        self.assertEqual([(line["Caller"], line["Status"], line["ObjectId"]) for line in created],
+                         [("root", 200, sources[0])])
+        self.assertRegex(created[0]["CallRequestId"], "^[0-9A-F]{8}-")
+        refused = self.events(self.lyon, "--operation", "DeleteDisk")
+        reads = self.events(self.lyon, "--reads", "--operation", "DescribeDisks")
+        self.assertTrue(reads or refused)  # the name is looked up first, by a read
+        self.assertEqual(self.events(self.lyon, "--operation", "DescribeDisks"), [])
+        states = self.texts(self.paris, "--object", group, "--kind", "state")
+        self.assertEqual(states[0], "-> created")
+        self.assertIn("created -> syncing", states)
+        self.wait_point(self.paris, group)
+        self.paris.kill()
+        self.lyon.verso("group", "failover", group, "-q")
+        self.assertIn("failovering -> failovered",
+                      self.texts(self.lyon, "--object", group, "--kind", "state", "--severity", "warning"))
+
+    def test_what_passes_on_is_recorded_at_both(self):
+        group, _, _ = self.lab.group(1, 8 * MIB)
+        self.paris.verso("group", "start", group, "-q")
+        reply = self.lyon.api_call("StopDiskReplicaGroup", ReplicaGroupId=group, RegionId=self.lyon.region)
+        at_paris = self.events(self.paris, "--operation", "StopDiskReplicaGroup")
+        at_lyon = self.events(self.lyon, "--operation", "StopDiskReplicaGroup")
+        self.assertEqual([line["CallRequestId"] for line in at_paris + at_lyon], [reply["RequestId"]] * 2)
+        self.assertEqual(at_paris[0]["Text"], "passed on by the other site")
+
+    def test_a_follower_loses_nothing_over_kills(self):
+        follower = subprocess.Popen([str(self.lab.build / "verso"), "--socket", str(self.paris.api), "event", "follow",
+                                     "--kind", "call", "--operation", "CreateDisk", "--json", "-q"],
+                                    stdout=subprocess.PIPE, text=True)
+        seen = []
+        reader = threading.Thread(target=lambda: seen.extend(json.loads(line) for line in follower.stdout))
+        reader.start()
+        try:
+            made = []
+            for turn in range(3):
+                for number in range(7):
+                    made.append(self.paris.disk(f"disk-{turn}-{number}", MIB))
+                wait_until(lambda: self.events(self.paris, "--operation", "CreateDisk", "--object", made[-1]),
+                           "the last is written")
+                self.paris.kill()
+                self.paris.start()
+            wait_until(lambda: made[-1] in [line["ObjectId"] for line in seen], "the follower is there")
+        finally:
+            follower.send_signal(signal.SIGTERM)
+            reader.join(30)
+            follower.wait(30)
+            follower.stdout.close()
+        self.assertEqual([line["ObjectId"] for line in seen], made)
+        rising = [line["Number"] for line in seen]
+        self.assertEqual(rising, sorted(set(rising)))
+
+    def test_a_damaged_record_is_begun_anew(self):
+        self.paris.disk("one", MIB)
+        self.paris.stop()
+        with open(self.paris.data / "events.db", "r+b") as file:
+            file.write(b"\x5a" * 5000)
+        self.paris.start()
+        lines = self.events(self.paris, "--kind", "store")
+        self.assertIn("begun anew", lines[0]["Text"])
+        self.assertTrue((self.paris.data / "events.db.damaged").exists())
+
+    def test_forms_of_every_operation(self):
+        """Operations that answer and that refuse, in both forms."""
+        self.lab.group(1, 8 * MIB)
+        asked = [("DescribeDisks", ECS), ("DescribeDiskReplicaPairs", EBS), ("DescribeDiskReplicaGroups", EBS),
+                 ("DescribeVersoStatus", VERSO), ("DescribeReplicaEvents", VERSO), ("StartDiskReplicaPair", EBS),
+                 ("NoSuchThing", EBS), ("CreateDisk", ECS)]
+        for action, version in asked:
+            for form in ("XML", "json", "Yaml"):
+                status, kind, body = ask(self.paris, action, version, Format=form, RegionId=self.paris.region)
+                self.assertTrue(body)
+                if form == "XML":
+                    self.assertEqual(kind, "text/xml;charset=utf-8")
+                    root = ElementTree.fromstring(body)
+                    self.assertEqual(root.tag, f"{action}Response" if status == 200 else "Error", body)
+                    self.assertTrue(root.findtext("RequestId"))
+                    continue
+                self.assertEqual(kind, "application/json;charset=utf-8")
+                reply = json.loads(body)
+                if form == "Yaml":
+                    self.assertEqual((status, reply["Code"]), (400, "InvalidParameter.Format"))
+                self.assertEqual("Code" in reply, status != 200)
+                self.assertTrue(all(abs(number) < 1 << 53 for number in numbers(reply)), reply)
+                if status != 200:
+                    names = ("RequestId", "HostId", "Code", "Message", "Recommend")
+                    self.assertTrue(all(isinstance(reply[name], str) for name in names), reply)
+
+
+if __name__ == "__main__":
+    main()

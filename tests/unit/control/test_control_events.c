@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is recorded, and how it is read again. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "control/audit.h"
+#include "drive.h"
+
+/* The Texts of the lines that the query finds, each followed by '|'; the caller's. */
+static char *events(struct fake_world *world, unsigned site, const char *format, ...)
+{
+    char query[300], *text = calloc(1, 100000);
+    va_list arguments;
+    json_t *reply, *line;
+    unsigned status = 0;
+    size_t index;
+
+    va_start(arguments, format);
+    vsnprintf(query, sizeof(query), format, arguments);
+    va_end(arguments);
+    reply = fake_ask(world, site, "DescribeReplicaEvents", query, &status);
+    assert_int_equal(status, 200);
+    json_array_foreach(json_object_get(reply, "Events"), index, line)
+    {
+        strcat(text, json_string_value(json_object_get(line, "Text")));
+        strcat(text, "|");
+    }
+    json_decref(reply);
+    return text;
+}
+
+static void expect(struct fake_world *world, unsigned site, const char *query, const char *texts)
+{
+    char *got = events(world, site, "%s", query);
+
+    assert_string_equal(got, texts);
+    free(got);
+}
+
+static void test_states_of_a_pair_at_both_sites(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char query[100];
+
+    drive_pair(world, &pair);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair.id);
+    fake_copy(world);
+    fake_run(world, 5000000000);
+    drive_ok(world, LYON, "FailoverDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaPairId=%s", pair.id);
+    fake_run(world, 5000000000);
+    snprintf(query, sizeof(query), "ObjectId=%s&Kind=state&MaxResults=100", pair.id);
+    expect(world, LYON, query,
+           "-> creating|creating -> created|created -> initial_syncing|"
+           "initial_syncing -> failovering|failovering -> failovered|");
+    strcat(query, "&Severity=warning");
+    expect(world, LYON, query, "initial_syncing -> failovering|failovering -> failovered|");
+}
+
+static void test_pages_in_both_orders(void **state)
+{
+    struct fake_world *world = *state;
+    struct site *site = control_site(world->sites[PARIS].control);
+    unsigned status;
+    json_t *reply;
+    char token[40], query[100];
+
+    for (int i = 0; i < 5; i++)
+        audit_event(site, "test", EVENT_INFO, "x", "%d", i);
+    reply = fake_ask(world, PARIS, "DescribeReplicaEvents", "Kind=test&MaxResults=2", &status);
+    snprintf(token, sizeof(token), "%s", json_string_value(json_object_get(reply, "NextToken")));
+    json_decref(reply);
+    snprintf(query, sizeof(query), "Kind=test&MaxResults=2&NextToken=%s", token);
+    expect(world, PARIS, query, "2|3|");
+    snprintf(query, sizeof(query), "Kind=test&NextToken=%s", token);
+    expect(world, PARIS, query, "2|3|4|");
+    expect(world, PARIS, "Kind=test&Order=newest&MaxResults=2", "4|3|");
+    snprintf(query, sizeof(query), "Kind=test&Order=newest&NextToken=%s", token);
+    expect(world, PARIS, query, "0|");
+    drive_fails(world, PARIS, 400, "InvalidNextToken", NULL, "DescribeReplicaEvents",
+                "NextToken=x1");
+    drive_fails(world, PARIS, 400, "InvalidStartTime", NULL, "DescribeReplicaEvents",
+                "StartTime=2026-13-01T00:00:00Z");
+    drive_fails(world, PARIS, 400, "InvalidEndTime", NULL, "DescribeReplicaEvents",
+                "EndTime=2026-02-29T00:00:00Z");
+}
+
+static struct audit_call call_line(const struct caller *caller, bool is_read)
+{
+    return (struct audit_call){.caller = caller,
+                               .source = "192.0.2.9",
+                               .request_id = "R-9",
+                               .action = is_read ? "DescribeDisks" : "CreateDisk",
+                               .http_status = 200,
+                               .is_read = is_read};
+}
+
+static int64_t count_of(struct fake_world *world, const char *kind, const char *caller)
+{
+    struct event_filter filter = {
+        .kind = kind, .caller = caller, .with_reads = true, .count_max = 10000};
+    struct event_record *records;
+    unsigned count;
+    struct err err;
+
+    assert_int_equal(event_store_list(world->sites[PARIS].events, &filter, &records, &count, &err),
+                     0);
+    free(records);
+    return count;
+}
+
+static void test_pressure_is_counted_and_told(void **state)
+{
+    struct fake_world *world = *state;
+    struct site *site = control_site(world->sites[PARIS].control);
+    struct caller caller = caller_local(1);
+    struct audit_call read = call_line(&caller, true), change = call_line(&caller, false);
+    struct audit_call stranger = call_line(NULL, true);
+
+    for (int i = 0; i < 3000; i++) {
+        audit_call(site, &read);
+        audit_call(site, &stranger);
+    }
+    for (int i = 0; i < 300; i++)
+        audit_call(site, &change);
+    fake_run(world, 3000000000);
+    assert_int_equal(count_of(world, "call", "root"), 200 + 300);
+    assert_int_equal(count_of(world, "call", ""), 200 + 50 + 300);
+    expect(world, PARIS, "Kind=audit&MaxResults=50",
+           "2800 reads were not recorded: too many a second|"
+           "2950 refused calls of strangers were not recorded: too many a second|");
+    assert_int_equal(audit_lost(site), 2800 + 2950);
+    audit_call(site, &read);
+    fake_run(world, 3000000000);
+    assert_int_equal(count_of(world, "call", "root"), 501);
+}
+
+static void test_a_line_says_who_and_what(void **state)
+{
+    struct fake_world *world = *state;
+    struct site *site = control_site(world->sites[PARIS].control);
+    struct caller caller = caller_local(1);
+    json_t *texts = json_pack("{s:s}", "DiskId", "d-1");
+    json_t *body = json_pack("{s:s, s:s}", "Code", "Forbidden", "Message", "No.");
+    struct audit_call line = call_line(&caller, false);
+    unsigned status;
+    json_t *reply, *shown;
+
+    strcpy(caller.user, "alice");
+    strcpy(caller.key_id, "VK1");
+    strcpy(caller.source, "192.0.2.7");
+    caller.kind = CALLER_USER;
+    line.texts = texts;
+    line.body = body;
+    line.http_status = 403;
+    line.began_ns = loop_now_ns(site->loop) - 1500000;
+    audit_call(site, &line);
+    reply = fake_ask(world, PARIS, "DescribeReplicaEvents", "Caller=alice", &status);
+    shown = json_array_get(json_object_get(reply, "Events"), 0);
+    assert_non_null(shown);
+#define EXPECT_TEXT(name, value)                                                                   \
+    assert_string_equal(json_string_value(json_object_get(shown, name)), value)
+    EXPECT_TEXT("Kind", "call");
+    EXPECT_TEXT("ObjectId", "d-1");
+    EXPECT_TEXT("Operation", "CreateDisk");
+    EXPECT_TEXT("AccessKeyId", "VK1");
+    EXPECT_TEXT("SourceIp", "192.0.2.7");
+    EXPECT_TEXT("CallRequestId", "R-9");
+    EXPECT_TEXT("ErrorCode", "Forbidden");
+    EXPECT_TEXT("Text", "No.");
+    assert_int_equal(json_integer_value(json_object_get(shown, "Status")), 403);
+    assert_int_equal(json_integer_value(json_object_get(shown, "DurationUs")), 1500);
+    json_decref(reply);
+    json_decref(texts);
+    json_decref(body);
+}
+
+static void test_what_was_written_survives_a_kill(void **state)
+{
+    struct fake_world *world = *state;
+    struct site *site = control_site(world->sites[PARIS].control);
+
+    audit_event(site, "test", EVENT_INFO, "x", "kept");
+    fake_run(world, 300000000);
+    audit_event(site, "test", EVENT_INFO, "x", "gathered");
+    fake_site_crash(world, PARIS);
+    fake_site_start(world, PARIS);
+    expect(world, PARIS, "Kind=test", "kept|");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_states_of_a_pair_at_both_sites, drive_setup,
+                                        drive_teardown),
+        cmocka_unit_test_setup_teardown(test_pages_in_both_orders, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_pressure_is_counted_and_told, drive_setup,
+                                        drive_teardown),
+        cmocka_unit_test_setup_teardown(test_a_line_says_who_and_what, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_what_was_written_survives_a_kill, drive_setup,
+                                        drive_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
