@@ -241,6 +241,8 @@ void api_route(void *arg, struct http_request *request)
     visit->request = request;
     visit->began_ns = loop_now_ns(control_site(api->control)->loop);
     id_make_uuid(site_random, control_site(api->control), visit->request_id);
+    if (request->problem == HTTP_FINE && request->door != HTTP_DOOR_UNIX)
+        request->problem = HTTP_FORBIDDEN; /* nobody asks yet who is there */
     if (request->problem != HTTP_FINE) {
         refuse(problem_error(request->problem), "", visit_done, visit);
         return;

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "http/http_address.h"
 
 enum key_type {
     KEY_NAME,
@@ -51,9 +52,18 @@ static const struct key keys[] = {
     {"site", "io", KEY_IO, CONFIG_AT(site.io), 0, 0},
     {"site", "sandbox", KEY_YES, CONFIG_AT(site.sandbox), 0, 0},
     {"api", "socket", KEY_TEXT, CONFIG_AT(api.socket), 0, 0},
+    {"api", "listen", KEY_TEXT, CONFIG_AT(api.listen), 0, 0},
+    {"api", "tls-listen", KEY_TEXT, CONFIG_AT(api.tls_listen), 0, 0},
+    {"api", "tls-cert", KEY_TEXT, CONFIG_AT(api.tls_cert), 0, 0},
+    {"api", "tls-key", KEY_TEXT, CONFIG_AT(api.tls_key), 0, 0},
+    {"api", "allow-plain", KEY_YES, CONFIG_AT(api.allow_plain), 0, 0},
     {"api", "connections-max", KEY_COUNT, CONFIG_AT(api.limits.connections_max), 8, 10000},
+    {"api", "connections-per-address", KEY_COUNT, CONFIG_AT(api.limits.address_connections_max), 1,
+     10000},
     {"api", "waiting-max", KEY_COUNT, CONFIG_AT(api.limits.waiting_max), 1, 10000},
     {"api", "head-time", KEY_DURATION, CONFIG_AT(api.limits.head_ns_max), SECOND, 600 * SECOND},
+    {"api", "request-time", KEY_DURATION, CONFIG_AT(api.limits.request_ns_max), SECOND,
+     3600 * SECOND},
     {"api", "idle-time", KEY_DURATION, CONFIG_AT(api.limits.idle_ns_max), SECOND, 3600 * SECOND},
     {"api", "head-max", KEY_BYTES, CONFIG_AT(api.limits.head_bytes_max), 4096, MIB},
     {"api", "body-max", KEY_BYTES, CONFIG_AT(api.limits.body_bytes_max), 4096, 64 * MIB},
@@ -294,23 +304,22 @@ static void set_defaults(struct config *config)
 
 /* A bare name is a credential of the service manager (LoadCredential=), or, without one, a file
  * beside the configuration. */
-static int find_key(struct config *config, const char *path, struct err *err)
+static int find_file(char *file, size_t size, const char *key, const char *path, struct err *err)
 {
     const char *folder = getenv("CREDENTIALS_DIRECTORY"), *end = strrchr(path, '/');
-    char name[sizeof(config->link.psk_file)];
+    char name[PATH_MAX];
     int length;
 
-    if (strchr(config->link.psk_file, '/') != NULL)
+    if (strchr(file, '/') != NULL)
         return 0;
-    memcpy(name, config->link.psk_file, sizeof(name));
+    check(size <= sizeof(name));
+    memcpy(name, file, size);
     if (folder != NULL)
-        length =
-            snprintf(config->link.psk_file, sizeof(config->link.psk_file), "%s/%s", folder, name);
+        length = snprintf(file, size, "%s/%s", folder, name);
     else
-        length = snprintf(config->link.psk_file, sizeof(config->link.psk_file), "%.*s%s",
-                          end ? (int)(end - path) + 1 : 0, path, name);
-    if (length >= (int)sizeof(config->link.psk_file))
-        return err_set(err, -ENAMETOOLONG, "psk-file %s: the path is too long", name);
+        length = snprintf(file, size, "%.*s%s", end ? (int)(end - path) + 1 : 0, path, name);
+    if (length >= (int)size)
+        return err_set(err, -ENAMETOOLONG, "%s %s: the path is too long", key, name);
     return 0;
 }
 
@@ -320,7 +329,7 @@ static int load_psk(struct config *config, const char *path, struct err *err)
     ssize_t length;
     int fd;
 
-    if (find_key(config, path, err) < 0)
+    if (find_file(config->link.psk_file, sizeof(config->link.psk_file), "psk-file", path, err) < 0)
         return err->code;
     fd = open(config->link.psk_file, O_RDONLY | O_CLOEXEC);
     if (fd < 0 || fstat(fd, &facts) != 0) {
@@ -346,6 +355,44 @@ static int load_psk(struct config *config, const char *path, struct err *err)
     return 0;
 }
 
+static int check_plain(const struct config *config, const char *path,
+                       const struct posix_address *addresses, int count, struct err *err)
+{
+    for (int i = 0; i < count && !config->api.allow_plain; i++) {
+        char text[64];
+
+        if (http_address_is_loopback(&addresses[i].any))
+            continue;
+        http_address_format(&addresses[i].any, text, sizeof(text));
+        return err_set(err, -EINVAL,
+                       "%s: [api] listen: %s is not loopback, and whoever is on the way would read "
+                       "and change what passes: use tls-listen, or set allow-plain=yes",
+                       path, text);
+    }
+    return 0;
+}
+
+static int check_doors(struct config *config, const char *path, struct err *err)
+{
+    struct posix_address addresses[HTTP_ADDRESSES_MAX];
+    int count = http_addresses_parse(config->api.listen, addresses, err);
+
+    if (count < 0)
+        return err_wrap(err, "%s: [api] listen", path);
+    if (check_plain(config, path, addresses, count, err) < 0)
+        return err->code;
+    count = http_addresses_parse(config->api.tls_listen, addresses, err);
+    if (count < 0)
+        return err_wrap(err, "%s: [api] tls-listen", path);
+    if (count == 0)
+        return 0;
+    if (config->api.tls_cert[0] == '\0' || config->api.tls_key[0] == '\0')
+        return err_set(err, -EINVAL, "%s: [api] tls-listen needs tls-cert and tls-key", path);
+    if (find_file(config->api.tls_cert, sizeof(config->api.tls_cert), "tls-cert", path, err) < 0)
+        return err->code;
+    return find_file(config->api.tls_key, sizeof(config->api.tls_key), "tls-key", path, err);
+}
+
 static int check_whole(struct config *config, const char *path, struct err *err)
 {
     if (config->site.name[0] == '\0' || config->site.region[0] == '\0' ||
@@ -354,6 +401,8 @@ static int check_whole(struct config *config, const char *path, struct err *err)
     if (config->site.data[0] != '/' || config->api.socket[0] != '/')
         return err_set(err, -EINVAL, "%s: [site] data and [api] socket must be absolute paths",
                        path);
+    if (check_doors(config, path, err) < 0)
+        return err->code;
     if (config->nbd.socket[0] == '\0' && config->nbd.listen[0] == '\0')
         return err_set(err, -EINVAL, "%s: [nbd] needs socket or listen", path);
     if (config->peer_count > 0 && config->link.psk_file[0] == '\0')

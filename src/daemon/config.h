@@ -17,7 +17,7 @@
 #include "io/loop.h"
 #include "nbd/nbd_limits.h"
 
-enum { CONFIG_PEERS_MAX = 8, CONFIG_NAME_MAX = 64, CONFIG_PSK_MAX = 257 };
+enum { CONFIG_PEERS_MAX = 8, CONFIG_NAME_MAX = 64, CONFIG_PSK_MAX = 257, CONFIG_LIST_MAX = 1024 };
 
 struct config_peer {
     char name[CONFIG_NAME_MAX];
@@ -34,6 +34,9 @@ struct config {
     } site;
     struct {
         char socket[108];
+        char listen[CONFIG_LIST_MAX], tls_listen[CONFIG_LIST_MAX]; /* addresses; "": none */
+        char tls_cert[PATH_MAX / 2], tls_key[PATH_MAX / 2];        /* for tls_listen */
+        bool allow_plain;          /* `listen` may name other than loopback */
         struct http_limits limits; /* a field that is 0: its default */
     } api;
     struct {

@@ -37,8 +37,8 @@ struct control_wing {
     pthread_cond_t answered;
     bool is_answered;
     struct err answer;
-    atomic_bool is_sandboxed; /* the process is */
-    bool is_door_narrow;      /* the door's thread */
+    atomic_bool is_sandboxed;                /* the process is */
+    bool is_door_narrow[HTTP_LISTENERS_MAX]; /* each thread of the door its own */
 };
 
 static void answer(struct control_wing *wing)
@@ -139,16 +139,16 @@ static void fill_site_options(const struct control_wing *wing, struct site_optio
     }
 }
 
-/* On the door's own thread: from the first connection after sandbox_enter() on it has its own list.
+/* On a thread of the door: from its first connection after sandbox_enter() on it has its own list.
  */
-static void door_used(void *arg)
+static void door_used(void *arg, unsigned thread)
 {
     struct control_wing *wing = arg;
     struct err err = {0};
 
-    if (wing->is_door_narrow || !atomic_load(&wing->is_sandboxed))
+    if (wing->is_door_narrow[thread] || !atomic_load(&wing->is_sandboxed))
         return;
-    wing->is_door_narrow = true;
+    wing->is_door_narrow[thread] = true;
     if (sandbox_narrow(&err) < 0)
         log_warning("api", "%s", err.text); /* the list of the process still holds */
 }
@@ -164,6 +164,10 @@ static void control_started(void *arg)
     struct control_wing *wing = arg;
     struct http_server_options options = {
         .socket_path = wing->config->api.socket,
+        .listen = wing->config->api.listen,
+        .tls_listen = wing->config->api.tls_listen,
+        .tls_cert = wing->config->api.tls_cert,
+        .tls_key = wing->config->api.tls_key,
         .loop = wing->loop,
         .connected_cb = door_used,
         .connected_arg = wing,
@@ -173,7 +177,7 @@ static void control_started(void *arg)
     };
 
     if (http_server_new(&options, &wing->http, &wing->answer) < 0)
-        err_wrap(&wing->answer, "[api] socket");
+        err_wrap(&wing->answer, "[api]");
     answer(wing);
 }
 
@@ -213,6 +217,22 @@ int control_wing_run(struct control_wing *wing, struct data_wing *data, struct e
         return err_set(err, -failed, "control thread: %s", err_name(failed));
     wing->is_running = true;
     order(wing, start_arrived);
+    *err = wing->answer;
+    return err->code;
+}
+
+static void reload_arrived(struct loop_message *message)
+{
+    struct control_wing *wing = container_of(message, struct control_wing, message);
+
+    wing->answer = (struct err){0};
+    http_server_reload(wing->http, &wing->answer);
+    answer(wing);
+}
+
+int control_wing_reload(struct control_wing *wing, struct err *err)
+{
+    order(wing, reload_arrived);
     *err = wing->answer;
     return err->code;
 }

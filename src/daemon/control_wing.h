@@ -22,6 +22,8 @@ void control_wing_event(void *wing, const struct data_event *event);
 int control_wing_run(struct control_wing *wing, struct data_wing *data, struct err *err);
 /* The process is in its sandbox: the door's thread may go into its own. */
 void control_wing_sandboxed(struct control_wing *wing);
+/* Reads the certificate of the API again; on an error the old one stays. While it runs. */
+int control_wing_reload(struct control_wing *wing, struct err *err);
 /* Closes the door, answers what is under way, ends jobs at a durable point; waits. Events of the
  * data wing are dropped from then on, but its requests still come back: stop the data wing next. */
 void control_wing_quiesce(struct control_wing *wing);

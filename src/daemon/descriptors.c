@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Of the clients' half: NBD a half, the API a quarter; the link's greetings need the rest. */
+/* Of the clients' half: NBD a half, the API a quarter (its unix socket and its addresses a half
+ * each); the link's greetings need the rest. */
 #include "daemon/descriptors.h"
 
 #include <errno.h>
@@ -36,7 +37,9 @@ static void lower(unsigned *count, unsigned by_default, uint64_t most, const cha
 void descriptors_fit(struct config *config)
 {
     uint64_t descriptors = raise_limit();
+    bool has_network = config->api.listen[0] != '\0' || config->api.tls_listen[0] != '\0';
 
     lower(&config->nbd.limits.connections_max, 1024, descriptors / 4, "[nbd] connections-max");
-    lower(&config->api.limits.connections_max, 256, descriptors / 8, "[api] connections-max");
+    lower(&config->api.limits.connections_max, 256, descriptors / (has_network ? 16 : 8),
+          "[api] connections-max");
 }

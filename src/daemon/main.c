@@ -60,22 +60,46 @@ static void block_signals(sigset_t *ret_waited)
     sigemptyset(ret_waited);
     sigaddset(ret_waited, SIGTERM);
     sigaddset(ret_waited, SIGINT);
+    sigaddset(ret_waited, SIGHUP);
     pthread_sigmask(SIG_BLOCK, ret_waited, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
+static void tell_doors(const struct config *config)
+{
+    if (config->api.listen[0] != '\0')
+        log_notice("versod", "API: http at %s", config->api.listen);
+    if (config->api.tls_listen[0] != '\0')
+        log_notice("versod", "API: https at %s", config->api.tls_listen);
+}
+
+static void reload(struct control_wing *control)
+{
+    struct err err = {0};
+
+    if (control_wing_reload(control, &err) < 0)
+        log_error("versod", "SIGHUP: %s; the old certificate stays in use", err.text);
+    else
+        log_notice("versod", "SIGHUP: certificate and key of the API were read again");
+}
+
 static void run_until_signal(const struct config *config, const sigset_t *waited,
-                             struct watchdog *watchdog)
+                             struct control_wing *control, struct watchdog *watchdog)
 {
     const uint64_t pause_ns = watchdog->pause_ns;
     const struct timespec pause = {.tv_sec = (time_t)(pause_ns / 1000000000),
                                    .tv_nsec = (long)(pause_ns % 1000000000)};
     int number;
 
+    tell_doors(config);
     log_notice("versod", "site %s is ready: API at %s", config->site.name, config->api.socket);
     sd_notify(0, "READY=1");
-    while ((number = sigtimedwait(waited, NULL, pause_ns > 0 ? &pause : NULL)) < 0)
+    while ((number = sigtimedwait(waited, NULL, pause_ns > 0 ? &pause : NULL)) < 0 ||
+           number == SIGHUP) {
+        if (number == SIGHUP)
+            reload(control);
         watchdog_tell(watchdog);
+    }
     log_notice("versod", "signal %d: stopping", number);
     sd_notify(0, "STOPPING=1");
 }
@@ -112,7 +136,7 @@ static int serve(const struct config *config, const sigset_t *waited, struct err
     if (failed == 0)
         failed = enter_sandbox(config, control, err);
     if (failed == 0)
-        run_until_signal(config, waited, &watchdog);
+        run_until_signal(config, waited, control, &watchdog);
     if (control != NULL)
         control_wing_quiesce(control);
     if (data != NULL)

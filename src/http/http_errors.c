@@ -6,21 +6,25 @@
  *
  * The library has no hook for it, but it queues its own answers by its public function, through
  * the table of dynamic symbols. So the MHD_queue_response() of this file stands before the
- * library's: what has none of our headers gets a body of ours. test_http_server.c fails should a
- * version of the library not come by here.
+ * library's: what has none of our headers is an answer of its own; ours goes out instead, past the
+ * library, which then closes. (It would write some of its own twice: 0.9.75, Content-Length.)
+ * test_http_server.c fails should a version of the library not come by here.
+ *
+ * A request line that is none makes the library close without a word; http_listener.c says it.
  */
+#include "http/http_errors.h"
+
 #include <dlfcn.h>
+#include <gnutls/gnutls.h>
 #include <microhttpd.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <sys/socket.h>
 
 #include "base/check.h"
 #include "base/id.h"
-#include "http/http_errors.h"
-
-typedef enum MHD_Result (*queue_fn)(struct MHD_Connection *connection, unsigned status,
-                                    struct MHD_Response *response);
+#include "http/http_peer.h"
 
 struct answer {
     unsigned status;
@@ -52,41 +56,94 @@ static const struct answer *answer_of(unsigned status)
     return answer;
 }
 
-static struct MHD_Response *make_answer(unsigned status)
+struct body {
+    char id[ID_SIZE], text[256];
+    size_t length;
+};
+
+static void make_body(unsigned status, struct body *body)
 {
     const struct answer *answer = answer_of(status);
-    struct MHD_Response *response;
-    char id[ID_SIZE], body[256];
     int length;
 
-    id_make_uuid(draw, NULL, id);
-    length =
-        snprintf(body, sizeof(body), "{\"RequestId\":\"%s\",\"Code\":\"%s\",\"Message\":\"%s\"}",
-                 id, answer->code, answer->message);
-    check(length > 0 && length < (int)sizeof(body));
-    response = MHD_create_response_from_buffer((size_t)length, body, MHD_RESPMEM_MUST_COPY);
+    id_make_uuid(draw, NULL, body->id);
+    length = snprintf(body->text, sizeof(body->text),
+                      "{\"RequestId\":\"%s\",\"Code\":\"%s\",\"Message\":\"%s\"}", body->id,
+                      answer->code, answer->message);
+    check(length > 0 && length < (int)sizeof(body->text));
+    body->length = (size_t)length;
+}
+
+struct MHD_Response *http_errors_response(unsigned status)
+{
+    struct MHD_Response *response;
+    struct body body;
+
+    make_body(status, &body);
+    response = MHD_create_response_from_buffer(body.length, body.text, MHD_RESPMEM_MUST_COPY);
     if (response == NULL)
         return NULL;
     MHD_add_response_header(response, "Content-Type", "application/json;charset=utf-8");
-    MHD_add_response_header(response, HTTP_OUR_HEADER, id);
+    MHD_add_response_header(response, "Connection", "close");
+    MHD_add_response_header(response, HTTP_OUR_HEADER, body.id);
     return response;
+}
+
+size_t http_errors_write(unsigned status, char *text, size_t size)
+{
+    struct body body;
+    int length;
+
+    make_body(status, &body);
+    length =
+        snprintf(text, size,
+                 "HTTP/1.1 %u %s\r\nContent-Type: application/json;charset=utf-8\r\n"
+                 "Connection: close\r\n" HTTP_OUR_HEADER ": %s\r\nContent-Length: %zu\r\n\r\n%s",
+                 status, MHD_get_reason_phrase_for(status), body.id, body.length, body.text);
+    check(length > 0 && (size_t)length < size);
+    return (size_t)length;
+}
+
+void http_errors_send(struct MHD_Connection *connection, unsigned status)
+{
+    const union MHD_ConnectionInfo *session =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    char text[HTTP_ERRORS_TEXT_SIZE];
+    size_t length = http_errors_write(status, text, sizeof(text));
+
+    if (session != NULL && session->tls_session != NULL)
+        (void)gnutls_record_send(session->tls_session, text, length);
+    else if (info != NULL)
+        (void)send(info->connect_fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+http_queue_fn http_errors_queue(void)
+{
+    http_queue_fn queue = (http_queue_fn)dlsym(RTLD_NEXT, "MHD_queue_response");
+
+    check(queue != NULL);
+    return queue;
+}
+
+/* The library tells a long query from long fields; to a caller both are the head (431). */
+static unsigned our_status(unsigned status)
+{
+    return status == MHD_HTTP_URI_TOO_LONG ? MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE : status;
 }
 
 enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned status,
                                    struct MHD_Response *response)
 {
-    queue_fn queue = (queue_fn)dlsym(RTLD_NEXT, "MHD_queue_response");
-    struct MHD_Response *ours = NULL;
-    enum MHD_Result result;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    struct http_peer *peer = info ? info->socket_context : NULL;
 
-    check(queue != NULL);
-    /* The library tells a long query from long fields; to a caller both are the head (431). */
-    if (status == MHD_HTTP_URI_TOO_LONG)
-        status = MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
-    if (status >= 400 && MHD_get_response_header(response, HTTP_OUR_HEADER) == NULL)
-        ours = make_answer(status);
-    result = queue(connection, status, ours ? ours : response);
-    if (ours)
-        MHD_destroy_response(ours);
-    return result;
+    if (MHD_get_response_header(response, HTTP_OUR_HEADER) != NULL)
+        return http_errors_queue()(connection, status, response);
+    http_errors_send(connection, our_status(status));
+    if (peer != NULL)
+        peer->is_owed = false;
+    return MHD_NO;
 }

@@ -14,8 +14,10 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/log_limit.h"
+#include "http/http_linger.h"
+#include "http/http_origin.h"
 
-enum { PATROL_MAGIC = 0x70617472, LOG_LINES_MAX = 20 };
+enum { PATROL_MAGIC = 0x70617472, LOG_LINES_MAX = 20, ENDED_MAX = 512 /* a look */ };
 
 #define SECOND_NS (UINT64_C(1000) * 1000 * 1000)
 #define LOOK_NS (SECOND_NS / 10)
@@ -23,11 +25,14 @@ enum { PATROL_MAGIC = 0x70617472, LOG_LINES_MAX = 20 };
 
 struct http_guest {
     struct list node;
+    struct http_origin *origin; /* NULL: ended, or of no address */
     int fd;
     enum http_phase phase;
-    uint64_t since_ns; /* of the phase */
+    uint64_t since_ns;         /* of the phase */
+    uint64_t request_since_ns; /* its first line, or the connection */
     uint64_t body_bytes;
     bool is_ended; /* shut down; the library has not yet seen it */
+    bool is_proved;
 };
 
 struct http_patrol {
@@ -40,7 +45,10 @@ struct http_patrol {
     bool is_stopped;
     pthread_mutex_t lock; /* protects the rest */
     bool is_looking;      /* the message is posted or the timer set */
+    unsigned count;       /* guests that are not ended */
     struct list guests;   /* oldest first */
+    struct http_origins origins;
+    struct http_linger linger;
 };
 
 static uint64_t clock_ns(void)
@@ -56,6 +64,10 @@ static void end_guest(struct http_patrol *patrol, struct http_guest *guest, cons
     unsigned dropped;
 
     guest->is_ended = true;
+    patrol->count--;
+    if (guest->origin != NULL)
+        http_origin_leave(guest->origin);
+    guest->origin = NULL;
     (void)shutdown(guest->fd, SHUT_RDWR);
     if (log_limit_take(&patrol->log_limit, clock_ns(), &dropped))
         log_notice("api", "a connection ended: %s", why);
@@ -67,30 +79,65 @@ static void look_at(struct http_patrol *patrol, struct http_guest *guest, uint64
 {
     const struct http_limits *limits = patrol->limits;
     uint64_t age_ns = now_ns > guest->since_ns ? now_ns - guest->since_ns : 0;
+    bool is_coming = guest->phase == HTTP_PHASE_HEAD || guest->phase == HTTP_PHASE_BODY;
 
     if (guest->phase == HTTP_PHASE_HEAD && age_ns > limits->head_ns_max)
-        end_guest(patrol, guest, "the head of its request did not come in time");
+        end_guest(patrol, guest, "the head of its request did not come in time (head-time)");
     else if (guest->phase == HTTP_PHASE_IDLE && age_ns > limits->idle_ns_max)
-        end_guest(patrol, guest, "it was idle");
+        end_guest(patrol, guest, "it was idle (idle-time)");
+    else if (is_coming && guest->request_since_ns + limits->request_ns_max < now_ns)
+        end_guest(patrol, guest, "its request did not come in time (request-time)");
     else if (guest->phase == HTTP_PHASE_BODY && age_ns > limits->head_ns_max &&
              guest->body_bytes < limits->body_rate_min * (age_ns / SECOND_NS))
-        end_guest(patrol, guest, "the body of its request came too slowly");
+        end_guest(patrol, guest, "the body of its request came too slowly (body-rate-min)");
+    else if (guest->phase == HTTP_PHASE_REPLY && age_ns > limits->request_ns_max)
+        end_guest(patrol, guest, "it did not take its answer (request-time)");
 }
 
-/* Ends the oldest of a phase that had their time, until at most `max` of `count` are left. */
-static void thin_out(struct http_patrol *patrol, uint64_t now_ns, unsigned count, unsigned max,
-                     enum http_phase phase, const char *why)
+static bool goes_before(const struct http_guest *a, const struct http_guest *b)
 {
+    unsigned a_count = a->origin ? a->origin->count : 1, b_count = b->origin ? b->origin->count : 1;
+
+    if (a->is_proved != b->is_proved)
+        return b->is_proved;
+    return a_count > b_count; /* else the older one, which was met first */
+}
+
+static bool may_go(const struct http_guest *guest, uint64_t now_ns)
+{
+    return !guest->is_ended && guest->since_ns + FAIR_NS <= now_ns &&
+           (guest->phase == HTTP_PHASE_HEAD || guest->phase == HTTP_PHASE_IDLE);
+}
+
+/* Who is the next to go, of one phase (or both), of one address (or all)? NULL: nobody may. */
+static struct http_guest *choose(struct http_patrol *patrol, uint64_t now_ns,
+                                 const enum http_phase *phase, const struct http_origin *origin)
+{
+    struct http_guest *chosen = NULL;
     struct list *node, *next_node;
 
     list_for_each(node, next_node, &patrol->guests)
     {
         struct http_guest *guest = list_entry(node, struct http_guest, node);
 
-        if (count <= max)
-            return;
-        if (guest->is_ended || guest->phase != phase || guest->since_ns + FAIR_NS > now_ns)
+        if (!may_go(guest, now_ns) || (phase != NULL && guest->phase != *phase) ||
+            (origin != NULL && guest->origin != origin))
             continue;
+        if (chosen == NULL || goes_before(guest, chosen))
+            chosen = guest;
+    }
+    return chosen;
+}
+
+/* Ends guests of a phase that had their time, until at most `max` of `count` are left. */
+static void thin_out(struct http_patrol *patrol, uint64_t now_ns, unsigned count, unsigned max,
+                     enum http_phase phase, const char *why)
+{
+    for (unsigned ended = 0; count > max && ended < ENDED_MAX; ended++) {
+        struct http_guest *guest = choose(patrol, now_ns, &phase, NULL);
+
+        if (guest == NULL)
+            return;
         end_guest(patrol, guest, why);
         count--;
     }
@@ -99,7 +146,7 @@ static void thin_out(struct http_patrol *patrol, uint64_t now_ns, unsigned count
 static void look(struct http_patrol *patrol)
 {
     uint64_t now_ns = clock_ns();
-    unsigned count = 0, waiting = 0;
+    unsigned waiting = 0;
     struct list *node, *next_node;
 
     list_for_each(node, next_node, &patrol->guests)
@@ -108,13 +155,13 @@ static void look(struct http_patrol *patrol)
 
         if (!guest->is_ended)
             look_at(patrol, guest, now_ns);
-        count += !guest->is_ended;
         waiting += !guest->is_ended && guest->phase == HTTP_PHASE_HEAD;
     }
     thin_out(patrol, now_ns, waiting, patrol->limits->waiting_max, HTTP_PHASE_HEAD,
-             "too many wait with their request");
-    thin_out(patrol, now_ns, count, patrol->limits->connections_max - 1, HTTP_PHASE_IDLE,
+             "too many wait with their request (waiting-max)");
+    thin_out(patrol, now_ns, patrol->count, patrol->limits->connections_max - 1, HTTP_PHASE_IDLE,
              "connections-max");
+    http_linger_step(&patrol->linger, now_ns);
 }
 
 static void timer_fired(struct loop_timer *timer)
@@ -124,7 +171,7 @@ static void timer_fired(struct loop_timer *timer)
     check_magic(patrol, PATROL_MAGIC);
     check(pthread_mutex_lock(&patrol->lock) == 0);
     look(patrol);
-    patrol->is_looking = !list_is_empty(&patrol->guests);
+    patrol->is_looking = !list_is_empty(&patrol->guests) || patrol->linger.count > 0;
     if (patrol->is_looking)
         loop_timer_set(patrol->loop, timer, loop_now_ns(patrol->loop) + LOOK_NS);
     check(pthread_mutex_unlock(&patrol->lock) == 0);
@@ -152,6 +199,7 @@ struct http_patrol *http_patrol_new(struct loop *loop, const struct http_limits 
     patrol->timer.fired_cb = timer_fired;
     patrol->log_limit = (struct log_limit){.count_max = LOG_LINES_MAX, .span_ns = 10 * SECOND_NS};
     list_init(&patrol->guests);
+    http_origins_init(&patrol->origins, clock_ns() * UINT64_C(0x9e3779b97f4a7c15));
     check(pthread_mutex_init(&patrol->lock, NULL) == 0);
     return patrol;
 }
@@ -160,6 +208,7 @@ void http_patrol_stop(struct http_patrol *patrol)
 {
     check_magic(patrol, PATROL_MAGIC);
     check(list_is_empty(&patrol->guests));
+    http_linger_fini(&patrol->linger);
     patrol->is_stopped = true;
     loop_timer_cancel(patrol->loop, &patrol->timer);
 }
@@ -174,27 +223,69 @@ void http_patrol_free(struct http_patrol *patrol)
     free(patrol);
 }
 
-struct http_guest *http_patrol_enter(struct http_patrol *patrol, int fd)
+/* Ends one that may go, so that another can come; false: nobody may. */
+static bool make_room(struct http_patrol *patrol, const struct http_origin *origin, const char *why)
+{
+    struct http_guest *guest = choose(patrol, clock_ns(), NULL, origin);
+
+    if (guest != NULL)
+        end_guest(patrol, guest, why);
+    return guest != NULL;
+}
+
+bool http_patrol_admit(struct http_patrol *patrol, const struct sockaddr *address)
+{
+    const struct http_limits *limits = patrol->limits;
+    const struct http_origin *origin;
+    bool may_come = true;
+
+    check(pthread_mutex_lock(&patrol->lock) == 0);
+    origin = http_origins_find(&patrol->origins, address);
+    if (origin != NULL && origin->count >= limits->address_connections_max)
+        may_come = make_room(patrol, origin, "connections-per-address");
+    else if (patrol->count >= limits->connections_max)
+        may_come = make_room(patrol, NULL, "connections-max");
+    check(pthread_mutex_unlock(&patrol->lock) == 0);
+    return may_come;
+}
+
+/* Under the lock. */
+static void want_look(struct http_patrol *patrol)
+{
+    if (!patrol->is_looking)
+        loop_post(patrol->loop, &patrol->message);
+    patrol->is_looking = true;
+}
+
+struct http_guest *http_patrol_enter(struct http_patrol *patrol, int fd,
+                                     const struct sockaddr *address)
 {
     struct http_guest *guest = calloc(1, sizeof(*guest));
 
     if (guest == NULL)
         return NULL;
     guest->fd = fd;
-    guest->since_ns = clock_ns();
+    guest->since_ns = guest->request_since_ns = clock_ns();
     check(pthread_mutex_lock(&patrol->lock) == 0);
+    guest->origin = http_origins_join(&patrol->origins, address);
     list_append(&patrol->guests, &guest->node);
-    if (!patrol->is_looking)
-        loop_post(patrol->loop, &patrol->message);
-    patrol->is_looking = true;
+    patrol->count++;
+    want_look(patrol);
     check(pthread_mutex_unlock(&patrol->lock) == 0);
     return guest;
 }
 
-void http_patrol_leave(struct http_patrol *patrol, struct http_guest *guest)
+void http_patrol_leave(struct http_patrol *patrol, struct http_guest *guest, bool may_linger)
 {
     check(pthread_mutex_lock(&patrol->lock) == 0);
     list_remove(&guest->node);
+    patrol->count -= !guest->is_ended;
+    if (guest->origin != NULL)
+        http_origin_leave(guest->origin);
+    if (may_linger && !guest->is_ended) {
+        http_linger_add(&patrol->linger, guest->fd, clock_ns());
+        want_look(patrol);
+    }
     check(pthread_mutex_unlock(&patrol->lock) == 0);
     free(guest);
 }
@@ -206,6 +297,8 @@ void http_patrol_phase(struct http_patrol *patrol, struct http_guest *guest, enu
     check(pthread_mutex_lock(&patrol->lock) == 0);
     guest->phase = phase;
     guest->since_ns = clock_ns();
+    if (phase == HTTP_PHASE_HEAD)
+        guest->request_since_ns = guest->since_ns;
     guest->body_bytes = 0;
     check(pthread_mutex_unlock(&patrol->lock) == 0);
 }
@@ -217,4 +310,25 @@ void http_patrol_body(struct http_patrol *patrol, struct http_guest *guest, size
     check(pthread_mutex_lock(&patrol->lock) == 0);
     guest->body_bytes += length;
     check(pthread_mutex_unlock(&patrol->lock) == 0);
+}
+
+void http_patrol_proved(struct http_patrol *patrol, struct http_guest *guest)
+{
+    if (guest == NULL)
+        return;
+    check(pthread_mutex_lock(&patrol->lock) == 0);
+    guest->is_proved = true;
+    check(pthread_mutex_unlock(&patrol->lock) == 0);
+}
+
+bool http_patrol_has_ended(struct http_patrol *patrol, const struct http_guest *guest)
+{
+    bool has_ended;
+
+    if (guest == NULL)
+        return false;
+    check(pthread_mutex_lock(&patrol->lock) == 0);
+    has_ended = guest->is_ended;
+    check(pthread_mutex_unlock(&patrol->lock) == 0);
+    return has_ended;
 }

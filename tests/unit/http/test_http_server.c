@@ -268,7 +268,23 @@ static void test_bounds(void **state)
              length);
     say(fd, head, strlen(head));
     say(fd, body, length);
+    hear(fd, "\"Code\":\"RequestTooLarge\""); /* at once, before the body has come */
+    close(fd);
+
+    fd = dial(fixture);
+    snprintf(head, sizeof(head),
+             "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%zx\r\n", length);
+    say(fd, head, strlen(head));
+    say(fd, body, length);
+    say_text(fd, "\r\n0\r\n\r\n");
     hear(fd, "\"problem\":7"); /* HTTP_BODY_TOO_LARGE */
+    close(fd);
+
+    fd = dial(fixture);
+    say_text(fd, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n10000000\r\n");
+    for (unsigned i = 0; i < 5; i++)
+        say(fd, body, length);
+    hear(fd, "\"Code\":\"RequestTooLarge\""); /* without an end of it */
     close(fd);
 
     fd = dial(fixture);
@@ -289,7 +305,7 @@ static void test_bounds(void **state)
     for (unsigned i = 0; i < HTTP_FIELDS_MAX; i++)
         say_text(fd, "A: b\r\n");
     say_text(fd, "\r\n");
-    hear(fd, "\"problem\":6");
+    hear(fd, "\"Code\":\"RequestHeaderTooLarge\"");
     close(fd);
     free(body);
     exchange(fixture, "GET /?a=still HTTP/1.1\r\nHost: x\r\n\r\n", "still");
@@ -331,7 +347,10 @@ static void test_no_http(void **state)
         "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999999999999\r\n\r\n",
         "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     };
-    static const char *const noises[] = {"garbage\r\n\r\n", "\x16\x03\x01\x02\x01\r\n\r\n"};
+    static const char *const noises[] = {"garbage\r\n\r\n", "\x16\x03\x01\x02\x01\r\n\r\n", " \r\n",
+                                         "GET /a b HTTP/1.1\r\nHost: x\r\n\r\n"};
+    static const char good[] = "GET /?a=1 HTTP/1.1\r\nHost: x\r\n\r\n";
+    int second = dial(*state);
 
     for (unsigned i = 0; i < ARRAY_COUNT(requests); i++)
         exchange(*state, requests[i], "\r\n\r\n{\"RequestId\":\"");
@@ -339,8 +358,112 @@ static void test_no_http(void **state)
         int fd = dial(*state);
 
         say(fd, noises[i], strlen(noises[i]));
-        expect_end(fd);
+        hear(fd, "\r\n\r\n{\"RequestId\":\"");
+        close(fd);
     }
+    say_text(second, good); /* noise behind a good request */
+    hear(second, "\"a\":\"1\"");
+    say_text(second, "garbage\r\n");
+    hear(second, "\"Code\":\"InvalidRequest\"");
+    expect_end(second);
+    second = dial(*state); /* a client that ends as it should gets nothing more */
+    say_text(second, "GET /?a=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    hear(second, "\"action\":\"\"}");
+    expect_end(second);
+}
+
+/* What a proxy before us might read otherwise is refused, and nothing behind it is looked at. */
+static void test_smuggling(void **state)
+{
+#define POST_WITH(fields) "POST / HTTP/1.1\r\n" fields "\r\n3\r\na=1\r\n0\r\n\r\n"
+    static const char *const rows[] = {
+        POST_WITH("Host: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n"),
+        POST_WITH("Host: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 13\r\n"),
+        POST_WITH("Host: x\r\nTransfer-Encoding: gzip, chunked\r\n"),
+        POST_WITH("Host: x\r\nTransfer-Encoding: chunked, identity\r\n"),
+        POST_WITH("Host: x\r\nTransfer-Encoding: xchunked\r\n"),
+        POST_WITH("Host: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+        POST_WITH("Host: x\r\nTransfer-Encoding : chunked\r\n"),
+        POST_WITH("Host: x\r\nTransfer-Encoding:\r\n chunked\r\n"),
+        POST_WITH("Host: x\r\nTransfer-Encoding:\x0b chunked\r\n"),
+        POST_WITH("Host: x\r\nContent-Length: 13\r\nContent-Length: 13\r\n"),
+        POST_WITH("Host: x\r\nContent-Length: 13\r\nContent-Length: 5\r\n"),
+        POST_WITH("Host: x\r\nContent-Length: 13, 13\r\n"),
+        POST_WITH("Host: x\r\nTransfer-Encoding: chunked \r\n"),
+        POST_WITH("Host: x\r\nContent-Length: 13 \r\n"),
+        POST_WITH("Host: x\r\nContent-Length: +13\r\n"),
+        POST_WITH("Host: x\r\nContent-Length: 0xd\r\n"),
+        POST_WITH("Host: x\r\nContent-Length:\r\n"),
+        POST_WITH("Host: x\r\nContent-Length : 13\r\n"),
+        "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x, y\r\n\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\nD: e\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nD: e\r\nA: b\r\n\tc\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n \r\n\r\n",
+        "GET / HTTP/1.1\r\n A: b\r\nHost: x\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n",
+        "GET / HTTP/1.1\nHost: x\r\nA: b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nA: b\rContent-Length: 3\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\n: no name\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nA(b): c\r\n\r\n",
+        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=1\r\n0\r\n\r\n",
+    };
+    static const char with_nul[] = "GET / HTTP/1.1\r\nHost: x\r\nA: b\0c\r\nD: e\r\n\r\n";
+
+    for (unsigned i = 0; i <= ARRAY_COUNT(rows); i++) {
+        static const char second[] = "GET /?a=smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+        int fd = dial(*state);
+        char text[4096] = "";
+        size_t used = 0;
+        ssize_t done;
+
+        if (i < ARRAY_COUNT(rows))
+            say_text(fd, rows[i]);
+        else
+            say(fd, with_nul, sizeof(with_nul) - 1);
+        say_text(fd, second);
+        while ((done = recv(fd, text + used, sizeof(text) - 1 - used, 0)) > 0)
+            used += (size_t)done;
+        text[used] = 0;
+        if (done < 0 || !strstr(text, "HTTP/1.1 400 ") || !strstr(text, "{\"RequestId\":\"") ||
+            strstr(text, "smuggled") || strstr(text + 9, "HTTP/1.1 "))
+            fail_msg("row %u, %s: '%s'", i, i < ARRAY_COUNT(rows) ? rows[i] : "NUL", text);
+        close(fd);
+    }
+}
+
+static void test_strange_but_right(void **state)
+{
+    static const char *const rows[] = {
+        "\r\n\r\nGET /?a=1 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /?a=1 HTTP/1.1\r\nhOST:x\r\nEmpty:\r\nSpaces: \t  \r\nLast: \r\n\r\n",
+        "GET /?a=1 HTTP/1.0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: \t3\r\n\r\na=1",
+        "POST / HTTP/1.1\r\nHost: x\r\ntransfer-encoding: \tCHUNKED\r\n\r\n"
+        "1;extension=\"x\"\r\na\r\n2\r\n=1\r\n0\r\nTrailer: x\r\n\r\n",
+        "POST /?a=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+    };
+    int fd;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(rows); i++)
+        exchange(*state, rows[i], "\"a\":\"1\"");
+    fd = dial(*state);
+    say_text(fd, "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    hear(fd, "HTTP/1.1 100 Continue\r\n\r\n");
+    say_text(fd, "a=1");
+    hear(fd, "\"a\":\"1\"");
+    close(fd);
+    exchange(
+        *state,
+        "POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n",
+        "HTTP/1.1 413 ");
+    fd = dial(*state); /* two at once */
+    say_text(fd,
+             "GET /?a=1 HTTP/1.1\r\nHost: x\r\n\r\nGET /?a=2 HTTP/1.1\r\nHost: x\r\nA: b\r\n\r\n");
+    hear(fd, "\"a\":\"2\"");
+    close(fd);
 }
 
 static void test_slow_heads_and_bodies(void **state)
@@ -416,6 +539,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broken_clients_do_no_harm, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_http, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_smuggling, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_strange_but_right, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_heads_and_bodies, setup_tight, teardown),
         cmocka_unit_test_setup_teardown(test_crowds, setup_tight, teardown),
         cmocka_unit_test_setup_teardown(test_stop_waits_for_the_answer, setup, teardown),

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What we know of a connection. Private to http/. */
+#ifndef HTTP_HTTP_PEER_H
+#define HTTP_HTTP_PEER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct http_certificate;
+struct http_guest;
+
+/* The other end of a connection; its socket context in the library. */
+struct http_peer {
+    struct http_guest *guest; /* NULL: no memory for it */
+    struct http_certificate *certificate;
+    char source[64];
+    bool is_loopback, is_permitted;
+    bool is_owed; /* bytes that come now are no request yet: should the library close without a
+                   * word, we owe one */
+    uint32_t user;
+};
+
+#endif
