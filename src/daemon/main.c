@@ -19,12 +19,25 @@
 #include "daemon/descriptors.h"
 #include "daemon/sandbox.h"
 #include "daemon/watchdog.h"
+#include "http/http_tls.h"
 #include "io/tls.h"
 
 struct arguments {
     const char *config;
     bool only_check;
 };
+
+/* With --check: the files that the configuration names. */
+static int check_files(const struct config *config, struct err *err)
+{
+    struct http_tls *tls = NULL;
+    int failed = 0;
+
+    if (config->api.tls_listen[0] != '\0')
+        failed = http_tls_new(config->api.tls_cert, config->api.tls_key, &tls, err);
+    http_tls_free(tls);
+    return failed ? err_wrap(err, "[api]") : 0;
+}
 
 static int usage(void)
 {
@@ -164,6 +177,8 @@ int main(int argc, char **argv)
     sandbox_hide_memory();
     block_signals(&waited);
     failed = config_load(arguments.config, config, &err);
+    if (failed == 0 && arguments.only_check)
+        failed = check_files(config, &err);
     if (failed == 0 && arguments.only_check)
         printf("%s: fine\n", arguments.config);
     if (failed == 0 && !arguments.only_check) {

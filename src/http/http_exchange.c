@@ -419,7 +419,7 @@ void http_reply(struct http_request *request, const struct http_answer *answer)
     if (exchange->is_last)
         MHD_add_response_header(response, "Connection", "close");
     else
-        MHD_add_response_header(response, "Keep-Alive", "timeout=55");
+        MHD_add_response_header(response, "Keep-Alive", front->rest_hint);
     if (request->problem == HTTP_BAD_METHOD)
         MHD_add_response_header(response, "Allow", "GET, POST");
     MHD_add_response_header(response, HTTP_OUR_HEADER, answer->request_id);

@@ -7,8 +7,10 @@
 #include "http/http_server.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/un.h>
@@ -161,6 +163,14 @@ static bool library_parses_in_place(void)
     return strverscmp(MHD_get_version(), "0.9.76") < 0;
 }
 
+/* Clients close before we do: 55 s of 65. */
+static void set_hint(struct http_front *front)
+{
+    uint64_t idle_s = front->limits->idle_ns_max / 1000000000;
+
+    snprintf(front->rest_hint, sizeof(front->rest_hint), "timeout=%" PRIu64, idle_s * 55 / 65);
+}
+
 static struct http_server *make_server(const struct http_server_options *options)
 {
     struct http_server *server = calloc(1, sizeof(*server));
@@ -174,6 +184,7 @@ static struct http_server *make_server(const struct http_server_options *options
     server->front.route_cb = options->route_cb;
     server->front.arg = options->arg;
     server->front.limits = &server->limits;
+    set_hint(&server->front);
     server->front.queue_fn = http_errors_queue();
     server->front.is_parsed_in_place = library_parses_in_place();
     server->front.quiet_cb = stop_if_quiet;

@@ -56,8 +56,6 @@ static int check_mode(const char *path, const struct stat *facts, struct err *er
 {
     mode_t refused = facts->st_uid == 0 ? 037 : 077;
 
-    if (!S_ISREG(facts->st_mode))
-        return err_set(err, -EINVAL, "tls-key %s: not a file", path);
     if ((facts->st_mode & refused) != 0)
         return err_set(err, -EPERM, "tls-key %s: others may read it: chmod 600", path);
     return 0;
@@ -93,6 +91,8 @@ static int load_file(const char *path, bool is_key, struct file *file, struct er
                        err_name(errno));
     if (fstat(fd, &facts) != 0)
         failed = err_set(err, -errno, "%s: %s", path, err_name(errno));
+    else if (!S_ISREG(facts.st_mode))
+        failed = err_set(err, -EINVAL, "%s: not a file", path);
     else if (is_key)
         failed = check_mode(path, &facts, err);
     if (failed == 0)
