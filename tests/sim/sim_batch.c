@@ -54,9 +54,11 @@ static uint64_t mix(uint64_t seed, uint64_t hash)
     return z ^ (z >> 31);
 }
 
-/* Plants are put into engines. */
+/* A plant is put into engines, or into control. */
 static bool is_whole(const struct batch_options *options, uint64_t seed)
 {
+    if (options->plant >= PLANT_WHOLE)
+        return true;
     return options->sites || (!options->engines && options->plant == PLANT_NONE && seed % 3 == 0);
 }
 
@@ -368,10 +370,10 @@ static bool plant_is_seen(struct batch *batch, enum plant plant)
         probe->failure[0] = '\0';
         if (!fails(probe, &options, seed, 0, NULL) || !plant_is_heard(plant, probe->failure))
             continue;
-        printf("%-4s seed %llu: %s\n", plant_name(plant), (unsigned long long)seed, probe->failure);
+        printf("%-9s seed %llu: %s\n", plant_name(plant), (unsigned long long)seed, probe->failure);
         return true;
     }
-    printf("%-4s NOT SEEN in %llu schedules\n", plant_name(plant),
+    printf("%-9s NOT SEEN in %llu schedules\n", plant_name(plant),
            (unsigned long long)options.count);
     return false;
 }

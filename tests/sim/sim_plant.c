@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Planted defects. They change bytes of the simulated disks, and for I8 the memory of an engine;
- * nothing here is ever done in a run that counts.
+ * what control forgets is in sim_plant_meta.c. Nothing here is ever done in a run that counts.
  */
 #include "sim_plant.h"
 
@@ -17,14 +17,35 @@ enum { STATE_BYTES = 64 << 10 };
 
 const char *plant_name(enum plant plant)
 {
-    static const char *const names[PLANT_COUNT] = {"",   "I1",  "I2",  "I3",  "I4", "I8",
-                                                   "I9", "I10", "I11", "I14", "I17"};
+    static const char *const names[PLANT_COUNT] = {
+        "",    "I1",  "I2",    "I3",        "I4",  "I8",   "I9",      "I10",   "I11",
+        "I14", "I17", "token", "tombstone", "job", "term", "version", "commit"};
 
     return names[plant];
 }
 
+/* How clients and audit tell of each. */
+static bool is_told(enum plant plant, const char *why)
+{
+    static const char *const told[][3] = {
+        [PLANT_TOKEN - PLANT_WHOLE] = {"asked again: "},
+        [PLANT_TOMBSTONE - PLANT_WHOLE] = {"at rest the records differ", "come to rest"},
+        [PLANT_JOB - PLANT_WHOLE] = {"come to rest", "not settled"},
+        [PLANT_TERM - PLANT_WHOLE] = {"at rest ", "come to rest", "not settled"},
+        [PLANT_VERSION - PLANT_WHOLE] = {"at rest ", "come to rest", "not settled"},
+        [PLANT_COMMIT - PLANT_WHOLE] = {"asked again: ", "no record names it", "no record says so"},
+    };
+
+    for (unsigned i = 0; i < ARRAY_COUNT(told[0]); i++)
+        if (told[plant - PLANT_WHOLE][i] && strstr(why, told[plant - PLANT_WHOLE][i]))
+            return true;
+    return false;
+}
+
 bool plant_is_heard(enum plant plant, const char *why)
 {
+    if (plant >= PLANT_WHOLE)
+        return is_told(plant, why);
     const char *at = plant == PLANT_NONE ? why : strstr(why, plant_name(plant));
     char next = at ? at[strlen(plant_name(plant))] : '\0';
 

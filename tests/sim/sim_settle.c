@@ -227,6 +227,7 @@ bool run_settle(struct sim_run *run)
                 return true;
             run_fail(run, NULL, "I11: not settled after %u s%s%s%s", SETTLE_SECONDS, state,
                      run->town ? "; control: " : "", run->town ? run->town->unrest : "");
+            return false;
         }
     }
     if (!run_is_over(run))

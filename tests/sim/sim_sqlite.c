@@ -26,6 +26,7 @@ struct sim_sqlite {
     sqlite3_vfs vfs; /* first */
     struct sim_site *site;
     char name[40];
+    bool skips_syncs;
 };
 
 struct sqlite_file {
@@ -107,6 +108,8 @@ static int file_sync(sqlite3_file *base, int flags)
     struct sqlite_file *file = file_of(base);
     char folder[128];
 
+    if (file->sqlite->skips_syncs)
+        return SQLITE_OK;
     if (io_file_sync_now(loop_of(file), file->file) < 0)
         return SQLITE_IOERR_FSYNC;
     if (!file->syncs_folder)
@@ -364,4 +367,9 @@ void sim_sqlite_init(void)
     check(sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) == SQLITE_OK);
     check(sqlite3_config(SQLITE_CONFIG_URI, 1) == SQLITE_OK);
     check(sqlite3_initialize() == SQLITE_OK);
+}
+
+void sim_sqlite_skip_syncs(struct sim_sqlite *sqlite)
+{
+    sqlite->skips_syncs = true;
 }

@@ -368,9 +368,11 @@ static bool rest(struct sim_run *run, bool clears)
     while (!run->has_failed && steady < STEADY) {
         sim_world_run_until(run->world, sim_now_ns(run->world) + 50 * SIM_MS);
         steady = town_nudge(run) && (!clears || clerk_clears(run)) ? steady + 1 : 0;
-        if (sim_now_ns(run->world) > deadline_ns)
+        if (sim_now_ns(run->world) > deadline_ns) {
             run_fail(run, NULL, "control does not come to rest%s: %s",
                      clears ? " after deletions" : "", run->town->unrest);
+            return false; /* with a plant in, it may be none */
+        }
     }
     return !run->has_failed;
 }

@@ -45,6 +45,8 @@ void whole_make(struct node *node)
     sim_sqlite_init();
     whole->node = node;
     whole->sqlite = sim_sqlite_new(node->site, "/data/site.db", whole->path);
+    if (node->run->plant == PLANT_COMMIT)
+        sim_sqlite_skip_syncs(whole->sqlite);
     node->whole = whole;
     sim_site_user_set(node->site, node);
 }
@@ -272,6 +274,7 @@ static void rise_call(void *arg)
         rise->error = record_cache_open(whole->path, &whole->meta, &rise->err);
     if (rise->error < 0)
         return;
+    whole->meta = plant_meta_new(node->run->plant, whole->meta);
     whole->control_loop = control_loop_new(node->site, CONTROL_DELAY_NS, posted, node);
     rise->error = rise_wing(whole, &rise->err);
     if (rise->error == 0)

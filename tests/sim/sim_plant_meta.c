@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Defects planted in the control wing of whole sites, between it and its records: what a site is
+ * told to remember, it forgets. The clients and the audit must see each.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "meta/meta.h"
+#include "sim_plant.h"
+
+struct plant_meta {
+    struct meta meta;
+    struct meta *real;
+    enum plant plant;
+};
+
+static struct plant_meta *of(struct meta *meta)
+{
+    return container_of(meta, struct plant_meta, meta);
+}
+
+static void plant_close(struct meta *meta)
+{
+    meta_close(of(meta)->real);
+    free(of(meta));
+}
+
+static int plant_begin(struct meta *meta, struct err *err)
+{
+    return meta_begin(of(meta)->real, err);
+}
+
+static int plant_commit(struct meta *meta, struct err *err)
+{
+    return meta_commit(of(meta)->real, err);
+}
+
+static void plant_rollback(struct meta *meta)
+{
+    if (of(meta)->real->is_in_transaction)
+        meta_rollback(of(meta)->real);
+}
+
+static int plant_part_begin(struct meta *meta, struct err *err)
+{
+    return meta_part_begin(of(meta)->real, err);
+}
+
+static int plant_part_end(struct meta *meta, struct err *err)
+{
+    return meta_part_end(of(meta)->real, err);
+}
+
+static int plant_part_undo(struct meta *meta, struct err *err)
+{
+    return meta_part_undo(of(meta)->real, err);
+}
+
+static int plant_get(struct meta *meta, enum record_kind kind, const char *key, void *ret_record)
+{
+    return meta_get(of(meta)->real, kind, key, ret_record);
+}
+
+/* Pairs and groups begin with what they have in common. */
+static int put_relation(struct plant_meta *self, enum record_kind kind, const void *record,
+                        struct err *err)
+{
+    size_t size = record_type(kind)->size;
+    struct replica_record *before = calloc(1, size), *now = calloc(1, size);
+    int result;
+
+    check(before && now);
+    memcpy(now, record, size);
+    if (meta_get(self->real, kind, now->id, before) == 0) {
+        if (self->plant == PLANT_TERM && now->term > before->term)
+            now->term = before->term;
+        if (self->plant == PLANT_VERSION && now->version > before->version)
+            now->version = before->version;
+    }
+    result = meta_put(self->real, kind, now, err);
+    free(before);
+    free(now);
+    return result;
+}
+
+static int plant_put(struct meta *meta, enum record_kind kind, const void *record, struct err *err)
+{
+    struct plant_meta *self = of(meta);
+    bool is_relation = kind == RECORD_PAIR || kind == RECORD_GROUP;
+
+    if ((self->plant == PLANT_TOKEN && kind == RECORD_TOKEN) ||
+        (self->plant == PLANT_TOMBSTONE && kind == RECORD_TOMBSTONE))
+        return 0;
+    if (is_relation && (self->plant == PLANT_TERM || self->plant == PLANT_VERSION))
+        return put_relation(self, kind, record, err);
+    return meta_put(self->real, kind, record, err);
+}
+
+static int plant_remove(struct meta *meta, enum record_kind kind, const char *key, struct err *err)
+{
+    return meta_remove(of(meta)->real, kind, key, err);
+}
+
+static int plant_walk(struct meta *meta, const struct meta_query *query, uint64_t after,
+                      meta_visit_fn visit_cb, void *arg)
+{
+    return meta_walk(of(meta)->real, query, after, visit_cb, arg);
+}
+
+static int plant_seek(struct meta *meta, const struct meta_query *query, unsigned index,
+                      uint64_t *ret_position)
+{
+    return meta_seek(of(meta)->real, query, index, ret_position);
+}
+
+static int plant_count(struct meta *meta, const struct meta_query *query, unsigned *ret_count)
+{
+    return meta_count(of(meta)->real, query, ret_count);
+}
+
+static const struct meta_ops plant_ops = {
+    .close = plant_close,
+    .begin = plant_begin,
+    .commit = plant_commit,
+    .rollback = plant_rollback,
+    .part_begin = plant_part_begin,
+    .part_end = plant_part_end,
+    .part_undo = plant_part_undo,
+    .get = plant_get,
+    .put = plant_put,
+    .remove = plant_remove,
+    .walk = plant_walk,
+    .seek = plant_seek,
+    .count = plant_count,
+};
+
+/* What was going on in the life before is not known any more. */
+static void forget_jobs(struct meta *meta)
+{
+    struct job_record *jobs;
+    void *records = NULL;
+    unsigned count = 0;
+    struct err err;
+
+    if (meta_list(meta, RECORD_JOB, NULL, NULL, &records, &count) < 0 || count == 0)
+        return;
+    jobs = records;
+    if (meta_begin(meta, &err) == 0) {
+        for (unsigned i = 0; i < count; i++)
+            meta_remove(meta, RECORD_JOB, jobs[i].id, &err);
+        meta_commit(meta, &err);
+    }
+    free(records);
+}
+
+struct meta *plant_meta_new(enum plant plant, struct meta *real)
+{
+    struct plant_meta *self;
+
+    if (plant == PLANT_JOB)
+        forget_jobs(real);
+    if (plant != PLANT_TOKEN && plant != PLANT_TOMBSTONE && plant != PLANT_TERM &&
+        plant != PLANT_VERSION)
+        return real;
+    self = calloc(1, sizeof(*self));
+    check(self);
+    self->meta.ops = &plant_ops;
+    self->real = real;
+    self->plant = plant;
+    return &self->meta;
+}
