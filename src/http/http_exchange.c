@@ -157,17 +157,17 @@ static void take_fields(struct exchange *exchange)
     const char *type;
     char *at;
 
-    at = malloc(exchange->head_bytes + 2 * HTTP_FIELDS_MAX);
+    at = calloc(1, exchange->head_bytes + 2 * HTTP_FIELDS_MAX);
     check(at);
     exchange->fields_text = at;
     for (unsigned i = 0; i < request->field_count; i++) {
         struct http_field *field = &request->fields[i];
-        const struct http_field given = *field;
+        const char *name = field->name, *value = field->value;
 
         field->name = at;
-        at = copy_lower(at, given.name);
+        at = copy_lower(at, name);
         field->value = at;
-        at = copy_trimmed(at, given.value);
+        at = copy_trimmed(at, value);
     }
     copy_text(request, "x-acs-action", request->action, sizeof(request->action));
     copy_text(request, "x-acs-version", request->version, sizeof(request->version));

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -122,19 +121,6 @@ int http_server_reload(struct http_server *server, struct err *err)
 {
     check_magic(server, HTTP_MAGIC);
     return server->tls ? http_tls_reload(server->tls, err) : 0;
-}
-
-unsigned http_server_port(const struct http_server *server, unsigned nth)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t size = sizeof(address);
-
-    check_magic(server, HTTP_MAGIC);
-    check(nth + 1 < server->listener_count);
-    check(getsockname(server->listeners[nth + 1].fd, (void *)&address, &size) == 0);
-    return ntohs(address.ss_family == AF_INET
-                     ? ((struct sockaddr_in *)(void *)&address)->sin_port
-                     : ((struct sockaddr_in6 *)(void *)&address)->sin6_port);
 }
 
 /* --- the beginning --------------------------------------------------------------------------- */

@@ -41,8 +41,6 @@ int http_server_new(const struct http_server_options *options, struct http_serve
                     struct err *err);
 /* Reads certificate and key again, for new connections. On an error the old ones stay. */
 int http_server_reload(struct http_server *server, struct err *err);
-/* The port of the nth address of listen and tls_listen together; for tests. */
-unsigned http_server_port(const struct http_server *server, unsigned nth);
 /* No new requests; once those under way are answered, all is closed and stopped_cb runs, on the
  * loop. Then http_server_free(). */
 void http_server_stop(struct http_server *server, void (*stopped_cb)(void *arg), void *arg);
