@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/authorize.h"
 #include "api/parameters.h"
 #include "api/reply_format.h"
 #include "api/table.h"
@@ -117,6 +118,13 @@ void api_execute(void *arg, const char *action, const char *version, const json_
     api_call->call.done_cb = execute_done;
     check(api_call->call.texts);
     strncpy(api_call->call.request_id, request_id, sizeof(api_call->call.request_id) - 1);
+    error = authorize_call(control_site(api->control), &api_call->call);
+    if (error != API_OK) {
+        refuse(error, "", done_cb, done_arg);
+        call_fini(&api_call->call);
+        free(api_call);
+        return;
+    }
     api->call_count++;
     control_submit(api->control, &api_call->call);
 }

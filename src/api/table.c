@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "api/table_access.h"
 #include "base/check.h"
 #include "control/operations.h"
 
@@ -392,10 +393,9 @@ static const struct {
     const struct operation *rows;
     unsigned count;
 } parts[] = {
-    {pair_rows, ARRAY_COUNT(pair_rows)},
-    {group_rows, ARRAY_COUNT(group_rows)},
-    {disk_rows, ARRAY_COUNT(disk_rows)},
-    {verso_rows, ARRAY_COUNT(verso_rows)},
+    {pair_rows, ARRAY_COUNT(pair_rows)},     {group_rows, ARRAY_COUNT(group_rows)},
+    {disk_rows, ARRAY_COUNT(disk_rows)},     {verso_rows, ARRAY_COUNT(verso_rows)},
+    {table_access_rows, TABLE_ACCESS_COUNT},
 };
 
 const struct operation *table_at(unsigned index)

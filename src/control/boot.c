@@ -16,13 +16,15 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "control/opening.h"
+#include "control/roster_record.h"
 
 enum boot_phase { BOOT_DISKS, BOOT_GROUPS, BOOT_PAIRS, BOOT_HOSTS, BOOT_LINKS, BOOT_DONE };
 
 struct boot {
     struct site *site;
     enum boot_phase phase;
-    void *record; /* of the phase: the one that is worked on */
+    bool has_callers; /* users and keys were read */
+    void *record;     /* of the phase: the one that is worked on */
     uint64_t position;
     const char *closing; /* disks of a stream that did not open, each followed by a space */
     char disk[RECORD_ID_SIZE];
@@ -331,7 +333,11 @@ static void boot_next(struct boot *boot)
     bool has_begun = false;
 
     while (!has_begun) {
-        int result = read_next(boot);
+        int result = boot->has_callers ? 0 : roster_record_load(boot->site);
+
+        boot->has_callers = result == 0;
+        if (result == 0)
+            result = read_next(boot);
 
         if (result < 0)
             boot_wait(boot, result);

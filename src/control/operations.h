@@ -40,5 +40,22 @@ void ops_verso_delete_snapshot(struct call *call);
 void ops_verso_force_open(struct call *call);
 /* ops_event.c */
 void ops_show_events(struct call *call);
+/* ops_access.c: users and access keys */
+void ops_access_create_user(struct call *call);
+void ops_access_delete_user(struct call *call);
+void ops_access_list_users(struct call *call);
+void ops_access_create_key(struct call *call);
+void ops_access_update_key(struct call *call);
+void ops_access_delete_key(struct call *call);
+void ops_access_list_keys(struct call *call);
+void ops_access_show_caller(struct call *call);
+/* ops_policy.c */
+void ops_policy_create(struct call *call);
+void ops_policy_put(struct call *call);
+void ops_policy_delete(struct call *call);
+void ops_policy_get(struct call *call);
+void ops_policy_list(struct call *call);
+void ops_policy_attach(struct call *call);
+void ops_policy_detach(struct call *call);
 
 #endif

@@ -13,17 +13,6 @@
 
 enum { GIB_SHIFT = 30 };
 
-static void set_time(json_t *tree, const char *name, int64_t seconds)
-{
-    char text[32] = "";
-    time_t at = (time_t)seconds;
-    struct tm utc;
-
-    if (seconds > 0 && gmtime_r(&at, &utc))
-        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
-    tree_set_text(tree, name, text);
-}
-
 static json_t *wrap(const char *name, json_t *item)
 {
     json_t *tree = json_object(), *array = json_array();
@@ -42,7 +31,7 @@ static json_t *show_attachment(const struct attachment_record *attachment)
     check(tree);
     tree_set_text(tree, "InstanceId", attachment->instance_id);
     tree_set_text(tree, "Device", attachment->device);
-    set_time(tree, "AttachedTime", attachment->attached_s);
+    tree_set_time(tree, "AttachedTime", attachment->attached_s);
     return tree;
 }
 
@@ -75,9 +64,9 @@ static json_t *show_disk(struct site *site, const struct disk_record *disk,
     tree_set_text(tree, "SerialNumber", disk->id + 2);
     tree_set_text(tree, "InstanceId", attachment ? attachment->instance_id : "");
     tree_set_text(tree, "Device", attachment ? attachment->device : "");
-    set_time(tree, "CreationTime", disk->created_s);
-    set_time(tree, "AttachedTime", attachment ? attachment->attached_s : 0);
-    set_time(tree, "DetachedTime", disk->detached_s);
+    tree_set_time(tree, "CreationTime", disk->created_s);
+    tree_set_time(tree, "AttachedTime", attachment ? attachment->attached_s : 0);
+    tree_set_time(tree, "DetachedTime", disk->detached_s);
     tree_set_text(tree, "DiskChargeType", "PostPaid");
     tree_set_text(tree, "ResourceGroupId", disk->resource_group_id);
     tree_set_text(tree, "ReplicaPairId", /* ours */

@@ -111,28 +111,39 @@ static int next_narrowed(struct cursor *cursor)
     return -ENOENT;
 }
 
+static bool is_wanted(struct cursor *cursor)
+{
+    const struct page_source *source = cursor->source;
+
+    return (!source->is_wanted_cb || source->is_wanted_cb(cursor->call, cursor->record)) &&
+           call_may_see(cursor->call, source->kind, key_of(cursor));
+}
+
 /* The next one that is wanted, or -ENOENT. */
 static int cursor_next(struct cursor *cursor)
 {
-    const struct page_source *source = cursor->source;
     int result;
 
     do
         result = next_narrowed(cursor);
-    while (result == 0 && source->is_wanted_cb &&
-           !source->is_wanted_cb(cursor->call, cursor->record));
+    while (result == 0 && !is_wanted(cursor));
     return result;
+}
+
+/* Every record that the source narrows down to is in the list. */
+static bool is_whole(const struct call *call, const struct page_source *source)
+{
+    return !source->ids && !source->is_wanted_cb && !call->may_see_cb;
 }
 
 /* Behind the first `count` of those wanted, or behind all when there are fewer. */
 static int cursor_skip(struct cursor *cursor, uint64_t count)
 {
-    const struct page_source *source = cursor->source;
     int result = 0;
 
     if (count == 0)
         return 0;
-    if (!source->ids && !source->is_wanted_cb && count < UINT32_MAX) {
+    if (is_whole(cursor->call, cursor->source) && count < UINT32_MAX) {
         result =
             meta_seek(cursor->call->site->meta, &cursor->query, (unsigned)count, &cursor->position);
         if (result == -ENOENT)
@@ -150,7 +161,7 @@ static int count_all(struct call *call, const struct page_source *source, unsign
     int result = cursor_init(&cursor, call, source);
 
     *ret_count = 0;
-    if (result == 0 && !source->ids && !source->is_wanted_cb)
+    if (result == 0 && is_whole(call, source))
         result = meta_count(call->site->meta, &cursor.query, ret_count);
     else
         while (result == 0 && (result = cursor_next(&cursor)) == 0)
@@ -209,6 +220,8 @@ static int find_begin(struct cursor *cursor, int64_t number)
 
     if (!token[0])
         return cursor_skip(cursor, (uint64_t)(number - 1) * page_size(cursor->call));
+    if (!call_may_see(cursor->call, cursor->source->kind, token)) /* as one that is not there */
+        return -EINVAL;
     result = find_key(cursor, token, &cursor->position);
     return result == -ENOENT ? -EINVAL : result;
 }

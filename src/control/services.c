@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "control/jobs.h"
 #include "control/opening.h"
+#include "control/roster_sync.h"
 #include "control/sync.h"
 #include "control/tree.h"
 
@@ -249,7 +250,7 @@ static void serve_reprotect_check(struct peer_answer *answer)
 static const struct peer_service table[] = {
     {"pair.prepare", serve_pair_prepare},       {"stream.prepare", serve_stream_prepare},
     {"reprotect.check", serve_reprotect_check}, {"record.put", sync_serve_put},
-    {"record.delete", sync_serve_delete},
+    {"record.delete", sync_serve_delete},       {"access.put", roster_sync_serve},
 };
 
 const struct peer_service *services_table(unsigned *ret_count)

@@ -49,6 +49,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     site->loop = loop;
     site->malformed_limit = (struct log_limit){.count_max = 20, .span_ns = UINT64_C(10000000000)};
     site->meta = meta;
+    site->secret_box = options->secret_box;
     site->group_pairs_max = options->group_pairs_max ? options->group_pairs_max : 17;
     if (site->group_pairs_max > DATA_DISKS_MAX)
         site->group_pairs_max = DATA_DISKS_MAX;
@@ -62,6 +63,10 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
         result = word_copy(site->region, sizeof(site->region), options->region, "region", err);
     if (result == 0)
         result = word_copy(site->zone, sizeof(site->zone), options->zone, "zone", err);
+    if (result == 0)
+        result = word_copy(site->account_id, sizeof(site->account_id),
+                           options->account_id ? options->account_id : "1000000000000001",
+                           "account id", err);
     if (result == 0 && options->nbd_socket)
         result = word_copy(site->nbd_socket, sizeof(site->nbd_socket), options->nbd_socket,
                            "NBD socket", err);

@@ -15,7 +15,11 @@ enum { SITE_PEERS_MAX = 8, SITE_TROUBLES_MAX = 32 };
 
 struct audit;
 struct event_store;
+struct directory;
 struct jobs;
+struct roster;
+struct roster_sync;
+struct secret_box;
 struct sync;
 
 struct site_peer {
@@ -36,14 +40,16 @@ struct site_options {
         const char *name, *region, *zone;
     } peers[SITE_PEERS_MAX];
     unsigned peer_count;
-    const char *nbd_socket;   /* path of the unix socket, NULL: none; for URIs only */
-    const char *nbd_listen;   /* "HOST:PORT", NULL: none */
-    unsigned group_pairs_max; /* 0: 17 */
-    unsigned pairs_max;       /* quota, 0: 1000 */
-    unsigned tokens_max;      /* remembered replies; 0: 65536 */
-    uint64_t retry_min_ns;    /* of jobs; 0: 25 ms */
-    uint64_t retry_max_ns;    /* 0: 5 s */
-    uint64_t call_timeout_ns; /* of calls to a peer inside an operation; 0: 2.5 s */
+    const char *nbd_socket;        /* path of the unix socket, NULL: none; for URIs only */
+    const char *nbd_listen;        /* "HOST:PORT", NULL: none */
+    unsigned group_pairs_max;      /* 0: 17 */
+    unsigned pairs_max;            /* quota, 0: 1000 */
+    unsigned tokens_max;           /* remembered replies; 0: 65536 */
+    const char *account_id;        /* in ARNs, of the installation; NULL: 1000000000000001 */
+    struct secret_box *secret_box; /* outlives the wing; NULL: no access keys */
+    uint64_t retry_min_ns;         /* of jobs; 0: 25 ms */
+    uint64_t retry_max_ns;         /* 0: 5 s */
+    uint64_t call_timeout_ns;      /* of calls to a peer inside an operation; 0: 2.5 s */
 
     /* The record of events (audit.h). */
     struct event_store *events; /* outlives the wing; NULL: nothing is recorded */
@@ -57,6 +63,7 @@ struct site {
     const struct data_ops *data_ops;
     void *data_wing;
     char name[RECORD_WORD_SIZE], region[RECORD_WORD_SIZE], zone[RECORD_WORD_SIZE];
+    char account_id[RECORD_WORD_SIZE];
     char nbd_socket[108], nbd_listen[64];
     struct site_peer peers[SITE_PEERS_MAX];
     unsigned peer_count, group_pairs_max, pairs_max;
@@ -73,6 +80,10 @@ struct site {
     uint64_t token_base_ns;
     struct loop_timer token_timer;
     struct audit *audit;
+    struct directory *directory;   /* callers, in memory; empty until is_ready */
+    struct secret_box *secret_box; /* the owner's; NULL: no access keys can be made */
+    struct roster *roster;
+    struct roster_sync *roster_sync;
     struct jobs *jobs;
     struct sync *sync;
     struct log_limit malformed_limit; /* lines about calls of peers that make no sense */

@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "control/call.h"
 #include "control/jobs.h"
+#include "control/roster.h"
 #include "control/tree.h"
 
 struct mark {
@@ -70,8 +71,9 @@ static void pusher_wait(struct pusher *pusher)
     loop_timer_set(site->loop, &pusher->timer, loop_now_ns(site->loop) + site->retry_max_ns / 5);
 }
 
-int sync_init(struct site *site)
+void sync_init(struct site *site)
 {
+    roster_init(site);
     site->sync = calloc(1, sizeof(*site->sync));
     check(site->sync);
     for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
@@ -81,11 +83,11 @@ int sync_init(struct site *site)
         list_init(&pusher->marks);
         pusher->timer.fired_cb = pusher_fired;
     }
-    return 0;
 }
 
 void sync_stop(struct site *site)
 {
+    roster_stop(site);
     for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
         struct pusher *pusher = &site->sync->pushers[i];
         struct list *node;
@@ -107,6 +109,7 @@ void sync_fini(struct site *site)
     }
     free(site->sync);
     site->sync = NULL;
+    roster_fini(site);
 }
 
 static json_t *tree_of(const struct relation *relation)
@@ -442,6 +445,7 @@ void sync_peer_up(struct site *site, const char *peer)
 
     if (!pusher || site->is_stopping)
         return;
+    roster_sync_peer_up(site->roster_sync, peer);
     loop_timer_cancel(site->loop, &pusher->timer);
     pusher->is_waiting = false;
     mark_all(pusher);

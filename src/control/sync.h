@@ -11,7 +11,8 @@
 #include "control/peer.h"
 #include "control/relation.h"
 
-int sync_init(struct site *site);
+/* Of users, keys and policies as well: roster.h. */
+void sync_init(struct site *site);
 void sync_fini(struct site *site);
 void sync_stop(struct site *site);
 

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/check.h"
 
@@ -159,4 +160,15 @@ void tree_set_int(json_t *tree, const char *name, int64_t value)
 void tree_set_bool(json_t *tree, const char *name, bool value)
 {
     tree_set(tree, name, json_boolean(value));
+}
+
+void tree_set_time(json_t *tree, const char *name, int64_t seconds)
+{
+    char text[32] = "";
+    time_t at = (time_t)seconds;
+    struct tm utc;
+
+    if (seconds > 0 && gmtime_r(&at, &utc))
+        strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+    tree_set_text(tree, name, text);
 }

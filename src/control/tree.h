@@ -32,5 +32,7 @@ void tree_set(json_t *tree, const char *name, json_t *value);
 void tree_set_text(json_t *tree, const char *name, const char *text);
 void tree_set_int(json_t *tree, const char *name, int64_t value);
 void tree_set_bool(json_t *tree, const char *name, bool value);
+/* "2026-11-22T08:00:00Z"; "" for 0. */
+void tree_set_time(json_t *tree, const char *name, int64_t seconds);
 
 #endif

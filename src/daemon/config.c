@@ -57,6 +57,7 @@ static const struct key keys[] = {
     {"api", "tls-cert", KEY_TEXT, CONFIG_AT(api.tls_cert), 0, 0},
     {"api", "tls-key", KEY_TEXT, CONFIG_AT(api.tls_key), 0, 0},
     {"api", "allow-plain", KEY_YES, CONFIG_AT(api.allow_plain), 0, 0},
+    {"api", "account-id", KEY_NAME, CONFIG_AT(api.account_id), 0, 0},
     {"api", "connections-max", KEY_COUNT, CONFIG_AT(api.limits.connections_max), 8, 10000},
     {"api", "connections-per-address", KEY_COUNT, CONFIG_AT(api.limits.address_connections_max), 1,
      10000},

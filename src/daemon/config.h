@@ -37,6 +37,7 @@ struct config {
         char listen[CONFIG_LIST_MAX], tls_listen[CONFIG_LIST_MAX]; /* addresses; "": none */
         char tls_cert[PATH_MAX / 2], tls_key[PATH_MAX / 2];        /* for tls_listen */
         bool allow_plain;          /* `listen` may name other than loopback */
+        char account_id[64];       /* "": the default */
         struct http_limits limits; /* a field that is 0: its default */
     } api;
     struct {

@@ -16,6 +16,7 @@
 #include "api/api.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "control/roster_record.h"
 #include "daemon/sandbox.h"
 #include "meta/event_store.h"
 #include "meta/record_cache.h"
@@ -24,6 +25,7 @@ struct control_wing {
     struct loop *loop;
     struct meta *meta;
     struct event_store *events; /* NULL: it could not be opened */
+    struct secret_box *secret_box;
     struct control *control;
     struct api *api;
     struct http_server *http;
@@ -76,6 +78,19 @@ static void open_events(struct control_wing *wing)
         log_error("audit", "%s: nothing is recorded", err.text);
 }
 
+/* The key file, and that it opens every secret: found out now, not when a caller waits. */
+static int open_secrets(struct control_wing *wing, struct err *err)
+{
+    char path[sizeof(wing->config->site.data) + 16];
+    bool has_secrets;
+    int failed = roster_record_check(wing->meta, NULL, &has_secrets, err);
+
+    snprintf(path, sizeof(path), "%s/secret.key", wing->config->site.data);
+    if (failed == 0)
+        failed = secret_box_open(path, has_secrets, &wing->secret_box, err);
+    return failed ? failed : roster_record_check(wing->meta, wing->secret_box, &has_secrets, err);
+}
+
 int control_wing_new(const struct config *config, struct control_wing **ret_wing, struct err *err)
 {
     struct control_wing *wing = calloc(1, sizeof(*wing));
@@ -92,6 +107,8 @@ int control_wing_new(const struct config *config, struct control_wing **ret_wing
         failed = err_set(err, -errno, "[site] data %s: %s", config->site.data, err_name(errno));
     else
         failed = record_cache_open(path, &wing->meta, err);
+    if (failed == 0)
+        failed = open_secrets(wing, err);
     if (failed == 0)
         failed = loop_new(LOOP_THREADS, &wing->loop, err);
     if (failed) {
@@ -131,6 +148,7 @@ static void fill_site_options(const struct control_wing *wing, struct site_optio
         .events = wing->events,
         .audit_reads_max = config->audit.reads_max,
         .audit_refused_max = config->audit.refused_max,
+        .account_id = config->api.account_id[0] ? config->api.account_id : NULL,
     };
     for (unsigned i = 0; i < config->peer_count; i++) {
         options->peers[i].name = config->peers[i].name;
@@ -188,6 +206,7 @@ static void start_arrived(struct loop_message *message)
     int failed;
 
     fill_site_options(wing, &options);
+    options.secret_box = wing->secret_box;
     failed = control_new(wing->loop, wing->meta, wing_ops(), data_wing_wing(wing->data), &options,
                          &wing->control, &wing->answer);
     if (failed == 0)
@@ -300,6 +319,7 @@ void control_wing_free(struct control_wing *wing)
     check(!wing->is_running && wing->control == NULL);
     event_store_close(wing->events);
     meta_close(wing->meta);
+    secret_box_free(wing->secret_box);
     if (wing->loop)
         loop_free(wing->loop);
     pthread_cond_destroy(&wing->answered);

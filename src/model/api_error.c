@@ -214,6 +214,28 @@ static const struct api_error_entry entries[API_ERROR_COUNT] = {
     [API_DISK_CAPACITY_QUOTA] = {"QuotaExceed.DiskCapacity", 400,
                                  "The used capacity of disk type has exceeded the quota in the "
                                  "zone, %s."},
+
+    [API_USER_NOT_FOUND] = {"EntityNotExist.User", 404, "The user does not exist."},
+    [API_USER_EXISTS] = {"EntityAlreadyExists.User", 409, "The user does already exist."},
+    [API_KEY_NOT_FOUND] = {"EntityNotExist.User.AccessKey", 404, "The access key does not exist."},
+    [API_POLICY_NOT_FOUND] = {"EntityNotExist.Policy", 404, "The policy does not exist."},
+    [API_POLICY_EXISTS] = {"EntityAlreadyExists.Policy", 409, "The policy does already exist."},
+    [API_POLICY_MALFORMED] = {"MalformedPolicyDocument", 400,
+                              "The specified policy document is not valid."},
+    [API_POLICY_ATTACHED] = {"DeleteConflict.Policy.User", 409,
+                             "The policy is attached to one or more users."},
+    [API_LINK_NOT_FOUND] = {"EntityNotExist.User.Policy", 404,
+                            "The policy is not attached to the user."},
+    [API_LINK_EXISTS] = {"EntityAlreadyExists.User.Policy", 409,
+                         "The policy is attached to the user already."},
+    [API_USERS_EXCEED] = {"LimitExceeded.User", 409,
+                          "The count of users beyond the current limits."},
+    [API_KEYS_EXCEED] = {"LimitExceeded.User.AccessKey", 409,
+                         "The count of access keys beyond the current limits."},
+    [API_POLICIES_EXCEED] = {"LimitExceeded.Policy", 409,
+                             "The count of policies beyond the current limits."},
+    [API_LINKS_EXCEED] = {"LimitExceeded.User.Policy", 409,
+                          "The count of attached policies beyond the current limits."},
 };
 
 const struct api_error_entry *api_error_entry(enum api_error error)

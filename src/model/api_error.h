@@ -111,6 +111,20 @@ enum api_error {
     API_DISK_RESIZE_DENIED,
     API_DISK_QUOTA,
     API_DISK_CAPACITY_QUOTA,
+    /* Users, access keys, policies: our own operations, with the codes that RAM has for such. */
+    API_USER_NOT_FOUND,
+    API_USER_EXISTS,
+    API_KEY_NOT_FOUND,
+    API_POLICY_NOT_FOUND,
+    API_POLICY_EXISTS,
+    API_POLICY_MALFORMED,
+    API_POLICY_ATTACHED,
+    API_LINK_NOT_FOUND,
+    API_LINK_EXISTS,
+    API_USERS_EXCEED,
+    API_KEYS_EXCEED,
+    API_POLICIES_EXCEED,
+    API_LINKS_EXCEED,
     API_ERROR_COUNT
 };
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "api/table.h"
+#include "access/secret_box.h"
 #include "base/check.h"
 #include "fake_meta.h"
 #include "meta/record_cache.h"
@@ -602,6 +602,7 @@ void fake_site_start(struct fake_world *world, unsigned index)
                                    .peer_count = 1,
                                    .nbd_socket = "/run/nbd.sock",
                                    .nbd_listen = "127.0.0.1:10809",
+                                   .secret_box = site->secret_box,
                                    .group_pairs_max = 3,
                                    .tokens_max = world->tokens_max};
     const struct event_limits limits = {0};
@@ -683,8 +684,11 @@ struct fake_world *fake_world_new(bool is_one_region)
         site->name = s == PARIS ? "paris" : "lyon";
         site->region = s == PARIS || is_one_region ? "cn-paris" : "cn-lyon";
         site->zone = s == PARIS ? "cn-paris-a" : "cn-lyon-a";
+        site->secret_box = secret_box_new((const uint8_t[SECRET_BOX_KEY_SIZE]){(uint8_t)(s + 1)});
+        check(site->secret_box);
         snprintf(site->path, sizeof(site->path), "%s/%s.db", world->folder, site->name);
     }
+    world->caller = caller_local(1);
     fake_site_start(world, PARIS);
     fake_site_start(world, LYON);
     return world;
@@ -697,108 +701,30 @@ static void stopped(void *arg)
     site->is_stopped = true;
 }
 
+static void site_stop(struct fake_site *site)
+{
+    control_stop(site->control, stopped, site);
+    fake_run(site->world, 100000000);
+    check(site->is_stopped);
+    control_free(site->control);
+    api_free(site->api);
+    meta_close(site->meta);
+    event_store_close(site->events);
+    free(site->loop);
+    site->is_alive = false;
+}
+
 void fake_world_free(struct fake_world *world)
 {
     char command[128];
 
     fake_net(world, false);
     for (unsigned s = 0; s < 2; s++) {
-        struct fake_site *site = &world->sites[s];
-        if (!site->is_alive)
-            continue;
-        control_stop(site->control, stopped, site);
-        fake_run(world, 100000000);
-        check(site->is_stopped);
-        control_free(site->control);
-        api_free(site->api);
-        meta_close(site->meta);
-        event_store_close(site->events);
-        free(site->loop);
-        site->is_alive = false;
+        if (world->sites[s].is_alive)
+            site_stop(&world->sites[s]);
+        secret_box_free(world->sites[s].secret_box);
     }
     snprintf(command, sizeof(command), "rm -rf %s", world->folder);
     check(system(command) == 0);
     free(world);
-}
-
-/* --- asking ---------------------------------------------------------------------------------- */
-
-struct question {
-    bool is_answered, is_forgotten;
-    unsigned status;
-    json_t *reply;
-};
-
-static void answered(void *arg, unsigned status, json_t *body)
-{
-    struct question *question = arg;
-
-    if (question->is_forgotten) {
-        free(question);
-        return;
-    }
-    question->is_answered = true;
-    question->status = status;
-    question->reply = json_deep_copy(body);
-}
-
-static const char *version_of(const char *action)
-{
-    for (unsigned i = 0; table_at(i); i++)
-        if (strcmp(table_at(i)->name, action) == 0)
-            return table_at(i)->version;
-    return "2021-07-30";
-}
-
-static void ask(struct fake_world *world, unsigned site, const char *action, const char *query,
-                struct question *question)
-{
-    struct form form = {0};
-    struct caller caller = caller_local(1);
-    json_t *texts = json_object();
-
-    if (world->user) {
-        caller.kind = CALLER_ROOT_KEY;
-        snprintf(caller.user, sizeof(caller.user), "%s", world->user);
-        strcpy(caller.key_id, "key");
-    }
-    check(world->sites[site].is_alive);
-    check(form_parse(&form, query, strlen(query)) == 0);
-    for (unsigned i = 0; i < form.count; i++)
-        json_object_set_new(texts, form.pairs[i].name, json_string(form.pairs[i].value));
-    form_fini(&form);
-    api_execute(world->sites[site].api, action, version_of(action), texts, &caller, "R-1", 0,
-                answered, question);
-    json_decref(texts);
-}
-
-json_t *fake_ask(struct fake_world *world, unsigned site, const char *action, const char *query,
-                 unsigned *ret_status)
-{
-    struct question *question = calloc(1, sizeof(*question));
-    json_t *reply;
-
-    check(question);
-    ask(world, site, action, query, question);
-    for (unsigned i = 0; !question->is_answered && i < 200; i++)
-        fake_run(world, i == 0 ? 0 : 100000000);
-    if (!question->is_answered) {
-        question->is_forgotten = true;
-        return NULL;
-    }
-    *ret_status = question->status;
-    reply = question->reply;
-    free(question);
-    return reply;
-}
-
-void fake_ask_and_forget(struct fake_world *world, unsigned site, const char *action,
-                         const char *query)
-{
-    struct question *question = calloc(1, sizeof(*question));
-
-    check(question);
-    question->is_forgotten = true;
-    ask(world, site, action, query, question);
-    fake_run(world, 0);
 }

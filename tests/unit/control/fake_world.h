@@ -50,6 +50,7 @@ struct fake_site {
     struct fake_loop *loop;
     struct meta *meta;
     struct event_store *events;
+    struct secret_box *secret_box;
     struct control *control;
     struct api *api;
     bool is_alive, is_linked; /* linked: DATA_START came */
@@ -70,13 +71,13 @@ struct fake_site {
 struct fake_world {
     uint64_t now_ns, random;
     int64_t wall_jump_ns; /* of the wall clock */
-    const char *user;     /* who asks; NULL: root by the unix socket */
     unsigned tokens_max;  /* of sites started from now on; 0: as ever */
     bool is_net_up, is_link_up;
     uint64_t call_number;
     char folder[64];
     struct fake_site sites[2];
-    void *graveyard[64]; /* what crashed wings left behind */
+    struct caller caller; /* of what is asked; at first the local root */
+    void *graveyard[64];  /* what crashed wings left behind */
     unsigned grave_count;
 };
 

@@ -74,13 +74,12 @@ static void test_a_token_is_one_callers(void **state)
     char root[64], anna[64], mismatch[64];
 
     make(world, "t", root);
-    world->user = "anna";
+    strcpy(world->caller.user, "anna");
     expect_known(world, "t", root, false);
     make(world, "t", anna);
     expect_known(world, "t", anna, true);
-    world->user = "root"; /* with a key: still root */
+    strcpy(world->caller.user, "root");
     expect_known(world, "t", root, true);
-    world->user = NULL;
     drive_ok(world, PARIS, "CreateDiskReplicaGroup", "ReplicaGroupId",
              mismatch, /* another operation */
              "RegionId=cn-paris&SourceZoneId=cn-paris-a&DestinationRegionId=cn-lyon&"

@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why: the database, the directory and the peer hear of a change in this order, and only of one
+ * that is durable. */
+#include "control/roster.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+
+#define USE_NS (UINT64_C(60) * 1000000000)
+
+struct roster_item {
+    struct roster_item *next;
+    enum record_kind kind;
+    union roster_record record;
+    char secret[SECRET_BOX_SECRET_MAX + 1];
+};
+
+struct roster {
+    struct site *site;
+    struct loop_timer timer; /* when keys were used */
+};
+
+static void write_uses(struct site *site)
+{
+    char id[RECORD_ACCESS_ID_SIZE];
+    struct change change;
+    int64_t used_s;
+
+    if (!directory_take_used(site->directory, id, &used_s))
+        return;
+    change_begin(&change, site);
+    do {
+        struct access_key_record key;
+
+        if (meta_get(site->meta, RECORD_ACCESS_KEY, id, &key) < 0 || key.access.is_deleted)
+            continue; /* it is a help for people; another use will be written */
+        key.last_used_s = used_s;
+        change_put(&change, RECORD_ACCESS_KEY, &key);
+    } while (directory_take_used(site->directory, id, &used_s));
+    (void)change_commit(&change);
+}
+
+static void use_fired(struct loop_timer *timer)
+{
+    struct roster *roster = container_of(timer, struct roster, timer);
+
+    write_uses(roster->site);
+    loop_timer_set(roster->site->loop, timer, loop_now_ns(roster->site->loop) + USE_NS);
+}
+
+void roster_init(struct site *site)
+{
+    site->directory = directory_new();
+    site->roster = calloc(1, sizeof(*site->roster));
+    check(site->directory && site->roster);
+    site->roster->site = site;
+    site->roster->timer.fired_cb = use_fired;
+    site->roster_sync = roster_sync_new(site);
+    loop_timer_set(site->loop, &site->roster->timer, loop_now_ns(site->loop) + USE_NS);
+}
+
+void roster_stop(struct site *site)
+{
+    loop_timer_cancel(site->loop, &site->roster->timer);
+    write_uses(site);
+    roster_sync_stop(site->roster_sync);
+}
+
+void roster_fini(struct site *site)
+{
+    if (!site->roster)
+        return;
+    loop_timer_cancel(site->loop, &site->roster->timer);
+    roster_sync_free(site->roster_sync);
+    directory_free(site->directory);
+    free(site->roster);
+    site->roster = NULL;
+    site->roster_sync = NULL;
+    site->directory = NULL;
+}
+
+int roster_prepare(struct site *site, enum record_kind kind, const char *id,
+                   union roster_record *record)
+{
+    struct access_record access = {.created_s = site_now_s(site)};
+    int result = meta_get(site->meta, kind, id, record);
+
+    if (result == 0 && !record->access.is_deleted)
+        return -EEXIST;
+    if (result < 0 && result != -ENOENT)
+        return result;
+    if (result == 0)
+        access.version = record->access.version;
+    check(strlen(id) < sizeof(access.id));
+    strcpy(access.id, id);
+    memset(record, 0, sizeof(*record));
+    record->access = access;
+    return 0;
+}
+
+int roster_get(struct site *site, enum record_kind kind, const char *id,
+               union roster_record *record)
+{
+    int result = meta_get(site->meta, kind, id, record);
+
+    return result == 0 && record->access.is_deleted ? -ENOENT : result;
+}
+
+void roster_begin(struct roster_edit *edit, struct site *site)
+{
+    edit->items = NULL;
+    change_begin(&edit->change, site);
+}
+
+void roster_put(struct roster_edit *edit, enum record_kind kind, union roster_record *record,
+                const char *secret)
+{
+    struct roster_item *item = calloc(1, sizeof(*item));
+
+    check(item && (!secret || strlen(secret) < sizeof(item->secret)));
+    record->access.version++;
+    strcpy(record->access.site, edit->change.site->name);
+    item->kind = kind;
+    memcpy(&item->record, record, record_type(kind)->size);
+    if (secret)
+        strcpy(item->secret, secret);
+    item->next = edit->items;
+    edit->items = item;
+    change_put(&edit->change, kind, &item->record);
+}
+
+void roster_remove(struct roster_edit *edit, enum record_kind kind, union roster_record *record)
+{
+    record->access.is_deleted = true;
+    if (kind == RECORD_ACCESS_KEY) {
+        record->key.is_enabled = false;
+        memset(record->key.sealed, 0, sizeof(record->key.sealed));
+    } else if (kind == RECORD_POLICY) {
+        memset(record->policy.document, 0, sizeof(record->policy.document));
+    }
+    roster_put(edit, kind, record, NULL);
+}
+
+int roster_commit(struct roster_edit *edit)
+{
+    struct site *site = edit->change.site;
+    int result = change_commit(&edit->change);
+
+    while (edit->items) {
+        struct roster_item *item = edit->items;
+
+        edit->items = item->next;
+        if (result == 0) {
+            (void)roster_record_apply(site, item->kind, &item->record,
+                                      item->secret[0] ? item->secret : NULL);
+            roster_sync_mark(site->roster_sync, item->kind, item->record.access.id);
+        }
+        OPENSSL_cleanse(item, sizeof(*item));
+        free(item);
+    }
+    return result;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The four kinds of records of who may what (RECORD_USER .. RECORD_POLICY_LINK), treated alike:
+ * checked, put into the directory in memory, read at the start. Each begins with a
+ * struct access_record.
+ */
+#ifndef CONTROL_ROSTER_RECORD_H
+#define CONTROL_ROSTER_RECORD_H
+
+#include "access/directory.h"
+#include "access/secret_box.h"
+#include "control/site.h"
+
+enum { ROSTER_KIND_FIRST = RECORD_USER, ROSTER_KIND_LAST = RECORD_POLICY_LINK };
+
+union roster_record {
+    struct access_record access;
+    struct user_record user;
+    struct access_key_record key;
+    struct policy_record policy;
+    struct policy_link_record link;
+};
+
+/* 1..60 of letters, digits, '.', '_', '-'; first a letter or digit. */
+bool roster_record_is_name(const char *text);
+/* Whatever comes from outside: names, ids that fit together, a document that is a policy. */
+bool roster_record_is_sane(enum record_kind kind, const union roster_record *record);
+
+/* Into the directory as it is now. `secret`: of a living key; NULL: unsealed here.
+ * -EBADMSG: it cannot be unsealed; the key is left out, and said so. */
+int roster_record_apply(struct site *site, enum record_kind kind, const union roster_record *record,
+                        const char *secret);
+/* All of them; repeatable. Negative: they cannot be read now. */
+int roster_record_load(struct site *site);
+
+/* Seals the secret into the record. -EIO; -ENOTSUP: this site has no box. */
+int roster_record_seal(struct site *site, struct access_key_record *key, const char *secret);
+int roster_record_unseal(struct site *site, const struct access_key_record *key,
+                         char ret_secret[SECRET_BOX_SECRET_MAX + 1]);
+
+/* Are there secrets, and does the box open them? For the start, before there is a site. A NULL box
+ * only counts. */
+int roster_record_check(struct meta *meta, struct secret_box *box, bool *ret_has_secrets,
+                        struct err *err);
+
+#endif

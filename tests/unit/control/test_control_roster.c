@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Why: both sites know the same callers, whatever was edited where while they were apart. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "roster_drive.h"
+
+#define SOON_NS UINT64_C(10000000000)
+
+static void expect_total(struct fake_world *world, unsigned site, const char *action,
+                         const char *count)
+{
+    char text[64];
+
+    drive_ok(world, site, action, "TotalCount", text, "A=b");
+    assert_string_equal(text, count);
+}
+
+static void test_what_is_made_here_is_there(void **state)
+{
+    struct fake_world *world = *state;
+    struct roster_key key;
+
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    roster_drive_key(world, PARIS, "anna", &key);
+    roster_drive_policy(world, PARIS, "anna", "p",
+                        "{'Effect':'Allow','Action':'ebs:*','Resource':'*'}");
+    fake_run(world, 0);
+    roster_drive_expect_key(world, LYON, key.id, key.secret);
+    fake_site_crash(world, PARIS);
+    roster_drive_as(world, "anna", &key); /* the first site is gone */
+    drive_ok(world, LYON, "DescribeDiskReplicaPairs", NULL, NULL, "RegionId=cn-lyon");
+    fake_site_crash(world, LYON);
+    fake_site_start(world, LYON);
+    roster_drive_expect_key(world, LYON, key.id, key.secret);
+    roster_drive_as(world, NULL, NULL);
+    drive_ok(world, LYON, "DeleteUser", NULL, NULL, "UserName=anna");
+    fake_site_start(world, PARIS);
+    fake_run(world, SOON_NS);
+    roster_drive_expect_key(world, PARIS, key.id, NULL);
+    expect_total(world, PARIS, "ListUsers", "0");
+    expect_total(world, PARIS, "ListAccessKeys", "0");
+}
+
+static void test_both_edit_while_apart(void **state)
+{
+    struct fake_world *world = *state;
+    struct roster_key anna, bert, paris, lyon;
+
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=bert");
+    roster_drive_key(world, PARIS, "anna", &anna);
+    roster_drive_key(world, PARIS, "bert", &bert);
+    fake_run(world, SOON_NS);
+    fake_net(world, false);
+    drive_ok(world, PARIS, "DeleteUser", NULL, NULL, "UserName=anna");
+    drive_ok(world, PARIS, "UpdateAccessKey", NULL, NULL, "UserAccessKeyId=%s&Status=Inactive",
+             bert.id);
+    roster_drive_key(world, PARIS, "bert", &paris);
+    roster_drive_key(world, LYON, "anna", &lyon); /* she lives there still */
+    drive_ok(world, LYON, "UpdateAccessKey", NULL, NULL, "UserAccessKeyId=%s&Status=Inactive",
+             bert.id);
+    drive_ok(world, LYON, "UpdateAccessKey", NULL, NULL, "UserAccessKeyId=%s&Status=Active",
+             bert.id);
+    fake_net(world, true);
+    fake_run(world, SOON_NS);
+    for (unsigned site = 0; site < 2; site++) {
+        struct directory *directory = control_site(world->sites[site].control)->directory;
+        struct directory_key key;
+
+        assert_null(directory_user_uid(directory, "anna"));
+        roster_drive_expect_key(world, site, anna.id, NULL);
+        roster_drive_expect_key(world, site, lyon.id, NULL); /* of nobody who lives */
+        roster_drive_expect_key(world, site, paris.id, paris.secret);
+        assert_true(directory_find_key(directory, bert.id, &key));
+        assert_true(key.is_enabled); /* lyon wrote twice: the higher version */
+        expect_total(world, site, "ListUsers", "1");
+    }
+}
+
+static void test_one_name_made_at_both(void **state)
+{
+    struct fake_world *world = *state;
+    struct roster_key keys[2];
+    char uids[2][64];
+
+    fake_net(world, false);
+    for (unsigned site = 0; site < 2; site++) {
+        drive_ok(world, site, "CreateUser", NULL, NULL, "UserName=anna");
+        roster_drive_key(world, site, "anna", &keys[site]);
+    }
+    fake_net(world, true);
+    fake_run(world, SOON_NS);
+    for (unsigned site = 0; site < 2; site++) {
+        struct directory *directory = control_site(world->sites[site].control)->directory;
+
+        strcpy(uids[site], directory_user_uid(directory, "anna"));
+        roster_drive_expect_key(world, site, keys[PARIS].id, keys[PARIS].secret);
+        roster_drive_expect_key(world, site, keys[LYON].id, NULL); /* of the anna that lost */
+    }
+    assert_string_equal(uids[0], uids[1]);
+}
+
+static void test_a_crash_between_is_caught_up(void **state)
+{
+    struct fake_world *world = *state;
+    struct roster_key key;
+
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    fake_run(world, SOON_NS);
+    fake_hold(world, PARIS, DATA_CALL, false); /* what it wants to tell does not get out */
+    roster_drive_key(world, PARIS, "anna", &key);
+    roster_drive_expect_key(world, LYON, key.id, NULL);
+    fake_site_crash(world, PARIS);
+    fake_site_start(world, PARIS);
+    fake_run(world, SOON_NS);
+    roster_drive_expect_key(world, LYON, key.id, key.secret);
+}
+
+static void test_many(void **state)
+{
+    struct fake_world *world = *state;
+
+    fake_net(world, false);
+    for (unsigned i = 0; i < 100; i++)
+        drive_ok(world, i % 2, "CreateUser", NULL, NULL, "UserName=u%u", i);
+    fake_net(world, true);
+    fake_run(world, SOON_NS);
+    expect_total(world, PARIS, "ListUsers", "100");
+    expect_total(world, LYON, "ListUsers", "100");
+}
+
+static void test_use_is_written_down(void **state)
+{
+    struct fake_world *world = *state;
+    struct roster_key key;
+    struct site *site = control_site(world->sites[PARIS].control);
+
+    roster_drive_key(world, PARIS, NULL, &key);
+    directory_use_key(site->directory, key.id, 12345);
+    fake_run(world, UINT64_C(61000000000));
+    fake_site_crash(world, PARIS);
+    fake_site_start(world, PARIS);
+    site = control_site(world->sites[PARIS].control);
+    assert_int_equal(directory_used_s(site->directory, key.id), 12345);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_what_is_made_here_is_there, drive_setup,
+                                        drive_teardown),
+        cmocka_unit_test_setup_teardown(test_both_edit_while_apart, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_one_name_made_at_both, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_a_crash_between_is_caught_up, drive_setup,
+                                        drive_teardown),
+        cmocka_unit_test_setup_teardown(test_many, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_use_is_written_down, drive_setup, drive_teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
