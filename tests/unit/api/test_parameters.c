@@ -159,7 +159,7 @@ static void test_tokens_and_lists(void **state)
     bad(ids, "a,", API_INVALID_NAME);
     good(list, "[]", json_array());
     good(list, "[\"d-1\",\"d-2\"]", json_pack("[ss]", "d-1", "d-2"));
-    bad(list, "[\"1\",\"2\",\"3\"]", API_INVALID_NAME);
+    bad(list, "[\"1\",\"2\",\"3\"]", API_DISK_IDS_TOO_MANY);
     bad(list, "{}", API_INVALID_NAME);
     bad(list, "[1]", API_INVALID_NAME);
     bad(list, "[\"1\"", API_INVALID_NAME);
