@@ -59,9 +59,9 @@ struct journal_op {
 
 /* Appends `count` blocks (at most 256) with the CRC32C of each, made by the source when it read
  * them; they are checked here (-EBADMSG) and at each later reading. `bytes` and `crcs` stay until
- * done_cb, which says that they are written, not that they are durable. -ENOSPC: bytes_max (nothing
- * was taken) or the file system is full (then the partial epoch can only be aborted). After another
- * I/O error the journal is fenced and every later call fails. */
+ * done_cb, which says that they are written, not that they are durable. -ENOSPC: bytes_max, or the
+ * file system is full. After any error the partial epoch can only be aborted; after an I/O error
+ * the journal is fenced and every later call fails. */
 void journal_append(struct journal *journal, struct journal_op *op, unsigned disk, uint64_t block,
                     uint64_t count, const uint8_t *bytes, const uint32_t *crcs,
                     void (*done_cb)(struct journal_op *op, int error));

@@ -8,9 +8,9 @@
  *       was made) is synced; only then the commit record and its twin are written and synced. So a
  *       commit record that can be read proves that all before it was durable, and what is broken
  *       before it is damage, not a torn tail;
- *   J3  an append that failed with -ENOSPC leaves a gap: the partial epoch can then only be
- *       aborted, which cuts the files back to where it began;
- *   J4  any other I/O error is final (fence).
+ *   J3  an append that failed, whatever the reason, leaves the partial epoch without those blocks:
+ * it can then only be aborted, which cuts the files back to where it began; J4  any other I/O error
+ * is final (fence).
  */
 #include "journal/journal_write.h"
 
@@ -59,6 +59,7 @@ static void drop_partial(struct journal *journal)
     struct index_epoch *partial = journal->partial;
     int error;
 
+    journal->partial_error = 0;
     if (partial == NULL)
         return;
     if (partial->segment_first != 0 && journal->fence == 0) {
@@ -70,7 +71,6 @@ static void drop_partial(struct journal *journal)
     index_epoch_free(partial);
     journal->partial = NULL;
     journal->partial_bytes = 0;
-    journal->partial_error = 0;
     journal->partial_number++;
 }
 
@@ -190,8 +190,7 @@ static void append_written(struct io_op *io, int64_t result)
     finish_now(op, result < 0 ? (int)result : 0);
 }
 
-/* Record in memory and place in the file; nothing is changed when it fails but -ENOSPC of a new
- * segment. */
+/* Record in memory and place in the file. */
 static int append_prepare(struct journal *journal, struct journal_op *op,
                           struct journal_record *ret_record, struct journal_segment **ret_segment)
 {
@@ -225,7 +224,7 @@ static int append_prepare(struct journal *journal, struct journal_op *op,
     note_record(journal, ret_record, bytes);
     if (index_epoch_add(journal->partial, state->record) != 0) {
         free(state->record);
-        return journal->partial_error = -ENOMEM; /* its place stays empty: J3 */
+        return -ENOMEM; /* its place stays empty */
     }
     return 0;
 }
@@ -239,6 +238,7 @@ static void append_start(struct journal *journal, struct journal_op *op)
     int error = append_prepare(journal, op, &record, &segment);
 
     if (error != 0) {
+        journal->partial_error = error; /* J3 */
         journal_finish_later(journal, op, error);
         return;
     }
@@ -283,10 +283,12 @@ void journal_append(struct journal *journal, struct journal_op *op, unsigned dis
                                               .disk = disk,
                                               .block = block,
                                               .count = count};
-    if (check_crcs(bytes, crcs, count) != 0)
+    if (check_crcs(bytes, crcs, count) != 0) {
+        journal->partial_error = -EBADMSG; /* J3 */
         journal_finish_later(journal, op, -EBADMSG);
-    else
-        append(journal, op);
+        return;
+    }
+    append(journal, op);
 }
 
 void journal_append_hole(struct journal *journal, struct journal_op *op, unsigned disk,

@@ -47,8 +47,8 @@ struct replica_op {
 
 /* Data of the partial epoch, as received: `count` <= 256 blocks with their CRCs, checked. Goes to
  * the journal, or straight to the base for a disk whose first copy is not done. -ENOSPC: the
- * journal is full: replica_needed_bytes() says what it would take; nothing was taken. `bytes`,
- * `crcs` stay until done. */
+ * journal is full: replica_needed_bytes() says what it would take. After any error the partial
+ * epoch can only be aborted: replica_commit() refuses it. `bytes`, `crcs` stay until done. */
 void replica_data(struct replica *replica, struct replica_op *op, unsigned disk, uint64_t block,
                   uint64_t count, const uint8_t *bytes, const uint32_t *crcs,
                   void (*done_cb)(struct replica_op *op, int error));

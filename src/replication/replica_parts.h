@@ -88,6 +88,7 @@ struct replica {
 
     /* Receiving. */
     uint64_t needed_bytes, blocked_until_ns;
+    int partial_error; /* C4: 0, or why the partial epoch cannot be committed */
     unsigned commit_syncs;
     int commit_error;
     bool is_committing;

@@ -7,7 +7,9 @@
  *   C2  has_point and "not initial" are saved after the commit and before it is told: a crash in
  *       between makes the source send that epoch again, which is harmless;
  *   C3  when the journal is full, data is refused until what is missing has become free, by apply
- *       (which is hurried) and by the abort of the partial epoch.
+ *       (which is hurried) and by the abort of the partial epoch;
+ *   C4  data that could not be taken spoil the partial epoch: it can only be aborted, whatever is
+ *       taken after them.
  */
 #include "replication/replica_receive.h"
 
@@ -57,13 +59,20 @@ static void see_space(struct replica *replica)
 
 /* --- data ------------------------------------------------------------------------------------ */
 
+static void receive_end(struct replica_op *op, int error)
+{
+    if (error != 0)
+        op->replica->partial_error = error; /* C4 */
+    replica_op_end(op, error);
+}
+
 static void append_done(struct journal_op *journal_op, int error)
 {
     struct replica_op *op = container_of(journal_op, struct replica_op, journal_op);
 
     if (error == -ENOSPC)
         note_full(op->replica, replica_op_state(op)->bytes);
-    replica_op_end(op, error);
+    receive_end(op, error);
 }
 
 static void base_done(struct base_write *write, int error)
@@ -72,7 +81,7 @@ static void base_done(struct base_write *write, int error)
 
     if (error == -ENOSPC)
         note_full(op->replica, replica_op_state(op)->bytes);
-    replica_op_end(op, error);
+    receive_end(op, error);
 }
 
 static void base_write(struct replica_op *op, void (*done_cb)(struct base_write *write, int error))
@@ -109,7 +118,7 @@ void replica_data(struct replica *replica, struct replica_op *op, unsigned disk,
     if (error == 0 && is_initial(replica, disk) && !is_intact(bytes, crcs, count))
         error = -EBADMSG;
     if (error != 0) {
-        replica_op_end(op, error);
+        receive_end(op, error);
     } else if (is_initial(replica, disk)) {
         op->base_write = (struct base_write){
             .kind = BASE_WRITE_DATA, .block = block, .count = count, .bytes = bytes};
@@ -131,7 +140,7 @@ static void hole_done(struct base_write *write, int error)
     if (error == -ENOSPC)
         note_full(op->replica, BLOCK_SIZE);
     if (error != 0 || count == 0) {
-        replica_op_end(op, error);
+        receive_end(op, error);
         return;
     }
     state->bytes -= count;
@@ -148,7 +157,7 @@ void replica_hole(struct replica *replica, struct replica_op *op, unsigned disk,
     replica_op_begin(replica, op, done_cb);
     replica_op_state(op)->disk = disk;
     if (error != 0) {
-        replica_op_end(op, error);
+        receive_end(op, error);
     } else if (is_initial(replica, disk)) {
         replica_op_state(op)->bytes = count; /* blocks still to do */
         op->base_write.block = block;
@@ -223,6 +232,8 @@ void replica_commit(struct replica *replica, struct replica_op *op,
 {
     int error = refusal(replica);
 
+    if (error == 0)
+        error = replica->partial_error;
     replica_op_begin(replica, op, done_cb);
     if (error != 0) {
         replica_op_end(op, error);
@@ -259,6 +270,8 @@ static void abort_done(struct journal_op *journal_op, int error)
 {
     struct replica_op *op = container_of(journal_op, struct replica_op, journal_op);
 
+    if (error == 0)
+        op->replica->partial_error = 0;
     replica_op_end(op, error);
 }
 

@@ -181,9 +181,10 @@ static void refuse_for_space(struct target *target)
     uint64_t needed = replica_needed_bytes(target->replica);
     char text[160];
 
+    target->is_dropping = true; /* also when blocked before: a new connection took data again */
     if (target->is_blocked)
         return;
-    target->is_blocked = target->is_dropping = true;
+    target->is_blocked = true;
     snprintf(text, sizeof(text),
              "journal full: needs %.1f GiB; give it space (journal-max) or stop the replication",
              (double)needed / (1 << 30));
@@ -195,9 +196,10 @@ static void refuse_for_good(struct target *target, int error)
 {
     char text[160];
 
+    target->is_dropping = true;
     if (target->is_failed)
         return;
-    target->is_failed = target->is_dropping = true;
+    target->is_failed = true;
     snprintf(text, sizeof(text),
              "target cannot store: %s; check the journal's and the disks' storage at the target, "
              "then restart its daemon",

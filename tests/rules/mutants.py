@@ -147,6 +147,10 @@ M("R9-dies-with-connection", "what an old connection left stays in the partial e
   (REPLICATION + "source_shell.c", "    source->abort_unsent = true; /* whatever an earlier handshake left goes */\n", ""),
   (REPLICATION + "target.c", " && cut->digest == target->digest &&\n           cut->block_count == target->block_count &&",
    " &&"))
+M("R9-spoiled", "an epoch is committed though blocks of it were refused", "replica:test_spoiled_first_copy",
+  (REPLICATION + "replica_receive.c", "        error = replica->partial_error;\n", "        error = 0;\n"))
+M("R9-spoiled-journal", "the journal commits an epoch of which it refused a record", "journal:test_limit",
+  (JOURNAL + "journal_write.c", "        journal->partial_error = error; /* J3 */\n", ""))
 M("R9-dies-with-restart", "after a restart the tail behind the newest commit is kept", "replica:test_partial_never_shows",
   (JOURNAL + "journal_recover.c", "    index_epoch_free(journal->partial);\n    journal->partial = NULL;\n    for (size_t i",
    "    if (journal->partial != NULL) {\n"

@@ -210,8 +210,8 @@ static int wait_for(struct waiting *waiting)
     return waiting->error;
 }
 
-int replica_bench_data(struct replica_bench *bench, unsigned disk, uint64_t block, uint64_t count,
-                       uint64_t stamp)
+static int send_data(struct replica_bench *bench, unsigned disk, uint64_t block, uint64_t count,
+                     uint64_t stamp, uint32_t harm)
 {
     struct waiting *waiting = calloc(1, sizeof(*waiting));
     uint8_t *bytes = malloc(count * BLOCK_SIZE);
@@ -221,7 +221,7 @@ int replica_bench_data(struct replica_bench *bench, unsigned disk, uint64_t bloc
     check(waiting != NULL && bytes != NULL && count <= 256);
     for (uint64_t i = 0; i < count; i++) {
         fill(bytes + i * BLOCK_SIZE, stamp);
-        crcs[i] = crc32c(0, bytes + i * BLOCK_SIZE, BLOCK_SIZE);
+        crcs[i] = crc32c(0, bytes + i * BLOCK_SIZE, BLOCK_SIZE) ^ harm;
     }
     waiting->loop = bench->loop;
     replica_data(bench->replica, &waiting->op, disk, block, count, bytes, crcs, op_done);
@@ -229,6 +229,17 @@ int replica_bench_data(struct replica_bench *bench, unsigned disk, uint64_t bloc
     free(bytes);
     free(waiting);
     return error;
+}
+
+int replica_bench_data(struct replica_bench *bench, unsigned disk, uint64_t block, uint64_t count,
+                       uint64_t stamp)
+{
+    return send_data(bench, disk, block, count, stamp, 0);
+}
+
+int replica_bench_rotten(struct replica_bench *bench, unsigned disk, uint64_t block)
+{
+    return send_data(bench, disk, block, 1, 1, 1);
 }
 
 int replica_bench_hole(struct replica_bench *bench, unsigned disk, uint64_t block, uint64_t count)

@@ -34,6 +34,8 @@ void replica_bench_image(struct replica_bench *bench, bool power, struct replica
 /* Stamp 0: zeros. */
 int replica_bench_data(struct replica_bench *bench, unsigned disk, uint64_t block, uint64_t count,
                        uint64_t stamp);
+/* One block whose checksum is wrong. */
+int replica_bench_rotten(struct replica_bench *bench, unsigned disk, uint64_t block);
 int replica_bench_hole(struct replica_bench *bench, unsigned disk, uint64_t block, uint64_t count);
 int replica_bench_commit(struct replica_bench *bench, uint64_t epoch);
 int replica_bench_abort(struct replica_bench *bench);

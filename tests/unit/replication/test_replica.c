@@ -427,6 +427,8 @@ static void test_full_journal(void **state)
         error = replica_bench_data(&bench, 0, 0, 256, 3);
     assert_int_equal(error, -ENOSPC);
     assert_true(replica_needed_bytes(bench.replica) > 1 << 20);
+    assert_int_not_equal(replica_bench_hole(&bench, 0, 300, 4), 0);
+    assert_int_equal(replica_bench_commit(&bench, 3), -ENOSPC); /* it lacks blocks */
     assert_int_equal(replica_bench_read(&bench, 0, 9), 2);
     assert_int_equal(replica_bench_abort(&bench), 0);
     assert_true(replica_bench_until(&bench, has_room));
@@ -436,6 +438,22 @@ static void test_full_journal(void **state)
     for (unsigned i = 0, full = 0; i < 8 && full == 0; i++) /* one epoch that can never fit */
         full = replica_bench_data(&bench, 0, 0, 256, 4) == -ENOSPC;
     assert_true(replica_needed_bytes(bench.replica) > 0);
+    replica_bench_end(&bench);
+}
+
+/* C4, where data go straight to the base: what was not taken spoils the epoch. */
+static void test_spoiled_first_copy(void **state)
+{
+    struct replica_bench bench;
+
+    replica_bench_begin(&bench, true);
+    assert_int_equal(replica_bench_rotten(&bench, 0, 7), -EBADMSG);
+    assert_int_equal(replica_bench_data(&bench, 0, 0, 4, 1), 0);
+    assert_int_equal(replica_bench_commit(&bench, 1), -EBADMSG);
+    assert_int_equal(replica_bench_abort(&bench), 0);
+    assert_int_equal(replica_bench_data(&bench, 0, 0, 8, 1), 0);
+    assert_int_equal(replica_bench_commit(&bench, 1), 0);
+    assert_int_equal(replica_bench_read(&bench, 0, 7), 1);
     replica_bench_end(&bench);
 }
 
@@ -498,6 +516,7 @@ int main(void)
         cmocka_unit_test(test_kill_in_the_middle_of_the_drain),
         cmocka_unit_test(test_host_write_before_the_drain),
         cmocka_unit_test(test_full_journal),
+        cmocka_unit_test(test_spoiled_first_copy),
         cmocka_unit_test(test_target_brings_home),
         cmocka_unit_test(test_damage_stops_apply),
     };
