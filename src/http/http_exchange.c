@@ -34,7 +34,8 @@ struct exchange {
     struct MHD_Connection *connection;
     struct MHD_Response *response;
     unsigned status;
-    char *uri; /* as it came */
+    char *uri;           /* as it came */
+    const char *uri_end; /* in the library's buffer */
     char *fields_text;
     char *body; /* ends with a NUL of ours */
     size_t body_length, body_room;
@@ -93,8 +94,10 @@ void *http_exchange_uri(void *arg, const char *uri, struct MHD_Connection *conne
     exchange->connection = connection;
     exchange->uri = strdup(uri ? uri : "");
     check(exchange->uri);
+    exchange->uri_end = uri ? uri + strlen(uri) : NULL;
     exchange->peer = peer_of(connection);
     exchange->peer->is_owed = false;
+    exchange->peer->has_asked = true;
     tell_phase(exchange, HTTP_PHASE_HEAD);
     return exchange;
 }
@@ -215,8 +218,11 @@ static unsigned judge_head(struct exchange *exchange, const char *version)
     if (exchange->field_count > HTTP_FIELDS_MAX)
         return MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
     if (front->is_parsed_in_place &&
-        !http_strict_in_place(version, request->fields, request->field_count))
+        (exchange->uri_end == NULL || version != exchange->uri_end + 1 ||
+         !http_strict_in_place(version, request->fields, request->field_count)))
         why = "a folded line, a line without CR, or a NUL";
+    else if (!http_strict_target(exchange->uri))
+        why = "the target has spaces or control characters";
     else
         why = http_strict_head(version, request->fields, request->field_count, &framing);
     if (why != NULL) {

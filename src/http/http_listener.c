@@ -161,7 +161,8 @@ static void part(struct http_listener *listener, struct MHD_Connection *connecti
     unsigned char byte;
     bool has_closed = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 
-    if (is_ours && peer->is_owed && !has_closed && listener->tls == NULL)
+    /* Who asked before and closes now goes as he should. */
+    if (is_ours && peer->is_owed && !(has_closed && peer->has_asked) && listener->tls == NULL)
         http_errors_send(connection, MHD_HTTP_BAD_REQUEST);
     if (peer->guest != NULL)
         http_patrol_leave(patrol, peer->guest, is_ours && !has_closed);

@@ -15,8 +15,9 @@ struct http_peer {
     struct http_certificate *certificate;
     char source[64];
     bool is_loopback, is_permitted;
-    bool is_owed; /* bytes that come now are no request yet: should the library close without a
-                   * word, we owe one */
+    bool has_asked; /* a request line came */
+    bool is_owed;   /* bytes that come now are no request yet: should the library close without a
+                     * word, we owe one */
     uint32_t user;
 };
 

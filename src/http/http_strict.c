@@ -30,6 +30,14 @@ static bool is_printable(const char *value)
     return true;
 }
 
+bool http_strict_target(const char *target)
+{
+    for (; *target != '\0'; target++)
+        if ((unsigned char)*target <= 0x20 || *target == 0x7f)
+            return false;
+    return true;
+}
+
 static bool is_named(const struct http_field *field, const char *name)
 {
     return strcasecmp(field->name, name) == 0;

@@ -30,6 +30,9 @@ struct http_framing {
 const char *http_strict_head(const char *version, const struct http_field *fields, unsigned count,
                              struct http_framing *ret_framing);
 
+/* Of the request line: neither spaces nor control characters. */
+bool http_strict_target(const char *target);
+
 /*
  * For a library that parses a head in place (each text ends where its separator was) and stores
  * folded lines elsewhere: false when between two texts there is more than one separator, so a line

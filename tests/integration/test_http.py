@@ -46,6 +46,10 @@ class Answer:
         return data
 
 
+def is_sanitized(build):
+    return b"__asan_init" in (build / "versod").read_bytes()
+
+
 def is_ended(sock, timeout=15):
     """Waits for the end of a connection; what comes before it does not matter."""
     sock.settimeout(timeout)
@@ -355,6 +359,50 @@ class Reload(HttpCase):
         self.paris.start()
         self.reload("SIGHUP")
         self.ask(self.dial())
+
+
+class Walls(HttpCase):
+    def setUp(self):
+        super().setUp()
+        self.paris.start()
+
+    def test_each_door_has_its_own_list(self):
+        """Each thread that reads what strangers send can open no file, from its first connection on."""
+        if is_sanitized(self.lab.build):
+            self.skipTest("a sanitized build has no such list")
+        own = int(re.search(r"Seccomp_filters:\s+(\d+)", pathlib.Path("/proc/self/status").read_text())[1])
+        for sock in (self.dial(), self.dial_tls(), socket.create_connection(("::1", self.six), timeout=15)):
+            self.ask(sock)
+            sock.close()
+        self.is_local_fine()
+
+        def lists():
+            texts = [(task / "status").read_text()
+                     for task in pathlib.Path(f"/proc/{self.paris.process.pid}/task").iterdir()]
+            return [int(re.search(r"Seccomp_filters:\s+(\d+)", text)[1]) - own for text in texts
+                    if text.startswith("Name:\tMHD")]
+        self.assertEqual(lists(), [2] * 4)
+
+    def test_key_is_nowhere(self):
+        """The text of the key is wiped once the library has read it, also after a reload."""
+        if is_sanitized(self.lab.build):
+            self.skipTest("its shadow memory is too large to read")
+        secret = self.key.read_bytes().splitlines()[1]
+        self.ask(self.dial_tls())
+        self.paris.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: "were read again" in self.paris.log.read_text(), "the log tells of the reload")
+        found = seen = 0
+        with open(f"/proc/{self.paris.process.pid}/maps") as maps, \
+                open(f"/proc/{self.paris.process.pid}/mem", "rb") as memory:
+            for line in maps:
+                span = re.match(r"([0-9a-f]+)-([0-9a-f]+) rw\S+ \S+ \S+ \S+\s*(?!\[v)", line)
+                if span:
+                    memory.seek(int(span[1], 16))
+                    content = memory.read(int(span[2], 16) - int(span[1], 16))
+                    seen, found = seen + len(content), found + content.count(secret)
+        self.assertGreater(seen, MIB)
+        self.assertEqual(found, 0)
+        self.assertNotIn(secret, self.paris.log.read_bytes())
 
 
 class Limits(HttpCase):

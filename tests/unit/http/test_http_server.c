@@ -398,6 +398,8 @@ static void test_smuggling(void **state)
         "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: x, y\r\n\r\n",
         "GET / HTTP/1.1\r\n\r\n",
+        "GET /?a=\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
+        "GET /?a=\r HTTP/1.1\r\nHost: x\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\nD: e\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: x\r\nD: e\r\nA: b\r\n\tc\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n \r\n\r\n",
@@ -411,8 +413,9 @@ static void test_smuggling(void **state)
         "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=1\r\n0\r\n\r\n",
     };
     static const char with_nul[] = "GET / HTTP/1.1\r\nHost: x\r\nA: b\0c\r\nD: e\r\n\r\n";
+    static const char nul_target[] = "GET /\0x HTTP/1.1\r\nHost: x\r\n\r\n";
 
-    for (unsigned i = 0; i <= ARRAY_COUNT(rows); i++) {
+    for (unsigned i = 0; i < ARRAY_COUNT(rows) + 2; i++) {
         static const char second[] = "GET /?a=smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
         int fd = dial(*state);
         char text[4096] = "";
@@ -421,8 +424,10 @@ static void test_smuggling(void **state)
 
         if (i < ARRAY_COUNT(rows))
             say_text(fd, rows[i]);
-        else
+        else if (i == ARRAY_COUNT(rows))
             say(fd, with_nul, sizeof(with_nul) - 1);
+        else
+            say(fd, nul_target, sizeof(nul_target) - 1);
         say_text(fd, second);
         while ((done = recv(fd, text + used, sizeof(text) - 1 - used, 0)) > 0)
             used += (size_t)done;
