@@ -33,6 +33,20 @@ static const char *const own_actions[] = {"ImportDisk",
                                           "ForceOpenDiskReplica",
                                           "ForgetDiskReplica",
                                           "DeleteDiskSnapshot",
+                                          "CreateUser",
+                                          "DeleteUser",
+                                          "ListUsers",
+                                          "CreateAccessKey",
+                                          "UpdateAccessKey",
+                                          "DeleteAccessKey",
+                                          "ListAccessKeys",
+                                          "CreatePolicy",
+                                          "PutPolicy",
+                                          "DeletePolicy",
+                                          "GetPolicy",
+                                          "ListPolicies",
+                                          "AttachPolicy",
+                                          "DetachPolicy",
                                           NULL};
 
 void params_add(struct params *params, const char *name, const char *value)
@@ -139,6 +153,8 @@ static const char *version_of(const char *action)
 {
     if (is_one_of(ecs_actions, action))
         return ECS_VERSION;
+    if (strcmp(action, "GetCallerIdentity") == 0)
+        return "2015-04-01";
     return is_one_of(own_actions, action) ? "2026-11-22" : EBS_VERSION;
 }
 

@@ -14,6 +14,9 @@ int event_command(struct command *command);           /* words[1]: the verb */
 int status_command(struct command *command);
 int wait_command(struct command *command);
 int api_command(struct command *command);
+/* Users, keys, policies: words[0] is one of these nouns. */
+bool access_command_is_noun(const char *noun);
+int access_command(struct command *command);
 
 /* "1G", "512M", "4096" -> bytes; false: not a size. */
 bool commands_parse_size(const char *text, uint64_t *ret_bytes);

@@ -24,6 +24,10 @@ static const char usage[] =
     "  pair, group  force-open O --reason TEXT             opens a source with a silent peer\n"
     "  pair, group  forget O --force NAME --reason TEXT [--discard-journal]\n"
     "                                                      gives it up at this site alone\n"
+    "  user   create U | list | delete U\n"
+    "  key    create --user U | create --root | list [--user U] | enable K | disable K | delete K\n"
+    "  policy create P --file F | set P --file F | list [--user U] | show P\n"
+    "         attach P --user U | detach P --user U | delete P\n"
     "  event  list | follow [--object O] [--kind K] [--caller C] [--severity S] [--since T] "
     "[--reads]\n"
     "  api    ACTION [Key=Value ...] [--version-of-api V]  any call, the reply as it is\n"
@@ -44,6 +48,8 @@ static int run(struct command *command)
     }
     if (strcmp(noun, "disk") == 0)
         return disk_command(command);
+    if (access_command_is_noun(noun))
+        return access_command(command);
     if (strcmp(noun, "event") == 0)
         return event_command(command);
     if (strcmp(noun, "status") == 0)

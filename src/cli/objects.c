@@ -42,9 +42,8 @@ static int own_region(struct command *command, char *region, size_t size)
     return 0;
 }
 
-/* Appends `array` of all pages of `action` to a new array. */
-static json_t *list_pages(struct command *command, const char *action, struct params *params,
-                          const char *outer, const char *inner, int *ret_outcome)
+json_t *objects_pages(struct command *command, const char *action, const struct params *params,
+                      const char *outer, const char *inner, int *ret_outcome)
 {
     json_t *all = json_array();
     char token[256] = "";
@@ -94,7 +93,7 @@ static json_t *list_replicas(struct command *command, const struct replica_kind 
     params_add(&params, "MaxResults", "500");
     if (id)
         params_add(&params, kind->ids_parameter, id);
-    list = list_pages(command, action, &params, kind->list_member, NULL, ret_outcome);
+    list = objects_pages(command, action, &params, kind->list_member, NULL, ret_outcome);
     params_fini(&params);
     return list;
 }
@@ -126,7 +125,7 @@ json_t *objects_list_disks(struct command *command, int *ret_outcome)
         return NULL;
     params_add(&params, "RegionId", region);
     params_add(&params, "MaxResults", "500");
-    list = list_pages(command, "DescribeDisks", &params, "Disks", "Disk", ret_outcome);
+    list = objects_pages(command, "DescribeDisks", &params, "Disks", "Disk", ret_outcome);
     params_fini(&params);
     return list;
 }

@@ -23,6 +23,9 @@ extern const struct replica_kind replica_kinds[2];
 /* The site that answers and its peers, from DescribeVersoStatus; NULL after telling why. Owned by
  * the caller. */
 json_t *objects_site(struct command *command, int *ret_outcome);
+/* The list (of `outer`, or of `inner` in it) of all pages of an action; NULL after telling why. */
+json_t *objects_pages(struct command *command, const char *action, const struct params *params,
+                      const char *outer, const char *inner, int *ret_outcome);
 /* Every record of a kind, all pages; NULL after telling why. */
 json_t *objects_list(struct command *command, const struct replica_kind *kind, int *ret_outcome);
 /* The record that `word` names: id, name, or unique prefix of an id; NULL after telling why. */

@@ -13,9 +13,9 @@ enum { OPTIONS_WORDS_MAX = 64 };
 struct options {
     const char *socket, *columns, *name, *size, *path, *instance, *peer, *disk, *peer_disk, *pair,
         *for_what, *timeout, *point, *rpo, *description, *zone, *reason, *force, *driver, *version,
-        *object, *kind, *caller, *operation, *since, *until, *severity, *limit;
+        *object, *kind, *caller, *user, *file, *operation, *since, *until, *severity, *limit;
     bool json, bytes, utc, quiet, yes, no_wait, one_shot, discard_journal, no_headings, raw, tcp,
-        help, reads;
+        help, reads, root;
     const char *words[OPTIONS_WORDS_MAX]; /* what is not an option */
     unsigned word_count;
     bool stderr_is_terminal;
