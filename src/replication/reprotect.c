@@ -739,9 +739,10 @@ void reprotect_link_down(struct stream *stream)
 {
     enum reprotect_step step = stream->reprotect.step;
 
-    if (step == REPROTECT_BECOMING || step == REPROTECT_NONE)
+    /* An order may wait without a step: what the peer asked meanwhile was refused. */
+    if (step == REPROTECT_BECOMING || (step == REPROTECT_NONE && !stream->reprotect.done_cb))
         return;
-    if (step != REPROTECT_MARKING)
+    if (step != REPROTECT_MARKING && step != REPROTECT_NONE)
         stream->closed_cb = stream->drained_cb = NULL;
     stream->reprotect.step = REPROTECT_NONE;
     finish(stream, -EHOSTUNREACH,

@@ -118,7 +118,7 @@ static void call_append_hole(void *arg)
 {
     struct game *game = arg;
 
-    journal_append_hole(game->journal, &game->op, game->disk, 40 + game->epoch, 2, op_done);
+    journal_append_hole(game->journal, &game->op, game->disk, 40 + game->epoch % 1000, 2, op_done);
 }
 
 static void call_commit(void *arg)
