@@ -57,12 +57,20 @@
     {                                                                                              \
         .name = "Description", .kind = PARAMETER_NOTE, .min = 2, .max = 256                        \
     }
+#define NAME_FILTER                                                                                \
+    {                                                                                              \
+        TEXT("Name"), .max = 512                                                                   \
+    }
 #define PAGES                                                                                      \
     NUMBER("MaxResults", 1, 500, NULL), MAYBE("NextToken"),                                        \
         NUMBER("PageNumber", 1, 1000000, NULL), NUMBER("PageSize", 1, 100, NULL)
 #define OBJECTIVES                                                                                 \
     NUMBER("RPO", 1, 86400, NULL), FLAG("EnableRtc", NULL), NUMBER("Bandwidth", 0, 1048576000, NULL)
 /* At most as many as the contract has. */
+/* More is taken for the most. */
+#define ECS_PAGES                                                                                  \
+    NUMBER("MaxResults", 1, INT32_MAX, NULL), MAYBE("NextToken"),                                  \
+        NUMBER("PageNumber", 1, 1000000, NULL), NUMBER("PageSize", 1, 100, NULL)
 #define TAGS                                                                                       \
     {                                                                                              \
         .name = "Tag", .kind = PARAMETER_TAGS, .max = 20                                           \
@@ -129,10 +137,11 @@ static const struct operation pair_rows[] = {
      NO_STATE,
      .parameters = {REGION,
                     {.name = "PairIds", .kind = PARAMETER_IDS, .max = 100},
-                    MAYBE("Name"),
+                    NAME_FILTER,
                     CHOICE("Site", "production|backup", NULL),
                     MAYBE("ReplicaGroupId"),
                     RESOURCE_GROUP,
+                    TAG_FILTER,
                     PAGES},
      .run = ops_show_pairs},
     {.name = "DescribeDiskReplicaPairProgress",
@@ -188,9 +197,10 @@ static const struct operation group_rows[] = {
      NO_STATE,
      .parameters = {REGION,
                     {.name = "GroupIds", .kind = PARAMETER_IDS, .max = 100},
-                    MAYBE("Name"),
+                    NAME_FILTER,
                     CHOICE("Site", "production|backup", NULL),
                     RESOURCE_GROUP,
+                    TAG_FILTER,
                     PAGES},
      .run = ops_show_groups},
     {.name = "AddDiskReplicaPair",
@@ -257,6 +267,7 @@ static const struct operation disk_rows[] = {
           DISK_KIND,
           FLAG("Encrypted", "false"),
           RESOURCE_GROUP,
+          TAGS,
           TOKEN},
      .run = ops_disk_create},
     {.name = "DeleteDisk",
@@ -279,8 +290,9 @@ static const struct operation disk_rows[] = {
           {.name = "DiskIds", .kind = PARAMETER_IDS_JSON, .max = 100, .error = API_DISK_IDS},
           MAYBE("ZoneId"),
           MAYBE("InstanceId"),
-          MAYBE("DiskName"),
+          {TEXT("DiskName"), .max = 512},
           RESOURCE_GROUP,
+          TAG_FILTER,
           {.name = "Status",
            .kind = PARAMETER_CHOICE,
            .choices = "All|In_use|Available|Attaching|Detaching|Creating|ReIniting",
@@ -298,7 +310,7 @@ static const struct operation disk_rows[] = {
            .error = API_DISK_FILTER_CATEGORY},
           FLAG("Encrypted", NULL),
           FLAG("DryRun", "false"),
-          PAGES},
+          ECS_PAGES},
      .run = ops_disk_show_all},
     {.name = "AttachDisk",
      .version = ECS,
@@ -320,6 +332,110 @@ static const struct operation disk_rows[] = {
      .is_ecs = true,
      .parameters = {REGION_MAYBE, NEEDED("InstanceId"), NEEDED("DiskId")},
      .run = ops_disk_detach},
+};
+
+#define RESOURCES                                                                                  \
+    {                                                                                              \
+        .name = "ResourceId", .kind = PARAMETER_LIST, .is_required = true, .max = 50,              \
+        .missing = API_MISSING_PARAMETER, .error = API_NUMBER_EXCEED_RESOURCE_IDS                  \
+    }
+#define RESOURCES_MAYBE                                                                            \
+    {                                                                                              \
+        .name = "ResourceId", .kind = PARAMETER_LIST, .max = 50,                                   \
+        .error = API_NUMBER_EXCEED_RESOURCE_IDS                                                    \
+    }
+#define RESOURCE_TYPE(otherwise)                                                                   \
+    {                                                                                              \
+        TEXT("ResourceType"), .is_required = true, .max = 255, .missing = otherwise,               \
+                              .error = API_RESOURCE_TYPE_NOT_FOUND                                 \
+    }
+#define SOME_TAGS                                                                                  \
+    {                                                                                              \
+        .name = "Tag", .kind = PARAMETER_TAGS, .is_required = true, .max = 20,                     \
+        .missing = API_MISSING_PARAMETER                                                           \
+    }
+#define TAG_KEYS                                                                                   \
+    {                                                                                              \
+        .name = "TagKey", .kind = PARAMETER_LIST, .max = 20, .error = API_NUMBER_EXCEED_TAGS,      \
+        .twice = API_DUPLICATE_TAG_KEY                                                             \
+    }
+#define TAG_ROWS(api, ecs)                                                                         \
+    {.name = "TagResources",                                                                       \
+     .version = api,                                                                               \
+     .rule = SITE_HERE,                                                                            \
+     NO_STATE,                                                                                     \
+     .is_ecs = ecs,                                                                                \
+     .is_remembered = true,                                                                        \
+     .parameters = {REGION, RESOURCE_TYPE(API_MISSING_RESOURCE_TYPE), RESOURCES, SOME_TAGS,        \
+                    TOKEN},                                                                        \
+     .run = ops_tag_set},                                                                          \
+        {.name = "UntagResources",                                                                 \
+         .version = api,                                                                           \
+         .rule = SITE_HERE,                                                                        \
+         NO_STATE,                                                                                 \
+         .is_ecs = ecs,                                                                            \
+         .is_remembered = true,                                                                    \
+         .parameters = {REGION, RESOURCE_TYPE(API_MISSING_PARAMETER), RESOURCES, TAG_KEYS,         \
+                        FLAG("All", "false"), TOKEN},                                              \
+         .run = ops_tag_unset},                                                                    \
+    {                                                                                              \
+        .name = "ListTagResources", .version = api, .rule = SITE_HERE, NO_STATE, .is_ecs = ecs,    \
+        .parameters = {REGION,                                                                     \
+                       RESOURCE_TYPE(API_MISSING_PARAMETER),                                       \
+                       RESOURCES_MAYBE,                                                            \
+                       TAG_FILTER,                                                                 \
+                       MAYBE("NextToken"),                                                         \
+                       NUMBER("MaxResults", 1, 500, NULL),                                         \
+                       TOKEN},                                                                     \
+        .run = ops_tag_list                                                                        \
+    }
+
+static const struct operation tag_rows[] = {
+    TAG_ROWS(EBS, false),
+    TAG_ROWS(ECS, true),
+    {.name = "ChangeResourceGroup",
+     .version = EBS,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .is_remembered = true,
+     .parameters = {REGION,
+                    RESOURCE_TYPE(API_MISSING_RESOURCE_TYPE),
+                    {TEXT("ResourceId"), .is_required = true, .min = 1, .max = 255,
+                     .missing = API_MISSING_PARAMETER},
+                    {TEXT("NewResourceGroupId"), .is_required = true, .min = 1, .max = 255,
+                     .missing = API_MISSING_RESOURCE_GROUP, .error = API_RESOURCE_GROUP_NOT_FOUND},
+                    TOKEN},
+     .run = ops_tag_change_group},
+};
+
+static const struct operation region_rows[] = {
+    {.name = "DescribeRegions",
+     .version = EBS,
+     .rule = SITE_ANY,
+     NO_STATE,
+     .parameters = {CHOICE("ResourceType", "ear|lens|dbsc", NULL),
+                    CHOICE("AcceptLanguage", "zh-CN|en-US|ja", NULL)},
+     .run = ops_region_list},
+    {.name = "DescribeRegions",
+     .version = ECS,
+     .rule = SITE_ANY,
+     NO_STATE,
+     .is_ecs = true,
+     .parameters = {MAYBE("ResourceType")},
+     .run = ops_region_list},
+    {.name = "DescribeZones",
+     .version = ECS,
+     .rule = SITE_ANY,
+     NO_STATE,
+     .is_ecs = true,
+     .parameters = {REGION},
+     .run = ops_region_zones},
+    {.name = "ListReplicaEdgeSupported",
+     .version = EBS,
+     .rule = SITE_ANY,
+     NO_STATE,
+     .parameters = {REGION, NEEDED("Azone")},
+     .run = ops_region_edges},
 };
 
 static const struct operation verso_rows[] = {
@@ -394,7 +510,8 @@ static const struct {
     unsigned count;
 } parts[] = {
     {pair_rows, ARRAY_COUNT(pair_rows)},     {group_rows, ARRAY_COUNT(group_rows)},
-    {disk_rows, ARRAY_COUNT(disk_rows)},     {verso_rows, ARRAY_COUNT(verso_rows)},
+    {disk_rows, ARRAY_COUNT(disk_rows)},     {tag_rows, ARRAY_COUNT(tag_rows)},
+    {region_rows, ARRAY_COUNT(region_rows)}, {verso_rows, ARRAY_COUNT(verso_rows)},
     {table_access_rows, TABLE_ACCESS_COUNT},
 };
 

@@ -50,6 +50,7 @@ struct parameter {
 
 /* Where an operation runs, once RegionId has named a site. */
 enum site_rule {
+    SITE_ANY,        /* at the site that was asked, whatever RegionId says */
     SITE_HERE,       /* at the site that was asked; RegionId, if there, names it */
     SITE_ZONE,       /* as SITE_HERE; two sites in one region are told apart by `zone` */
     SITE_DISK,       /* at the site that has the disk `object`, where RegionId leaves that open */

@@ -32,6 +32,15 @@ void ops_relation_reprotect(struct call *call);
 void ops_relation_delete(struct call *call);
 /* ops_modify.c */
 void ops_modify_relation(struct call *call);
+/* ops_tag.c */
+void ops_tag_set(struct call *call);
+void ops_tag_unset(struct call *call);
+void ops_tag_list(struct call *call);
+void ops_tag_change_group(struct call *call);
+/* ops_region.c */
+void ops_region_list(struct call *call);
+void ops_region_zones(struct call *call);
+void ops_region_edges(struct call *call);
 /* ops_forget.c */
 void ops_relation_forget(struct call *call);
 /* ops_verso.c */

@@ -15,7 +15,9 @@
 #include "control/operations.h"
 #include "control/page.h"
 #include "control/peer.h"
+#include "control/quota.h"
 #include "control/sync.h"
+#include "control/tag.h"
 #include "control/token.h"
 #include "control/tree.h"
 
@@ -94,6 +96,7 @@ static void create_accept(struct creation *creation)
     tree_set_text(reply, "ReplicaPairId", pair->common.id);
     change_begin(&change, call->site);
     change_put(&change, RECORD_PAIR, pair);
+    tag_put(&change, pair->common.id, json_object_get(call->parameters, "Tag"));
     token_remember(&change, call, reply);
     if (change_commit(&change) < 0) {
         json_decref(reply);
@@ -118,24 +121,6 @@ static void create_prepared(struct peer_call *peer_call)
     else
         create_accept(creation);
     free(creation);
-}
-
-/* False: answered. */
-static bool check_quota(struct call *call)
-{
-    struct meta_query query = {.kind = RECORD_PAIR};
-    unsigned count = 0;
-    int result = meta_count(call->site->meta, &query, &count);
-
-    if (result < 0) {
-        call_fail_internal(call, err_name(result));
-        return false;
-    }
-    if (count >= call->site->pairs_max) {
-        call_fail(call, API_QUOTA_EXCEED, "At most %u pairs.", call->site->pairs_max);
-        return false;
-    }
-    return true;
 }
 
 /* The peer of the destination; NULL: answered. */
@@ -209,7 +194,7 @@ void ops_create_pair(struct call *call)
     struct creation *creation;
     json_t *arguments;
 
-    if (!peer || !check_disk(call, call_text(call, "DiskId"), &disk) || !check_quota(call))
+    if (!peer || !check_disk(call, call_text(call, "DiskId"), &disk) || !quota_allows_pair(call))
         return;
     if (!id_is_valid("d", call_text(call, "DestinationDiskId"))) {
         call_fail(call, API_NO_SUCH_RESOURCE, "Disk %.60s is not known at site %s.",
@@ -250,7 +235,7 @@ void ops_create_group(struct call *call)
     struct change change;
     json_t *reply;
 
-    if (!peer)
+    if (!peer || !quota_allows_group(call))
         return;
     fill_common(call, peer, call_text(call, "GroupName"), "pg", 16, &group.common);
     group.common.status = REPLICA_CREATED;
@@ -259,6 +244,7 @@ void ops_create_group(struct call *call)
     tree_set_text(reply, "ReplicaGroupId", group.common.id);
     change_begin(&change, call->site);
     change_put(&change, RECORD_GROUP, &group);
+    tag_put(&change, group.common.id, json_object_get(call->parameters, "Tag"));
     token_remember(&change, call, reply);
     if (change_commit(&change) < 0) {
         json_decref(reply);

@@ -13,7 +13,9 @@
 #include "base/id.h"
 #include "control/change.h"
 #include "control/operations.h"
+#include "control/quota.h"
 #include "control/relation.h"
+#include "control/tag.h"
 #include "control/token.h"
 #include "control/tree.h"
 
@@ -115,6 +117,7 @@ static json_t *put_new_disk(struct call *call, const struct disk_record *disk)
     tree_set_text(reply, "DiskId", disk->id);
     change_begin(&change, call->site);
     change_put(&change, RECORD_DISK, disk);
+    tag_put(&change, disk->id, json_object_get(call->parameters, "Tag"));
     token_remember(&change, call, reply);
     if (change_commit(&change) == 0)
         return reply;
@@ -204,7 +207,7 @@ void ops_disk_create(struct call *call)
     if (!check_zone(call))
         return;
     fill_disk(call, &disk);
-    if (!disk_size(call, &disk.size_bytes))
+    if (!disk_size(call, &disk.size_bytes) || !quota_allows_disk(call, disk.size_bytes))
         return;
     if (put_disk(call->site, &disk) < 0) {
         call_fail_internal(call, "metadata");
@@ -288,6 +291,8 @@ void ops_disk_import(struct call *call)
     void *disks = NULL;
     unsigned count = 0;
 
+    if (!quota_allows_disk(call, 0)) /* its size is not known yet, and it is there already */
+        return;
     if (path[0] != '/') {
         call_fail_name(call, API_INVALID_PARAMETER, "Path", "%s: not an absolute path.", path);
         return;
@@ -317,6 +322,7 @@ static void record_deleted(struct call *call)
     change_begin(&change, call->site);
     if (is_gone) {
         change_remove(&change, RECORD_DISK, call->object);
+        tag_forget(&change, call->object);
     } else {
         disk_move(&disk, DISK_AVAILABLE);
         change_put(&change, RECORD_DISK, &disk);

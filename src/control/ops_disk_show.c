@@ -9,6 +9,7 @@
 #include "control/operations.h"
 #include "control/page.h"
 #include "control/relation.h"
+#include "control/tag.h"
 #include "control/tree.h"
 
 enum { GIB_SHIFT = 30 };
@@ -32,6 +33,16 @@ static json_t *show_attachment(const struct attachment_record *attachment)
     tree_set_text(tree, "InstanceId", attachment->instance_id);
     tree_set_text(tree, "Device", attachment->device);
     tree_set_time(tree, "AttachedTime", attachment->attached_s);
+    return tree;
+}
+
+static json_t *show_tags(struct site *site, const char *id)
+{
+    json_t *tree = json_object(), *tags = tag_list(site, id);
+
+    check(tree);
+    if (tags)
+        tree_set(tree, "Tag", tags);
     return tree;
 }
 
@@ -76,7 +87,7 @@ static json_t *show_disk(struct site *site, const struct disk_record *disk,
     tree_set(tree, "MountInstances",
              wrap("MountInstance", attachment ? show_attachment(attachment) : NULL));
     tree_set(tree, "OperationLocks", wrap("OperationLock", NULL));
-    tree_set(tree, "Tags", wrap("Tag", NULL));
+    tree_set(tree, "Tags", show_tags(site, disk->id));
     return tree;
 }
 
@@ -102,7 +113,8 @@ static bool is_wanted(struct call *call, const struct disk_record *disk, const c
     return is_text_wanted(call, "DiskName", disk->name) &&
            is_text_wanted(call, "ResourceGroupId", disk->resource_group_id) &&
            is_text_wanted(call, "ZoneId", call->site->zone) &&
-           is_text_wanted(call, "InstanceId", instance);
+           is_text_wanted(call, "InstanceId", instance) &&
+           tag_matches(call->site, disk->id, json_object_get(call->parameters, "Tag"));
 }
 
 /* Its attachment, or none: NULL. */

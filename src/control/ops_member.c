@@ -11,6 +11,7 @@
 #include "control/jobs.h"
 #include "control/judge.h"
 #include "control/operations.h"
+#include "control/quota.h"
 #include "control/sync.h"
 #include "control/token.h"
 
@@ -93,8 +94,6 @@ static bool is_same_direction(const struct replica_record *a, const struct repli
 /* False: answered. */
 static bool may_add(struct call *call, const struct relation *group, struct relation *pair)
 {
-    struct pair_record *pairs = NULL;
-    unsigned count = 0;
     enum api_error error;
     enum replica_state shown;
 
@@ -115,13 +114,7 @@ static bool may_add(struct call *call, const struct relation *group, struct rela
         call_fail(call, API_PAIR_GROUP_ZONE_CONFLICT, NULL);
         return false;
     }
-    relation_members(call->site, group, &pairs, &count);
-    free(pairs);
-    if (count >= call->site->group_pairs_max) {
-        call_fail(call, API_PAIRS_EXCEED, "At most %u.", call->site->group_pairs_max);
-        return false;
-    }
-    return true;
+    return quota_allows_member(call, group, pair);
 }
 
 void ops_member_add(struct call *call)

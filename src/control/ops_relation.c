@@ -125,12 +125,15 @@ void ops_relation_start(struct call *call)
 {
     struct relation relation;
     const struct replica_record *own;
+    int64_t since_s;
 
     if (judge_relation(call, &relation) != STATE_ALLOW)
         return;
     own = relation_own(&relation);
-    if (call_bool(call, "OneShot") && own->one_shot_s > 0 &&
-        (site_now_s(call->site) - own->one_shot_s) * 2 <= own->rpo_s) {
+    since_s = site_now_s(call->site) - own->one_shot_s;
+    /* A clock that went back holds nobody up. */
+    if (call_bool(call, "OneShot") && own->one_shot_s > 0 && since_s >= 0 &&
+        since_s * 2 <= own->rpo_s) {
         call_fail(call, API_MANUAL_SYNC_LIMIT, NULL);
         return;
     }

@@ -13,15 +13,34 @@
 #include "control/operations.h"
 #include "control/page.h"
 #include "control/relation.h"
+#include "control/tag.h"
 #include "control/tree.h"
 
-static void show_common(struct site *site, const struct relation *relation, json_t *tree)
+/* Does the record answer for both sites, since both lie in one region? */
+static bool is_one_region(const struct replica_record *ruler)
 {
+    return strcmp(ruler->production_region, ruler->backup_region) == 0;
+}
+
+/* The site whose record it is: this one. Where a region cannot tell the sites apart, this record
+ * stands for either, and for production unless the other is asked for. */
+static const char *shown_site(struct call *call, const struct relation *relation)
+{
+    if (!is_one_region(relation_ruler(relation)))
+        return relation_is_production(call->site, relation) ? "production" : "backup";
+    return call_has(call, "Site") ? call_text(call, "Site") : "production";
+}
+
+static void show_common(struct call *call, const struct relation *relation, json_t *tree)
+{
+    struct site *site = call->site;
+    const char *id = relation->is_group ? relation->group.common.id : relation->pair.common.id;
+    json_t *tags = tag_list(site, id);
     const struct replica_record *ruler = relation_ruler(relation);
     int64_t point_s = relation_point_s(site, relation);
 
     tree_set_text(tree, "Status", replica_state_name(relation_shown(site, relation)));
-    tree_set_text(tree, "Site", relation_is_production(site, relation) ? "production" : "backup");
+    tree_set_text(tree, "Site", shown_site(call, relation));
     tree_set_text(tree, "PrimaryRegion", ruler->production_region);
     tree_set_text(tree, "PrimaryZone", ruler->production_zone);
     tree_set_text(tree, "StandbyRegion", ruler->backup_region);
@@ -32,7 +51,8 @@ static void show_common(struct site *site, const struct relation *relation, json
     /* Absent until the first point: clients wait for it to be there. */
     if (point_s > 0)
         tree_set_int(tree, "LastRecoverPoint", point_s);
-    tree_set(tree, "Tags", json_array());
+    if (tags)
+        tree_set(tree, "Tags", tags);
 }
 
 /* "SourceRegion" or "SourceRegionId" ... */
@@ -57,7 +77,7 @@ static void show_direction(const struct relation *relation, json_t *tree, const 
     }
 }
 
-static json_t *show_pair(struct site *site, const struct relation *relation)
+static json_t *show_pair(struct call *call, const struct relation *relation)
 {
     const struct replica_record *own = &relation->pair.common;
     json_t *tree = json_object();
@@ -66,7 +86,7 @@ static json_t *show_pair(struct site *site, const struct relation *relation)
     tree_set_text(tree, "ReplicaPairId", own->id);
     tree_set_text(tree, "PairName", own->name);
     tree_set_text(tree, "Description", own->description);
-    show_common(site, relation, tree);
+    show_common(call, relation, tree);
     if (own->status_message[0])
         tree_set_text(tree, "StatusMessage", own->status_message);
     show_direction(relation, tree, "");
@@ -79,7 +99,7 @@ static json_t *show_pair(struct site *site, const struct relation *relation)
     return tree;
 }
 
-static json_t *show_group(struct site *site, const struct relation *relation)
+static json_t *show_group(struct call *call, const struct relation *relation)
 {
     const struct replica_record *own = &relation->group.common;
     json_t *tree = json_object(), *ids = json_array();
@@ -90,9 +110,9 @@ static json_t *show_group(struct site *site, const struct relation *relation)
     tree_set_text(tree, "ReplicaGroupId", own->id);
     tree_set_text(tree, "GroupName", own->name);
     tree_set_text(tree, "Description", own->description);
-    show_common(site, relation, tree);
+    show_common(call, relation, tree);
     show_direction(relation, tree, "Id");
-    relation_members(site, relation, &pairs, &count);
+    relation_members(call->site, relation, &pairs, &count);
     for (unsigned i = 0; i < count; i++)
         check(json_array_append_new(ids, json_string(pairs[i].common.id)) == 0);
     free(pairs);
@@ -105,8 +125,8 @@ static json_t *show_group(struct site *site, const struct relation *relation)
 /* Is there a condition that must be asked of each record? */
 static bool is_filtered(const struct call *call)
 {
-    return call_text(call, "Name")[0] || call_text(call, "Site")[0] ||
-           call_text(call, "ResourceGroupId")[0];
+    return call_has(call, "Name") || call_has(call, "Site") || call_has(call, "ResourceGroupId") ||
+           call_has(call, "Tag");
 }
 
 static bool is_wanted(struct call *call, const struct relation *relation)
@@ -119,9 +139,12 @@ static bool is_wanted(struct call *call, const struct relation *relation)
 
     if (name[0] && !strcasestr(own->name, name))
         return false;
-    if (site[0] && is_production != (strcmp(site, "production") == 0))
+    if (site[0] && !is_one_region(relation_ruler(relation)) &&
+        is_production != (strcmp(site, "production") == 0))
         return false;
-    return !resource[0] || strcmp(resource, own->resource_group_id) == 0;
+    if (resource[0] && strcmp(resource, own->resource_group_id) != 0)
+        return false;
+    return tag_matches(call->site, own->id, json_object_get(call->parameters, "Tag"));
 }
 
 static bool is_relation_wanted(struct call *call, const void *record)
@@ -138,7 +161,7 @@ static json_t *show_relation(struct call *call, const void *record)
 
     if (result < 0) /* between two reads: it cannot be read any more */
         return json_object();
-    return relation.is_group ? show_group(call->site, &relation) : show_pair(call->site, &relation);
+    return relation.is_group ? show_group(call, &relation) : show_pair(call, &relation);
 }
 
 void ops_show_pairs(struct call *call)

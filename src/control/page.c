@@ -1,18 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Why: one place for both ways of paging. A token is the id of the last item seen; when that item
- * is gone the token is not valid any more and the client begins anew.
+ * Why: one place for both ways of paging. A token is the position behind which the next page
+ * begins, so it holds whatever is made or deleted meanwhile: what was there all the time is seen
+ * once. It carries a check over the operation and the site, so that a token of another list, or
+ * text that is none, is refused and not taken for a place.
  */
 #include "control/page.h"
 
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "control/tree.h"
 
-enum { PAGE_DEFAULT = 10 };
+enum { PAGE_DEFAULT = 10, TOKEN_LENGTH = 32 };
 
 /* A walk over the records of the source. */
 struct cursor {
@@ -111,12 +115,13 @@ static int next_narrowed(struct cursor *cursor)
     return -ENOENT;
 }
 
+/* Of a tag, the resource counts: who lists tags asks for that. */
 static bool is_wanted(struct cursor *cursor)
 {
     const struct page_source *source = cursor->source;
 
     return (!source->is_wanted_cb || source->is_wanted_cb(cursor->call, cursor->record)) &&
-           call_may_see(cursor->call, source->kind, key_of(cursor));
+           (source->kind == RECORD_TAG || call_may_see(cursor->call, source->kind, key_of(cursor)));
 }
 
 /* The next one that is wanted, or -ENOENT. */
@@ -170,22 +175,64 @@ static int count_all(struct call *call, const struct page_source *source, unsign
     return result == -ENOENT ? 0 : result;
 }
 
-/* At most `size` items, and the token of what follows. */
-static int take_page(struct cursor *cursor, uint64_t size, json_t *items, char *ret_token,
-                     size_t token_size)
+/* --- tokens ---------------------------------------------------------------------------------- */
+
+static uint64_t hash_text(uint64_t hash, const char *text)
 {
-    char last[RECORD_NAME_SIZE] = "";
+    for (; *text; text++)
+        hash = (hash ^ (uint8_t)*text) * UINT64_C(0x100000001b3);
+    return (hash ^ 0xff) * UINT64_C(0x100000001b3);
+}
+
+/* A check, no secret: a token shows nobody more than he may see anyway. */
+static uint64_t token_check(const struct call *call, uint64_t position)
+{
+    uint64_t hash = hash_text(UINT64_C(0xcbf29ce484222325), call->operation->name);
+
+    hash = hash_text(hash, call->operation->version);
+    hash = hash_text(hash, call->site->name);
+    return (hash ^ position) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+static void format_token(const struct call *call, uint64_t position, char *ret_token)
+{
+    uint64_t check_sum = token_check(call, position);
+
+    snprintf(ret_token, TOKEN_LENGTH + 1, "%016" PRIx64 "%016" PRIx64, check_sum,
+             position ^ check_sum);
+}
+
+static int parse_token(const struct call *call, const char *token, uint64_t *ret_position)
+{
+    uint64_t check_sum, position;
+
+    if (strlen(token) != TOKEN_LENGTH || strspn(token, "0123456789abcdef") != TOKEN_LENGTH ||
+        sscanf(token, "%16" SCNx64 "%16" SCNx64, &check_sum, &position) != 2)
+        return -EINVAL;
+    position ^= check_sum;
+    if (position > INT64_MAX || token_check(call, position) != check_sum)
+        return -EINVAL;
+    *ret_position = position;
+    return 0;
+}
+
+/* --- the page -------------------------------------------------------------------------------- */
+
+/* At most `size` items, and the token of what follows; "": nothing does. */
+static int take_page(struct cursor *cursor, uint64_t size, json_t *items, char *ret_token)
+{
+    uint64_t last = 0;
     int result = 0;
 
     for (uint64_t i = 0; i < size && (result = cursor_next(cursor)) == 0; i++) {
-        strncpy(last, key_of(cursor), sizeof(last) - 1);
+        last = cursor->position;
         check(json_array_append_new(items, cursor->source->show_cb(cursor->call, cursor->record)) ==
               0);
     }
     if (result == 0)
         result = cursor_next(cursor); /* is there one more? */
-    if (result == 0 && strlen(last) < token_size)
-        strcpy(ret_token, last);
+    if (result == 0)
+        format_token(cursor->call, last, ret_token);
     return result == -ENOENT ? 0 : result;
 }
 
@@ -205,42 +252,45 @@ static json_t *reply_tree(const struct page_source *source, json_t *items)
     return reply;
 }
 
-static uint64_t page_size(const struct call *call)
+/* What is asked for past the bound is the bound: ECS says so, EBS refuses it before. */
+static uint64_t page_size(const struct call *call, const struct page_source *source)
 {
+    int64_t size = source->size > 0 ? source->size : PAGE_DEFAULT;
+
     if (call_has(call, "MaxResults"))
-        return (uint64_t)call_int(call, "MaxResults");
-    return call_has(call, "PageSize") ? (uint64_t)call_int(call, "PageSize") : PAGE_DEFAULT;
+        size = call_int(call, "MaxResults");
+    else if (call_has(call, "PageSize"))
+        size = call_int(call, "PageSize");
+    check(size > 0);
+    return size < PAGE_SIZE_MAX ? (uint64_t)size : PAGE_SIZE_MAX;
 }
 
 /* Where the call's page begins; -EINVAL: its token is not valid. */
-static int find_begin(struct cursor *cursor, int64_t number)
+static int find_begin(struct cursor *cursor, int64_t number, uint64_t size)
 {
     const char *token = call_text(cursor->call, "NextToken");
-    int result;
 
-    if (!token[0])
-        return cursor_skip(cursor, (uint64_t)(number - 1) * page_size(cursor->call));
-    if (!call_may_see(cursor->call, cursor->source->kind, token)) /* as one that is not there */
-        return -EINVAL;
-    result = find_key(cursor, token, &cursor->position);
-    return result == -ENOENT ? -EINVAL : result;
+    if (token[0])
+        return parse_token(cursor->call, token, &cursor->position);
+    return cursor_skip(cursor, (uint64_t)(number - 1) * size);
 }
 
 void page_reply(struct call *call, const struct page_source *source)
 {
     int64_t number = call_has(call, "PageNumber") ? call_int(call, "PageNumber") : 1;
     json_t *items = json_array(), *reply;
-    char token[RECORD_NAME_SIZE] = "";
+    uint64_t size = page_size(call, source);
+    char token[TOKEN_LENGTH + 1] = "";
     struct cursor cursor;
     unsigned total = 0;
     int result;
 
-    check(items && page_size(call) > 0);
+    check(items);
     result = cursor_init(&cursor, call, source);
     if (result == 0)
-        result = find_begin(&cursor, number);
+        result = find_begin(&cursor, number, size);
     if (result == 0)
-        result = take_page(&cursor, page_size(call), items, token, sizeof(token));
+        result = take_page(&cursor, size, items, token);
     cursor_fini(&cursor);
     if (result == 0)
         result = count_all(call, source, &total);
@@ -255,7 +305,7 @@ void page_reply(struct call *call, const struct page_source *source)
     reply = reply_tree(source, items);
     tree_set_text(reply, "NextToken", token);
     tree_set_int(reply, "PageNumber", number);
-    tree_set_int(reply, "PageSize", (int64_t)page_size(call));
+    tree_set_int(reply, "PageSize", (int64_t)size);
     tree_set_int(reply, "TotalCount", total);
     call_reply(call, reply);
 }

@@ -10,6 +10,8 @@
 #include "control/call.h"
 
 /* Which records an operation lists, and how. */
+enum { PAGE_SIZE_MAX = 500 };
+
 struct page_source {
     enum record_kind kind;
     const char *field, *value; /* only those whose field has this value; NULL: any */
@@ -19,6 +21,7 @@ struct page_source {
     json_t *(*show_cb)(struct call *call, const void *record);
     const char *list;    /* names the array in the reply */
     const char *wrapped; /* ECS: the name inside of it ("Disks", "Disk"); else NULL */
+    unsigned size;       /* of a page, when it is not asked for; 0: 10 */
 };
 
 /* Answers the call with one page, in the order of creation. */

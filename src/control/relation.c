@@ -60,6 +60,16 @@ bool relation_is_source(const struct site *site, const struct relation *relation
     return relation_is_production(site, relation) != relation_ruler(relation)->is_reversed;
 }
 
+bool relation_is_actor(const struct site *site, const struct relation *relation)
+{
+    enum replica_state status = relation_ruler(relation)->status;
+    bool is_turned = status == REPLICA_FAILOVERING || status == REPLICA_FAILOVERED ||
+                     status == REPLICA_FAILOVER_FAILED || status == REPLICA_REPROTECTING ||
+                     status == REPLICA_REPROTECT_FAILED;
+
+    return relation_is_source(site, relation) != is_turned;
+}
+
 const char *relation_peer(const struct site *site, const struct relation *relation)
 {
     const struct replica_record *record = relation_ruler(relation);

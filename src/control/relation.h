@@ -27,6 +27,9 @@ const struct replica_record *relation_ruler(const struct relation *relation);
 
 bool relation_is_production(const struct site *site, const struct relation *relation);
 bool relation_is_source(const struct site *site, const struct relation *relation);
+/* Changes its record, so that two sites do not change it at the same time: the source, or, once it
+ * was failed over, the site that did it. */
+bool relation_is_actor(const struct site *site, const struct relation *relation);
 const char *relation_peer(const struct site *site, const struct relation *relation);
 const char *relation_disk(const struct site *site, const struct pair_record *pair); /* ours */
 bool relation_has_point(const struct site *site, const struct relation *relation);

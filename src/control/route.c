@@ -187,8 +187,11 @@ static bool route_relation(struct call *call, bool is_either)
 bool route_call(struct call *call)
 {
     const struct site_peer *peer;
-    enum where where = where_is(call, &peer);
+    enum where where;
 
+    if (call->operation->rule == SITE_ANY)
+        return true;
+    where = where_is(call, &peer);
     if (where == WHERE_NOWHERE) {
         call_fail(call, API_REGION_NOT_FOUND, NULL);
         return false;
@@ -198,6 +201,7 @@ bool route_call(struct call *call)
         return false;
     }
     switch (call->operation->rule) {
+    case SITE_ANY:
     case SITE_HERE:
         return true;
     case SITE_ZONE:

@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "control/jobs.h"
 #include "control/opening.h"
+#include "control/quota.h"
 #include "control/roster_sync.h"
 #include "control/sync.h"
 #include "control/tree.h"
@@ -74,7 +75,7 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
     const struct replica_record *record = &pair->common;
     struct disk_record disk;
     struct pair_record others[2];
-    int other_count;
+    int other_count, room;
 
     if (strcmp(record->backup_site, site->name) != 0 ||
         strcmp(record->backup_region, site->region) != 0 ||
@@ -101,6 +102,13 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
                          others[i].common.id);
         return false;
     }
+    room = quota_has_room_for_pair(site);
+    if (room < 0)
+        peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", err_name(room));
+    else if (room == 0)
+        peer_answer_fail(answer, API_QUOTA_EXCEED, "at most %u pairs.", site->quota.pairs);
+    if (room <= 0)
+        return false;
     if (disk.status != DISK_AVAILABLE && disk.status != DISK_IN_USE) {
         peer_answer_fail(answer, API_DENIED, "disk %s is %s.", disk.id,
                          disk_state_name(disk.status));

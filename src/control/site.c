@@ -37,6 +37,23 @@ static int peers_init(struct site *site, const struct site_options *options, str
     return result;
 }
 
+static void quota_init(struct site_quota *quota, const struct site_quota *options)
+{
+    *quota = *options;
+    if (quota->pairs == 0)
+        quota->pairs = 10000;
+    if (quota->groups == 0)
+        quota->groups = 10000;
+    if (quota->empty_groups == 0)
+        quota->empty_groups = 1000;
+    if (quota->disks == 0)
+        quota->disks = 20000;
+    if (quota->group_pairs == 0)
+        quota->group_pairs = 17;
+    if (quota->group_pairs > DATA_DISKS_MAX)
+        quota->group_pairs = DATA_DISKS_MAX;
+}
+
 int site_init(struct site *site, struct loop *loop, struct meta *meta,
               const struct site_options *options, struct err *err)
 {
@@ -50,10 +67,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     site->malformed_limit = (struct log_limit){.count_max = 20, .span_ns = UINT64_C(10000000000)};
     site->meta = meta;
     site->secret_box = options->secret_box;
-    site->group_pairs_max = options->group_pairs_max ? options->group_pairs_max : 17;
-    if (site->group_pairs_max > DATA_DISKS_MAX)
-        site->group_pairs_max = DATA_DISKS_MAX;
-    site->pairs_max = options->pairs_max ? options->pairs_max : 1000;
+    quota_init(&site->quota, &options->quota);
     site->tokens_max = options->tokens_max;
     site->retry_min_ns = options->retry_min_ns ? options->retry_min_ns : 25000000;
     site->retry_max_ns = options->retry_max_ns ? options->retry_max_ns : 5000000000;
@@ -73,6 +87,9 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     if (result == 0 && options->nbd_listen)
         result = word_copy(site->nbd_listen, sizeof(site->nbd_listen), options->nbd_listen,
                            "NBD address", err);
+    if (result == 0 && options->endpoint)
+        result =
+            word_copy(site->endpoint, sizeof(site->endpoint), options->endpoint, "endpoint", err);
     return result == 0 ? peers_init(site, options, err) : result;
 }
 

@@ -34,16 +34,23 @@ struct site_trouble {
     char text[200];
 };
 
+/* 0: the default; of bytes: no limit. */
+struct site_quota {
+    unsigned pairs, groups, empty_groups, disks; /* at this site */
+    unsigned group_pairs;                        /* of one group */
+    uint64_t group_bytes, disk_bytes;            /* of one group; of all disks */
+};
+
 struct site_options {
     const char *name, *region, *zone;
     struct {
         const char *name, *region, *zone;
     } peers[SITE_PEERS_MAX];
     unsigned peer_count;
-    const char *nbd_socket;        /* path of the unix socket, NULL: none; for URIs only */
-    const char *nbd_listen;        /* "HOST:PORT", NULL: none */
-    unsigned group_pairs_max;      /* 0: 17 */
-    unsigned pairs_max;            /* quota, 0: 1000 */
+    const char *nbd_socket; /* path of the unix socket, NULL: none; for URIs only */
+    const char *nbd_listen; /* "HOST:PORT", NULL: none */
+    const char *endpoint;   /* where clients reach the API, for DescribeRegions; NULL: not told */
+    struct site_quota quota;
     unsigned tokens_max;           /* remembered replies; 0: 65536 */
     const char *account_id;        /* in ARNs, of the installation; NULL: 1000000000000001 */
     struct secret_box *secret_box; /* outlives the wing; NULL: no access keys */
@@ -66,7 +73,9 @@ struct site {
     char account_id[RECORD_WORD_SIZE];
     char nbd_socket[108], nbd_listen[64];
     struct site_peer peers[SITE_PEERS_MAX];
-    unsigned peer_count, group_pairs_max, pairs_max;
+    unsigned peer_count;
+    char endpoint[128];
+    struct site_quota quota;
     uint64_t retry_min_ns, retry_max_ns, call_timeout_ns;
     struct data_snapshot *snapshot; /* the newest; NULL before the first */
     unsigned pending_count;         /* data requests under way */

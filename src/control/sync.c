@@ -22,6 +22,7 @@
 #include "control/call.h"
 #include "control/jobs.h"
 #include "control/roster.h"
+#include "control/tag.h"
 #include "control/tree.h"
 
 struct mark {
@@ -294,6 +295,7 @@ static int push_unknown(struct site *site, const char *id)
         return result;
     change_begin(&change, site);
     change_remove(&change, relation.is_group ? RECORD_GROUP : RECORD_PAIR, id);
+    tag_forget(&change, id);
     return change_commit(&change);
 }
 
@@ -357,6 +359,23 @@ static void push_done(struct peer_call *call)
     push_next(pusher);
 }
 
+/* With its tags. */
+static void push_record(struct pusher *pusher, struct mark *mark, const struct relation *relation)
+{
+    struct site *site = pusher->site;
+    json_t *tree, *tags = NULL;
+
+    if (tag_tree(site, mark->id, &tags) < 0) {
+        wait_and_push(pusher, mark);
+        return;
+    }
+    tree = tree_of(relation);
+    if (tags)
+        tree_set(tree, "tags", tags);
+    pusher->current = mark;
+    peer_call(site, &pusher->call, site->peers[pusher->peer].name, "record.put", tree, push_done);
+}
+
 static void push_next(struct pusher *pusher)
 {
     struct site *site = pusher->site;
@@ -375,9 +394,7 @@ static void push_next(struct pusher *pusher)
     mark = list_entry(node, struct mark, node);
     result = relation_load(site, mark->id, &relation);
     if (result == 0) {
-        pusher->current = mark;
-        peer_call(site, &pusher->call, site->peers[pusher->peer].name, "record.put",
-                  tree_of(&relation), push_done);
+        push_record(pusher, mark, &relation);
         return;
     }
     if (result == -ENOENT)
@@ -584,6 +601,16 @@ enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *
     return their_own->version > our_own->version ? take(site, &theirs, &ours) : SYNC_OLDER;
 }
 
+/* True: ours are newer, and are to be pushed. */
+static bool adopt_tags(struct peer_answer *answer, const char *id, enum sync_verdict *verdict)
+{
+    int result = tag_adopt(answer->site, id, json_object_get(answer->arguments, "tags"));
+
+    if (result < 0)
+        *verdict = result == -EINVAL ? SYNC_REFUSED : SYNC_WAIT;
+    return result > 0;
+}
+
 void sync_serve_put(struct peer_answer *answer)
 {
     struct site *site = answer->site;
@@ -591,8 +618,11 @@ void sync_serve_put(struct peer_answer *answer)
     const char *id = tree_text(json_object_get(answer->arguments, "record"), "id");
     struct tombstone_record tombstone;
     json_t *reply = json_object();
+    bool has_newer_tags = false;
 
     check(reply);
+    if (verdict == SYNC_TAKEN || verdict == SYNC_SAME || verdict == SYNC_OLDER)
+        has_newer_tags = adopt_tags(answer, id, &verdict);
     tree_set_text(reply, "verdict", verdict_names[verdict]);
     if (verdict == SYNC_DELETED && meta_get(site->meta, RECORD_TOMBSTONE, id, &tombstone) == 0) {
         tree_set_int(reply, "term", tombstone.term);
@@ -601,7 +631,7 @@ void sync_serve_put(struct peer_answer *answer)
             tree_set_int(reply, "forgotten", tombstone.forgotten);
         }
     }
-    if (verdict == SYNC_OLDER)
+    if (verdict == SYNC_OLDER || has_newer_tags)
         sync_mark(site, id);
     peer_answer_ok(answer, reply);
 }

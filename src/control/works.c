@@ -25,6 +25,7 @@
 #include "base/log.h"
 #include "control/relation.h"
 #include "control/sync.h"
+#include "control/tag.h"
 
 enum { ATTEMPTS_MAX = 8, CREATION_ATTEMPTS = 9 /* some ten seconds */ };
 
@@ -347,6 +348,7 @@ static void end_members(struct change *change, struct site *site, const struct r
         }
         strcpy(own.id, pairs[i].common.id);
         change_remove(change, RECORD_PAIR, own.id);
+        tag_forget(change, own.id);
         change_put(change, RECORD_TOMBSTONE, &own);
     }
     free(pairs);
@@ -367,6 +369,7 @@ static void delete_end(struct job *job, struct relation *relation)
     if (relation->is_group)
         end_members(&change, site, relation, &tombstone);
     change_remove(&change, relation->is_group ? RECORD_GROUP : RECORD_PAIR, job->record.object);
+    tag_forget(&change, job->record.object);
     change_put(&change, RECORD_TOMBSTONE, &tombstone);
     change_remove(&change, RECORD_JOB, job->record.id);
     if (change_commit(&change) < 0) {

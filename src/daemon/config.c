@@ -58,6 +58,7 @@ static const struct key keys[] = {
     {"api", "tls-key", KEY_TEXT, CONFIG_AT(api.tls_key), 0, 0},
     {"api", "allow-plain", KEY_YES, CONFIG_AT(api.allow_plain), 0, 0},
     {"api", "account-id", KEY_NAME, CONFIG_AT(api.account_id), 0, 0},
+    {"api", "endpoint", KEY_TEXT, CONFIG_AT(api.endpoint), 0, 0},
     {"api", "connections-max", KEY_COUNT, CONFIG_AT(api.limits.connections_max), 8, 10000},
     {"api", "connections-per-address", KEY_COUNT, CONFIG_AT(api.limits.address_connections_max), 1,
      10000},
@@ -108,12 +109,19 @@ static const struct key keys[] = {
      3660 * 86400 * SECOND},
     {"replication", "snapshot-bytes-max", KEY_BYTES, CONFIG_AT(replication.snapshot_bytes_max), 0,
      64 * TIB},
-    {"replication", "group-pairs-max", KEY_COUNT, CONFIG_AT(replication.group_pairs_max), 1, 128},
     {"audit", "keep-time", KEY_DURATION, CONFIG_AT(audit.keep_ns), 60 * SECOND,
      3660 * 86400 * SECOND},
     {"audit", "keep-bytes", KEY_BYTES, CONFIG_AT(audit.keep_bytes), MIB, TIB},
     {"audit", "reads-per-second", KEY_COUNT, CONFIG_AT(audit.reads_max), 1, 1000000},
     {"audit", "refused-per-second", KEY_COUNT, CONFIG_AT(audit.refused_max), 1, 1000000},
+    {"replication", "group-pairs-max", KEY_COUNT, CONFIG_AT(quota.group_pairs), 1, 128},
+    {"quota", "pairs", KEY_COUNT, CONFIG_AT(quota.pairs), 1, 1000000},
+    {"quota", "groups", KEY_COUNT, CONFIG_AT(quota.groups), 1, 1000000},
+    {"quota", "empty-groups", KEY_COUNT, CONFIG_AT(quota.empty_groups), 1, 1000000},
+    {"quota", "pairs-per-group", KEY_COUNT, CONFIG_AT(quota.group_pairs), 1, 128},
+    {"quota", "group-capacity", KEY_BYTES, CONFIG_AT(quota.group_bytes), 0, 1024 * TIB},
+    {"quota", "disks", KEY_COUNT, CONFIG_AT(quota.disks), 1, 1000000},
+    {"quota", "disk-capacity", KEY_BYTES, CONFIG_AT(quota.disk_bytes), 0, 1024 * TIB},
 };
 
 struct reading {
@@ -300,7 +308,6 @@ static void set_defaults(struct config *config)
     config->replication.retain_ns = 600 * SECOND;
     config->replication.retain_bytes = 1024 * MIB;
     config->replication.peer_wait_ns = 30 * SECOND;
-    config->replication.group_pairs_max = 17;
 }
 
 /* A bare name is a credential of the service manager (LoadCredential=), or, without one, a file

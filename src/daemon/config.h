@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "control/site.h"
 #include "http/http_patrol.h"
 #include "io/loop.h"
 #include "nbd/nbd_limits.h"
@@ -38,6 +39,7 @@ struct config {
         char tls_cert[PATH_MAX / 2], tls_key[PATH_MAX / 2];        /* for tls_listen */
         bool allow_plain;          /* `listen` may name other than loopback */
         char account_id[64];       /* "": the default */
+        char endpoint[108];        /* what clients are told; "": nothing */
         struct http_limits limits; /* a field that is 0: its default */
     } api;
     struct {
@@ -66,8 +68,8 @@ struct config {
         bool open_when_peer_silent;
         uint64_t peer_wait_ns;
         uint64_t snapshot_expiry_ns, snapshot_bytes_max; /* 0: never, none */
-        unsigned group_pairs_max;
     } replication;
+    struct site_quota quota;
 };
 
 /* Reads and checks `path` and the key file it names (which must not be readable by others). */

@@ -144,11 +144,12 @@ static void fill_site_options(const struct control_wing *wing, struct site_optio
         .peer_count = config->peer_count,
         .nbd_socket = config->nbd.socket[0] ? config->nbd.socket : NULL,
         .nbd_listen = config->nbd.listen[0] ? config->nbd.listen : NULL,
-        .group_pairs_max = config->replication.group_pairs_max,
         .events = wing->events,
         .audit_reads_max = config->audit.reads_max,
         .audit_refused_max = config->audit.refused_max,
         .account_id = config->api.account_id[0] ? config->api.account_id : NULL,
+        .endpoint = config->api.endpoint[0] ? config->api.endpoint : NULL,
+        .quota = config->quota,
     };
     for (unsigned i = 0; i < config->peer_count; i++) {
         options->peers[i].name = config->peers[i].name;

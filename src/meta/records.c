@@ -160,6 +160,19 @@ static const struct record_field policy_link_fields[] = {
     FIELD(policy_link_record, policy_uid, FIELD_TEXT),
 };
 
+static const struct record_field tag_fields[] = {
+    FIELD(tag_record, id, FIELD_TEXT),
+    INDEXED(tag_record, resource_id, FIELD_TEXT),
+    FIELD(tag_record, key, FIELD_TEXT),
+    FIELD(tag_record, value, FIELD_TEXT),
+};
+
+static const struct record_field tag_set_fields[] = {
+    FIELD(tag_set_record, id, FIELD_TEXT),
+    FIELD(tag_set_record, version, FIELD_INT),
+    FIELD(tag_set_record, site, FIELD_TEXT),
+};
+
 #define TYPE(table_name, type, list)                                                               \
     {                                                                                              \
         .table = table_name, .size = sizeof(struct type), .fields = list,                          \
@@ -178,6 +191,8 @@ static const struct record_type types[RECORD_KIND_COUNT] = {
     [RECORD_ACCESS_KEY] = TYPE("access_keys", access_key_record, access_key_fields),
     [RECORD_POLICY] = TYPE("policies", policy_record, policy_fields),
     [RECORD_POLICY_LINK] = TYPE("policy_links", policy_link_record, policy_link_fields),
+    [RECORD_TAG] = TYPE("tags", tag_record, tag_fields),
+    [RECORD_TAG_SET] = TYPE("tag_sets", tag_set_record, tag_set_fields),
 };
 
 const struct record_type *record_type(enum record_kind kind)

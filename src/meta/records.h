@@ -120,6 +120,20 @@ struct tombstone_record {
     int64_t forgotten;
 };
 
+/* A tag of a pair, group or disk. Key: "<resource>/<key>". */
+struct tag_record {
+    char id[RECORD_ID_SIZE + RECORD_NAME_SIZE];
+    char resource_id[RECORD_ID_SIZE];
+    char key[RECORD_NAME_SIZE], value[RECORD_NAME_SIZE];
+};
+
+/* Who wrote the tags of a resource last; of two sites' the higher (version, site) stands. */
+struct tag_set_record {
+    char id[RECORD_ID_SIZE]; /* of the resource */
+    int64_t version;
+    char site[RECORD_WORD_SIZE];
+};
+
 enum tombstone_forgotten {
     TOMBSTONE_DELETED, /* at both sites */
     TOMBSTONE_LEFT,    /* given up here; the peer is who hosts write at, if anybody */
@@ -158,6 +172,8 @@ enum record_kind {
     RECORD_ACCESS_KEY,
     RECORD_POLICY,
     RECORD_POLICY_LINK,
+    RECORD_TAG,
+    RECORD_TAG_SET,
     RECORD_KIND_COUNT
 };
 

@@ -62,6 +62,12 @@ static const char *const migrations[] = {
     "  document TEXT NOT NULL);"
     "CREATE TABLE policy_links (" ACCESS_COLUMNS ", user TEXT NOT NULL, user_uid TEXT NOT NULL,"
     "  policy TEXT NOT NULL, policy_uid TEXT NOT NULL);",
+    /* 3 -> 4: tags */
+    "CREATE TABLE tags (id TEXT PRIMARY KEY NOT NULL, resource_id TEXT NOT NULL,"
+    "  key TEXT NOT NULL, value TEXT NOT NULL);"
+    "CREATE INDEX tags_resource ON tags(resource_id);"
+    "CREATE TABLE tag_sets (id TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL,"
+    "  site TEXT NOT NULL);",
 };
 
 unsigned schema_version(void)

@@ -46,10 +46,27 @@ void drive_ok(struct fake_world *world, unsigned site, const char *action, const
     json_decref(reply);
 }
 
+json_t *drive_ask(struct fake_world *world, unsigned site, const char *action, const char *format,
+                  ...)
+{
+    char query[6000];
+    unsigned status = 0;
+    va_list arguments;
+    json_t *reply;
+
+    va_start(arguments, format);
+    vsnprintf(query, sizeof(query), format, arguments);
+    va_end(arguments);
+    reply = fake_ask(world, site, action, query, &status);
+    if (!reply || status != 200)
+        fail_msg("%s %s: %u %s", action, query, status, reply ? json_dumps(reply, 0) : "no answer");
+    return reply;
+}
+
 void drive_fails(struct fake_world *world, unsigned site, unsigned status, const char *code,
                  const char *part, const char *action, const char *format, ...)
 {
-    char query[1000];
+    char query[6000];
     unsigned got = 0;
     va_list arguments;
     json_t *reply;

@@ -24,6 +24,10 @@ void drive_status(struct fake_world *world, const char *id, const char *value);
 void drive_write_state(struct fake_world *world, unsigned site, const char *id,
                        enum replica_state state);
 
+/* Asks, expects 200, and gives the reply, which is the caller's. */
+json_t *drive_ask(struct fake_world *world, unsigned site, const char *action, const char *format,
+                  ...) __attribute__((format(printf, 4, 5)));
+
 struct drive_pair {
     char id[64], paris_disk[64], lyon_disk[64];
 };

@@ -26,8 +26,12 @@ static void answered(void *arg, unsigned status, json_t *body)
     question->reply = json_deep_copy(body);
 }
 
-static const char *version_of(const char *action)
+static const char *version_of(const char *action, const json_t *texts)
 {
+    const char *version = json_string_value(json_object_get(texts, "Version"));
+
+    if (version)
+        return version;
     for (unsigned i = 0; table_at(i); i++)
         if (strcmp(table_at(i)->name, action) == 0)
             return table_at(i)->version;
@@ -45,8 +49,8 @@ static void ask(struct fake_world *world, unsigned site, const char *action, con
     for (unsigned i = 0; i < form.count; i++)
         json_object_set_new(texts, form.pairs[i].name, json_string(form.pairs[i].value));
     form_fini(&form);
-    api_execute(world->sites[site].api, action, version_of(action), texts, &world->caller, "R-1", 0,
-                answered, question);
+    api_execute(world->sites[site].api, action, version_of(action, texts), texts, &world->caller,
+                "R-1", 0, answered, question);
     json_decref(texts);
 }
 

@@ -351,10 +351,9 @@ static int stream_act(struct fake_site *site, struct data_request *request)
 static void fill_snapshot(struct fake_site *site, struct data_request *request)
 {
     unsigned count = 0, disk_count = 0;
-    struct data_snapshot *snapshot;
-
-    snapshot = calloc(1, sizeof(*snapshot) + FAKE_STREAMS * sizeof(struct data_stream_status) +
-                             FAKE_DISKS * sizeof(struct data_disk_status));
+    struct data_snapshot *snapshot =
+        calloc(1, sizeof(*snapshot) + FAKE_STREAMS * sizeof(struct data_stream_status) +
+                      FAKE_DISKS * sizeof(struct data_disk_status));
     check(snapshot);
     snapshot->streams = (void *)(snapshot + 1);
     snapshot->disks = (void *)(snapshot->streams + FAKE_STREAMS);
@@ -525,8 +524,6 @@ static void carried(struct loop_message *message)
     }
     request->error = act(site, request);
     request->done_cb(request);
-    if (request->op == DATA_START)
-        return;
 }
 
 void fake_hold(struct fake_world *world, unsigned index, enum data_op op, bool after)
@@ -603,7 +600,8 @@ void fake_site_start(struct fake_world *world, unsigned index)
                                    .nbd_socket = "/run/nbd.sock",
                                    .nbd_listen = "127.0.0.1:10809",
                                    .secret_box = site->secret_box,
-                                   .group_pairs_max = 3,
+                                   .endpoint = "gw.example:8443",
+                                   .quota = {.group_pairs = 3},
                                    .tokens_max = world->tokens_max};
     const struct event_limits limits = {0};
     char events[160];
@@ -676,7 +674,8 @@ struct fake_world *fake_world_new(bool is_one_region)
     world->now_ns = 1000000000;
     world->random = 42;
     world->is_net_up = true;
-    strcpy(world->folder, "/tmp/verso-control-XXXXXX");
+    snprintf(world->folder, sizeof(world->folder), "%s/verso-control-XXXXXX",
+             access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     check(mkdtemp(world->folder));
     for (unsigned s = 0; s < 2; s++) {
         struct fake_site *site = &world->sites[s];

@@ -98,7 +98,7 @@ void fake_copy(struct fake_world *world);
 void fake_run(struct fake_world *world, uint64_t ns);
 
 /* Asks and runs until answered. The reply is the caller's; NULL: no answer within 20 s. `query` is
- * "K=V&K=V". Version follows from the action. */
+ * "K=V&K=V". Version follows from the action, unless it is there. */
 json_t *fake_ask(struct fake_world *world, unsigned site, const char *action, const char *query,
                  unsigned *ret_status);
 /* Asks and does not wait. */

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: one place for the limits of a site. They are the operator's ([quota] of the configuration);
+ * the contract names a number for one of them only (17 pairs in a group). A quota of 0 bytes is
+ * none.
+ */
+#include "control/quota.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+
+static int count_of(struct site *site, enum record_kind kind, unsigned *ret_count)
+{
+    struct meta_query query = {.kind = kind};
+
+    return meta_count(site->meta, &query, ret_count);
+}
+
+int quota_has_room_for_pair(struct site *site)
+{
+    unsigned count = 0;
+    int result = count_of(site, RECORD_PAIR, &count);
+
+    return result < 0 ? result : count < site->quota.pairs;
+}
+
+bool quota_allows_pair(struct call *call)
+{
+    int room = quota_has_room_for_pair(call->site);
+
+    if (room < 0)
+        call_fail_internal(call, err_name(room));
+    else if (room == 0)
+        call_fail(call, API_QUOTA_EXCEED, "At most %u pairs at site %s.", call->site->quota.pairs,
+                  call->site->name);
+    return room > 0;
+}
+
+struct empties {
+    struct site *site;
+    unsigned count;
+    int error;
+};
+
+static bool count_empty(void *arg, uint64_t position, const void *record)
+{
+    struct empties *empties = arg;
+    const struct group_record *group = record;
+    struct meta_query members = {RECORD_PAIR, "group_id", group->common.id};
+    unsigned count = 0;
+
+    (void)position;
+    empties->error = meta_count(empties->site->meta, &members, &count);
+    empties->count += count == 0;
+    return empties->error == 0;
+}
+
+static int count_empty_groups(struct site *site, unsigned *ret_count)
+{
+    struct meta_query groups = {.kind = RECORD_GROUP};
+    struct empties empties = {.site = site};
+    int result = meta_walk(site->meta, &groups, 0, count_empty, &empties);
+
+    *ret_count = empties.count;
+    return result < 0 ? result : empties.error;
+}
+
+bool quota_allows_group(struct call *call)
+{
+    struct site *site = call->site;
+    const struct site_quota *quota = &site->quota;
+    unsigned count = 0, empty = 0;
+    int result = count_of(site, RECORD_GROUP, &count);
+
+    /* Fewer groups than may be empty need not be looked at. */
+    if (result == 0 && count >= quota->empty_groups)
+        result = count_empty_groups(site, &empty);
+    if (result < 0)
+        call_fail_internal(call, err_name(result));
+    else if (count >= quota->groups)
+        call_fail(call, API_QUOTA_EXCEED, "At most %u groups at site %s.", quota->groups,
+                  site->name);
+    else if (empty >= quota->empty_groups)
+        call_fail(call, API_TOO_MUCH_EMPTY_GROUP, "At most %u at site %s.", quota->empty_groups,
+                  site->name);
+    return result == 0 && count < quota->groups && empty < quota->empty_groups;
+}
+
+bool quota_allows_member(struct call *call, const struct relation *group,
+                         const struct relation *pair)
+{
+    const struct site_quota *quota = &call->site->quota;
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
+    uint64_t bytes = (uint64_t)pair->pair.size_bytes;
+    int result = relation_members(call->site, group, &pairs, &count);
+    bool is_large;
+
+    for (unsigned i = 0; result == 0 && i < count; i++)
+        bytes += (uint64_t)pairs[i].size_bytes;
+    free(pairs);
+    is_large = quota->group_bytes > 0 && bytes > quota->group_bytes;
+    if (result < 0)
+        call_fail_internal(call, err_name(result));
+    else if (count >= quota->group_pairs)
+        call_fail(call, API_PAIRS_EXCEED, "At most %u.", quota->group_pairs);
+    else if (is_large)
+        call_fail(call, API_GROUP_CAPACITY_LIMIT, "It would be %llu bytes; at most %llu.",
+                  (unsigned long long)bytes, (unsigned long long)quota->group_bytes);
+    return result == 0 && count < quota->group_pairs && !is_large;
+}
+
+struct sum {
+    uint64_t bytes;
+};
+
+static bool add_disk(void *arg, uint64_t position, const void *record)
+{
+    struct sum *sum = arg;
+    const struct disk_record *disk = record;
+
+    (void)position;
+    sum->bytes += (uint64_t)disk->size_bytes;
+    return true;
+}
+
+bool quota_allows_disk(struct call *call, int64_t size_bytes)
+{
+    struct site *site = call->site;
+    struct meta_query disks = {.kind = RECORD_DISK};
+    struct sum sum = {.bytes = (uint64_t)size_bytes};
+    unsigned count = 0;
+    int result = count_of(site, RECORD_DISK, &count);
+
+    if (result == 0 && site->quota.disk_bytes > 0)
+        result = meta_walk(site->meta, &disks, 0, add_disk, &sum);
+    if (result < 0)
+        call_fail_internal(call, err_name(result));
+    else if (count >= site->quota.disks)
+        call_fail(call, API_DISK_QUOTA, "At most %u disks at site %s.", site->quota.disks,
+                  site->name);
+    else if (site->quota.disk_bytes > 0 && sum.bytes > site->quota.disk_bytes)
+        call_fail_name(call, API_DISK_CAPACITY_QUOTA, site->zone, NULL);
+    else
+        return true;
+    return false;
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Quotas (contract 13): how many of what, and how large. False: the call is answered. */
+#ifndef CONTROL_QUOTA_H
+#define CONTROL_QUOTA_H
+
+#include "control/call.h"
+#include "control/relation.h"
+
+/* May there be one more? */
+bool quota_allows_pair(struct call *call);
+bool quota_allows_group(struct call *call);
+bool quota_allows_disk(struct call *call, int64_t size_bytes);
+/* May the pair come into the group? */
+bool quota_allows_member(struct call *call, const struct relation *group,
+                         const struct relation *pair);
+
+/* For a pair that another site makes with us: 1, 0, or why it cannot be told. */
+int quota_has_room_for_pair(struct site *site);
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every limit of contract 13, with its code; and what the configured sites look like to clients. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "drive.h"
+
+#define CREATE_PAIR                                                                                \
+    "RegionId=cn-paris&SourceZoneId=cn-paris-a&DiskId=%s&DestinationRegionId=cn-lyon&"             \
+    "DestinationZoneId=cn-lyon-a&DestinationDiskId=%s"
+#define CREATE_GROUP                                                                               \
+    "RegionId=cn-paris&SourceZoneId=cn-paris-a&DestinationRegionId=cn-lyon&"                       \
+    "DestinationZoneId=cn-lyon-a"
+
+static struct site_quota *quota_of(struct fake_world *world, unsigned site)
+{
+    return &control_site(world->sites[site].control)->quota;
+}
+
+static void test_pairs(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char left[64], right[64];
+
+    drive_pair(world, &pair);
+    drive_disk(world, PARIS, left);
+    drive_disk(world, LYON, right);
+    /* One pair a disk, at either end. */
+    drive_fails(world, PARIS, 403, "OperationDenied.QuotaExceed", pair.id, "CreateDiskReplicaPair",
+                CREATE_PAIR, pair.paris_disk, right);
+    drive_fails(world, PARIS, 403, "OperationDenied.QuotaExceed", pair.id, "CreateDiskReplicaPair",
+                CREATE_PAIR, left, pair.lyon_disk);
+    quota_of(world, PARIS)->pairs = 1;
+    drive_fails(world, PARIS, 403, "OperationDenied.QuotaExceed",
+                "The operation is not allowed due to quota exceed. At most 1 pairs at site paris.",
+                "CreateDiskReplicaPair", CREATE_PAIR, left, right);
+    quota_of(world, PARIS)->pairs = 2;
+    quota_of(world, LYON)->pairs = 1; /* the other site counts too */
+    drive_fails(world, PARIS, 403, "OperationDenied.QuotaExceed", "Site lyon",
+                "CreateDiskReplicaPair", CREATE_PAIR, left, right);
+    quota_of(world, LYON)->pairs = 2;
+    drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, CREATE_PAIR, left, right);
+}
+
+static void test_groups(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char group[64];
+
+    quota_of(world, PARIS)->empty_groups = 2;
+    quota_of(world, PARIS)->groups = 3;
+    drive_group(world, group);
+    drive_group(world, group);
+    drive_fails(world, PARIS, 403, "OperationDenied.TooMuchEmptyGroup",
+                "Operation failed because of too many empty groups.", "CreateDiskReplicaGroup",
+                CREATE_GROUP);
+    drive_pair(world, &pair);
+    drive_add(world, group, &pair);
+    drive_group(world, group);
+    quota_of(world, PARIS)->empty_groups = 10;
+    drive_fails(world, PARIS, 403, "OperationDenied.QuotaExceed", "At most 3 groups",
+                "CreateDiskReplicaGroup", CREATE_GROUP);
+}
+
+static void test_members(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[3];
+    char group[64], other[64];
+
+    drive_group(world, group);
+    drive_group(world, other);
+    for (unsigned i = 0; i < 3; i++)
+        drive_pair(world, &pairs[i]);
+    quota_of(world, PARIS)->group_pairs = 2;
+    quota_of(world, PARIS)->group_bytes = 3 * 8192 - 1;
+    drive_add(world, group, &pairs[0]);
+    drive_fails(world, PARIS, 403, "OperationDenied.PairInAnotherGroup", group,
+                "AddDiskReplicaPair", "RegionId=cn-paris&ReplicaGroupId=%s&ReplicaPairId=%s", other,
+                pairs[0].id);
+    drive_add(world, group, &pairs[1]);
+    drive_fails(world, PARIS, 403, "OperationDenied.PairsExceedInGroup", NULL, "AddDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaGroupId=%s&ReplicaPairId=%s", group, pairs[2].id);
+    quota_of(world, PARIS)->group_pairs = 17;
+    drive_fails(world, PARIS, 403, "OperationDenied.GroupTotalDiskCapacityLimit", "24576",
+                "AddDiskReplicaPair", "RegionId=cn-paris&ReplicaGroupId=%s&ReplicaPairId=%s", group,
+                pairs[2].id);
+    quota_of(world, PARIS)->group_bytes = 3 * 8192;
+    drive_add(world, group, &pairs[2]);
+}
+
+static void test_disks(void **state)
+{
+    struct fake_world *world = *state;
+    char disk[64];
+
+    drive_disk(world, PARIS, disk);
+    quota_of(world, PARIS)->disks = 1;
+    drive_fails(world, PARIS, 403, "QuotaExceed.PostPaidDisk",
+                "Living postPaid disks quota exceeded.", "CreateDisk",
+                "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=8192");
+    drive_fails(world, PARIS, 403, "QuotaExceed.PostPaidDisk", NULL, "ImportDisk", "Path=/there");
+    quota_of(world, PARIS)->disks = 2;
+    quota_of(world, PARIS)->disk_bytes = 2 * 8192 - 1;
+    drive_fails(world, PARIS, 400, "QuotaExceed.DiskCapacity", "quota in the zone, cn-paris-a.",
+                "CreateDisk", "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=8192");
+    quota_of(world, PARIS)->disk_bytes = 2 * 8192;
+    drive_disk(world, PARIS, disk);
+}
+
+/* More than half the RPO between two one-shot starts. */
+static void test_one_shot_interval(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+#define ONE_SHOT "RegionId=cn-paris&ReplicaPairId=%s&OneShot=true"
+    drive_pair(world, &pair);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, ONE_SHOT, pair.id);
+    /* While it runs it is a repeat. */
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, ONE_SHOT, pair.id);
+    fake_copy(world);
+    drive_expect(world, PARIS, pair.id, "Status", "stopped");
+    drive_fails(world, PARIS, 403, "OperationDenied.ManualSyncLimit",
+                "One shot start manual syncing too frequently, please try again later.",
+                "StartDiskReplicaPair", ONE_SHOT, pair.id);
+    fake_run(world, UINT64_C(449000000000));
+    drive_fails(world, PARIS, 403, "OperationDenied.ManualSyncLimit", NULL, "StartDiskReplicaPair",
+                ONE_SHOT, pair.id);
+    fake_run(world, UINT64_C(2000000000));
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, ONE_SHOT, pair.id);
+    fake_copy(world);
+    /* Another RPO, another interval. */
+    drive_ok(world, PARIS, "ModifyDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-paris&ReplicaPairId=%s&RPO=10", pair.id);
+    fake_run(world, UINT64_C(6000000000));
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, ONE_SHOT, pair.id);
+}
+
+/* --- regions --------------------------------------------------------------------------------- */
+
+static void expect_tree(struct fake_world *world, unsigned site, const char *action,
+                        const char *query, const char *wanted)
+{
+    json_t *reply = drive_ask(world, site, action, "%s", query);
+    json_t *tree = json_loads(wanted, 0, NULL);
+
+    assert_non_null(tree);
+    if (!json_equal(reply, tree))
+        fail_msg("%s: %s", action, json_dumps(reply, 0));
+    json_decref(tree);
+    json_decref(reply);
+}
+
+#define ZONE(id) "{\"ZoneId\":\"" id "\",\"LocalName\":\"" id "\",\"ResourceTypes\":[\"ear\"]}"
+#define REGION(id, more)                                                                           \
+    "{\"RegionId\":\"" id "\",\"LocalName\":\"" id                                                 \
+    "\",\"RegionEndpoint\":\"gw.example:8443\"," more "}"
+
+static void test_regions(void **state)
+{
+    struct fake_world *world = *state;
+
+    expect_tree(
+        world, PARIS, "DescribeRegions", "RegionId=cn-shanghai&ResourceType=ear",
+        "{\"Regions\":[" REGION("cn-paris", "\"Zones\":[" ZONE("cn-paris-a") "]") "," REGION(
+            "cn-lyon", "\"Zones\":[" ZONE("cn-lyon-a") "]") "]}");
+    expect_tree(world, LYON, "DescribeRegions", "ResourceType=lens", "{\"Regions\":[]}");
+    expect_tree(
+        world, LYON, "DescribeRegions", "Version=2014-05-26",
+        "{\"Regions\":{\"Region\":[" REGION("cn-lyon", "\"Status\":\"available\"") "," REGION(
+            "cn-paris", "\"Status\":\"available\"") "]}}");
+    drive_fails(world, PARIS, 400, "InvalidResourceType", NULL, "DescribeRegions",
+                "ResourceType=moon");
+    json_decref(drive_ask(world, PARIS, "DescribeZones", "RegionId=cn-lyon"));
+    drive_fails(world, PARIS, 404, "InvalidRegionId.NotFound", NULL, "DescribeZones",
+                "RegionId=cn-rome");
+    fake_net(world, false); /* no need to ask the other site */
+    json_decref(drive_ask(world, PARIS, "DescribeZones", "RegionId=cn-lyon"));
+}
+
+static void test_edges(void **state)
+{
+    struct fake_world *world = *state;
+    static const char lyon[] = "{\"SupportedRegions\":[{\"RegionId\":\"cn-lyon\",\"Zones\":[{"
+                               "\"ZoneId\":\"cn-lyon-a\",\"SupportRtc\":true}]}],"
+                               "\"NextToken\":\"\",\"MaxResults\":1}";
+
+    for (unsigned s = 0; s < 2; s++)
+        expect_tree(world, s, "ListReplicaEdgeSupported", "RegionId=cn-paris&Azone=cn-paris-a",
+                    lyon);
+    expect_tree(world, PARIS, "ListReplicaEdgeSupported", "RegionId=cn-paris&Azone=cn-paris-x",
+                "{\"SupportedRegions\":[],\"NextToken\":\"\",\"MaxResults\":0}");
+    drive_fails(world, PARIS, 400, "MissingAzone", NULL, "ListReplicaEdgeSupported",
+                "RegionId=cn-paris");
+}
+
+static int setup_one_region(void **state)
+{
+    *state = fake_world_new(true);
+    return 0;
+}
+
+static void test_two_zones_of_one_region(void **state)
+{
+    expect_tree(*state, PARIS, "DescribeRegions", "",
+                "{\"Regions\":[" REGION(
+                    "cn-paris", "\"Zones\":[" ZONE("cn-paris-a") "," ZONE("cn-lyon-a") "]") "]}");
+    expect_tree(*state, PARIS, "ListReplicaEdgeSupported", "RegionId=cn-paris&Azone=cn-lyon-a",
+                "{\"SupportedRegions\":[{\"RegionId\":\"cn-paris\",\"Zones\":[{\"ZoneId\":"
+                "\"cn-paris-a\",\"SupportRtc\":true}]}],\"NextToken\":\"\",\"MaxResults\":1}");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_pairs),
+        TEST(test_groups),
+        TEST(test_members),
+        TEST(test_disks),
+        TEST(test_one_shot_interval),
+        TEST(test_regions),
+        TEST(test_edges),
+        cmocka_unit_test_setup_teardown(test_two_zones_of_one_region, setup_one_region,
+                                        drive_teardown),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
