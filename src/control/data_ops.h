@@ -26,7 +26,8 @@ enum { DATA_DISKS_MAX = 128, DATA_CALL_BYTES_MAX = 1 << 20 };
 
 enum data_op {
     /* disk, driver, path ("": the default store), size_bytes, create. Out: size_bytes.
-     * -EEXIST (create), -ENOENT, -EBUSY (in use), -ENOSPC, -EINVAL (size) ... with why. */
+     * -EEXIST (create), -ENOENT, -EBUSY (in use), -ENOSPC, -EINVAL (size) ... with why;
+     * -EUCLEAN (create): it failed, and what was made could not be taken away. */
     DATA_DISK_OPEN,
     /* disk, remove (the default store's file is deleted; an imported one never). -EBUSY: in a
      * stream. */

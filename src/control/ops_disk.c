@@ -155,6 +155,10 @@ static void record_created(struct call *call)
             call_again(call, record_created);
         return;
     }
+    if (call->request.error == -EUCLEAN) { /* a file is left: the record stays, for the next start */
+        call_fail_internal(call, call->request.why);
+        return;
+    }
     change_begin(&change, call->site);
     change_remove(&change, RECORD_DISK, call->object);
     if (change_commit(&change) < 0)

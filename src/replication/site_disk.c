@@ -26,6 +26,18 @@ static int open_store(struct loop *loop, const struct site_disk_options *options
     return store_open(loop, &store, ret_store, err);
 }
 
+/* For good: a power loss does not bring it back. */
+static int remove_file(struct loop *loop, const char *path)
+{
+    char folder[PATH_MAX];
+    int error = io_unlink(loop, path);
+
+    if (error != 0)
+        return error;
+    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
+    return io_dir_sync(loop, folder);
+}
+
 int site_disk_open(struct loop *loop, const struct site_disk_options *options,
                    struct snapshots *snapshots, struct site_disk **ret_disk, struct err *err)
 {
@@ -38,6 +50,7 @@ int site_disk_open(struct loop *loop, const struct site_disk_options *options,
     snprintf(disk->id, sizeof(disk->id), "%s", options->id);
     disk->may_write = disk->told_may_write = true;
     int error = open_store(loop, options, disk, &store, err);
+    bool is_made = error == 0 && options->create && disk->path[0] != '\0';
 
     if (error == 0) {
         error = volume_new(loop, store, disk->id, &disk->volume);
@@ -52,6 +65,9 @@ int site_disk_open(struct loop *loop, const struct site_disk_options *options,
             volume_free(disk->volume);
     }
     if (error != 0) {
+        if (is_made && remove_file(loop, disk->path) != 0)
+            error = err_set(err, -EUCLEAN, "disk %s could not be opened, and %s stays", disk->id,
+                            disk->path);
         free(disk);
         return error;
     }
@@ -68,18 +84,6 @@ static void remove_snapshots(struct site_disk *disk, struct snapshots *snapshots
         if (snapshots_remove(snapshots, id, NULL) != 0)
             return;
     }
-}
-
-/* For good: a power loss does not bring it back. */
-static int remove_file(struct loop *loop, const char *path)
-{
-    char folder[PATH_MAX];
-    int error = io_unlink(loop, path);
-
-    if (error != 0)
-        return error;
-    snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
-    return io_dir_sync(loop, folder);
 }
 
 int site_disk_close(struct loop *loop, struct site_disk *disk, struct snapshots *snapshots,

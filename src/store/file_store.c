@@ -203,28 +203,45 @@ int file_store_wrap(struct loop *loop, struct io_file *file, const struct store_
     return 0;
 }
 
-/* Makes length and name of a new file durable. */
-static int make_durable(struct loop *loop, struct io_file *file,
-                        const struct store_options *options, struct err *err)
+static int sync_folder(struct loop *loop, const char *path, struct err *err)
 {
     char folder[PATH_MAX];
     char *slash;
-    int error = io_file_resize_now(loop, file, options->size_bytes);
+    int error;
 
-    if (error == 0)
-        error = io_file_sync_now(loop, file);
-    if (error < 0)
-        return err_set(err, error, "make %s: %s", options->path, err_name(error));
-    snprintf(folder, sizeof(folder), "%s", options->path);
+    snprintf(folder, sizeof(folder), "%s", path);
     slash = strrchr(folder, '/');
     if (!slash)
         snprintf(folder, sizeof(folder), ".");
     else
         slash[slash == folder ? 1 : 0] = '\0';
     error = io_dir_sync(loop, folder);
+    return error < 0 ? err_set(err, error, "sync folder %s: %s", folder, err_name(error)) : 0;
+}
+
+/* Makes length and name of a new file durable. */
+static int make_durable(struct loop *loop, struct io_file *file,
+                        const struct store_options *options, struct err *err)
+{
+    int error = io_file_resize_now(loop, file, options->size_bytes);
+
+    if (error == 0)
+        error = io_file_sync_now(loop, file);
     if (error < 0)
-        return err_set(err, error, "sync folder %s: %s", folder, err_name(error));
-    return 0;
+        return err_set(err, error, "make %s: %s", options->path, err_name(error));
+    return sync_folder(loop, options->path, err);
+}
+
+/* A file whose making failed goes, durably: else it may be back behind a loss of power. */
+static int unmake(struct loop *loop, const char *path, int making_error, struct err *err)
+{
+    int error = io_unlink(loop, path);
+
+    if (error == 0 || error == -ENOENT)
+        error = sync_folder(loop, path, NULL);
+    return error == 0 ? making_error
+                      : err_set(err, -EUCLEAN, "make %s: %s; what was made of it stays: %s", path,
+                                err_name(making_error), err_name(error));
 }
 
 /* One that is to be made may be there, empty: its making was cut off. */
@@ -268,7 +285,7 @@ int file_store_open(struct loop *loop, const struct store_options *options,
     if (error < 0) {
         io_file_close(loop, file);
         if (options->create)
-            io_unlink(loop, options->path);
+            error = unmake(loop, options->path, error, err);
     }
     return error;
 }

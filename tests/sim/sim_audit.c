@@ -378,8 +378,7 @@ static void found_disk(void *arg, const char *name)
     char id[80];
 
     snprintf(id, sizeof(id), "%.*s", (int)strcspn(name, "."), name);
-    if (!question->node->has_failed_ever &&
-        meta_get(records_of(question->node)->meta, RECORD_DISK, id, &disk) < 0)
+    if (meta_get(records_of(question->node)->meta, RECORD_DISK, id, &disk) < 0)
         say(question, name, "lies in /data/disks, and no record names it");
 }
 

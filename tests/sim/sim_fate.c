@@ -158,7 +158,7 @@ static void break_disk(struct node *node)
 
     if (!node->engine || node->may_fail)
         return;
-    node->may_fail = node->has_failed_ever = true;
+    node->may_fail = true;
     node->run->figures.disk_faults++;
     if (sim_chance(world, 20)) {
         sim_trace(world, node->site, "disk is nearly full");

@@ -70,9 +70,8 @@ struct node {
     bool is_paused;   /* the operator detached the disks */
     bool is_stopping; /* a clean stop is under way */
     bool is_reprotecting, reprotect_reverse;
-    bool armed_power;     /* the kind of an armed crash */
-    bool may_fail;        /* a disk fault was injected in this life */
-    bool has_failed_ever; /* or in an earlier one: what could not be undone may lie about */
+    bool armed_power; /* the kind of an armed crash */
+    bool may_fail;    /* a disk fault was injected in this life */
     struct host_request slots[HOST_SLOTS];
     uint64_t acked_count;
 

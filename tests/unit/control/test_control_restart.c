@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Daemons die in the middle of each kind of work, and it is finished afterwards. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -146,6 +147,25 @@ static void test_dies_in_disk_work(void **state)
     }
 }
 
+/* It could not be made, nor what was made of it taken away: the record stays until the next start.
+ */
+static void test_disk_that_is_left(void **state)
+{
+    struct fake_world *world = *state;
+    char count[64];
+
+    world->sites[PARIS].fail_op = DATA_DISK_OPEN;
+    world->sites[PARIS].fail_error = -EUCLEAN;
+    drive_fails(world, PARIS, 500, "InternalError", NULL, "CreateDisk",
+                "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=4096");
+    drive_ok(world, PARIS, "DescribeDisks", "TotalCount", count,
+             "RegionId=cn-paris&Status=Creating");
+    assert_string_equal(count, "1");
+    restart(world, PARIS);
+    drive_ok(world, PARIS, "DescribeDisks", "TotalCount", count, "RegionId=cn-paris");
+    assert_string_equal(count, "0");
+}
+
 static void test_half_a_pair_is_dropped(void **state)
 {
     struct fake_world *world = *state;
@@ -289,11 +309,17 @@ static void test_membership_while_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORY(test_all_is_open_again),       STORY(test_dies_before_each_step),
-        STORY(test_dies_after_each_step),    STORY(test_dies_in_disk_work),
-        STORY(test_half_a_pair_is_dropped),  STORY(test_stream_that_never_was),
-        STORY(test_link_cut_in_a_reprotect), STORY(test_records_meet_after_a_separation),
-        STORY(test_deletion_while_apart),    STORY(test_membership_while_apart),
+        STORY(test_all_is_open_again),
+        STORY(test_dies_before_each_step),
+        STORY(test_dies_after_each_step),
+        STORY(test_dies_in_disk_work),
+        STORY(test_disk_that_is_left),
+        STORY(test_half_a_pair_is_dropped),
+        STORY(test_stream_that_never_was),
+        STORY(test_link_cut_in_a_reprotect),
+        STORY(test_records_meet_after_a_separation),
+        STORY(test_deletion_while_apart),
+        STORY(test_membership_while_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
