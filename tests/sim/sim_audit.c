@@ -352,8 +352,10 @@ static void engine_relation(struct question *question, const void *record)
                  node_role_name(status.role));
         say(question, own->id, text);
     }
+    /* A failover that failed leaves the source as it was. */
     if (status.role == STREAM_ROLE_SOURCE && own->status != REPLICA_MANUAL_SYNCING &&
-        own->status != REPLICA_FAILOVERED && own->status != REPLICA_REPROTECT_FAILED &&
+        own->status != REPLICA_FAILOVERED && own->status != REPLICA_FAILOVER_FAILED &&
+        own->status != REPLICA_REPROTECT_FAILED &&
         status.is_started != replica_state_is_active(own->status)) {
         snprintf(text, sizeof(text), "is %s, its stream is %s", replica_state_name(own->status),
                  status.is_started ? "started" : "stopped");
