@@ -9,6 +9,7 @@ session each, so that a fuzzer begins where it gets interesting.
 A named input has a '-' in its name. All others are what fuzzers found (tools/fuzz --merge), by hash.
 """
 import itertools
+import json
 import pathlib
 import struct
 import sys
@@ -293,6 +294,46 @@ journal-max=16GiB\nretain-time=10m\nretain-bytes=1G\nbandwidth=0\non-peer-silent
     add("record_tree", "numbers-too-large", b'\x06{"id":"d-1","peer":"lyon","term":9223372036854775808,"is_acked":1}')
 
 
+def policies():
+    pair = "acs:ebs:eu:1000000000000001:diskreplicapair/pair-1"
+
+    def ask(name, document, action="ebs:StartDiskReplicaPair", resource=pair, source="192.0.2.7"):
+        text = document if isinstance(document, str) else json.dumps(document)
+        add("policy", name, b"\0".join(part.encode() for part in (action, resource, source, text)))
+
+    def whole(**more):
+        return {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "ebs:*", "Resource": "*", **more}]}
+
+    ask("good-all", whole())
+    ask("good-lists", whole(Action=["ecs:Describe*", "ebs:St?rt*"], Resource=[pair, "acs:ebs:*:*:diskreplicagroup/*"]))
+    ask("good-deny", {"Version": "1", "Statement": [*whole()["Statement"], *whole(Effect="Deny", Resource=pair)["Statement"]]})
+    ask("not-action-and-resource", {"Version": "1", "Statement": [{"Effect": "Deny", "NotAction": "ebs:Stop*", "NotResource": "acs:ecs:*:*:*"}]})
+    for words, key, values in (("StringEquals StringNotEquals StringEqualsIgnoreCase StringNotEqualsIgnoreCase StringLike StringNotLike",
+                                "ebs:tag/team", ["a", "?*"]),
+                               ("NumericEquals NumericNotEquals NumericLessThan NumericLessThanEquals NumericGreaterThan "
+                                "NumericGreaterThanEquals", "ecs:tag/size", ["10", "-1.5"]),
+                               ("DateEquals DateNotEquals DateLessThan DateLessThanEquals DateGreaterThan DateGreaterThanEquals",
+                                "acs:CurrentTime", ["2026-11-22T08:00:00Z", "2024-02-29T23:59:59-08:00"]),
+                               ("Bool", "acs:SecureTransport", "true"),
+                               ("IpAddress NotIpAddress", "acs:SourceIp", ["192.0.2.0/24", "2001:db8::/33", "::ffff:10.0.0.0/104"])):
+        for word in words.split():
+            ask(f"condition-{word}", whole(Condition={word: {key: values}}))
+    ask("source-v6", whole(Condition={"IpAddress": {"acs:SourceIp": "2001:db8::/32"}}), source="2001:db8::1")
+    ask("source-mapped", whole(Condition={"IpAddress": {"acs:SourceIp": "192.0.2.0/24"}}), source="::ffff:192.0.2.7")
+    ask("source-none", whole(Condition={"NotIpAddress": {"acs:SourceIp": "192.0.2.0/24"}}), source="")
+    ask("deny-by-tag", {"Version": "1", "Statement": [*whole()["Statement"], *whole(
+        Effect="Deny", Condition={"StringNotEquals": {"ebs:tag/a": "a"}})["Statement"]]})
+    ask("nested-deep", "[" * 3000)
+    ask("element-twice", '{"Version":"1","Version":"1","Statement":[]}')
+    ask("too-long", whole(Sid="x" * 7000))
+    ask("many-values", whole(Action=["a:b"] * 513))
+    ask("many-statements", {"Version": "1", "Statement": whole()["Statement"] * 65})
+    ask("many-conditions", whole(Condition={"StringLike": {f"ebs:tag/{i}": "*" for i in range(70)}}))
+    ask("stars-many", whole(Resource="acs:" + "*a" * 1000 + ":::b"), resource="acs:" + "a" * 900)
+    ask("wildcard-utf8", whole(Action="ebs:?"), action="?*\u4e2d?", resource="\u4e2d\u4e2d\u4e2d")
+    ask("escapes-in-texts", '{"Version":"1","Statement":[{"Effect":"\\u0041llow","Action":"*","Resource":"acs:\\ud83d\\ude00:::\\u0000"}]}')
+
+
 def messages():
     target = "stream_message"
     generation = struct.pack("<QQQ", 1, 2, 3)
@@ -472,7 +513,7 @@ def images():
 
 
 def main():
-    for make in (handshakes, transmissions, frames, texts, messages, links, streams, images):
+    for make in (handshakes, transmissions, frames, texts, policies, messages, links, streams, images):
         make()
     if "--check" in sys.argv:
         wrong = [f"{target}/{name}" for (target, name), data in INPUTS.items()
