@@ -34,6 +34,7 @@ struct policy {
     uint32_t magic;
     json_t *tree;
     unsigned count, value_count;
+    bool asks_tags;
     struct statement statements[POLICY_STATEMENTS_MAX];
 };
 
@@ -190,6 +191,7 @@ static int parse_statement(struct policy *policy, const json_t *tree, struct sta
     if (conditions &&
         policy_condition_parse(conditions, &policy->value_count, &statement->conditions, err) < 0)
         return err_wrap(err, "Condition");
+    policy->asks_tags |= policy_condition_asks_tags(statement->conditions);
     return 0;
 }
 
@@ -308,5 +310,13 @@ bool policy_names_action(const struct policy *const *policies, unsigned count, c
                 return true;
         }
     }
+    return false;
+}
+
+bool policy_asks_tags(const struct policy *const *policies, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (policies[i]->asks_tags)
+            return true;
     return false;
 }

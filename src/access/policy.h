@@ -29,6 +29,9 @@ enum policy_verdict {
 enum policy_verdict policy_evaluate(const struct policy *const *policies, unsigned count,
                                     const struct policy_question *question);
 
+/* Does any verdict depend on tags? Else nobody need look for them. */
+bool policy_asks_tags(const struct policy *const *policies, unsigned count);
+
 /* Does any Allow name the action, for whatever resource and condition? */
 bool policy_names_action(const struct policy *const *policies, unsigned count, const char *action);
 

@@ -487,3 +487,11 @@ bool policy_condition_holds(const struct policy_conditions *conditions,
             return false;
     return true;
 }
+
+bool policy_condition_asks_tags(const struct policy_conditions *conditions)
+{
+    for (unsigned i = 0; conditions && i < conditions->count; i++)
+        if (conditions->items[i].key == KEY_TAG)
+            return true;
+    return false;
+}

@@ -20,6 +20,9 @@ int policy_condition_parse(const json_t *tree, unsigned *value_count,
                            struct policy_conditions **ret_conditions, struct err *err);
 void policy_condition_free(struct policy_conditions *conditions); /* NULL is fine */
 
+/* Is any of them about a tag? */
+bool policy_condition_asks_tags(const struct policy_conditions *conditions);
+
 /* Do all hold? NULL: none are asked for. `unknown`: what a condition on tags is when nobody knows
  * them (policy_question.are_tags_unknown). */
 bool policy_condition_holds(const struct policy_conditions *conditions,

@@ -15,6 +15,7 @@
 #include "access/directory.h"
 #include "base/check.h"
 #include "control/relation.h"
+#include "control/tag.h"
 #include "control/tree.h"
 
 enum { NAME_SIZE = 512 };
@@ -88,7 +89,7 @@ struct inquiry {
     /* Of the resource that is asked for: */
     const char *id;        /* NULL: one that is made now, or none */
     const json_t *created; /* its tags, [{"Key":, "Value":}] */
-    json_t *tags;          /* [{"TagKey":, "TagValue":}], once they were asked for */
+    json_t *tags;          /* [{"TagKey":, "TagValue":}], while it is asked for */
 };
 
 static const char *product_of(const struct operation *operation)
@@ -194,8 +195,11 @@ static enum policy_verdict ask(struct inquiry *inquiry, const char *product, con
     snprintf(name, sizeof(name), "acs:%s:%s:%s:%s%s%s", product,
              region_of(inquiry->site, inquiry->call), inquiry->site->account_id, kind,
              id ? "/" : "", id ? id : "");
-    question.are_tags_unknown =
-        inquiry->id && (!exists(inquiry->site, inquiry->id) || !inquiry->tags);
+    if (inquiry->id && policy_asks_tags(inquiry->policies, inquiry->policy_count)) {
+        inquiry->tags =
+            exists(inquiry->site, inquiry->id) ? tag_list(inquiry->site, inquiry->id) : NULL;
+        question.are_tags_unknown = !inquiry->tags;
+    }
     verdict = policy_evaluate(inquiry->policies, inquiry->policy_count, &question);
     json_decref(inquiry->tags);
     inquiry->tags = NULL;
@@ -207,7 +211,6 @@ static enum policy_verdict ask_id(struct inquiry *inquiry, const char *id)
     const char *kind = kind_of(id);
 
     inquiry->id = id;
-    inquiry->tags = json_array();
     return ask(inquiry, strcmp(kind, "disk") == 0 ? "ecs" : "ebs", kind, id);
 }
 

@@ -227,6 +227,64 @@ static void test_conditions_and_disks(void **state)
     assert_string_equal(text, "0"); /* the policy names a region */
 }
 
+static void test_tags(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair ours, theirs, plain;
+    struct roster_key key;
+    char text[64];
+
+    drive_pair(world, &ours);
+    drive_pair(world, &theirs);
+    drive_pair(world, &plain);
+    drive_ok(world, PARIS, "TagResources", NULL, NULL,
+             "RegionId=cn-paris&ResourceType=DiskReplicaPair&ResourceId.1=%s&Tag.1.Key=team&"
+             "Tag.1.Value=a",
+             ours.id);
+    drive_ok(world, PARIS, "TagResources", NULL, NULL,
+             "RegionId=cn-paris&ResourceType=DiskReplicaPair&ResourceId.1=%s&Tag.1.Key=team&"
+             "Tag.1.Value=b",
+             theirs.id);
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=bert");
+    roster_drive_key(world, PARIS, "anna", &key);
+    roster_drive_policy(world, PARIS, "anna", "team",
+                        "{'Effect':'Allow','Action':'ebs:*','Resource':'*','Condition':"
+                        "{'StringEquals':{'ebs:tag/team':'a'}}}");
+    roster_drive_as(world, "anna", &key);
+    drive_ok(world, PARIS, "DescribeDiskReplicaPairs", "TotalCount", text, "RegionId=cn-paris");
+    assert_string_equal(text, "1");
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             ours.id);
+    drive_fails(world, PARIS, 403, "Forbidden", NULL, "StartDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaPairId=%s", plain.id);
+    drive_fails(world, PARIS, 403, "Forbidden", NULL, "CreateDiskReplicaGroup",
+                "RegionId=cn-paris&SourceZoneId=cn-paris-a&DestinationRegionId=cn-lyon&"
+                "DestinationZoneId=cn-lyon-a");
+    drive_ok(world, PARIS, "CreateDiskReplicaGroup", NULL, NULL,
+             "RegionId=cn-paris&SourceZoneId=cn-paris-a&DestinationRegionId=cn-lyon&"
+             "DestinationZoneId=cn-lyon-a&Tag.1.Key=team&Tag.1.Value=a");
+    drive_ok(world, PARIS, "ListTagResources", NULL, NULL,
+             "RegionId=cn-paris&ResourceType=DiskReplicaPair&Tag.1.Key=team");
+
+    /* Who may all but what is b's: what is not there could be. */
+    roster_drive_as(world, NULL, NULL);
+    roster_drive_key(world, PARIS, "bert", &key);
+    roster_drive_policy(world, PARIS, "bert", "all-but",
+                        "{'Effect':'Allow','Action':'ebs:*','Resource':'*'},{'Effect':'Deny',"
+                        "'Action':'*','Resource':'*','Condition':{'StringEquals':"
+                        "{'ebs:tag/team':'b'}}}");
+    roster_drive_as(world, "bert", &key);
+    drive_ok(world, PARIS, "DescribeDiskReplicaPairs", "TotalCount", text, "RegionId=cn-paris");
+    assert_string_equal(text, "2");
+    drive_fails(world, PARIS, 403, "Forbidden", NULL, "StartDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaPairId=%s", theirs.id);
+    drive_fails(world, PARIS, 403, "Forbidden", NULL, "StartDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaPairId=pair-none");
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             plain.id);
+}
+
 static void test_administrators(void **state)
 {
     struct fake_world *world = *state;
@@ -273,6 +331,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_identity, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_what_they_may, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_conditions_and_disks, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_tags, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_administrators, drive_setup, drive_teardown),
         cmocka_unit_test(test_every_operation_says_what_it_touches),
     };
