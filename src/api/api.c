@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "api/authorize.h"
+#include "api/door.h"
 #include "api/parameters.h"
 #include "api/reply_format.h"
 #include "api/table.h"
@@ -25,6 +26,7 @@ enum { API_MAGIC = 0x61706900 };
 struct api {
     uint32_t magic;
     struct control *control;
+    struct door *door;
     unsigned call_count;
 };
 
@@ -77,10 +79,10 @@ static void execute_done(struct call *call)
     free(api_call);
 }
 
-static void refuse(enum api_error error, const char *name, control_executed_fn done_cb,
-                   void *done_arg)
+static void refuse(enum api_error error, const char *name, const char *detail,
+                   control_executed_fn done_cb, void *done_arg)
 {
-    json_t *tree = call_error_tree(error, name, NULL);
+    json_t *tree = call_error_tree(error, name, detail);
 
     done_cb(done_arg, api_error_entry(error)->http_status, tree);
     json_decref(tree);
@@ -100,7 +102,7 @@ void api_execute(void *arg, const char *action, const char *version, const json_
     check_magic(api, API_MAGIC);
     error = operation ? parameters_parse(operation, texts, &typed, &name) : API_NOT_FOUND;
     if (error != API_OK) {
-        refuse(error, name, done_cb, done_arg);
+        refuse(error, name, NULL, done_cb, done_arg);
         return;
     }
     api_call = calloc(1, sizeof(*api_call));
@@ -120,7 +122,7 @@ void api_execute(void *arg, const char *action, const char *version, const json_
     strncpy(api_call->call.request_id, request_id, sizeof(api_call->call.request_id) - 1);
     error = authorize_call(control_site(api->control), &api_call->call);
     if (error != API_OK) {
-        refuse(error, "", done_cb, done_arg);
+        refuse(error, "", NULL, done_cb, done_arg);
         call_fini(&api_call->call);
         free(api_call);
         return;
@@ -152,6 +154,12 @@ void api_free(struct api *api)
     free(api);
 }
 
+void api_set_door(struct api *api, struct door *door)
+{
+    check_magic(api, API_MAGIC);
+    api->door = door;
+}
+
 /* --- the door -------------------------------------------------------------------------------- */
 
 struct visit {
@@ -160,7 +168,7 @@ struct visit {
     char request_id[40];
     char action[128];
     enum reply_form form;
-    uint64_t began_ns;
+    uint64_t began_ns, retry_ms;
     bool is_proven; /* caller is */
     struct caller caller;
     json_t *texts; /* NULL: it did not come so far */
@@ -200,7 +208,8 @@ static void visit_done(void *arg, unsigned http_status, json_t *body)
                                                      .request_id = visit->request_id,
                                                      .content_type = reply.content_type,
                                                      .body = reply.text,
-                                                     .length = reply.length});
+                                                     .length = reply.length,
+                                                     .retry_ms = visit->retry_ms});
     free(reply.text);
     json_decref(visit->texts);
     free(visit);
@@ -228,52 +237,45 @@ static enum api_error problem_error(enum http_problem problem)
     return API_OK;
 }
 
-/* The parameter, the header, or "": V1 names the action in a parameter, V3 in a header. */
-static const char *either(const struct http_request *request, const char *name, const char *header)
+/* What an operation sees of a request. */
+static json_t *texts_of(const struct http_request *request, const struct door_verdict *verdict)
 {
-    const char *text = form_get(&request->form, name);
+    json_t *texts = json_object();
 
-    return text && text[0] ? text : header;
+    check(texts);
+    for (unsigned i = 0; i < request->form.count; i++)
+        if (!door_is_protocol(verdict, request->form.pairs[i].name))
+            tree_set_text(texts, request->form.pairs[i].name, request->form.pairs[i].value);
+    return texts;
 }
 
 void api_route(void *arg, struct http_request *request)
 {
     struct api *api = arg;
     struct visit *visit = calloc(1, sizeof(*visit));
-    const char *action, *version;
-    json_t *texts;
+    struct door_verdict verdict;
 
     check_magic(api, API_MAGIC);
-    check(visit);
+    check(visit && api->door);
     visit->api = api;
     visit->request = request;
     visit->began_ns = loop_now_ns(control_site(api->control)->loop);
     id_make_uuid(site_random, control_site(api->control), visit->request_id);
-    if (request->problem == HTTP_FINE && request->door != HTTP_DOOR_UNIX)
-        request->problem = HTTP_FORBIDDEN; /* nobody asks yet who is there */
     if (request->problem != HTTP_FINE) {
-        refuse(problem_error(request->problem), "", visit_done, visit);
+        refuse(problem_error(request->problem), "", NULL, visit_done, visit);
         return;
     }
-    if (!reply_form_choose(REPLY_UNSIGNED, form_get(&request->form, "Format"), NULL,
-                           &visit->form)) {
-        refuse(API_INVALID_PARAMETER_FORMAT, "", visit_done, visit);
+    door_judge(api->door, request, &verdict);
+    visit->form = verdict.form;
+    visit->retry_ms = verdict.retry_ms;
+    visit->caller = verdict.caller;
+    visit->is_proven = verdict.error == API_OK;
+    snprintf(visit->action, sizeof(visit->action), "%s", verdict.action);
+    if (!visit->is_proven) {
+        refuse(verdict.error, verdict.name, verdict.detail, visit_done, visit);
         return;
     }
-    action = either(request, "Action", request->action);
-    version = either(request, "Version", request->version);
-    if (!action[0] || !version[0]) {
-        refuse(API_MISSING_NAME, action[0] ? "Version" : "Action", visit_done, visit);
-        return;
-    }
-    snprintf(visit->action, sizeof(visit->action), "%s", action);
-    texts = json_object();
-    check(texts);
-    for (unsigned i = 0; i < request->form.count; i++)
-        tree_set_text(texts, request->form.pairs[i].name, request->form.pairs[i].value);
-    visit->texts = texts;
-    visit->caller = caller_local(site_now_s(control_site(api->control)));
-    visit->is_proven = true;
-    api_execute(api, action, version, texts, &visit->caller, visit->request_id, 0, visit_done,
-                visit);
+    visit->texts = texts_of(request, &verdict);
+    api_execute(api, verdict.action, verdict.version, visit->texts, &visit->caller,
+                visit->request_id, 0, visit_done, visit);
 }

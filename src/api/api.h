@@ -10,6 +10,7 @@
 #include "http/http_server.h"
 
 struct api;
+struct door;
 
 /* Gives `control` its table of operations (control_set_execute()); before control_start(). */
 int api_new(struct control *control, struct api **ret_api, struct err *err);
@@ -20,6 +21,8 @@ void api_execute(void *api, const char *action, const char *version, const json_
                  const struct caller *caller, const char *request_id, unsigned hop_count,
                  control_executed_fn done_cb, void *done_arg);
 
+/* Who judges requests; before api_route() is called. It stays the caller's and outlives the api. */
+void api_set_door(struct api *api, struct door *door);
 /* The router: struct http_server_options.route_cb with the api as its argument. */
 void api_route(void *api, struct http_request *request);
 

@@ -265,13 +265,14 @@ enum api_error parameters_parse(const struct operation *operation, const json_t 
                                 json_t **ret_typed, const char **ret_name)
 {
     json_t *typed = json_object();
+    const char *name;
 
     check(typed);
     for (unsigned i = 0; i < OPERATION_PARAMETERS_MAX && operation->parameters[i].name; i++) {
-        enum api_error error =
-            parse_one(operation, &operation->parameters[i], texts, typed, ret_name);
+        enum api_error error = parse_one(operation, &operation->parameters[i], texts, typed, &name);
 
         if (error != API_OK) {
+            *ret_name = name;
             json_decref(typed);
             return error;
         }

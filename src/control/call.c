@@ -80,7 +80,8 @@ void call_reply(struct call *call, json_t *reply)
 json_t *call_error_tree(enum api_error error, const char *name, const char *detail)
 {
     const struct api_error_entry *entry = api_error_entry(error);
-    char code[128], message[900];
+    const char *blank = detail && detail[0] ? " " : "";
+    char code[128], sentence[256], *message;
     json_t *tree = json_object();
 
     check(tree);
@@ -88,12 +89,12 @@ json_t *call_error_tree(enum api_error error, const char *name, const char *deta
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     snprintf(code, sizeof(code), entry->code, name);
-    snprintf(message, sizeof(message), entry->message, name);
+    snprintf(sentence, sizeof(sentence), entry->message, name);
 #pragma GCC diagnostic pop
-    if (detail && detail[0])
-        snprintf(message + strlen(message), sizeof(message) - strlen(message), " %s", detail);
+    check(asprintf(&message, "%s%s%s", sentence, blank, detail ? detail : "") >= 0);
     tree_set_text(tree, "Code", code);
     tree_set_text(tree, "Message", message);
+    free(message);
     return tree;
 }
 

@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "access/nonces.h"
+#include "api/door.h"
 #include "base/check.h"
 #include "http/http_address.h"
 
@@ -70,6 +72,11 @@ static const struct key keys[] = {
     {"api", "head-max", KEY_BYTES, CONFIG_AT(api.limits.head_bytes_max), 4096, MIB},
     {"api", "body-max", KEY_BYTES, CONFIG_AT(api.limits.body_bytes_max), 4096, 64 * MIB},
     {"api", "body-rate-min", KEY_BYTES, CONFIG_AT(api.limits.body_rate_min), 1, MIB},
+    {"api", "allow-v1", KEY_YES, CONFIG_AT(api.allow_v1), 0, 0},
+    {"api", "key-rate", KEY_COUNT, CONFIG_AT(api.key_rate), 1, 10000000},
+    {"api", "nonces-max", KEY_COUNT, CONFIG_AT(api.nonces_max), 1024, 1 << 26},
+    {"api", "clock-window", KEY_DURATION, CONFIG_AT(api.clock_window_ns), 10 * SECOND,
+     86400 * SECOND},
     {"nbd", "socket", KEY_TEXT, CONFIG_AT(nbd.socket), 0, 0},
     {"nbd", "listen", KEY_TEXT, CONFIG_AT(nbd.listen), 0, 0},
     {"nbd", "connections-max", KEY_COUNT, CONFIG_AT(nbd.limits.connections_max), 1, 100000},
@@ -301,6 +308,9 @@ static void set_defaults(struct config *config)
     config->site.sandbox = true;
     snprintf(config->site.data, sizeof(config->site.data), "/var/lib/verso");
     snprintf(config->api.socket, sizeof(config->api.socket), "/run/verso/api.sock");
+    config->api.key_rate = DOOR_RATE;
+    config->api.nonces_max = NONCES_DEFAULT;
+    config->api.clock_window_ns = NONCES_WINDOW_S * SECOND;
     config->replication.interval_ns = SECOND;
     config->replication.stash_memory_bytes = 64 * MIB;
     config->replication.stash_disk_bytes = 4096 * MIB;

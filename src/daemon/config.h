@@ -41,6 +41,10 @@ struct config {
         char account_id[64];       /* "": the default */
         char endpoint[108];        /* what clients are told; "": nothing */
         struct http_limits limits; /* a field that is 0: its default */
+        bool allow_v1;
+        unsigned key_rate; /* requests a second of an access key */
+        unsigned nonces_max;
+        uint64_t clock_window_ns;
     } api;
     struct {
         char socket[108];         /* "": none */

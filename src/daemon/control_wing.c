@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "api/api.h"
+#include "api/door.h"
 #include "base/check.h"
 #include "base/log.h"
 #include "control/roster_record.h"
@@ -28,6 +29,7 @@ struct control_wing {
     struct secret_box *secret_box;
     struct control *control;
     struct api *api;
+    struct door *door;
     struct http_server *http;
     const struct config *config;
     struct data_wing *data;
@@ -200,6 +202,27 @@ static void control_started(void *arg)
     answer(wing);
 }
 
+static int open_door(struct control_wing *wing, struct err *err)
+{
+    const struct config *config = wing->config;
+    struct door_options options = {
+        .loop = wing->loop,
+        .folder = config->site.data,
+        .directory = control_site(wing->control)->directory,
+        .is_remote = config->api.listen[0] || config->api.tls_listen[0],
+        .allow_v1 = config->api.allow_v1,
+        .rate = config->api.key_rate,
+        .nonces_max = config->api.nonces_max,
+        .clock_window = (unsigned)(config->api.clock_window_ns / 1000000000),
+    };
+    int failed = door_new(&options, &wing->door, err);
+
+    if (failed)
+        return err_wrap(err, "[api]");
+    api_set_door(wing->api, wing->door);
+    return 0;
+}
+
 static void start_arrived(struct loop_message *message)
 {
     struct control_wing *wing = container_of(message, struct control_wing, message);
@@ -212,6 +235,8 @@ static void start_arrived(struct loop_message *message)
                          &wing->control, &wing->answer);
     if (failed == 0)
         failed = api_new(wing->control, &wing->api, &wing->answer);
+    if (failed == 0)
+        failed = open_door(wing, &wing->answer);
     if (failed)
         answer(wing);
     else
@@ -297,8 +322,10 @@ static void stop_arrived(struct loop_message *message)
     struct control_wing *wing = container_of(message, struct control_wing, message);
 
     api_free(wing->api);
+    door_free(wing->door);
     control_free(wing->control);
     wing->api = NULL;
+    wing->door = NULL;
     wing->control = NULL;
     loop_stop(wing->loop);
 }

@@ -50,9 +50,9 @@ class ApiTest(LabCase):
         return answer.status, reply
 
     def test_every_form_of_request(self):
-        """The captured forms of the stock clients: GET, body, mixed and chunked, headers; signatures are ignored."""
+        """The captured forms of the stock clients: GET, body, mixed and chunked, headers; unsigned, as on the unix socket."""
         region = urllib.parse.quote(self.paris.region)
-        extra = "AccessKeyId=x&Format=JSON&SignatureMethod=HMAC-SHA1&SignatureNonce=1&Timestamp=2026-11-22T15%3A14%3A47Z"
+        extra = "AccessKeyId=x&Format=JSON&Timestamp=2026-11-22T15%3A14%3A47Z"
         form = {"content-type": "application/x-www-form-urlencoded"}
         action = f"Action=DescribeDiskReplicaGroups&Version={EBS}"
         forms = [
