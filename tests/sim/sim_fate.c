@@ -112,7 +112,7 @@ bool fate_refuses(struct node *node, const char *why)
     /* A state whose newest slot was lost is an old copy, which its peer recognises. */
     if (!fate_is_rotten(node) ||
         (!strstr(why, "/data/") && !strstr(why, "is damaged") && !strstr(why, "older history") &&
-         !strstr(why, "disk cannot be read")))
+         !strstr(why, "old copy") && !strstr(why, "disk cannot be read")))
         return false;
     refuse(node, why);
     return true;
