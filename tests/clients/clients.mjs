@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The real clients (and two that are emulated) behind one face. A line is one way in which a public SDK puts a call on the wire:
+// The real clients (and two that are emulated) behind one face. A line is one way in which a public SDK puts a call on
+// the wire:
 //
 //     await line.call({action, version, parameters, door, key})      // the reply's fields, or throws Refusal
 //
@@ -57,6 +58,17 @@ async function translated(promise) {
     }
 }
 
+// Programs keep their client; a new one a call would leave a connection behind each time.
+const clients = new Map();
+
+function kept(name, door, key, make) {
+    const which = JSON.stringify([name, door, key]);
+
+    if (!clients.has(which))
+        clients.set(which, make());
+    return clients.get(which);
+}
+
 function popOptions(door) {
     return door.ca ? {ca: door.ca} : {};
 }
@@ -66,10 +78,10 @@ function popLine(method) {
         name: `pop-core ${method}`,
         scheme: 'V1',
         call({action, version = EBS, parameters = {}, door, key}) {
-            const client = new popCore.RPCClient({
+            const client = kept(`pop ${version}`, door, key, () => new popCore.RPCClient({
                 endpoint: `${door.isTls ? 'https' : 'http'}://${door.host}:${door.port}`, apiVersion: version,
                 accessKeyId: key.id, accessKeySecret: key.secret, securityToken: key.token,
-            });
+            }));
             return translated(client.request(action, parameters, {method, ...popOptions(door)}));
         },
     };
@@ -99,7 +111,8 @@ function coreLine(name, {method = 'POST', isBody = false, more = {}}) {
         name: `openapi-core ${name}`,
         scheme: 'V3',
         async call({action, version = EBS, parameters = {}, door, key}) {
-            const client = new core.default(config(core.$OpenApiUtil.Config, door, key, more));
+            const client = kept(name, door, key, () =>
+                new core.default(config(core.$OpenApiUtil.Config, door, key, more)));
             const request = new core.$OpenApiUtil.OpenApiRequest(
                 isBody ? {body: parameters} : {query: flat(parameters)});
             const reply = await translated(client.callApi(
@@ -116,7 +129,8 @@ function clientLine(name, {isBody = false, more = {}}) {
         name: `openapi-client ${name}`,
         scheme: more.signatureAlgorithm === 'v2' ? 'V1' : 'V3',
         async call({action, version = EBS, parameters = {}, door, key}) {
-            const client = new openapi.default(config(openapi.Config, door, key, more));
+            const client = kept(`old ${name}`, door, key, () =>
+                new openapi.default(config(openapi.Config, door, key, more)));
             const request = new openapi.OpenApiRequest(isBody ? {body: parameters} : {query: flat(parameters)});
             const reply = await translated(client.callApi(
                 rpcParams(openapi.Params, action, version, 'POST', isBody), request,
@@ -131,7 +145,7 @@ const rpcLine = {
     name: 'rpc-client',
     scheme: 'V1',
     call({action, version = EBS, parameters = {}, query = {}, door, key}) {
-        const client = new rpc.default(config(rpc.Config, door, key));
+        const client = kept('rpc', door, key, () => new rpc.default(config(rpc.Config, door, key)));
         return translated(client.doRequest(action, 'HTTPS', 'POST', version, 'AK', query, parameters,
             new teaUtil.RuntimeOptions({})));
     },
@@ -152,7 +166,7 @@ const ecsLine = {
     name: 'ecs20140526',
     scheme: 'V3',
     async call({action, version = ECS, parameters = {}, door, key}) {
-        const client = new ecs.default(config(core.$OpenApiUtil.Config, door, key));
+        const client = kept('ecs', door, key, () => new ecs.default(config(core.$OpenApiUtil.Config, door, key)));
         const Model = ecs[`${action}Request`];
 
         if (version !== ECS || !Model) {

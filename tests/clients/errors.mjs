@@ -57,7 +57,7 @@ export async function makeGroups(world) {
         reversed: reversed.group};
 }
 
-function reprotect(world, line, site, group, {key = world.keys.root, door = world.doors.lyon} = {}) {
+export function reprotect(world, line, site, group, {key = world.keys.root, door = world.doors.lyon} = {}) {
     return new Caller(line, key, door, world.sites).group_('Reprotect', site, group, {ReverseReplicate: true});
 }
 

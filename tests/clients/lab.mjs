@@ -6,8 +6,8 @@ import {createInterface} from 'node:readline';
 import {setTimeout as sleep} from 'node:timers/promises';
 
 class Server {
-    constructor(words) {
-        this.process = spawn(new URL('lab_server.py', import.meta.url).pathname, words,
+    constructor(settings) {
+        this.process = spawn(new URL('lab_server.py', import.meta.url).pathname, [JSON.stringify(settings)],
             {stdio: ['pipe', 'pipe', 'inherit']});
         this.waiting = new Map();
         this.last = 0;
@@ -44,9 +44,9 @@ class Server {
     }
 }
 
-// Any name that is not a field of the server asks lab_server.py. With a region, both sites are in it.
-export async function startLab(...words) {
-    const server = new Server(words);
+// Any name that is not a field of the server asks lab_server.py, which tells what the settings may be.
+export async function startLab(settings) {
+    const server = new Server(settings);
     const lab = new Proxy({}, {
         get: (fields, name) => fields[name] ?? (name === 'then' ? undefined : (...args) => server.ask(name, args)),
     });

@@ -5,7 +5,7 @@
 Request {"id": 1, "do": "verso", "args": [...]}, answer {"id": 1, "value": ...} or {"id": 1, "error": "..."}. Each
 request runs in a thread of its own. When standard input ends, everything that was started or mounted is undone.
 
-lab_server.py [REGION]: both sites in one region, told apart by their zones.
+lab_server.py SETTINGS: {"region": both sites in one, told apart by zone; "api": {key: value} of section [api]}
 """
 import concurrent.futures
 import json
@@ -14,19 +14,17 @@ import pathlib
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 from lab import Lab, free_port, run  # noqa: E402
 
-LISTENERS = False  # until [api] listen is there: the unix socket, behind a proxy
-
-
 class Server:
     """The requests are its public methods; a site is named by its name."""
 
-    def __init__(self, lab):
-        self.lab = lab
+    def __init__(self, lab, settings):
+        self.lab, self.settings = lab, settings
         self.sites = {"paris": lab.paris, "lyon": lab.lyon}
 
     def start(self):
@@ -35,13 +33,15 @@ class Server:
         ports = {}
         for name, site in self.sites.items():
             ports[name] = (free_port(), free_port())
-            site.api_options = {} if not LISTENERS else {"listen": f"127.0.0.1:{ports[name][0]}", "tls-listen": f"127.0.0.1:{ports[name][1]}",
-                                "tls-cert": self.folder / "server.pem", "tls-key": self.folder / "server.key"}
+            site.region = self.settings.get("region", site.region)
+            site.api_options = {"listen": f"127.0.0.1:{ports[name][0]}", "tls-listen": f"127.0.0.1:{ports[name][1]}",
+                                "tls-cert": self.folder / "server.pem", "tls-key": self.folder / "server.key",
+                                **self.settings.get("api", {})}
         self._small_data("lyon", "256m")
         self.lab.configure()
         self.lab.start()
         return {"ca": (self.folder / "ca.pem").read_text(), "caFile": str(self.folder / "ca.pem"),
-                **{name: {"socket": str(site.api), "region": site.region, "zone": site.zone, "port": ports[name][0], "tlsPort": ports[name][1]}
+                **{name: {"region": site.region, "zone": site.zone, "port": ports[name][0], "tlsPort": ports[name][1]}
                    for name, site in self.sites.items()}}
 
     def _certificates(self):
@@ -66,8 +66,34 @@ class Server:
             run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", data)
             self.lab.defer(lambda: subprocess.run(["umount", "-l", str(data)], capture_output=True))
 
+    def keys(self):
+        """{name: key}, all of root; one is disabled."""
+        keys = {name: self.new_key("--root") for name in ("root", "hosts", "disabled")}
+        self.lab.paris.verso("key", "disable", keys["disabled"]["id"])
+        return keys
+
+    def new_key(self, *words):
+        made = json.loads(self.lab.paris.verso("key", "create", *words, "--json"))["AccessKey"]
+        return {"id": made["AccessKeyId"], "secret": made["AccessKeySecret"]}
+
+    def new_user(self, user, policy):
+        """A user with a policy of his own; his key."""
+        document = self.lab.folder / f"{user}.json"
+        document.write_text(json.dumps(policy))
+        self.lab.paris.verso("user", "create", user)
+        self.lab.paris.verso("policy", "create", user, "--file", document)
+        self.lab.paris.verso("policy", "attach", user, "--user", user)
+        return self.new_key("--user", user)
+
     def verso(self, site, *words):
         return self.sites[site].verso(*words)
+
+    def shell(self, site, text):
+        """Runs commands as a user at the site would, in a new folder."""
+        folder = pathlib.Path(tempfile.mkdtemp(dir=self.lab.folder))
+        environment = {**os.environ, "VERSO_SOCKET": str(self.sites[site].api),
+                       "PATH": f"{self.lab.build}:{os.environ['PATH']}"}
+        return run("sh", "-eux", "-c", text, cwd=folder, env=environment)
 
     def silence(self, site):
         """There, but answers nobody."""
@@ -76,8 +102,10 @@ class Server:
     def wake(self, site):
         self.sites[site].process.send_signal(signal.SIGCONT)
 
-    def restart(self, site):
-        """A clean stop, and ready again with the link up."""
+    def restart(self, site, api=None):
+        """A clean stop, and ready again with the link up; `api`: changes of its section [api]."""
+        self.sites[site].api_options.update(api or {})
+        self.lab.configure()
         self.sites[site].stop()
         self.sites[site].start()
         self.lab.wait_link()
@@ -117,9 +145,7 @@ class Server:
 def main():
     lock = threading.Lock()
     with Lab() as lab, concurrent.futures.ThreadPoolExecutor(8) as pool:
-        server = Server(lab)
-        for site in server.sites.values():
-            site.region = sys.argv[1] if len(sys.argv) > 1 else site.region
+        server = Server(lab, json.loads(sys.argv[1]))
 
         def answer(request):
             try:
