@@ -6,7 +6,6 @@
  */
 #include "control/audit.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,13 +40,12 @@ struct audit {
 
 static void timer_fired(struct loop_timer *timer);
 
-int audit_init(struct site *site, struct event_store *store, unsigned reads_max,
-               unsigned refused_max)
+void audit_init(struct site *site, struct event_store *store, unsigned reads_max,
+                unsigned refused_max)
 {
     struct audit *audit = calloc(1, sizeof(*audit));
 
-    if (!audit)
-        return -ENOMEM;
+    check(audit);
     audit->magic = AUDIT_MAGIC;
     audit->site = site;
     audit->store = store;
@@ -55,7 +53,6 @@ int audit_init(struct site *site, struct event_store *store, unsigned reads_max,
     audit->refused_max = refused_max ? refused_max : REFUSED_MAX;
     audit->timer.fired_cb = timer_fired;
     site->audit = audit;
-    return 0;
 }
 
 static void arm(struct audit *audit, uint64_t wait_ns)

@@ -25,8 +25,8 @@ struct audit;
 
 /* Fills site->audit. `store` is the caller's; NULL: nothing is kept. Lines a second: reads_max (0:
  * 200), refused_max (0: 50). */
-int audit_init(struct site *site, struct event_store *store, unsigned reads_max,
-               unsigned refused_max);
+void audit_init(struct site *site, struct event_store *store, unsigned reads_max,
+                unsigned refused_max);
 void audit_fini(struct site *site); /* what is gathered is written */
 
 /* A call that was answered. Texts may be NULL or "" when they are not known. */

@@ -12,9 +12,9 @@
 
 #include "base/check.h"
 #include "base/log.h"
-#include "control/audit.h"
 #include "control/boot.h"
 #include "control/jobs.h"
+#include "control/pulse.h"
 #include "control/route.h"
 #include "control/services.h"
 #include "control/sync.h"
@@ -58,9 +58,7 @@ int control_new(struct loop *loop, struct meta *meta, const struct data_ops *ops
     control->site.data_ops = ops;
     control->site.data_wing = wing;
     kinds = works_kinds(&kind_count);
-    result = audit_init(&control->site, options->events, options->audit_reads_max,
-                        options->audit_refused_max);
-    check(result == 0);
+    pulse_init(&control->site, options);
     jobs_init(&control->site, kinds, kind_count);
     sync_init(&control->site);
     *ret_control = control;
@@ -74,7 +72,7 @@ void control_free(struct control *control)
     check_magic(control, CONTROL_MAGIC);
     sync_fini(&control->site);
     jobs_fini(&control->site);
-    audit_fini(&control->site);
+    pulse_fini(&control->site);
     site_fini(&control->site);
     control->magic = 0;
     free(control);
@@ -110,6 +108,7 @@ static void booted(void *arg)
             if (control->site.peers[i].is_up)
                 sync_peer_up(&control->site, control->site.peers[i].name);
         refresh(control);
+        pulse_start(&control->site);
     }
     control->started_cb(control->started_arg);
 }
@@ -145,6 +144,7 @@ void control_stop(struct control *control, void (*stopped_cb)(void *arg), void *
     control->stopped_cb = stopped_cb;
     control->stopped_arg = arg;
     token_stop(site);
+    pulse_stop(site);
     jobs_stop(site);
     sync_stop(site);
     control->stop_timer.fired_cb = stop_polled;
@@ -266,6 +266,7 @@ static void refreshed(struct data_request *request)
     if (control->site.is_stopping)
         return;
     works_end_one_shots(&control->site);
+    pulse_look(&control->site);
     if (control->is_refresh_wanted)
         refresh(control);
 }
@@ -286,6 +287,8 @@ static void peer_changed(struct control *control, const struct data_event *event
 
     if (!peer)
         return;
+    if (peer->is_up != event->is_on)
+        pulse_tell_link(&control->site, peer->name, event->is_on, event->why);
     peer->is_up = event->is_on;
     snprintf(peer->why, sizeof(peer->why), "%s", event->why);
     log_info("control", "link to %s is %s%s%s", peer->name, event->is_on ? "up" : "down",

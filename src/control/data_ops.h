@@ -98,7 +98,10 @@ struct data_disk_status {
     char id[40];
     bool is_attached, may_write, is_exported;
     unsigned connections;
-    char why[160]; /* why hosts may not write */
+    char why[160];  /* why hosts may not write */
+    bool is_fenced; /* its store failed a sync: hosts get errors */
+    /* Of hosts, since the disk was opened; as struct volume_counters. */
+    uint64_t reads, writes, read_bytes, write_bytes, read_ns, write_ns, errors, full;
 };
 
 /* One allocation: the arrays lie behind the head, in the order of the fields. */

@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "control/audit.h"
 #include "control/jobs.h"
 #include "control/sync.h"
 #include "control/token.h"
+#include "control/utc.h"
 
 static unsigned member_count(struct site *site, const struct relation *relation)
 {
@@ -103,6 +105,21 @@ static void raise_members(struct change *change, const struct relation *group,
     }
 }
 
+/* What a failover gives up is known best before it begins. */
+static void tell_loss(struct site *site, const char *id)
+{
+    const struct data_stream_status *stream = site_stream(site, id);
+    char at[UTC_SIZE];
+
+    if (!stream)
+        return;
+    utc_format((int64_t)(stream->point_wall_ns / 1000000000), at);
+    audit_event(site, "failover", EVENT_WARNING, id,
+                "at the recovery point of %s; what hosts wrote at %s in the %.1f s before this "
+                "is not in it",
+                at, stream->peer, (double)stream->point_age_ns / 1e9);
+}
+
 void judge_accept(struct call *call, struct relation *relation, enum replica_state to,
                   const char *job, const char *argument)
 {
@@ -126,6 +143,8 @@ void judge_accept(struct call *call, struct relation *relation, enum replica_sta
     jobs_add(&change, job, id, argument);
     token_remember(&change, call, NULL);
     if (change_commit(&change) == 0) {
+        if (to == REPLICA_FAILOVERING)
+            tell_loss(site, id);
         sync_mark(site, id);
         for (unsigned i = 0; i < count; i++)
             sync_mark(site, pairs[i].common.id);

@@ -66,5 +66,9 @@ void ops_policy_get(struct call *call);
 void ops_policy_list(struct call *call);
 void ops_policy_attach(struct call *call);
 void ops_policy_detach(struct call *call);
+/* ops_lag.c */
+void ops_show_lag(struct call *call);
+/* ops_monitor.c */
+void ops_show_monitor(struct call *call);
 
 #endif

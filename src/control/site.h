@@ -14,6 +14,8 @@
 enum { SITE_PEERS_MAX = 8, SITE_TROUBLES_MAX = 32 };
 
 struct audit;
+struct monitor;
+struct pulse;
 struct event_store;
 struct directory;
 struct jobs;
@@ -61,6 +63,7 @@ struct site_options {
     /* The record of events (audit.h). */
     struct event_store *events; /* outlives the wing; NULL: nothing is recorded */
     unsigned audit_reads_max, audit_refused_max;
+    const char *monitor_folder; /* of the samples of disks; NULL: none are taken */
 };
 
 struct site {
@@ -93,6 +96,8 @@ struct site {
     struct secret_box *secret_box; /* the owner's; NULL: no access keys can be made */
     struct roster *roster;
     struct roster_sync *roster_sync;
+    struct monitor *monitor; /* NULL: none */
+    struct pulse *pulse;     /* NULL: none */
     struct jobs *jobs;
     struct sync *sync;
     struct log_limit malformed_limit; /* lines about calls of peers that make no sense */

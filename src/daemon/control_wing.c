@@ -25,6 +25,7 @@
 struct control_wing {
     struct loop *loop;
     struct meta *meta;
+    char monitor_folder[PATH_MAX / 2 + 16];
     struct event_store *events; /* NULL: it could not be opened */
     struct secret_box *secret_box;
     struct control *control;
@@ -74,6 +75,7 @@ static void open_events(struct control_wing *wing)
     char path[sizeof(config->site.data) + 16];
     struct err err = {0};
 
+    snprintf(wing->monitor_folder, sizeof(wing->monitor_folder), "%s/monitor", config->site.data);
     snprintf(path, sizeof(path), "%s/events.db", config->site.data);
     if (event_store_open(path, &limits, (int64_t)(loop_wall_ns(wing->loop) / 1000000),
                          &wing->events, &err) < 0)
@@ -146,6 +148,7 @@ static void fill_site_options(const struct control_wing *wing, struct site_optio
         .peer_count = config->peer_count,
         .nbd_socket = config->nbd.socket[0] ? config->nbd.socket : NULL,
         .nbd_listen = config->nbd.listen[0] ? config->nbd.listen : NULL,
+        .monitor_folder = wing->monitor_folder,
         .events = wing->events,
         .audit_reads_max = config->audit.reads_max,
         .audit_refused_max = config->audit.refused_max,

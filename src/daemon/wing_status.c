@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "volume/volume.h"
 
 void wing_status_init(struct wing_status *status, const struct engine_options *options)
 {
@@ -94,10 +95,12 @@ static void copy_peer(struct engine *engine, const char *name, struct data_peer_
     ret->bytes_in = from.bytes_in;
 }
 
-static void copy_disk(const struct wing_exports *exports, unsigned index,
+static void copy_disk(struct engine *engine, const struct wing_exports *exports, unsigned index,
                       struct data_disk_status *ret)
 {
+    const struct volume_counters *counters;
     struct wing_disk_facts facts;
+    struct volume *volume;
 
     memset(ret, 0, sizeof(*ret));
     wing_exports_disk_at(exports, index, &facts);
@@ -107,6 +110,19 @@ static void copy_disk(const struct wing_exports *exports, unsigned index,
     ret->may_write = facts.may_write;
     ret->is_exported = facts.is_exported;
     ret->connections = facts.connections;
+    volume = engine_disk_volume(engine, facts.id);
+    if (volume == NULL)
+        return;
+    counters = volume_counters(volume);
+    ret->is_fenced = volume_is_fenced(volume);
+    ret->reads = counters->reads;
+    ret->writes = counters->writes;
+    ret->read_bytes = counters->read_bytes;
+    ret->write_bytes = counters->write_bytes;
+    ret->read_ns = counters->read_ns;
+    ret->write_ns = counters->write_ns;
+    ret->errors = counters->errors;
+    ret->full = counters->full;
 }
 
 struct data_snapshot *wing_status_take(const struct wing_status *status, struct engine *engine,
@@ -130,7 +146,7 @@ struct data_snapshot *wing_status_take(const struct wing_status *status, struct 
     for (unsigned i = 0; i < status->peer_count; i++)
         copy_peer(engine, status->peers[i], &taken->peers[i]);
     for (unsigned i = 0; i < disk_count; i++)
-        copy_disk(exports, i, &taken->disks[i]);
+        copy_disk(engine, exports, i, &taken->disks[i]);
     return taken;
 }
 

@@ -43,4 +43,14 @@ struct volume_request {
     uint64_t private[32];
 };
 
+/* Of requests of hosts. Writes are all that change the disk (zeroes, trims); what waits while the
+ * volume is held counts from when it goes on. */
+struct volume_counters {
+    uint64_t reads, writes;
+    uint64_t read_bytes, write_bytes;
+    uint64_t read_ns, write_ns; /* sums of what each took, from submission to the end */
+    uint64_t errors;            /* requests that failed */
+    uint64_t full;              /* of these: no space was left */
+};
+
 #endif

@@ -133,6 +133,16 @@ void volume_extents(struct volume *volume, struct store_op *op, uint64_t offset,
     store_extents(volume->store, op, offset, length, extents, extent_max, done_cb);
 }
 
+const struct volume_counters *volume_counters(const struct volume *volume)
+{
+    return &volume->counters;
+}
+
+bool volume_is_fenced(const struct volume *volume)
+{
+    return volume->store->is_fenced;
+}
+
 uint64_t volume_size_bytes(const struct volume *volume)
 {
     check_magic(volume, VOLUME_MAGIC);

@@ -23,6 +23,10 @@ void volume_submit(struct volume *volume, struct volume_request *request);
 void volume_extents(struct volume *volume, struct store_op *op, uint64_t offset, uint64_t length,
                     struct io_extent *extents, unsigned extent_max, store_done_fn done_cb);
 
+/* What hosts asked for since the volume was made. */
+const struct volume_counters *volume_counters(const struct volume *volume);
+bool volume_is_fenced(const struct volume *volume); /* its store failed a sync: hosts get errors */
+
 uint64_t volume_size_bytes(const struct volume *volume);
 uint64_t volume_block_count(const struct volume *volume);
 const char *volume_name(const struct volume *volume);

@@ -9,6 +9,8 @@
  */
 #include "volume/volume_state.h"
 
+#include <errno.h>
+
 #include "base/check.h"
 
 static void tell_granted(struct volume *volume)
@@ -60,10 +62,12 @@ void request_init(struct volume *volume, struct volume_request *request, enum re
     list_init(&request->node);
     *state = (struct request_state){.kind = (uint8_t)kind};
     list_init(&state->task.node);
-    if (kind == REQUEST_HOST)
+    if (kind == REQUEST_HOST) {
         volume->host_count++;
-    else
+        state->began_ns = loop_now_ns(volume->loop);
+    } else {
         volume->inner_count++;
+    }
 }
 
 static void quiet_run(struct loop_task *task)
@@ -85,6 +89,27 @@ void volume_quiet_soon(struct volume *volume)
     loop_defer(volume->loop, &volume->quiet_task);
 }
 
+static void count(struct volume *volume, const struct volume_request *request, uint64_t began_ns,
+                  int error)
+{
+    struct volume_counters *counters = &volume->counters;
+    uint64_t took_ns = loop_now_ns(volume->loop) - began_ns;
+
+    if (request->op == VOLUME_READ) {
+        counters->reads++;
+        counters->read_bytes += request->length;
+        counters->read_ns += took_ns;
+    } else if (request->op != VOLUME_FLUSH && request->op != VOLUME_CACHE) {
+        counters->writes++;
+        counters->write_bytes += request->length;
+        counters->write_ns += took_ns;
+    }
+    if (error < 0)
+        counters->errors++;
+    if (error == -ENOSPC)
+        counters->full++;
+}
+
 void request_end(struct volume_request *request, int error)
 {
     struct volume *volume = request->volume;
@@ -95,6 +120,7 @@ void request_end(struct volume_request *request, int error)
     if (state->kind == REQUEST_HOST) {
         check(volume->host_count > 0);
         volume->host_count--;
+        count(volume, request, state->began_ns, error);
         if (volume->is_held && volume->host_count == 0)
             volume_quiet_soon(volume);
     } else {

@@ -36,6 +36,7 @@ struct volume {
     void (*quiet_cb)(void *arg);
     void *quiet_arg;
     struct loop_task quiet_task;
+    struct volume_counters counters; /* request_end() */
     struct list scratch_free;
     unsigned scratch_free_count;
 };
@@ -64,6 +65,7 @@ struct request_state {
     bool (*admit_cb)(struct volume_request *request);
     struct iovec iov;
     struct scratch *scratch; /* buffers of the slow stages, or NULL */
+    uint64_t began_ns;       /* of a host's request */
     uint64_t cursor;         /* blocks before it were preserved in this pass */
     int error;
     uint8_t kind;  /* enum request_kind */

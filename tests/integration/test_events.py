@@ -10,11 +10,12 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
-from lab import wait_until  # noqa: E402
+from lab import run, wait_until  # noqa: E402
 from lab_case import LabCase, main  # noqa: E402
 
 MIB = 1 << 20
@@ -113,6 +114,72 @@ class EventsTest(LabCase):
         self.assertEqual([line["ObjectId"] for line in seen], made)
         rising = [line["Number"] for line in seen]
         self.assertEqual(rising, sorted(set(rising)))
+
+    def test_lag_at_both_sites(self):
+        group, sources, _ = self.lab.group(1, 8 * MIB)
+        self.paris.verso("group", "start", group, "-q")
+        self.wait_point(self.paris, group)
+        self.wait_point(self.lyon, group)
+
+        def lag(site):
+            return site.api_call("DescribeReplicaLag", ReplicaId=group)["Lags"][0]
+
+        self.assertLess(lag(self.paris)["LagSeconds"], 60)
+        self.lyon.kill()
+        run("qemu-io", "-f", "raw", "-c", "write -P 7 0 1M", self.paris.uri(sources[0]))
+        wait_until(lambda: not lag(self.paris)["IsPeerUp"], "the cut is noticed")
+        seen = lag(self.paris)
+        self.assertEqual((seen["Role"], seen["IsBytesKnown"]), ("source", True))
+        self.assertGreaterEqual(seen["LagBytes"], MIB)
+        wait_until(lambda: lag(self.paris)["LagMilliseconds"] > 1500, "the lag grows while the link is down")
+        self.lyon.start()
+        self.wait_point(self.lyon, group)
+        self.paris.kill()
+        wait_until(lambda: not lag(self.lyon)["IsPeerUp"], "the cut is noticed")
+        seen = lag(self.lyon)
+        self.assertEqual((seen["Role"], seen["IsBytesKnown"], seen["IsLagKnown"]), ("target", False, True))
+        self.assertNotIn("LagBytes", seen)
+        wait_until(lambda: lag(self.lyon)["LagSeconds"] >= 2, "the age of the newest point is told")
+        self.assertIn("down", self.texts(self.lyon, "--kind", "link", "--severity", "warning")[-1])
+
+    def test_samples_of_a_disk(self):
+        disk = self.paris.disk("busy", 64 * MIB)
+        self.paris.attach(disk)
+
+        def data(start, end, period=5):
+            stamps = {name: time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+                      for name, at in (("StartTime", start), ("EndTime", end))}
+            return json.loads(ask(self.paris, "DescribeDiskMonitorData", EBS, RegionId=self.paris.region, DiskId=disk,
+                                  Period=period, **stamps)[2])
+
+        def points():
+            return data(begun - 10, time.time() + 5)["MonitorData"]
+
+        begun = int(time.time())
+        wait_until(points, "the first sample", timeout=30)
+        words = [word for i in range(32) for word in ("-c", f"write -P 7 {i}M 1M")]
+        run("qemu-io", "-f", "raw", *words, "-c", "flush", self.paris.uri(disk))
+        wait_until(lambda: sum(point["WriteBytesPerSecond"] for point in points()) > 0, "the writes are seen", timeout=30)
+        written = sum(point["WriteBytesPerSecond"] for point in points()) * 5
+        self.assertAlmostEqual(written / (32 * MIB), 1, delta=0.2)  # rounded, and beats are no exact 5 s
+        busy = next(point for point in points() if point["WriteBytesPerSecond"])
+        self.assertEqual(busy["WriteBlockSize"], MIB)
+        self.assertTrue(all(point["Timestamp"].endswith(("0Z", "5Z")) for point in points()))
+        before = len(points())
+        self.paris.kill()
+        self.paris.start()
+        self.assertGreaterEqual(len(points()), before)
+        for answer, name in ((data(begun, begun + 2005), "EndTime"), (data(begun, begun), "EndTime"),
+                             (data(begun - 4 * 86400, begun - 4 * 86400 + 10), "StartTime"),
+                             (data(begun, begun + 5, period=7), "Period")):
+            self.assertEqual((answer["Code"], answer["Message"].split(".")[0]),
+                             ("InvalidParameter", f"The parameter {name} is invalid"))
+        self.assertNotIn("Code", data(begun, begun + 400 * 60, period=60))
+        self.paris.verso("disk", "detach", disk)
+        self.paris.verso("disk", "delete", disk)
+        ring = self.paris.data / "monitor" / f"{disk}.ring"
+        wait_until(lambda: not ring.exists(), "its samples go with the disk", timeout=30)
+        self.assertEqual(data(begun, begun + 5)["Code"], "NoSuchResource")
 
     def test_a_damaged_record_is_begun_anew(self):
         self.paris.disk("one", MIB)

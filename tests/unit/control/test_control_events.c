@@ -198,6 +198,80 @@ static void test_what_was_written_survives_a_kill(void **state)
     expect(world, PARIS, "Kind=test", "kept|");
 }
 
+/* A field of the only line of DescribeReplicaLag, as text. */
+static void expect_lag(struct fake_world *world, unsigned site, const char *id, const char *field,
+                       const char *value)
+{
+    char query[100], *got;
+    unsigned status = 0;
+    json_t *reply, *lag;
+
+    snprintf(query, sizeof(query), "ReplicaId=%s", id);
+    reply = fake_ask(world, site, "DescribeReplicaLag", query, &status);
+    assert_int_equal(status, 200);
+    assert_int_equal(json_array_size(json_object_get(reply, "Lags")), 1);
+    lag = json_object_get(json_array_get(json_object_get(reply, "Lags"), 0), field);
+    got = lag ? json_dumps(lag, JSON_ENCODE_ANY) : strdup("-");
+    assert_string_equal(got, value);
+    free(got);
+    json_decref(reply);
+}
+
+static void test_lag_with_and_without_the_other_site(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    expect_lag(world, PARIS, pair.id, "IsLagKnown", "false");
+    expect_lag(world, PARIS, pair.id, "LagSeconds", "-");
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair.id);
+    fake_copy(world);
+    fake_run(world, 20000000000);
+    expect_lag(world, PARIS, pair.id, "IsBytesKnown", "true");
+    expect_lag(world, PARIS, pair.id, "LagSeconds", "20");
+    fake_net(world, false);
+    fake_run(world, 10000000000);
+    expect_lag(world, PARIS, pair.id, "IsPeerUp", "false");
+    expect_lag(world, PARIS, pair.id, "LagSeconds", "30");
+    expect_lag(world, PARIS, pair.id, "IsBytesKnown", "true");
+    fake_site_crash(world, PARIS);
+    expect_lag(world, LYON, pair.id, "IsLagKnown", "true");
+    expect_lag(world, LYON, pair.id, "LagSeconds", "30");
+    expect_lag(world, LYON, pair.id, "IsBytesKnown", "false");
+    expect_lag(world, LYON, pair.id, "LagBytes", "-");
+    drive_fails(world, LYON, 404, "NoSuchResource", NULL, "DescribeReplicaLag", "ReplicaId=pg-x");
+    drive_ok(world, LYON, "DescribeReplicaLag", NULL, NULL, "Kind=pair&MaxResults=1");
+}
+
+static void test_what_happens_without_a_call(void **state)
+{
+    struct fake_world *world = *state;
+    struct fake_stream *stream;
+    struct drive_pair pair;
+    char query[100];
+
+    drive_pair(world, &pair);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair.id);
+    fake_copy(world);
+    fake_net(world, false);
+    fake_run(world, 930ull * 1000000000);
+    fake_net(world, true);
+    fake_copy(world);
+    fake_run(world, 10000000000);
+    expect(world, PARIS, "Kind=link&MaxResults=50&Order=newest&Severity=info&ObjectId=lyon",
+           "up|down: cut|up|");
+    snprintf(query, sizeof(query), "Kind=overdue&ObjectId=%s", pair.id);
+    expect(world, PARIS, query,
+           "the newest recovery point is 904 s old; the objective is 900 s|over|");
+    stream = fake_stream_of(world, PARIS, pair.id);
+    stream->role = DATA_ROLE_FENCED;
+    fake_run(world, 10000000000);
+    expect(world, PARIS, "Kind=role&Severity=critical", "source -> fenced|");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +281,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pressure_is_counted_and_told, drive_setup,
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_a_line_says_who_and_what, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_lag_with_and_without_the_other_site, drive_setup,
+                                        drive_teardown),
+        cmocka_unit_test_setup_teardown(test_what_happens_without_a_call, drive_setup,
+                                        drive_teardown),
         cmocka_unit_test_setup_teardown(test_what_was_written_survives_a_kill, drive_setup,
                                         drive_teardown),
     };

@@ -103,6 +103,36 @@ static void fua_syncs_after_the_write(void **state)
     fixture_fini(&fixture);
 }
 
+static void what_hosts_ask_is_counted(void **state)
+{
+    struct fixture fixture;
+    const struct volume_counters *counters;
+    struct host *host;
+
+    (void)state;
+    fixture_init(&fixture);
+    counters = volume_counters(fixture.volume);
+    host = host_submit(&fixture, VOLUME_WRITE, 0, 0, 16, 1, 1);
+    fixture.fake.now_ns += 3000;
+    assert_true(fixture_store_end(&fixture, 0, -ENOSPC));
+    end_reply(&fixture, host, -ENOSPC);
+    host_run(&fixture, VOLUME_WRITE_ZEROES, 0, 8, 0);
+    host_run(&fixture, VOLUME_FLUSH, 0, 0, 0);
+    host = host_submit(&fixture, VOLUME_READ, 0, 0, 8, 0, 2);
+    fixture.fake.now_ns += 500;
+    fixture_settle(&fixture);
+    host_free(host);
+    assert_int_equal(counters->writes, 2);
+    assert_int_equal(counters->write_bytes, 24 * 512);
+    assert_int_equal(counters->write_ns, 3000);
+    assert_int_equal(counters->reads, 1);
+    assert_int_equal(counters->read_bytes, 8 * 512);
+    assert_int_equal(counters->read_ns, 500);
+    assert_int_equal(counters->errors, 1);
+    assert_int_equal(counters->full, 1);
+    fixture_fini(&fixture);
+}
+
 static void failed_sync_fences(void **state)
 {
     struct fixture fixture;
@@ -629,6 +659,7 @@ int main(void)
         cmocka_unit_test(overlapping_writes_go_one_after_the_other),
         cmocka_unit_test(flush_needs_a_sync_that_begins_after_it),
         cmocka_unit_test(fua_syncs_after_the_write),
+        cmocka_unit_test(what_hosts_ask_is_counted),
         cmocka_unit_test(failed_sync_fences),
         cmocka_unit_test(intent_is_durable_before_the_store_write),
         cmocka_unit_test(failed_intent_fails_the_write),
