@@ -64,6 +64,21 @@ static uint64_t left_at(const struct generation_line *line, const struct generat
     return 0;
 }
 
+/* A target whose first copy we know to be done says that it is not: its journal is there, its state
+ * is one of before (the newest slot rotted, say, and the other had not got its copy). */
+static bool is_first_copy_gone(const struct stream *stream, const struct generation *newest)
+{
+    const struct stream_state *state = &stream->state;
+    bool is_gone = false;
+
+    if (stream->hello.role != STREAM_ROLE_TARGET || state->role == STREAM_ROLE_TARGET ||
+        state->line.count == 0 || !generation_is_equal(newest, generation_newest(&state->line)))
+        return false;
+    for (unsigned i = 0; i < state->disk_count && i < stream->hello.disk_count; i++)
+        is_gone |= stream->hello.disks[i].is_initial && !state->disks[i].is_initial;
+    return is_gone;
+}
+
 static bool is_peer_old(const struct stream *stream, const struct generation_line *theirs)
 {
     const struct stream_state *state = &stream->state;
@@ -71,7 +86,7 @@ static bool is_peer_old(const struct stream *stream, const struct generation_lin
     enum stream_role role = (enum stream_role)stream->hello.role;
     uint64_t epoch = stream->hello.epoch;
 
-    if (generation_compare(newest, &state->peer_newest) < 0)
+    if (generation_compare(newest, &state->peer_newest) < 0 || is_first_copy_gone(stream, newest))
         return true;
     if ((role == STREAM_ROLE_TARGET || role == STREAM_ROLE_PROMOTED) && epoch < state->peer_epoch)
         return true;

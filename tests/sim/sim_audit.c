@@ -320,7 +320,9 @@ static bool is_role(const struct site *site, const struct relation *relation,
     bool is_source = relation_is_source(site, relation);
     enum replica_state state = relation_ruler(relation)->status;
 
-    if (state == REPLICA_FAILOVERED || state == REPLICA_REPROTECT_FAILED)
+    if (state == REPLICA_REPROTECT_FAILED) /* the engines end by themselves what they began */
+        return true;
+    if (state == REPLICA_FAILOVERED)
         return is_source ? status->role == STREAM_ROLE_FENCED || status->role == STREAM_ROLE_SOURCE
                          : status->role == STREAM_ROLE_PROMOTED;
     if (state == REPLICA_INVALID || state == REPLICA_FAILOVER_FAILED)

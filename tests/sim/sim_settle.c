@@ -198,13 +198,14 @@ static void look_last(struct sim_run *run)
     images_drop(&run->nodes[1]);
 }
 
-/* A rotten site may stay where it is, if it says so. */
+/* A rotten site may stay where it is, if it says so, or if the other recognises it. */
 static bool stands_still_rightly(struct sim_run *run)
 {
     for (unsigned i = 0; i < RUN_NODES; i++) {
         struct node *node = &run->nodes[i];
         if (fate_is_rotten(node) &&
-            (fate_refuses(node, node->status.trouble) || fate_refuses(node, node->act_why)))
+            (fate_refuses(node, node->status.trouble) || fate_refuses(node, node->act_why) ||
+             fate_refuses(node, node->other->status.trouble)))
             return true;
     }
     return false;

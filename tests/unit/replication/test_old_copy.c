@@ -203,9 +203,32 @@ static void former_stream_of_the_peer(void **state)
     pair_lab_close(&lab);
 }
 
+/* The journal is whole, so that all epochs are told; the state alone is one of before. */
+static void state_of_before_the_first_copy(void **state)
+{
+    struct pair_lab lab;
+
+    pair_lab_open(&lab);
+    pair_wait(&lab, paris_may_write, NULL);
+    pair_run_ms(&lab, 100);
+    pair_site_kill(&lab, LYON);
+    run("cp %s/streams/pg-lab/state %s.state", lab.sites[LYON].folder);
+    pair_site_start(&lab, LYON, false);
+    pair_write(&lab, PARIS, 0, 10, 100, 1);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    go_on(&lab);
+    pair_site_kill(&lab, LYON);
+    run("mv %s.state %s/streams/pg-lab/state", lab.sites[LYON].folder);
+    pair_site_start(&lab, LYON, false);
+    wait_stale(&lab, PARIS);
+    pair_lab_close(&lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(state_of_before_the_first_copy),
         cmocka_unit_test(source_of_a_running_site),
         cmocka_unit_test(source_of_a_stopped_site),
         cmocka_unit_test(loser_of_a_failover),
