@@ -244,13 +244,16 @@ static void survives_clean_restarts(void **state)
 static void opens_by_force(void **state)
 {
     struct pair_lab lab;
+    const char *why;
 
     open_replicating(&lab);
     pair_site_stop(&lab, LYON);
     pair_site_stop(&lab, PARIS);
     pair_site_start(&lab, PARIS, false);
-    pair_run_ms(&lab, 30);
-    assert_false(paris_may_write(&lab, NULL));
+    do {
+        pair_run_ms(&lab, 5);
+        assert_false(engine_disk_may_write(lab.sites[PARIS].engine, "d-paris0", &why));
+    } while (!strstr(why, "waiting for the other site"));
     engine_stream_force_open(lab.sites[PARIS].engine, "pg-lab", "the other site burnt down");
     assert_true(paris_may_write(&lab, NULL));
     pair_write(&lab, PARIS, 0, 0, 1, 9);
