@@ -54,13 +54,15 @@ static void note_move(struct change *change, const struct change_move *move)
     change->moves[change->move_count++] = *move;
 }
 
-static void note_put(struct change *change, enum record_kind kind, const struct replica_record *new)
+static void note_put(struct change *change, enum record_kind kind, const void *record)
 {
-    struct change_move move = {.to = new->status};
+    const struct replica_record *new = record;
+    struct change_move move = {0};
     struct replica_record old;
 
     if (change->result < 0 || !audit_store(change->site) || !is_replica(kind))
         return;
+    move.to = new->status;
     move.is_new = !load_old(change, kind, new->id, &old);
     if (!move.is_new && old.status == new->status)
         return;
