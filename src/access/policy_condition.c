@@ -443,8 +443,7 @@ static bool find_value(const struct condition *condition, const struct policy_qu
 
     switch (condition->key) {
     case KEY_TIME:
-        memset(ret, 0, sizeof(*ret));
-        ret->date_s = question->now_s;
+        *ret = (struct value){.text = "", .date_s = question->now_s};
         return true;
     case KEY_SOURCE:
         text = question->source && question->source[0] ? question->source : NULL;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Users, access keys and policies with real daemons: the commands, the key file, what the other site learns."""
+"""Users, access keys and policies with real daemons: the commands, the key file, what the other site learns, and what
+they allow to calls that are signed."""
 import json
 import os
 import pathlib
@@ -8,13 +9,49 @@ import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
-from lab import wait_until  # noqa: E402
+from lab import free_port, wait_until  # noqa: E402
 from lab_case import LabCase, main  # noqa: E402
+from signed import ECS, OWN, STS, Client  # noqa: E402
+
+def allow(action, resource="*", **more):
+    return {"Effect": "Allow", "Action": action, "Resource": resource, **more}
+
+
+def policy(*statements):
+    return {"Version": "1", "Statement": list(statements)}
+
 
 READER = {"Version": "1", "Statement": [{"Effect": "Allow", "Action": "ebs:Describe*", "Resource": "*"}]}
 
 
 class AccessTest(LabCase):
+    start_lab = False
+
+    def setUp(self):
+        super().setUp()
+        self.ports = {}
+        for site in (self.paris, self.lyon):
+            self.ports[site] = free_port()
+            site.api_options = {"listen": f"127.0.0.1:{self.ports[site]}"}
+        self.lab.configure()
+        self.lab.start()
+
+    def client(self, site, key, **more):
+        return Client(self.ports[site], *key, **more)
+
+    def give(self, site, user, name, *statements):
+        """The user may what the statements say, by a policy of that name."""
+        site.verso("policy", "set", name, "--file", self.policy_file(name, policy(*statements)))
+        if name not in [row["PolicyName"] for row in self.listed(site, "policy", "--user", user)]:
+            site.verso("policy", "attach", name, "--user", user)
+
+    def refused(self, answer, status, code):
+        self.assertEqual((answer[0], answer[1].get("Code")), (status, code), answer)
+
+    def good(self, answer):
+        self.assertEqual(answer[0], 200, answer)
+        return answer[1]
+
     def policy_file(self, name, document):
         path = self.lab.folder / name
         path.write_text(document if isinstance(document, str) else json.dumps(document))
@@ -96,6 +133,85 @@ class AccessTest(LabCase):
         paris.start()
         wait_until(lambda: self.names(paris, "key", "AccessKeyId") == [other] and
                    self.names(paris, "user", "UserName") == ["bert"], "paris learnt what happened")
+
+    def test_who_may_what(self):
+        paris = self.paris
+        disks = [paris.disk(f"one-{i}", "64M") for i in range(3)]
+        paris.verso("user", "create", "anna")
+        key = self.make_key(paris, "--user", "anna")
+        anna = self.client(paris, key)
+        region = {"RegionId": paris.region}
+        self.assertEqual(self.good(anna.call("GetCallerIdentity", STS))["Arn"], "acs:ram::1000000000000001:user/anna")
+        self.refused(anna.call("DescribeDisks", ECS, **region), 403, "Forbidden.Action")
+        self.refused(anna.call("CreateUser", OWN, UserName="x"), 403, "Forbidden.Action")
+        self.refused(Client(self.ports[paris], key[0], "wrong").call("DescribeDisks", ECS, **region), 400,
+                     "SignatureDoesNotMatch")
+
+        self.give(paris, "anna", "two", allow("ecs:*", [f"acs:ecs:*:*:disk/{disk}" for disk in disks[:2]]))
+        for call in (anna.call, anna.call_v1):
+            reply = self.good(call("DescribeDisks", ECS, **region))
+            self.assertEqual(sorted(disk["DiskId"] for disk in reply["Disks"]["Disk"]), sorted(disks[:2]))
+            self.assertEqual(reply["TotalCount"], 2)
+        reply = self.good(anna.call("DescribeDisks", ECS, **region, MaxResults=1))
+        reply = self.good(anna.call("DescribeDisks", ECS, **region, MaxResults=1, NextToken=reply["NextToken"]))
+        self.assertEqual((reply["NextToken"], len(reply["Disks"]["Disk"])), ("", 1))
+        self.refused(anna.call("DeleteDisk", ECS, DiskId=disks[2]), 403, "Forbidden")
+        self.refused(anna.call("DeleteDisk", ECS, DiskId="d-" + "0" * 20), 403, "Forbidden")
+        self.refused(anna.call("AttachDisk", ECS, DiskId=disks[0], InstanceId="i-1"), 403, "Forbidden")
+        self.good(anna.call("DeleteDisk", ECS, DiskId=disks[1]))
+
+        self.give(paris, "anna", "instances", allow("ecs:AttachDisk", "acs:ecs:*:*:instance/i-1",
+                                                    Condition={"IpAddress": {"acs:SourceIp": "127.0.0.9"}}))
+        self.refused(anna.call("AttachDisk", ECS, DiskId=disks[0], InstanceId="i-1"), 403, "Forbidden")
+        near = self.client(paris, key, source="127.0.0.9")
+        self.refused(near.call("AttachDisk", ECS, DiskId=disks[0], InstanceId="i-2"), 403, "Forbidden")
+        self.good(near.call("AttachDisk", ECS, DiskId=disks[0], InstanceId="i-1"))
+        self.give(paris, "anna", "instances", allow("ecs:DetachDisk", "*", Condition={"Bool": {"acs:SecureTransport": "true"}}))
+        self.refused(near.call("DetachDisk", ECS, DiskId=disks[0], InstanceId="i-1"), 403, "Forbidden")
+        self.give(paris, "anna", "instances", allow("ecs:DetachDisk"),
+                  {"Effect": "Deny", "Action": "*", "Resource": "*",
+                   "Condition": {"DateGreaterThan": {"acs:CurrentTime": "2020-01-01T00:00:00Z"}}})
+        self.refused(near.call("DetachDisk", ECS, DiskId=disks[0], InstanceId="i-1"), 403, "Forbidden")
+        self.give(paris, "anna", "instances", allow("ecs:DetachDisk"))
+        self.good(near.call("DetachDisk", ECS, DiskId=disks[0], InstanceId="i-1"))
+
+        paris.verso("key", "disable", key[0])
+        self.refused(anna.call("DescribeDisks", ECS, **region), 400, "InvalidAccessKeyId.Inactive")
+        paris.verso("key", "enable", key[0])
+        self.good(anna.call("DescribeDisks", ECS, **region))
+        self.assertNotEqual(self.listed(paris, "key")[0]["LastUsedDate"], "")
+        paris.verso("user", "delete", "anna")
+        self.assertEqual(anna.call("DescribeDisks", ECS, **region)[1]["Code"], "InvalidAccessKeyId.NotFound")
+        paris.verso("user", "create", "anna")
+        self.assertEqual(anna.call("DescribeDisks", ECS, **region)[1]["Code"], "InvalidAccessKeyId.NotFound")
+
+    def test_passed_on_and_after_a_loss(self):
+        paris, lyon = self.paris, self.lyon
+        root = self.client(paris, self.make_key(paris, "--root"))
+        group, _, _ = self.lab.group(1, "64M")
+        other = self.good(root.call("CreateDiskReplicaGroup", RegionId=paris.region, SourceZoneId=paris.zone,
+                                    DestinationRegionId=lyon.region, DestinationZoneId=lyon.zone))["ReplicaGroupId"]
+        paris.verso("user", "create", "anna")
+        key = self.make_key(paris, "--user", "anna")
+        self.give(paris, "anna", "erp", allow("ebs:*DiskReplicaGroup*", f"acs:ebs:*:*:diskreplicagroup/{group}"))
+        here, there = self.client(paris, key), self.client(lyon, key)
+
+        def seen(client, site):
+            return [row["ReplicaGroupId"] for row in self.good(client.call("DescribeDiskReplicaGroups", RegionId=site.region))["ReplicaGroups"]]
+
+        self.assertEqual(sorted(seen(root, paris)), sorted([group, other]))
+        self.assertEqual(seen(here, paris), [group])
+        wait_until(lambda: there.call("DescribeDiskReplicaGroups", RegionId=lyon.region)[0] == 200, "lyon knows anna's rights")
+        self.assertEqual(seen(there, lyon), [group])
+        self.assertEqual(seen(here, lyon), [group])  # passed on to lyon, which judges too
+        self.refused(here.call("FailoverDiskReplicaGroup", RegionId=lyon.region, ReplicaGroupId=other), 403, "Forbidden")
+        self.good(here.call("StartDiskReplicaGroup", RegionId=paris.region, ReplicaGroupId=group))
+        self.wait_point(paris, "erp")
+        paris.kill()
+        self.refused(there.call("FailoverDiskReplicaGroup", RegionId=lyon.region, ReplicaGroupId=other), 403, "Forbidden")
+        self.good(there.call("FailoverDiskReplicaGroup", RegionId=lyon.region, ReplicaGroupId=group))
+        wait_until(lambda: self.good(there.call("DescribeDiskReplicaGroups", RegionId=lyon.region))
+                   ["ReplicaGroups"][0]["Status"] == "failovered", "the group is failed over")
 
     def test_the_key_file(self):
         paris = self.paris
