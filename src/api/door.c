@@ -443,8 +443,7 @@ static bool check_all(struct visitor *visitor)
         return false;
     if (is_bearer(visitor))
         return refuse(visitor, API_INVALID_NAME, "SignatureType");
-    if (visitor->request->door == HTTP_DOOR_UNIX &&
-        (visitor->verdict->scheme == REPLY_UNSIGNED || !visitor->door->options.is_unix_checked)) {
+    if (visitor->verdict->scheme == REPLY_UNSIGNED && visitor->request->door == HTTP_DOOR_UNIX) {
         visitor->verdict->caller = caller_local(visitor->now_s);
         return true;
     }

@@ -28,7 +28,6 @@ struct door_options {
     struct loop *loop;
     const char *folder;          /* of the nonces */
     struct directory *directory; /* the owner's; NULL: there are no keys */
-    bool is_unix_checked;        /* a signature on the unix socket is; else it means nothing */
     bool is_remote;              /* signed requests will come: open the nonces at once */
     bool allow_v1;               /* without TLS, from other machines */
     unsigned rate;               /* requests a second of a key; 0: no limit */

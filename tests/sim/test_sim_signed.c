@@ -91,8 +91,8 @@ static void begin(struct bench *bench)
     add_key(bench, "LTAItestkeyid", "root", true);
     add_key(bench, "LTAIanna", "anna", true);
     add_key(bench, "LTAIoff", "anna", false);
-    bench->options = (struct door_options){
-        .folder = "/site", .directory = bench->directory, .is_unix_checked = true, .rate = 50};
+    bench->options =
+        (struct door_options){.folder = "/site", .directory = bench->directory, .rate = 50};
 }
 
 static void start(struct bench *bench)
