@@ -61,6 +61,20 @@ bool call_may_see(const struct call *call, enum record_kind kind, const char *id
     return !call->may_see_cb || call->may_see_cb(call, kind, id);
 }
 
+bool call_is_running(struct site *site, void (*run)(struct call *call), const char *object)
+{
+    struct list *node, *next;
+
+    list_for_each(node, next, &site->calls)
+    {
+        const struct call *call = list_entry(node, struct call, node);
+
+        if (call->operation->run == run && strcmp(call->object, object) == 0)
+            return true;
+    }
+    return false;
+}
+
 void call_answer(struct call *call, unsigned http_status, json_t *reply)
 {
     check_magic(call, CALL_MAGIC);

@@ -62,6 +62,9 @@ bool call_bool(const struct call *call, const char *name);
 /* For every entry of a list, before it is counted or shown. */
 bool call_may_see(const struct call *call, enum record_kind kind, const char *id);
 
+/* Is one of these under way here, for this object? */
+bool call_is_running(struct site *site, void (*run)(struct call *call), const char *object);
+
 /* Success; takes `reply` over (NULL: RequestId alone). */
 void call_reply(struct call *call, json_t *reply);
 /* An error of the catalogue; `format` (may be NULL) names the thing and follows the contract's

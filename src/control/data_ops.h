@@ -32,6 +32,9 @@ enum data_op {
     /* disk, remove (the default store's file is deleted; an imported one never). -EBUSY: in a
      * stream. */
     DATA_DISK_CLOSE,
+    /* disk, size_bytes (not less than it has). Durable when done; hosts see it when they connect
+     * anew. -EBUSY: in a stream, or with snapshots; -ENOSPC; with why. */
+    DATA_DISK_GROW,
     /* disk: hosts should reach it from now on. Out: is_exported, why (when it is not yet). */
     DATA_DISK_ATTACH,
     /* disk: not any more; done when the export is gone and no request of a host is under way. */

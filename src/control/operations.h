@@ -11,6 +11,10 @@ void ops_disk_import(struct call *call);
 void ops_disk_delete(struct call *call);
 void ops_disk_attach(struct call *call);
 void ops_disk_detach(struct call *call);
+/* ops_disk_modify.c */
+void ops_disk_modify(struct call *call);
+/* ops_disk_resize.c */
+void ops_disk_resize(struct call *call);
 /* ops_disk_show.c */
 void ops_disk_show_all(struct call *call);
 void ops_disk_show_access(struct call *call);

@@ -54,6 +54,10 @@ static bool check_disk(struct call *call, const char *id, struct disk_record *re
         call_fail_internal(call, err_name(result));
     if (result != -ENOENT)
         return false;
+    if (call_is_running(call->site, ops_disk_resize, id)) {
+        call_fail(call, API_INVALID_STATUS, "Disk %s is being resized.", id);
+        return false;
+    }
     if (ret_disk->status != DISK_AVAILABLE && ret_disk->status != DISK_IN_USE) {
         call_fail(call, API_DENIED, "Disk %s is %s.", id, disk_state_name(ret_disk->status));
         return false;

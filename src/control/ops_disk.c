@@ -102,6 +102,7 @@ static void fill_disk(struct call *call, struct disk_record *disk)
     COPY(disk->resource_group_id, call_text(call, "ResourceGroupId"));
     disk->is_encrypted = call_bool(call, "Encrypted");
     disk->is_multi_attach = strcmp(call_text(call, "MultiAttach"), "Enabled") == 0;
+    disk->is_bursting = call_bool(call, "BurstingEnabled");
     disk->status = DISK_CREATING;
     disk->created_s = site_now_s(call->site);
     COPY(disk->driver, "file");
@@ -211,6 +212,10 @@ void ops_disk_create(struct call *call)
     if (!check_zone(call))
         return;
     fill_disk(call, &disk);
+    if (disk.is_bursting && strcmp(disk.category, "cloud_auto") != 0) {
+        call_fail(call, API_DISK_BURSTING_CATEGORY, NULL);
+        return;
+    }
     if (!disk_size(call, &disk.size_bytes) || !quota_allows_disk(call, disk.size_bytes))
         return;
     if (put_disk(call->site, &disk) < 0) {
@@ -438,7 +443,13 @@ void ops_disk_attach(struct call *call)
     COPY(attachment.disk_id, disk.id);
     COPY(attachment.instance_id, call_text(call, "InstanceId"));
     COPY(attachment.device, call_has(call, "Device") ? call_text(call, "Device") : "");
-    attachment.is_deleted_with_instance = call_bool(call, "DeleteWithInstance");
+    attachment.is_deleted_with_instance = call_has(call, "DeleteWithInstance")
+                                              ? call_bool(call, "DeleteWithInstance")
+                                              : disk.is_deleted_with_instance;
+    if (attachment.is_deleted_with_instance && disk.is_multi_attach) {
+        call_fail(call, API_DISK_DELETE_WITH_INSTANCE, NULL);
+        return;
+    }
     disk_move(&disk, DISK_ATTACHING);
     disk_move(&disk, DISK_IN_USE);
     change_begin(&change, call->site);

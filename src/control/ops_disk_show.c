@@ -67,9 +67,11 @@ static json_t *show_disk(struct site *site, const struct disk_record *disk,
     tree_set_bool(tree, "Encrypted", disk->is_encrypted);
     tree_set_bool(tree, "Portable", true);
     tree_set_bool(tree, "DeleteWithInstance",
-                  attachment ? attachment->is_deleted_with_instance : false);
-    tree_set_bool(tree, "DeleteAutoSnapshot", true);
-    tree_set_bool(tree, "EnableAutoSnapshot", false);
+                  attachment ? attachment->is_deleted_with_instance
+                             : disk->is_deleted_with_instance);
+    tree_set_bool(tree, "DeleteAutoSnapshot", !disk->keeps_auto_snapshots);
+    tree_set_bool(tree, "EnableAutoSnapshot", disk->has_auto_snapshots);
+    tree_set_bool(tree, "BurstingEnabled", disk->is_bursting);
     tree_set_bool(tree, "EnableAutomatedSnapshotPolicy", false);
     tree_set_text(tree, "MultiAttach", disk->is_multi_attach ? "Enabled" : "Disabled");
     tree_set_text(tree, "SerialNumber", disk->id + 2);

@@ -125,24 +125,35 @@ static bool add_disk(void *arg, uint64_t position, const void *record)
     return true;
 }
 
-bool quota_allows_disk(struct call *call, int64_t size_bytes)
+bool quota_allows_growth(struct call *call, int64_t bytes)
 {
     struct site *site = call->site;
     struct meta_query disks = {.kind = RECORD_DISK};
-    struct sum sum = {.bytes = (uint64_t)size_bytes};
-    unsigned count = 0;
-    int result = count_of(site, RECORD_DISK, &count);
+    struct sum sum = {.bytes = (uint64_t)bytes};
+    int result = 0;
 
-    if (result == 0 && site->quota.disk_bytes > 0)
+    if (site->quota.disk_bytes > 0)
         result = meta_walk(site->meta, &disks, 0, add_disk, &sum);
     if (result < 0)
         call_fail_internal(call, err_name(result));
-    else if (count >= site->quota.disks)
-        call_fail(call, API_DISK_QUOTA, "At most %u disks at site %s.", site->quota.disks,
-                  site->name);
     else if (site->quota.disk_bytes > 0 && sum.bytes > site->quota.disk_bytes)
         call_fail_name(call, API_DISK_CAPACITY_QUOTA, site->zone, NULL);
     else
         return true;
+    return false;
+}
+
+bool quota_allows_disk(struct call *call, int64_t size_bytes)
+{
+    unsigned count = 0;
+    int result = count_of(call->site, RECORD_DISK, &count);
+
+    if (result < 0)
+        call_fail_internal(call, err_name(result));
+    else if (count >= call->site->quota.disks)
+        call_fail(call, API_DISK_QUOTA, "At most %u disks at site %s.", call->site->quota.disks,
+                  call->site->name);
+    else
+        return quota_allows_growth(call, size_bytes);
     return false;
 }

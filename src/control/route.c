@@ -100,7 +100,9 @@ static bool route_zone(struct call *call)
 /* True when the call names disks, and none of them is here. */
 static bool names_others(struct call *call)
 {
-    const json_t *named = json_object_get(call->parameters, call->operation->object);
+    /* ModifyDiskAttribute takes one or several. */
+    const json_t *named = json_object_get(
+        call->parameters, call_has(call, "DiskIds") ? "DiskIds" : call->operation->object);
     size_t count = json_is_array(named) ? json_array_size(named) : json_is_string(named) ? 1 : 0;
     struct disk_record disk;
 

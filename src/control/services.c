@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "control/jobs.h"
 #include "control/opening.h"
+#include "control/operations.h"
 #include "control/quota.h"
 #include "control/roster_sync.h"
 #include "control/sync.h"
@@ -109,6 +110,10 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
         peer_answer_fail(answer, API_QUOTA_EXCEED, "at most %u pairs.", site->quota.pairs);
     if (room <= 0)
         return false;
+    if (call_is_running(site, ops_disk_resize, disk.id)) {
+        peer_answer_fail(answer, API_INVALID_STATUS, "disk %s is being resized.", disk.id);
+        return false;
+    }
     if (disk.status != DISK_AVAILABLE && disk.status != DISK_IN_USE) {
         peer_answer_fail(answer, API_DENIED, "disk %s is %s.", disk.id,
                          disk_state_name(disk.status));

@@ -217,6 +217,16 @@ static void disk_close(struct wing *wing, struct data_request *request)
     complete(request, failed, failed && err.code ? err.text : NULL);
 }
 
+static void disk_grow(struct wing *wing, struct data_request *request)
+{
+    struct err err = {0};
+    int failed = engine_disk_grow(wing->engine, request->disk, request->size_bytes, &err);
+
+    if (failed == 0)
+        wing_exports_grow(wing->exports, request->disk);
+    complete(request, failed, failed && err.code ? err.text : NULL);
+}
+
 static void disk_attach(struct wing *wing, struct data_request *request)
 {
     const char *why = NULL;
@@ -291,6 +301,8 @@ static void act(struct wing *wing, struct data_request *request)
         return disk_close(wing, request);
     case DATA_DISK_ATTACH:
         return disk_attach(wing, request);
+    case DATA_DISK_GROW:
+        return disk_grow(wing, request);
     case DATA_DISK_DETACH:
         failed = wing_exports_detach(wing->exports, request->disk, export_gone, request);
         return failed ? complete(request, failed, NULL) : (void)0;

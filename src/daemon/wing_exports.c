@@ -184,6 +184,14 @@ static void add(struct wing_export *one)
     one->state = EXPORT_ON;
 }
 
+void wing_exports_grow(struct wing_exports *exports, const char *disk)
+{
+    struct wing_export *one = find(&exports->disks, disk, false);
+
+    if (one != NULL && one->state == EXPORT_ON)
+        nbd_export_grow(one->nbd, volume_size_bytes(engine_disk_volume(exports->engine, disk)));
+}
+
 /* One export towards what is wanted. True: it may be freed (a snapshot that is gone for good). */
 static bool settle(struct wing_export *one)
 {

@@ -20,6 +20,9 @@ void wing_exports_set_engine(struct wing_exports *exports, struct engine *engine
 int wing_exports_add_disk(struct wing_exports *exports, const char *disk);
 void wing_exports_remove_disk(struct wing_exports *exports, const char *disk); /* detached before */
 
+/* The disk has grown. */
+void wing_exports_grow(struct wing_exports *exports, const char *disk);
+
 typedef void (*wing_done_fn)(void *arg);
 
 /* 0 (*ret_is_exported, *ret_why: why not yet), -ENOENT, -EALREADY. */

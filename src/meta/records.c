@@ -38,6 +38,10 @@ static const struct record_field disk_fields[] = {
     FIELD(disk_record, is_multi_attach, FIELD_BOOL),
     FIELD(disk_record, created_s, FIELD_INT),
     FIELD(disk_record, detached_s, FIELD_INT),
+    FIELD(disk_record, is_deleted_with_instance, FIELD_BOOL),
+    FIELD(disk_record, keeps_auto_snapshots, FIELD_BOOL),
+    FIELD(disk_record, has_auto_snapshots, FIELD_BOOL),
+    FIELD(disk_record, is_bursting, FIELD_BOOL),
 };
 
 static const struct record_field attachment_fields[] = {

@@ -36,6 +36,12 @@ struct disk_record {
     bool is_multi_attach;
     int64_t created_s;
     int64_t detached_s; /* 0: never */
+    /* Kept and shown, without effect here, where there are no instances and no snapshot policies.
+     */
+    bool is_deleted_with_instance;
+    bool keeps_auto_snapshots;
+    bool has_auto_snapshots;
+    bool is_bursting;
 };
 
 struct attachment_record {

@@ -68,6 +68,11 @@ static const char *const migrations[] = {
     "CREATE INDEX tags_resource ON tags(resource_id);"
     "CREATE TABLE tag_sets (id TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL,"
     "  site TEXT NOT NULL);",
+    /* 4 -> 5: attributes of disks */
+    "ALTER TABLE disks ADD COLUMN is_deleted_with_instance INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE disks ADD COLUMN keeps_auto_snapshots INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE disks ADD COLUMN has_auto_snapshots INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE disks ADD COLUMN is_bursting INTEGER NOT NULL DEFAULT 0;",
 };
 
 unsigned schema_version(void)

@@ -231,6 +231,8 @@ static const struct api_error_entry entries[API_ERROR_COUNT] = {
     [API_DISK_RESIZE_DENIED] = {DENIED, 403,
                                 "The status of the disk or the instance that the disk is attaching "
                                 "with does not support the operation."},
+    [API_DISK_STATUS_UNSUPPORTED] = {"IncorrectDiskStatus", 403,
+                                     "The operation is not supported in this status."},
     [API_DISK_QUOTA] = {"QuotaExceed.PostPaidDisk", 403, "Living postPaid disks quota exceeded."},
     [API_DISK_CAPACITY_QUOTA] = {"QuotaExceed.DiskCapacity", 400,
                                  "The used capacity of disk type has exceeded the quota in the "

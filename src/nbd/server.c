@@ -423,6 +423,12 @@ void nbd_export_remove(struct nbd_export *export, void (*removed_cb)(void *arg),
     export_remove(export, removed_cb, arg);
 }
 
+void nbd_export_grow(struct nbd_export *export, uint64_t size_bytes)
+{
+    check(size_bytes >= export->size_bytes);
+    export->size_bytes = size_bytes;
+}
+
 unsigned nbd_export_connections(const struct nbd_export *export)
 {
     return export->user_count;

@@ -85,6 +85,9 @@ int engine_disk_open(struct engine *engine, const struct engine_disk_options *op
                      uint64_t *ret_size_bytes, struct err *err);
 /* -EBUSY: in a stream. `remove`: the default store's file is deleted (an imported one never). */
 int engine_disk_close(struct engine *engine, const char *id, bool remove, struct err *err);
+/* -EBUSY: in a stream, or snapshots of it are kept; else as store_grow(). Exports of it are to be
+ * told. */
+int engine_disk_grow(struct engine *engine, const char *id, uint64_t size_bytes, struct err *err);
 struct volume *engine_disk_volume(struct engine *engine, const char *id); /* NULL: unknown */
 /* May hosts write it here now? If not, `ret_why` says why. */
 bool engine_disk_may_write(struct engine *engine, const char *id, const char **ret_why);

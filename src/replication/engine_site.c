@@ -534,6 +534,20 @@ int engine_disk_close(struct engine *engine, const char *id, bool remove, struct
     return site_disk_close(engine->loop, disk, engine->snapshots, remove, err);
 }
 
+int engine_disk_grow(struct engine *engine, const char *id, uint64_t size_bytes, struct err *err)
+{
+    struct site_disk *disk = engine_find_disk(engine, id);
+
+    check_magic(engine, ENGINE_MAGIC);
+    if (disk == NULL)
+        return err_set(err, -ENOENT, "there is no disk %s", id);
+    if (disk->stream != NULL)
+        return err_set(err, -EBUSY, "disk %s is in %s", id, disk->stream->id);
+    if (snapshots_count(engine->snapshots, id) > 0)
+        return err_set(err, -EBUSY, "snapshots of disk %s are kept; delete them first", id);
+    return volume_grow(disk->volume, size_bytes, err);
+}
+
 struct volume *engine_disk_volume(struct engine *engine, const char *id)
 {
     struct site_disk *disk = engine_find_disk(engine, id);

@@ -148,11 +148,28 @@ static void store_file_close(struct store *store)
     free(container_of(store, struct file_store, store));
 }
 
+/* What lies there may be longer already: a device, or a file whose growing was cut off. */
+static int store_file_grow(struct store *store, uint64_t size_bytes, struct err *err)
+{
+    struct io_file *file = file_of(store);
+    uint64_t has_bytes = 0;
+    int error = io_file_size(store->loop, file, &has_bytes);
+
+    if (error == 0 && has_bytes < size_bytes && io_file_is_block_device(file))
+        return err_set(err, -ENOSPC, "%s has %llu bytes", store->path,
+                       (unsigned long long)has_bytes);
+    if (error == 0 && has_bytes < size_bytes)
+        error = io_file_resize_now(store->loop, file, size_bytes);
+    if (error == 0)
+        error = io_file_sync_now(store->loop, file);
+    return error == 0 ? 0 : err_set(err, error, "grow %s: %s", store->path, err_name(error));
+}
+
 #define FILE_STORE_OPS(driver_name)                                                                \
     {                                                                                              \
         .name = driver_name, .close = store_file_close, .read = store_file_read,                   \
         .write = store_file_write, .sync = store_file_sync, .discard = store_file_discard,         \
-        .extents = store_file_extents                                                              \
+        .extents = store_file_extents, .grow = store_file_grow                                     \
     }
 
 static const struct store_ops file_ops = FILE_STORE_OPS("file");

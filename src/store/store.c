@@ -51,6 +51,25 @@ void store_close(struct store *store)
     store->ops->close(store);
 }
 
+int store_grow(struct store *store, uint64_t size_bytes, struct err *err)
+{
+    int error;
+
+    check_magic(store, STORE_MAGIC);
+    if (size_bytes < store->size_bytes || size_bytes % BLOCK_SIZE != 0)
+        return err_set(err, -EINVAL, "%s cannot have %llu bytes", store->path,
+                       (unsigned long long)size_bytes);
+    if (store->is_fenced || store->is_read_only)
+        return err_set(err, store->is_fenced ? -EIO : -EROFS, "%s is %s", store->path,
+                       store->is_fenced ? "fenced after a failed sync" : "read-only");
+    if (size_bytes == store->size_bytes)
+        return 0;
+    error = store->ops->grow(store, size_bytes, err);
+    if (error == 0)
+        store->size_bytes = size_bytes;
+    return error;
+}
+
 /* False: `op` is on its way to an error. */
 static bool begin(struct store *store, struct store_op *op, bool is_write, store_done_fn done_cb)
 {

@@ -19,6 +19,11 @@ int store_open(struct loop *loop, const struct store_options *options, struct st
                struct err *err);
 void store_close(struct store *store); /* no operation may be in flight; NULL is fine */
 
+/* It has that many bytes from now on, also after a power loss; those it has already are no error.
+ * Others are -EINVAL (smaller, no multiple of 4096), -ENOSPC, -EIO, -EROFS, and change nothing.
+ * Blocks: not for the path of a request. */
+int store_grow(struct store *store, uint64_t size_bytes, struct err *err);
+
 void store_read(struct store *store, struct store_op *op, const struct iovec *iov,
                 unsigned iov_count, uint64_t offset, store_done_fn done_cb);
 void store_write(struct store *store, struct store_op *op, const struct iovec *iov,

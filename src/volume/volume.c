@@ -143,6 +143,13 @@ bool volume_is_fenced(const struct volume *volume)
     return volume->store->is_fenced;
 }
 
+int volume_grow(struct volume *volume, uint64_t size_bytes, struct err *err)
+{
+    check_magic(volume, VOLUME_MAGIC);
+    check(!volume->tracking);
+    return store_grow(volume->store, size_bytes, err);
+}
+
 uint64_t volume_size_bytes(const struct volume *volume)
 {
     check_magic(volume, VOLUME_MAGIC);

@@ -4,9 +4,11 @@
 import concurrent.futures
 import http.client
 import json
+import os
 import pathlib
 import re
 import socket
+import subprocess
 import sys
 import time
 import urllib.parse
@@ -98,6 +100,39 @@ class ApiTest(LabCase):
             self.assertIn(reply.get("Code"), (None, "LastTokenProcessing"))
         page = self.ask("GET", f"/?Action=DescribeDisks&Version={ECS}&RegionId={self.paris.region}&MaxResults=500")[1]
         self.assertEqual(len(page["Disks"]["Disk"]), 28)
+
+    def test_a_disk_grows_under_its_host(self):
+        """A connected host stays; one that connects anew sees the new size; it holds over a restart."""
+        mib = 1 << 20
+        environment = dict(os.environ, PATH="/usr/bin:/bin")  # the python3 that has the binding of nbdsh
+        disk = self.paris.disk("growing", mib)
+        self.paris.attach(disk)
+        host = subprocess.Popen(["nbdsh", "-u", self.paris.uri(disk), "-c", "h.pwrite(b'a' * 4096, 0)", "-c",
+                                 "import sys; print('there', flush=True); sys.stdin.readline()", "-c",
+                                 "print(h.pread(4096, 0)[:4].decode(), h.get_size(), flush=True)"],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+        self.addCleanup(host.kill)
+        self.assertEqual(host.stdout.readline().strip(), "there")
+        target = f"/?Action=ResizeDisk&Version={ECS}&DiskId={disk}&NewSizeBytes="
+        self.assertEqual(self.ask("POST", f"{target}{3 * mib}&Type=online")[0], 200)
+        host.stdin.write("\n")
+        host.stdin.flush()
+        self.assertEqual(host.stdout.readline().split()[0], "aaaa")
+        self.assertEqual(host.wait(), 0)
+        host.stdin.close()
+        host.stdout.close()
+        size = ["nbdinfo", "--size", self.paris.uri(disk)]
+        self.assertEqual(int(subprocess.check_output(size)), 3 * mib)
+        subprocess.run(["nbdsh", "-u", self.paris.uri(disk), "-c", f"h.pwrite(b'z' * 4096, {3 * mib - 4096})", "-c",
+                        "h.flush()"], check=True, env=environment)
+        self.paris.kill()
+        self.paris.start()
+        self.paris.wait_export(disk)
+        self.assertEqual(int(subprocess.check_output(size)), 3 * mib)
+        tail = subprocess.check_output(["nbdsh", "-u", self.paris.uri(disk), "-c",
+                                        f"print(h.pread(4096, {3 * mib - 4096})[:4].decode())"], text=True, env=environment)
+        self.assertEqual(tail.strip(), "zzzz")
+        self.assertEqual(self.ask("POST", f"{target}{2 * mib}")[1]["Code"], "InvalidDiskSize.TooSmall")
 
     def test_passed_on_and_in_time(self):
         """A call for the other region, and the answer when that site is gone, come within three seconds."""

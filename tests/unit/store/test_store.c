@@ -208,11 +208,41 @@ static void first_failed_sync_is_final(void **state)
     fake_loop_fini(&fake);
 }
 
+/* A file gets longer, durably; what was there stays, what is new reads as zeros. */
+static void growing(void **state)
+{
+    struct site *site = *state;
+    struct err err = {0};
+    struct store *store;
+
+    assert_int_equal(
+        open_store(site, (struct store_options){.create = true, .size_bytes = SIZE}, &store, &err),
+        0);
+    assert_int_equal(run_write(store, 0x5a, SIZE - BLOCK, BLOCK), 0);
+    assert_int_equal(store_grow(store, SIZE - BLOCK, &err), -EINVAL);
+    assert_int_equal(store_grow(store, SIZE + 100, &err), -EINVAL);
+    assert_int_equal(store_grow(store, SIZE, &err), 0);
+    assert_int_equal(store_grow(store, 2 * SIZE, &err), 0);
+    assert_int_equal(store->size_bytes, 2 * SIZE);
+    assert_int_equal(run_write(store, 0x77, 2 * SIZE - BLOCK, BLOCK), 0);
+    store_close(store);
+    /* Opened at the size that was recorded, it is longer than that; growing again ends it. */
+    assert_int_equal(open_store(site, (struct store_options){.size_bytes = SIZE}, &store, &err), 0);
+    assert_int_equal(store->size_bytes, SIZE);
+    assert_int_equal(store_grow(store, 2 * SIZE, &err), 0);
+    store_close(store);
+    assert_int_equal(open_store(site, (struct store_options){.read_only = true}, &store, &err), 0);
+    assert_int_equal(store->size_bytes, 2 * SIZE);
+    assert_int_equal(store_grow(store, 4 * SIZE, &err), -EROFS);
+    store_close(store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(opening_names_what_is_wrong, set_up, tear_down),
         cmocka_unit_test_setup_teardown(data_trims_and_extents, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(growing, set_up, tear_down),
         cmocka_unit_test(first_failed_sync_is_final),
     };
 

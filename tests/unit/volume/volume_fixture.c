@@ -2,6 +2,7 @@
 /* The fixture of the volume's tests; see volume_fixture.h. */
 #include "volume_fixture.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,12 @@ static void memory_extents(struct store *store, struct store_op *op, uint64_t of
     call_add(store, (struct fixture_call){'e', op, NULL, 0, offset, length, extents, 0});
 }
 
+static int memory_grow(struct store *store, uint64_t size_bytes, struct err *err)
+{
+    return err_set(err, -ENOSPC, "%s cannot have %llu bytes", store->name,
+                   (unsigned long long)size_bytes);
+}
+
 static const struct store_ops memory_ops = {
     .name = "memory",
     .close = memory_close,
@@ -93,6 +100,7 @@ static const struct store_ops memory_ops = {
     .sync = memory_sync,
     .discard = memory_discard,
     .extents = memory_extents,
+    .grow = memory_grow,
 };
 
 static bool is_zero(const uint8_t *bytes)

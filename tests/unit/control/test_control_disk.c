@@ -1,0 +1,212 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ModifyDiskAttribute and ResizeDisk: what they change, and each error of contract 12.6, 12.7. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "drive.h"
+
+/* A field of a disk, as text. */
+static void expect_disk(struct fake_world *world, const char *disk, const char *field,
+                        const char *wanted)
+{
+    json_t *reply =
+        drive_ask(world, PARIS, "DescribeDisks", "RegionId=cn-paris&DiskIds=[\"%s\"]", disk);
+    json_t *value = json_object_get(
+        json_array_get(json_object_get(json_object_get(reply, "Disks"), "Disk"), 0), field);
+    char text[200] = "";
+
+    if (json_is_string(value))
+        snprintf(text, sizeof(text), "%s", json_string_value(value));
+    else if (json_is_integer(value))
+        snprintf(text, sizeof(text), "%lld", (long long)json_integer_value(value));
+    else
+        snprintf(text, sizeof(text), "%s", json_is_true(value) ? "true" : "false");
+    json_decref(reply);
+    if (strcmp(text, wanted) != 0)
+        fail_msg("%s: '%s', not '%s'", field, text, wanted);
+}
+
+static void test_attributes(void **state)
+{
+    struct fake_world *world = *state;
+    char disk[64], other[64];
+
+    drive_disk(world, PARIS, disk);
+    drive_disk(world, PARIS, other);
+    drive_ok(world, PARIS, "ModifyDiskAttribute", NULL, NULL,
+             "RegionId=cn-paris&DiskId=%s&DiskName=erp.log&Description=of+the+shop&"
+             "DeleteWithInstance=true&DeleteAutoSnapshot=false&EnableAutoSnapshot=true",
+             disk);
+    expect_disk(world, disk, "DiskName", "erp.log");
+    expect_disk(world, disk, "Description", "of the shop");
+    expect_disk(world, disk, "DeleteWithInstance", "true");
+    expect_disk(world, disk, "DeleteAutoSnapshot", "false");
+    expect_disk(world, disk, "EnableAutoSnapshot", "true");
+    /* What is not given stays; an attachment takes the default, or what it is told. */
+    drive_ok(world, PARIS, "AttachDisk", NULL, NULL, "DiskId=%s&InstanceId=i-1", disk);
+    expect_disk(world, disk, "DeleteWithInstance", "true");
+    drive_ok(world, PARIS, "ModifyDiskAttribute", NULL, NULL, "DiskId=%s&DeleteWithInstance=false",
+             disk);
+    expect_disk(world, disk, "DeleteWithInstance", "false");
+    expect_disk(world, disk, "DiskName", "erp.log");
+    drive_ok(world, PARIS, "ModifyDiskAttribute", NULL, NULL,
+             "DiskIds.1=%s&DiskIds.2=%s&DiskName=both", disk, other);
+    expect_disk(world, other, "DiskName", "both");
+    fake_site_crash(world, PARIS);
+    fake_site_start(world, PARIS);
+    expect_disk(world, disk, "DiskName", "both");
+    expect_disk(world, disk, "EnableAutoSnapshot", "true");
+}
+
+static void test_errors_of_modify(void **state)
+{
+    struct fake_world *world = *state;
+    char disk[64], shared[64], query[6000] = "DiskName=ab";
+
+#define MODIFY "ModifyDiskAttribute"
+    drive_disk(world, PARIS, disk);
+    drive_fails(world, PARIS, 400, "NoAttributeToModify",
+                "No attribute to be modified in this request.", MODIFY, "DiskId=%s", disk);
+    drive_fails(world, PARIS, 400, "MissingParameter.DiskIdOrDiskIds", NULL, MODIFY, "DiskName=ab");
+    drive_fails(world, PARIS, 400, "ParameterConflict.DiskIdAndDiskIds", NULL, MODIFY,
+                "DiskId=%s&DiskIds.1=%s&DiskName=ab", disk, disk);
+    drive_fails(world, PARIS, 400, "InvalidDiskName.Malformed", NULL, MODIFY,
+                "DiskId=%s&DiskName=9", disk);
+    drive_fails(world, PARIS, 404, "InvalidDescription.Malformed", NULL, MODIFY,
+                "DiskId=%s&Description=http://x", disk);
+    drive_fails(world, PARIS, 400, "BurstingEnabledForDiskCategoryUnsupported", NULL, MODIFY,
+                "DiskId=%s&BurstingEnabled=true", disk);
+    drive_fails(world, PARIS, 400, "BurstingEnabledForDiskCategoryUnsupported", NULL, "CreateDisk",
+                "RegionId=cn-paris&ZoneId=cn-paris-a&Size=1&BurstingEnabled=true");
+    drive_fails(world, PARIS, 404, "InvalidDiskId.NotFound", "d-none", MODIFY,
+                "DiskIds.1=%s&DiskIds.2=d-none&DiskName=nobody", disk);
+    expect_disk(world, disk, "DiskName", ""); /* all or none */
+    drive_ok(world, PARIS, "CreateDisk", "DiskId", shared,
+             "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=8192&MultiAttach=Enabled");
+    drive_fails(world, PARIS, 403, "DeleteWithInstance.Conflict", NULL, MODIFY,
+                "DiskId=%s&DeleteWithInstance=true", shared);
+    drive_fails(world, PARIS, 403, "DeleteWithInstance.Conflict", NULL, "AttachDisk",
+                "DiskId=%s&InstanceId=i-1&DeleteWithInstance=true", shared);
+    for (unsigned i = 1; i <= 101; i++)
+        sprintf(query + strlen(query), "&DiskIds.%u=d-%u", i, i);
+    drive_fails(world, PARIS, 403, "InvalidDiskIds.Malformed", NULL, MODIFY, "%s", query);
+    fake_hold(world, PARIS, DATA_DISK_CLOSE, false);
+    fake_ask_and_forget(world, PARIS, "DeleteDisk", (sprintf(query, "DiskId=%s", shared), query));
+    drive_fails(world, PARIS, 403, "IncorrectDiskStatus",
+                "The operation is not supported in this status.", MODIFY, "DiskId=%s&DiskName=ab",
+                shared);
+    fake_release(world, PARIS);
+}
+
+static void test_resize(void **state)
+{
+    struct fake_world *world = *state;
+    char disk[64];
+
+    drive_ok(world, PARIS, "CreateDisk", "DiskId", disk,
+             "RegionId=cn-paris&ZoneId=cn-paris-a&Size=1");
+    drive_ok(world, PARIS, "ResizeDisk", NULL, NULL, "DiskId=%s&NewSize=2&ClientToken=t", disk);
+    drive_ok(world, PARIS, "ResizeDisk", NULL, NULL, "DiskId=%s&NewSize=2&ClientToken=t", disk);
+    expect_disk(world, disk, "Size", "2");
+    assert_int_equal(fake_disk_of(world, PARIS, disk)->size, UINT64_C(2) << 30);
+    drive_ok(world, PARIS, "AttachDisk", NULL, NULL, "DiskId=%s&InstanceId=i-1", disk);
+    drive_ok(world, PARIS, "ResizeDisk", NULL, NULL,
+             "DiskId=%s&NewSizeBytes=2147487744&Type=online", disk);
+    expect_disk(world, disk, "SizeBytes", "2147487744");
+    assert_true(fake_is_exported(world, PARIS, disk));
+    /* Asked where it is not, without a region. */
+    drive_ok(world, LYON, "ResizeDisk", NULL, NULL, "DiskId=%s&NewSize=3", disk);
+    fake_site_crash(world, PARIS);
+    fake_site_start(world, PARIS);
+    expect_disk(world, disk, "Size", "3");
+}
+
+static void test_errors_of_resize(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char disk[64];
+
+    drive_pair(world, &pair);
+    drive_ok(world, PARIS, "CreateDisk", "DiskId", disk,
+             "RegionId=cn-paris&ZoneId=cn-paris-a&Size=2");
+#define REFUSED(status, code, query, ...)                                                          \
+    drive_fails(world, PARIS, status, code, NULL, "ResizeDisk", query, __VA_ARGS__)
+    REFUSED(400, "IncorrectDiskStatus.InReplication", "DiskId=%s&NewSize=2", pair.paris_disk);
+    drive_fails(world, LYON, 400, "IncorrectDiskStatus.InReplication",
+                "Disk already in replication.", "ResizeDisk", "DiskId=%s&NewSize=2",
+                pair.lyon_disk);
+    REFUSED(400, "InvalidParam.Type", "DiskId=%s&NewSize=3&Type=fast", disk);
+    REFUSED(400, "IncompleteParamter", "DiskId=%s", disk);
+    REFUSED(400, "IncompleteParamter", "NewSize=%d", 3);
+    REFUSED(400, "InvalidDataDiskSize.ValueNotSupported", "DiskId=%s&NewSize=0", disk);
+    REFUSED(400, "InvalidDataDiskSize.ValueNotSupported", "DiskId=%s&NewSizeBytes=3221225473",
+            disk);
+    REFUSED(403, "InvalidDiskSize", "DiskId=%s&NewSize=2", disk);
+    REFUSED(403, "InvalidDiskSize.TooSmall", "DiskId=%s&NewSize=1", disk);
+    REFUSED(403, "InvalidDiskSize.TooLarge", "DiskId=%s&NewSize=131073", disk);
+    REFUSED(404, "InvalidDiskId.NotFound", "DiskId=%s&NewSize=3", "d-none");
+    drive_fails(world, PARIS, 403, "OperationDenied", "paris is full", "ResizeDisk",
+                "DiskId=%s&NewSize=2000", disk);
+    control_site(world->sites[PARIS].control)->quota.disk_bytes = UINT64_C(3) << 30;
+    REFUSED(400, "QuotaExceed.DiskCapacity", "DiskId=%s&NewSize=4", disk);
+    expect_disk(world, disk, "Size", "2");
+}
+
+/* While it grows nobody makes a pair of it, and nobody else resizes it. */
+static void test_alone_while_it_grows(void **state)
+{
+    struct fake_world *world = *state;
+    char left[64], right[64], query[200];
+
+    drive_disk(world, PARIS, left);
+    drive_disk(world, LYON, right);
+#define PAIR                                                                                       \
+    "RegionId=cn-paris&SourceZoneId=cn-paris-a&DiskId=%s&DestinationRegionId=cn-lyon&"             \
+    "DestinationZoneId=cn-lyon-a&DestinationDiskId=%s"
+    for (unsigned s = 0; s < 2; s++) {
+        fake_hold(world, s, DATA_DISK_GROW, false);
+        sprintf(query, "DiskId=%s&NewSizeBytes=%u", s == 0 ? left : right, 16384);
+        fake_ask_and_forget(world, s, "ResizeDisk", query);
+        drive_fails(world, PARIS, 403, "OperationDenied.InvalidStatus", "being resized",
+                    "CreateDiskReplicaPair", PAIR, left, right);
+        drive_fails(world, s, 403, "IncorrectDiskStatus", "being resized", "ResizeDisk",
+                    "DiskId=%s&NewSizeBytes=20480", s == 0 ? left : right);
+        fake_release(world, s);
+    }
+    drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, PAIR, left, right);
+}
+
+/* Killed between the file and the record: the old size, and asking again ends it. */
+static void test_cut_off(void **state)
+{
+    struct fake_world *world = *state;
+    char disk[64], query[200];
+
+    drive_disk(world, PARIS, disk);
+    fake_hold(world, PARIS, DATA_DISK_GROW, true);
+    sprintf(query, "DiskId=%s&NewSizeBytes=16384", disk);
+    fake_ask_and_forget(world, PARIS, "ResizeDisk", query);
+    fake_site_crash(world, PARIS);
+    fake_site_start(world, PARIS);
+    expect_disk(world, disk, "SizeBytes", "8192");
+    drive_ok(world, PARIS, "ResizeDisk", NULL, NULL, "%s", query);
+    expect_disk(world, disk, "SizeBytes", "16384");
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_attributes),       TEST(test_errors_of_modify),     TEST(test_resize),
+        TEST(test_errors_of_resize), TEST(test_alone_while_it_grows), TEST(test_cut_off),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
