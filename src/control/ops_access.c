@@ -45,33 +45,6 @@ static void draw(struct site *site, const char *alphabet, unsigned count, char *
     ret_text[count] = 0;
 }
 
-struct counting {
-    enum record_kind kind;
-    const char *user;
-    unsigned count;
-};
-
-static bool count_living(void *arg, uint64_t position, const void *record)
-{
-    struct counting *counting = arg;
-    const struct access_record *access = record;
-
-    (void)position;
-    counting->count += !access->is_deleted;
-    return true;
-}
-
-static int count_records(struct site *site, enum record_kind kind, const char *user,
-                         unsigned *ret_count)
-{
-    struct meta_query query = {.kind = kind, .field = user ? "user" : NULL, .value = user};
-    struct counting counting = {.kind = kind};
-    int result = meta_walk(site->meta, &query, 0, count_living, &counting);
-
-    *ret_count = counting.count;
-    return result;
-}
-
 /* --- users ----------------------------------------------------------------------------------- */
 
 static json_t *show_user(struct call *call, const void *record)
@@ -110,7 +83,7 @@ void ops_access_create_user(struct call *call)
                        "1 to 60 of letters, digits, '.', '_' and '-', and not \"root\".");
         return;
     }
-    result = count_records(call->site, RECORD_USER, NULL, &count);
+    result = roster_count(call->site, RECORD_USER, NULL, &count);
     if (result == 0)
         result = roster_prepare(call->site, RECORD_USER, name, &record);
     if (result < 0 || count >= USERS_MAX) {
@@ -266,7 +239,7 @@ void ops_access_create_key(struct call *call)
         call_fail(call, API_USER_NOT_FOUND, "%.60s.", user);
         return;
     }
-    result = count_records(call->site, RECORD_ACCESS_KEY, user, &count);
+    result = roster_count(call->site, RECORD_ACCESS_KEY, user, &count);
     if (result == 0 && count >= USER_KEYS_MAX) {
         call_fail(call, API_KEYS_EXCEED, "%d a user; delete one first.", USER_KEYS_MAX);
         return;

@@ -115,11 +115,10 @@ static void set_text(struct call *call, struct policy_record *policy)
 
 static int prepare_policy(struct call *call, const char *name, union roster_record *record)
 {
-    struct meta_query query = {.kind = RECORD_POLICY};
-    unsigned count = 0;
-    int result = meta_count(call->site->meta, &query, &count);
+    unsigned count;
+    int result = roster_count(call->site, RECORD_POLICY, NULL, &count);
 
-    if (result == 0 && count >= POLICIES_MAX) /* deleted ones count: their rows stay */
+    if (result == 0 && count >= POLICIES_MAX)
         return -ENOSPC;
     if (result == 0)
         result = roster_prepare(call->site, RECORD_POLICY, name, record);

@@ -110,6 +110,24 @@ int roster_get(struct site *site, enum record_kind kind, const char *id,
     return result == 0 && record->access.is_deleted ? -ENOENT : result;
 }
 
+static bool count_living(void *arg, uint64_t position, const void *record)
+{
+    const struct access_record *access = record;
+    unsigned *count = arg;
+
+    (void)position;
+    *count += !access->is_deleted;
+    return true;
+}
+
+int roster_count(struct site *site, enum record_kind kind, const char *user, unsigned *ret_count)
+{
+    struct meta_query query = {.kind = kind, .field = user ? "user" : NULL, .value = user};
+
+    *ret_count = 0;
+    return meta_walk(site->meta, &query, 0, count_living, ret_count);
+}
+
 void roster_begin(struct roster_edit *edit, struct site *site)
 {
     edit->items = NULL;

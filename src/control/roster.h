@@ -32,6 +32,9 @@ int roster_prepare(struct site *site, enum record_kind kind, const char *id,
 int roster_get(struct site *site, enum record_kind kind, const char *id,
                union roster_record *record);
 
+/* How many live; `user`: of this user (keys, attachments), NULL: in all. */
+int roster_count(struct site *site, enum record_kind kind, const char *user, unsigned *ret_count);
+
 void roster_begin(struct roster_edit *edit, struct site *site);
 /* Counts the record's version up. `secret`: of a new access key (sealed already). */
 void roster_put(struct roster_edit *edit, enum record_kind kind, union roster_record *record,
