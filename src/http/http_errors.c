@@ -113,10 +113,12 @@ void http_errors_send(struct MHD_Connection *connection, unsigned status)
     char text[HTTP_ERRORS_TEXT_SIZE];
     size_t length = http_errors_write(status, text, sizeof(text));
 
-    if (session != NULL && session->tls_session != NULL)
+    if (session != NULL && session->tls_session != NULL) {
         (void)gnutls_record_send(session->tls_session, text, length);
-    else if (info != NULL)
+    } else if (info != NULL) {
         (void)send(info->connect_fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)shutdown(info->connect_fd, SHUT_WR); /* the library may forget to for a while */
+    }
 }
 
 http_queue_fn http_errors_queue(void)

@@ -276,6 +276,27 @@ journal-max=16GiB\nretain-time=10m\nretain-bytes=1G\nbandwidth=0\non-peer-silent
     add("form", "broken-escapes", b"\x01\x04a=%&b=%4&c=%zz&d=%00&e=%ff&f=%c3%a4")
     add("form", "utf8-overlong-and-surrogates", b"\x01\xff" + b"a=%c0%80&b=%ed%a0%80&c=%f4%90%80%80&d=%f0%9f%98%80")
     add("form", "too-many-pairs", b"\x01\xff" + b"&".join(b"k%d=v" % i for i in range(210)))
+    post, get = b"POST /?Action=A HTTP/1.1\r\nHost: x\r\n", b"GET /?Action=B&c=d HTTP/1.1\r\nHost: x\r\n"
+    chunks = b"Transfer-Encoding: chunked\r\n\r\n3\r\na=1\r\n2;x=\"y\"\r\n&b\r\n0\r\nTrailer: t\r\n\r\n"
+    add("http", "good-three", post + b"Content-Length: 3\r\n\r\na=1" + get + b"\r\n" + post + chunks)
+    add("http", "good-many", (get + b"x-acs-action: DescribeDisks\r\nX-Empty:\r\nConnection: keep-alive\r\n\r\n") * 20)
+    add("http", "good-expect", post + b"Expect: 100-continue\r\nContent-Length: 3\r\n\r\na=1")
+    add("http", "good-old", b"GET / HTTP/1.0\r\n\r\n")
+    add("http", "other-methods", b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\n\r\naHEAD / HTTP/1.1\r\nHost: x\r\n\r\n"
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n" + get + b"\r\n")
+    for name_, field in {"both-framings": b"Content-Length: 3\r\n" + chunks, "two-lengths": b"Content-Length: 3\r\n" * 2,
+                         "two-codings": b"Transfer-Encoding: chunked\r\n" + chunks, "gzip-coding": b"Transfer-Encoding: gzip, chunked\r\n",
+                         "space-colon": b"Content-Length : 3\r\n", "folded-line": b"A: b\r\n c\r\n", "folded-length": b"Content-Length:\r\n 3\r\n",
+                         "bare-lf": b"A: b\nContent-Length: 3\r\n", "bare-cr": b"A: b\rContent-Length: 3\r\n",
+                         "nul-in-value": b"A: b\0c\r\n", "nul-line": b"\0\r\n", "two-hosts": b"Host: y\r\n",
+                         "no-name": b": x\r\n", "no-colon": b"abc\r\n", "plus-length": b"Content-Length: +3\r\n"}.items():
+        add("http", f"smuggle-{name_}", post + field + b"\r\na=1" + get + b"\r\n")
+    add("http", "noise-tls", bytes.fromhex("160301020001000000"))
+    add("http", "noise-lines", b"\r\n\n\0x\r\ngarbage\r\n" + get + b"\r\n")
+    add("http", "nul-in-target", b"GET /\0x HTTP/1.1\r\nHost: x\r\n\r\n")
+    add("http", "chunk-sizes", post + b"Transfer-Encoding: chunked\r\n\r\n0x3\r\na=1\r\n0\r\n\r\n")
+    add("http", "chunk-huge", post + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\na=1\r\n0\r\n\r\n")
+    add("http", "chunk-lf", post + b"Transfer-Encoding: chunked\r\n\r\n3\na=1\n0;a\nb\r\n\r\n" + get + b"\r\n")
     add("payload", "good-round-trip", b"\x01\x00\x00" + b"abcdefgh" * 64)
     add("payload", "bomb-wants-more", b"\x00\xff\xff" + bytes.fromhex("28b52ffd0458") + bytes(40))
     disk = b'{"id":"d-1","name":"n","description":"","status":"Available","size_bytes":1073741824}'

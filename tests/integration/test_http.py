@@ -228,6 +228,7 @@ class Doors(HttpCase):
                 (b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
                 (b"GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\n\r\n", 400),
                 (b"GET / HTTP/1.1\r\nA: b\r\n\r\n", 400),
+                (b"GET / HTTP/1.1\r\nno colon\r\nHost: x\r\n\r\n", 400),
                 (b"GET / HTTP/3.1\r\nHost: x\r\n\r\n", 505),
                 (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 70 + b"\r\n", 431),
                 (b"GET /?a=" + b"x" * 200000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),

@@ -408,6 +408,9 @@ static void test_smuggling(void **state)
         "GET / HTTP/1.1\nHost: x\r\nA: b\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: x\r\nA: b\rContent-Length: 3\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+        "GET / HTTP/1.1\r\nno colon\r\nHost: x\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        "3\r\na=1\r\n0\r\nno colon\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: x\r\n: no name\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: x\r\nA(b): c\r\n\r\n",
         "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=1\r\n0\r\n\r\n",
