@@ -9,7 +9,8 @@
  *   WORK   nothing: the request is ours
  *   REPLY  takes our answer: longer than request_ns_max
  *   IDLE   between requests: longer than idle_ns_max, or all places are taken and it is the next
- * A request that is not complete request_ns_max after its first line ends as well.
+ * A request that is not complete request_ns_max after its first line ends as well, and so does who
+ * closed his end before it was complete, or between requests.
  *
  * Who is the next to go, of those that had a fair time: first who never proved who he is; of these
  * one of the address with the most connections; of these the oldest. So a crowd of strangers ends

@@ -30,6 +30,8 @@ struct fixture {
     struct http_request *kept; /* the router keeps requests with the parameter "keep" */
     atomic_bool is_keeping, is_stopped;
     struct loop_message message;
+    pthread_mutex_t gate; /* whoever has it holds the library's thread at the next connection */
+    atomic_bool at_gate;
 };
 
 static void reply(struct http_request *request, unsigned status, const char *id, const char *body)
@@ -74,12 +76,26 @@ static void *run(void *arg)
     return NULL;
 }
 
+static void connected(void *arg, unsigned thread)
+{
+    struct fixture *fixture = arg;
+
+    atomic_store(&fixture->at_gate, true);
+    assert_int_equal(pthread_mutex_lock(&fixture->gate), 0);
+    assert_int_equal(pthread_mutex_unlock(&fixture->gate), 0);
+}
+
 static int setup_with(void **state, const struct http_limits *limits)
 {
     struct fixture *fixture = calloc(1, sizeof(*fixture));
-    struct http_server_options options = {.route_cb = route, .arg = fixture, .limits = *limits};
+    struct http_server_options options = {.route_cb = route,
+                                          .arg = fixture,
+                                          .limits = *limits,
+                                          .connected_cb = connected,
+                                          .connected_arg = fixture};
     struct err err;
 
+    assert_int_equal(pthread_mutex_init(&fixture->gate, NULL), 0);
     strcpy(fixture->folder, "/tmp/verso-http-XXXXXX");
     assert_non_null(mkdtemp(fixture->folder));
     snprintf(fixture->path, sizeof(fixture->path), "%s/api.sock", fixture->folder);
@@ -104,6 +120,11 @@ static int setup_tight(void **state)
                                                    .head_ns_max = UINT64_C(1000) * 1000 * 1000,
                                                    .idle_ns_max = UINT64_C(1500) * 1000 * 1000,
                                                    .body_rate_min = 5000});
+}
+
+static int setup_patient(void **state)
+{
+    return setup_with(state, &(struct http_limits){.head_ns_max = UINT64_C(60) * 1000000000});
 }
 
 static void stopped(void *arg)
@@ -135,6 +156,7 @@ static int teardown(void **state)
     http_server_free(fixture->server);
     loop_free(fixture->loop);
     rmdir(fixture->folder);
+    pthread_mutex_destroy(&fixture->gate);
     free(fixture);
     return 0;
 }
@@ -474,6 +496,40 @@ static void test_strange_but_right(void **state)
     close(fd);
 }
 
+/* An end that comes together with the last bytes is seen. The library's thread is held at another
+ * connection meanwhile. */
+static void test_clients_that_go(void **state)
+{
+    static const char request[] = "GET /?a=1 HTTP/1.1\r\nHost: x\r\n\r\n";
+    static const char *const lasts[] = {
+        "garbage", "GET / HTTP/1.1\r\nHost",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\na=1", request};
+    struct fixture *fixture = *state;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(lasts); i++) {
+        int fd = dial(fixture), other;
+        char bytes[4096];
+        ssize_t done;
+
+        say(fd, lasts[i], 3);
+        exchange(fixture, request, "\"a\":\"1\""); /* those were read */
+        assert_int_equal(pthread_mutex_lock(&fixture->gate), 0);
+        atomic_store(&fixture->at_gate, false);
+        other = dial(fixture);
+        while (!atomic_load(&fixture->at_gate))
+            usleep(1000);
+        say_text(fd, lasts[i] + 3);
+        assert_int_equal(shutdown(fd, SHUT_WR), 0);
+        assert_int_equal(pthread_mutex_unlock(&fixture->gate), 0);
+        while ((done = recv(fd, bytes, sizeof(bytes), 0)) > 0)
+            ;
+        if (done < 0) /* head-time and idle-time are longer than this client waits */
+            fail_msg("not ended: %s", lasts[i]);
+        close(fd);
+        close(other);
+    }
+}
+
 static void test_slow_heads_and_bodies(void **state)
 {
     static const char request[] = "GET /?a=1 HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -549,6 +605,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_no_http, setup, teardown),
         cmocka_unit_test_setup_teardown(test_smuggling, setup, teardown),
         cmocka_unit_test_setup_teardown(test_strange_but_right, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_clients_that_go, setup_patient, teardown),
         cmocka_unit_test_setup_teardown(test_slow_heads_and_bodies, setup_tight, teardown),
         cmocka_unit_test_setup_teardown(test_crowds, setup_tight, teardown),
         cmocka_unit_test_setup_teardown(test_stop_waits_for_the_answer, setup, teardown),
