@@ -35,7 +35,7 @@ struct exchange {
     struct MHD_Response *response;
     unsigned status;
     char *uri;           /* as it came */
-    const char *uri_end; /* in the library's buffer */
+    const char *uri_raw; /* in the library's buffer; NULL: there was none */
     char *fields_text;
     char *body; /* ends with a NUL of ours */
     size_t body_length, body_room;
@@ -94,7 +94,7 @@ void *http_exchange_uri(void *arg, const char *uri, struct MHD_Connection *conne
     exchange->connection = connection;
     exchange->uri = strdup(uri ? uri : "");
     check(exchange->uri);
-    exchange->uri_end = uri ? uri + strlen(uri) : NULL;
+    exchange->uri_raw = uri;
     exchange->peer = peer_of(connection);
     exchange->peer->is_owed = false;
     exchange->peer->has_asked = true;
@@ -207,6 +207,14 @@ static bool has_close(const struct http_request *request, const char *version)
     return strcmp(version, "HTTP/1.1") != 0;
 }
 
+/* One space between its three texts. The target may have been shortened since, but not moved. */
+static bool is_line_in_place(const struct exchange *exchange, const char *version)
+{
+    const char *method = exchange->request.method, *target = exchange->uri_raw;
+
+    return target == method + strlen(method) + 1 && version == target + strlen(exchange->uri) + 1;
+}
+
 /* 0, or the status of the answer that ends this connection. Before names and values are copied. */
 static unsigned judge_head(struct exchange *exchange, const char *version)
 {
@@ -218,11 +226,11 @@ static unsigned judge_head(struct exchange *exchange, const char *version)
     if (exchange->field_count > HTTP_FIELDS_MAX)
         return MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
     if (front->is_parsed_in_place &&
-        (exchange->uri_end == NULL || version != exchange->uri_end + 1 ||
+        (!is_line_in_place(exchange, version) ||
          !http_strict_in_place(version, request->fields, request->field_count)))
-        why = "a folded line, a line without CR, or a NUL";
-    else if (!http_strict_target(exchange->uri))
-        why = "the target has spaces or control characters";
+        why = "a folded line, a line without CR, a NUL, or too many spaces";
+    else if (!http_strict_line(request->method, exchange->uri))
+        why = "the request line has what does not belong there";
     else
         why = http_strict_head(version, request->fields, request->field_count, &framing);
     if (why != NULL) {

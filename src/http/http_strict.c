@@ -30,12 +30,14 @@ static bool is_printable(const char *value)
     return true;
 }
 
-bool http_strict_target(const char *target)
+bool http_strict_line(const char *method, const char *target)
 {
+    if (*target == '\0')
+        return false;
     for (; *target != '\0'; target++)
         if ((unsigned char)*target <= 0x20 || *target == 0x7f)
             return false;
-    return true;
+    return is_token(method);
 }
 
 static bool is_named(const struct http_field *field, const char *name)

@@ -30,8 +30,8 @@ struct http_framing {
 const char *http_strict_head(const char *version, const struct http_field *fields, unsigned count,
                              struct http_framing *ret_framing);
 
-/* Of the request line: neither spaces nor control characters. */
-bool http_strict_target(const char *target);
+/* The method is a token, the target has neither spaces nor control characters. */
+bool http_strict_line(const char *method, const char *target);
 
 /*
  * For a library that parses a head in place (each text ends where its separator was) and stores

@@ -9,8 +9,8 @@
  * all that comes back is a row of whole answers in JSON with RequestId, no fewer than requests.
  *
  * The library is more patient than the reader in a few places, where the reader follows it: empty
- * lines and lines that begin with NUL before a request, many spaces before the target, LF for CRLF
- * in and behind chunks and at the very end of a head.
+ * lines and lines that begin with NUL before a request, LF for CRLF in and behind chunks and at the
+ * very end of a head.
  *
  * Covers: http/http_exchange.c http/http_strict.c http/http_errors.c http/http_listener.c.
  */
@@ -148,7 +148,7 @@ static bool read_request_line(struct reader *reader, struct expected *expected)
     while (line < end && *line != ' ')
         line++;
     expected->method_length = (size_t)(line - expected->method);
-    while (line < end && *line == ' ')
+    if (line < end)
         line++;
     expected->target = line;
     while (line < end && (unsigned char)*line > ' ' && *line != 0x7f)
