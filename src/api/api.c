@@ -269,7 +269,7 @@ void api_route(void *arg, struct http_request *request)
     visit->form = verdict.form;
     visit->retry_ms = verdict.retry_ms;
     visit->caller = verdict.caller;
-    visit->is_proven = verdict.error == API_OK;
+    visit->is_proven = request->is_proved = verdict.error == API_OK;
     snprintf(visit->action, sizeof(visit->action), "%s", verdict.action);
     if (!visit->is_proven) {
         refuse(verdict.error, verdict.name, verdict.detail, visit_done, visit);

@@ -223,12 +223,17 @@ int http_listener_start(struct http_listener *listener)
     unsigned flags = MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_AUTO | MHD_ALLOW_SUSPEND_RESUME |
                      (listener->tls != NULL ? MHD_USE_TLS : MHD_USE_TURBO);
 
+    /* On the network the patrol makes room as they come; a limit of the library's would have good
+     * clients wait behind a crowd. */
+    unsigned connections_max = listener->gate.door == HTTP_DOOR_UNIX ? limits->connections_max
+                                                                     : 2 * limits->connections_max;
+
     listener->daemon = MHD_start_daemon(
         flags, 0, connection_wanted, listener, http_exchange_request, &listener->gate,
         MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_URI_LOG_CALLBACK, http_exchange_uri,
         &listener->gate, MHD_OPTION_NOTIFY_COMPLETED, http_exchange_ended, &listener->gate,
         MHD_OPTION_NOTIFY_CONNECTION, connection_changed, listener, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_CONNECTION_LIMIT, limits->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        MHD_OPTION_CONNECTION_LIMIT, connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)(limits->idle_ns_max / 1000000000 + limits->request_ns_max / 1000000000 +
                    LIBRARY_IDLE_S),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)limits->head_bytes_max * 4, MHD_OPTION_ARRAY,

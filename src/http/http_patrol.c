@@ -126,8 +126,11 @@ static bool goes_before(const struct http_guest *a, const struct http_guest *b)
 
 static bool may_go(const struct http_guest *guest, uint64_t now_ns)
 {
-    return !guest->is_ended && guest->since_ns + FAIR_NS <= now_ns &&
-           (guest->phase == HTTP_PHASE_HEAD || guest->phase == HTTP_PHASE_IDLE);
+    bool had_time = guest->since_ns + FAIR_NS <= now_ns;
+
+    if (guest->phase == HTTP_PHASE_IDLE)
+        return !guest->is_ended && (had_time || !guest->is_proved);
+    return !guest->is_ended && had_time && guest->phase == HTTP_PHASE_HEAD;
 }
 
 /* Who is the next to go, of one phase (or both), of one address (or all)? NULL: nobody may. */
@@ -265,7 +268,8 @@ bool http_patrol_admit(struct http_patrol *patrol, const struct sockaddr *addres
     if (origin != NULL && origin->count >= limits->address_connections_max)
         may_come = make_room(patrol, origin, "connections-per-address");
     else if (patrol->count >= limits->connections_max)
-        may_come = make_room(patrol, NULL, "connections-max");
+        may_come = make_room(patrol, NULL, "connections-max") ||
+                   patrol->count < 2 * limits->connections_max;
     check(pthread_mutex_unlock(&patrol->lock) == 0);
     return may_come;
 }

@@ -14,7 +14,8 @@
  *
  * Who is the next to go, of those that had a fair time: first who never proved who he is; of these
  * one of the address with the most connections; of these the oldest. So a crowd of strangers ends
- * its own connections, and an address that is at its limit loses one of its own.
+ * its own connections, and an address that is at its limit loses one of its own. A stranger who got
+ * his answer needs no time. While all have theirs there may be twice connections_max.
  *
  * Ending is a shutdown of the socket: the library sees it closed.
  *

@@ -17,6 +17,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 from lab import free_port, need, run, wait_until  # noqa: E402
 from lab_case import LabCase, main  # noqa: E402
+from signer import Signer  # noqa: E402
 
 GET = b"GET /?Action=DescribeRegions&Version=2021-07-30 HTTP/1.1\r\nHost: x\r\n\r\n"
 MIB = 1 << 20
@@ -499,6 +500,24 @@ class Limits(HttpCase):
         for i in range(30):
             self.ask(self.dial(source=f"127.0.2.{1 + i % 10}"))
             self.ask(self.dial_tls())
+        self.paris.stop()
+
+
+class Strangers(HttpCase):
+    """Nobody here is slow or has more than one connection: only who never proved who he is goes first."""
+
+    options = {"connections-max": 24, "waiting-max": 12, "idle-time": "60s", "connections-per-address": 24}
+
+    def test_known_callers_stay(self):
+        self.paris.start()
+        signer = Signer(self.paris)
+        known = [self.dial(source=f"127.0.3.{1 + i}") for i in range(5)] + [self.dial_tls()]
+        for sock in known:
+            self.assertEqual(self.ask(sock, signer.get("DescribeVersoStatus", "2026-11-22")).status, 200)
+        for i in range(120):  # each asks, is refused, and stays
+            self.ask(self.dial(source=f"127.0.4.{1 + i}"))
+        for sock in known:
+            self.assertEqual(self.ask(sock, signer.get("DescribeVersoStatus", "2026-11-22")).status, 200)
         self.paris.stop()
 
 
