@@ -174,10 +174,25 @@ struct visit {
     json_t *texts; /* NULL: it did not come so far */
 };
 
+/* The key that a request claims; a word for the record, proven by nobody. */
+static void claimed_key(const struct http_request *request, char *to, size_t size)
+{
+    const char *in_form = form_get(&request->form, "AccessKeyId");
+    const char *header = http_field_get(request, "authorization");
+    const char *at = header ? strstr(header, "Credential=") : NULL;
+
+    if (in_form)
+        snprintf(to, size, "%s", in_form);
+    else if (at)
+        snprintf(to, size, "%.*s", (int)strcspn(at + 11, ", "), at + 11);
+}
+
 static void record_visit(const struct visit *visit, unsigned http_status, const json_t *body)
 {
+    char key_id[CALLER_SOURCE_SIZE] = "";
     const struct audit_call line = {.caller = visit->is_proven ? &visit->caller : NULL,
                                     .source = visit->request->source,
+                                    .key_id = key_id,
                                     .request_id = visit->request_id,
                                     .action = visit->action,
                                     .texts = visit->texts,
@@ -186,6 +201,8 @@ static void record_visit(const struct visit *visit, unsigned http_status, const 
                                     .began_ns = visit->began_ns,
                                     .is_read = is_read(visit->action)};
 
+    if (!visit->is_proven)
+        claimed_key(visit->request, key_id, sizeof(key_id));
     audit_call(control_site(visit->api->control), &line);
 }
 

@@ -114,6 +114,23 @@ static int list(struct command *command)
 
 /* --- follow ---------------------------------------------------------------------------------- */
 
+/* Words of strangers must not speak to the terminal. */
+static void put_safe(const char *text)
+{
+    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
+        bool is_c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
+
+        putchar(*at < 0x20 || *at == 0x7f || is_c1 ? '?' : *at);
+        at += is_c1;
+    }
+}
+
+static void put_word(const json_t *line, const char *name)
+{
+    put_safe(reply_text(line, name));
+    putchar(' ');
+}
+
 static void print_line(const struct options *options, const json_t *line)
 {
     char *text;
@@ -125,14 +142,19 @@ static void print_line(const struct options *options, const json_t *line)
         free(text);
         return;
     }
-    printf("%s %-8s %-6s %s", reply_text(line, "Time"), reply_text(line, "Severity"),
-           reply_text(line, "Kind"), reply_text(line, "ObjectId"));
-    if (*reply_text(line, "Operation"))
-        printf(" %s by %s: %lld %s", reply_text(line, "Operation"),
-               *reply_text(line, "Caller") ? reply_text(line, "Caller") : "a stranger",
-               (long long)json_integer_value(json_object_get(line, "Status")),
-               reply_text(line, "ErrorCode"));
-    printf(" %s\n", reply_text(line, "Text"));
+    put_word(line, "Time");
+    printf("%-8s ", reply_text(line, "Severity"));
+    put_word(line, "Kind");
+    put_word(line, "ObjectId");
+    if (*reply_text(line, "CallRequestId")) {
+        put_word(line, "Operation");
+        fputs("by ", stdout);
+        put_safe(*reply_text(line, "Caller") ? reply_text(line, "Caller") : "a stranger");
+        printf(": %lld ", (long long)json_integer_value(json_object_get(line, "Status")));
+        put_word(line, "ErrorCode");
+    }
+    put_safe(reply_text(line, "Text"));
+    putchar('\n');
 }
 
 static json_int_t print_lines(const struct options *options, const json_t *lines, json_int_t after)

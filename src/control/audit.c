@@ -225,9 +225,30 @@ uint64_t audit_lost(const struct site *site)
 
 /* --- lines ----------------------------------------------------------------------------------- */
 
+/* What is too long is cut between two characters. */
 static void take(char *to, size_t size, const char *text)
 {
-    snprintf(to, size, "%s", text ? text : "");
+    size_t length = text ? strlen(text) : 0;
+
+    if (length >= size) {
+        length = size - 1;
+        while (length > 0 && ((unsigned char)text[length] & 0xc0) == 0x80)
+            length--;
+    }
+    if (length > 0)
+        memcpy(to, text, length);
+    to[length] = '\0';
+}
+
+/* Without what SignatureDoesNotMatch tells the client: the request, with its parameters. */
+static void take_message(char *to, size_t size, const char *text)
+{
+    char *tail;
+
+    take(to, size, text);
+    tail = strstr(to, " server string to sign");
+    if (tail)
+        *tail = '\0';
 }
 
 /* What a call is about: the first of these that it names, or that it made. */
@@ -273,13 +294,14 @@ void audit_call(struct site *site, const struct audit_call *call)
         take(record.source, sizeof(record.source), call->caller->source);
     } else {
         take(record.source, sizeof(record.source), call->source);
+        take(record.key_id, sizeof(record.key_id), call->key_id);
     }
     take(record.request_id, sizeof(record.request_id), call->request_id);
     take(record.action, sizeof(record.action), call->action);
     take(record.object, sizeof(record.object), object_of(call));
     if (call->http_status != 200) {
         take(record.code, sizeof(record.code), tree_text(call->body, "Code"));
-        take(record.text, sizeof(record.text), tree_text(call->body, "Message"));
+        take_message(record.text, sizeof(record.text), tree_text(call->body, "Message"));
     } else if (call->is_passed) {
         take(record.text, sizeof(record.text), "passed on by the other site");
     }

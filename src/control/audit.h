@@ -32,7 +32,8 @@ void audit_fini(struct site *site); /* what is gathered is written */
 /* A call that was answered. Texts may be NULL or "" when they are not known. */
 struct audit_call {
     const struct caller *caller; /* NULL: nobody was proven */
-    const char *source;          /* address, when there is no caller */
+    const char *source,
+        *key_id; /* when there is no caller: the address, the key that was claimed */
     const char *request_id, *action;
     const json_t *texts; /* parameters */
     const json_t *body;  /* the reply or error */

@@ -22,20 +22,28 @@
 #define MAGIC "VRSMON01"
 #define BEAT_MS_MAX 12500 /* between two counts; more is a gap */
 
+#define PAUSE_NS UINT64_C(10000000)
+
+enum { PIECE = 100 };                               /* files in one turn: calls wait no longer */
 enum { HEAD_SIZE = 64, SLOT_SIZE = 64, BODY = 60 }; /* BODY: what the CRC behind it covers */
 
 struct counted {
     char id[RECORD_ID_SIZE];
     bool is_checked; /* its file's head, in this life */
-    uint64_t at_ms;  /* loop's clock */
+    bool is_due;     /* slot is to be written */
+    struct monitor_slot slot;
+    uint64_t at_ms; /* loop's clock */
     struct data_disk_status status;
 };
 
 struct monitor {
     char folder[PATH_MAX / 2];
-    struct counted *disks; /* of the last sample */
-    unsigned count;
-    bool is_swept, is_failing;
+    struct counted *disks;   /* of the last sample */
+    unsigned count, written; /* of the disks; so many of this sample are done */
+    bool is_swept, is_failing, has_failed, has_fewer;
+    struct err err;
+    struct site *site; /* of the last sample */
+    struct loop_timer timer;
 };
 
 struct monitor *monitor_new(const char *folder)
@@ -51,6 +59,8 @@ void monitor_free(struct monitor *monitor)
 {
     if (!monitor)
         return;
+    if (monitor->site)
+        loop_timer_cancel(monitor->site->loop, &monitor->timer);
     free(monitor->disks);
     free(monitor);
 }
@@ -172,8 +182,9 @@ static int open_file(struct monitor *monitor, struct site *site, const char *dis
 /* --- sampling -------------------------------------------------------------------------------- */
 
 static int write_slot(struct monitor *monitor, struct site *site, struct counted *counted,
-                      const struct monitor_slot *slot, struct err *err)
+                      struct err *err)
 {
+    const struct monitor_slot *slot = &counted->slot;
     uint8_t bytes[SLOT_SIZE];
     struct io_file *file;
     int result = open_file(monitor, site, counted->id, counted->is_checked, &file, err);
@@ -215,14 +226,6 @@ static const struct counted *find(const struct monitor *monitor, const char *id,
     return NULL;
 }
 
-static void note_failure(struct monitor *monitor, struct site *site, const struct err *err)
-{
-    if (!monitor->is_failing)
-        audit_event(site, "monitor", EVENT_WARNING, "", "samples cannot be written: %.180s",
-                    err->text);
-    monitor->is_failing = true;
-}
-
 static void sweep_entry(void *arg, const char *name)
 {
     struct {
@@ -255,18 +258,57 @@ static void sweep(struct monitor *monitor, struct site *site)
     monitor->is_swept = true;
 }
 
+static void end_sample(struct monitor *monitor)
+{
+    if (monitor->has_failed && !monitor->is_failing)
+        audit_event(monitor->site, "monitor", EVENT_WARNING, "",
+                    "samples cannot be written: %.180s", monitor->err.text);
+    monitor->is_failing = monitor->has_failed;
+    monitor->has_failed = false;
+    if (!monitor->is_swept || monitor->has_fewer)
+        sweep(monitor, monitor->site);
+}
+
+/* A piece now, the rest a little later; `all`: everything. */
+static void write_slots(struct monitor *monitor, bool all)
+{
+    struct loop *loop = monitor->site->loop;
+    unsigned end = monitor->written + PIECE;
+
+    if (monitor->written == monitor->count)
+        return;
+    if (all || end > monitor->count)
+        end = monitor->count;
+    for (; monitor->written < end; monitor->written++) {
+        struct counted *counted = &monitor->disks[monitor->written];
+
+        if (counted->is_due && write_slot(monitor, monitor->site, counted, &monitor->err) < 0)
+            monitor->has_failed = true;
+    }
+    if (monitor->written < monitor->count)
+        loop_timer_set(loop, &monitor->timer, loop_now_ns(loop) + PAUSE_NS);
+    else
+        end_sample(monitor);
+}
+
+static void piece_due(struct loop_timer *timer)
+{
+    write_slots(container_of(timer, struct monitor, timer), false);
+}
+
 void monitor_sample(struct monitor *monitor, struct site *site)
 {
     const struct data_snapshot *snapshot = site->snapshot;
     uint64_t now_ms = loop_now_ns(site->loop) / 1000000;
     struct counted *disks = calloc(snapshot->disk_count + 1, sizeof(*disks));
-    struct monitor_slot slot = {.stamp =
-                                    (uint32_t)((site_now_s(site) + 1) /
-                                               MONITOR_PERIOD_S)}; /* a beat may come a bit early */
-    bool has_failed = false;
-    struct err err = {0};
+    /* A beat may come a bit early. */
+    uint32_t stamp = (uint32_t)((site_now_s(site) + 1) / MONITOR_PERIOD_S);
 
     check(disks);
+    monitor->site = site;
+    monitor->timer.fired_cb = piece_due;
+    loop_timer_cancel(site->loop, &monitor->timer);
+    write_slots(monitor, true); /* of the last sample */
     for (unsigned i = 0; i < snapshot->disk_count; i++) {
         const struct counted *before = find(monitor, snapshot->disks[i].id, i);
         struct counted *now = &disks[i];
@@ -274,19 +316,17 @@ void monitor_sample(struct monitor *monitor, struct site *site)
         *now = (struct counted){.at_ms = now_ms, .status = snapshot->disks[i]};
         strcpy(now->id, now->status.id);
         now->is_checked = before && before->is_checked;
-        if (before && subtract(before, now, &slot) &&
-            write_slot(monitor, site, now, &slot, &err) < 0)
-            has_failed = true;
+        now->slot.stamp = stamp;
+        now->is_due = before && subtract(before, now, &now->slot);
     }
-    if (has_failed)
-        note_failure(monitor, site, &err);
-    if (!has_failed)
-        monitor->is_failing = false;
-    if (!monitor->is_swept || snapshot->disk_count < monitor->count)
-        sweep(monitor, site);
+    monitor->has_fewer = snapshot->disk_count < monitor->count;
     free(monitor->disks);
     monitor->disks = disks;
     monitor->count = snapshot->disk_count;
+    monitor->written = 0;
+    if (monitor->count == 0)
+        end_sample(monitor);
+    write_slots(monitor, false);
 }
 
 /* --- reading --------------------------------------------------------------------------------- */

@@ -185,6 +185,34 @@ static void test_a_line_says_who_and_what(void **state)
     json_decref(body);
 }
 
+static void test_words_of_strangers(void **state)
+{
+    struct fake_world *world = *state;
+    struct site *site = control_site(world->sites[PARIS].control);
+    struct audit_call line = call_line(NULL, false);
+    char longer[900] = "x"; /* then characters of two bytes: the cut must not halve one */
+    json_t *body;
+
+    for (size_t i = 1; i + 2 < sizeof(longer); i += 2)
+        memcpy(longer + i, "\xc3\xa9", 3);
+    body = json_pack("{s:s, s:s}", "Code", "C", "Message", longer);
+    line.body = body;
+    line.key_id = "VK-claimed";
+    line.http_status = 400;
+    audit_call(site, &line);
+    longer[255] = 0;
+    strcat(longer, "|");
+    expect(world, PARIS, "Kind=call", longer);
+    json_decref(body);
+    body = json_pack("{s:s, s:s}", "Code", "C", "Message",
+                     "No match. server string to sign is:GET&secret");
+    line.body = body;
+    line.action = "SecondOne";
+    audit_call(site, &line);
+    expect(world, PARIS, "Operation=SecondOne", "No match.|");
+    json_decref(body);
+}
+
 static void test_what_was_written_survives_a_kill(void **state)
 {
     struct fake_world *world = *state;
@@ -285,6 +313,7 @@ int main(void)
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_what_happens_without_a_call, drive_setup,
                                         drive_teardown),
+        cmocka_unit_test_setup_teardown(test_words_of_strangers, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_what_was_written_survives_a_kill, drive_setup,
                                         drive_teardown),
     };
