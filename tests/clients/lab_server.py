@@ -110,6 +110,13 @@ class Server:
         self.sites[site].start()
         self.lab.wait_link()
 
+    def kill(self, site):
+        self.sites[site].kill()
+
+    def start_again(self, site):
+        self.sites[site].start()
+        self.lab.wait_link()
+
     def fill(self, site):
         """Leaves no byte free in the site's data folder; false where that cannot be done."""
         if not self.is_fillable:

@@ -10,6 +10,7 @@ import {Harness} from './harness.mjs';
 import {startLab} from './lab.mjs';
 import {lifeTests} from './life.mjs';
 import {makeUsers, policyTests} from './policies.mjs';
+import {survivalTests} from './survival.mjs';
 import {throttleTests} from './throttle.mjs';
 import {tlsTests} from './tls.mjs';
 import {wireTests} from './wire.mjs';
@@ -59,6 +60,7 @@ async function matrix(harness, world) {
     await lab.restart('lyon');
     await withFullDisk(harness, world, errors.internalTests(world));
     await harness.phase(errors.afterwardsTests(world));
+    await harness.phase(survivalTests(world), 1);
 }
 
 async function terraform(harness, world) {
