@@ -181,7 +181,7 @@ async function over(world, sequence) {
 
     try {
         proxy.mode = 'flaky';
-        const tf = new Terraform(world.keys.root, proxy.door, world.sites.paris.region);
+        const tf = new Terraform(world.keys.terraform, proxy.door, world.sites.paris.region);
         await sequence(tf, new Hosts(world), world);
         assert.ok(tf.repeats > 2, `${tf.repeats} of ${tf.requests} requests were repeats`);
     } finally {

@@ -12,6 +12,11 @@ function blocks(kind) {
         .map((match) => match[2]);
 }
 
+// The policy that the page gives to Terraform.
+export function terraformPolicy() {
+    return JSON.parse(/^cat >replication.json.*\n(.*)\nPOLICY$/m.exec(blocks('sh').join('\n'))[1]);
+}
+
 function programs(world) {
     const {region, tlsPort} = world.sites.paris;
 

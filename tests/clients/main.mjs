@@ -2,14 +2,14 @@
 // Runs everything against two sites of its own; an argument is a part of the names of the tests to run.
 import {acceptanceTests} from './acceptance.mjs';
 import {diskTests, makeDisks} from './disks.mjs';
-import {docsTests} from './docs.mjs';
+import {docsTests, terraformPolicy} from './docs.mjs';
 import * as errors from './errors.mjs';
 import {faultTests} from './faults.mjs';
 import {gatewayTests} from './gateway.mjs';
 import {Harness} from './harness.mjs';
 import {startLab} from './lab.mjs';
 import {lifeTests} from './life.mjs';
-import {makeUsers, policyTests} from './policies.mjs';
+import {isKnown, makeUsers, policyTests} from './policies.mjs';
 import {survivalTests} from './survival.mjs';
 import {throttleTests} from './throttle.mjs';
 import {tlsTests} from './tls.mjs';
@@ -64,6 +64,8 @@ async function matrix(harness, world) {
 }
 
 async function terraform(harness, world) {
+    world.keys.terraform = await world.lab.new_user('terraform', terraformPolicy());
+    await isKnown(world, 'terraform');
     await harness.phase(acceptanceTests(world));
     await world.lab.restart('paris', {'key-rate': 4}); // no machine is so slow that it keeps below that
     await harness.phase(throttleTests(world));

@@ -37,7 +37,7 @@ export async function makeUsers(world) {
 }
 
 // The other site's door knows him as well.
-async function isKnown(world, user) {
+export async function isKnown(world, user) {
     const caller = new Caller(lines.v3Query, world.keys[user], world.doors.lyon, world.sites);
 
     await until(() => caller.ebs('GetCallerIdentity', {}, {version: '2015-04-01'}).then(() => true, (error) =>
