@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "access/directory.h"
 #include "control/sync.h"
 #include "control/tree.h"
 #include "drive.h"
@@ -82,6 +83,85 @@ static void test_malformed_calls(void **state)
     expect_status(*state, "{\"v\":1,\"call\":\"stream.prepare\",\"args\":{\"records\":[7]}}", 403);
     expect_status(*state, "{\"v\":1,\"call\":\"reprotect.check\",\"args\":{\"id\":\"pg-1\"}}", 404);
     expect_status(*state, "{\"v\":1,\"call\":\"record.delete\",\"args\":{\"id\":\"../x\"}}", 400);
+}
+
+/* What a peer pushes of users, keys and policies: how many of the items made no sense. */
+static int64_t count_refused(struct fake_world *world, const char *items)
+{
+    char text[2000];
+    json_t *reply;
+    int64_t refused;
+
+    snprintf(text, sizeof(text), "{'v':1,'call':'access.put','args':{'items':[%s]}}", items);
+    for (char *at = text; *at; at++)
+        *at = *at == '\'' ? '"' : *at;
+    reply = call_lyon(world, "paris", text, strlen(text));
+    assert_int_equal(tree_int(reply, "status", 0), 200);
+    refused = tree_int(json_object_get(reply, "reply"), "refused", -1);
+    json_decref(reply);
+    return refused;
+}
+
+#define HEAD(id, version)                                                                          \
+    "'id':'" id "','version':" version ",'site':'paris','is_deleted':false,'created_s':1"
+#define USER(id, version)                                                                          \
+    "{'kind':'user','record':{" HEAD(id, version) ",'uid':'2','description':''}}"
+#define KEY(id, rest)                                                                              \
+    "{'kind':'key','record':{" HEAD(                                                               \
+        id, "1") ",'user':'anna','user_uid':'2','is_enabled':true}" rest "}"
+#define POLICY(document)                                                                           \
+    "{'kind':'policy','record':{" HEAD(                                                            \
+        "p", "1") ",'uid':'7','description':'','document':'" document "'}}"
+#define LINK(id)                                                                                   \
+    "{'kind':'link','record':{" HEAD(id, "1") ",'user':'anna','user_uid':'2','policy':'p',"        \
+                                              "'policy_uid':'7'}}"
+
+static void test_hostile_rosters(void **state)
+{
+    static const char *const bad[] = {
+        "7",
+        "{}",
+        "{'kind':'user'}",
+        "{'kind':'disk','record':{}}",
+        "{'kind':'user','record':{'id':'anna'}}",
+        USER("root", "1"),
+        USER("a b", "1"),
+        USER("", "1"),
+        USER("anna", "0"),
+        USER("anna", "9007199254740993"),
+        USER("anna", "-1"),
+        "{'kind':'user','secret':'s','record':{" HEAD("anna", "1") ",'uid':'2','description':''}}",
+        KEY("K1", ""),
+        KEY("K1", ",'secret':''"),
+        KEY("K1", ",'secret':7"),
+        KEY("../K1", ",'secret':'s'"),
+        POLICY("{}"),
+        POLICY(""),
+        LINK("bert/p"),
+        LINK("anna"),
+    };
+    struct site *site = control_site(((struct fake_world *)*state)->sites[LYON].control);
+    struct directory_key key;
+
+    expect_status(*state, "{\"v\":1,\"call\":\"access.put\",\"args\":{}}", 400);
+    expect_status(*state, "{\"v\":1,\"call\":\"access.put\",\"args\":{\"items\":{}}}", 400);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        if (count_refused(*state, bad[i]) != 1)
+            fail_msg("taken: %s", bad[i]);
+    assert_null(directory_user_uid(site->directory, "anna"));
+    /* What makes sense beside it is taken. */
+    assert_int_equal(count_refused(*state, USER("root", "1") "," USER("anna", "3") "," KEY(
+                                               "K1", ",'secret':'s3cret'") "," LINK("anna/p")),
+                     1);
+    assert_string_equal(directory_user_uid(site->directory, "anna"), "2");
+    assert_true(directory_find_key(site->directory, "K1", &key));
+    assert_string_equal(key.secret, "s3cret");
+    /* An older one is not. */
+    assert_int_equal(count_refused(*state, "{'kind':'user','record':{'id':'anna','version':2,"
+                                           "'site':'paris','is_deleted':true,'created_s':1,"
+                                           "'uid':'2','description':''}}"),
+                     0);
+    assert_non_null(directory_user_uid(site->directory, "anna"));
 }
 
 static void test_every_truncation_is_answered(void **state)
@@ -264,6 +344,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(test_malformed_calls),
+        STORY(test_hostile_rosters),
         STORY(test_every_truncation_is_answered),
         STORY(test_records_that_are_refused),
         STORY(test_local_fields_do_not_travel),
