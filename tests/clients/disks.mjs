@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The codes of the disk operations, through every line; ecs20140526 goes through its generated methods and models.
+import assert from 'node:assert/strict';
 import {lines} from './clients.mjs';
 import {refused} from './errors.mjs';
-import {Caller} from './story.mjs';
+import {until} from './lab.mjs';
+import {Caller, nameOf} from './story.mjs';
+import {HOSTILE} from './wire.mjs';
 
 const SIZED = {Size: 1, DiskCategory: 'cloud_essd'};
 
@@ -51,6 +54,21 @@ const CASES = [
     ['DescribeDisks', (w) => ({RegionId: w.region, DiskIds: JSON.stringify(Array(101).fill('d-1'))}), 403,
         'InvalidDiskIds.Malformed', 'The amount of specified disk Ids exceeds the limit.'],
     ['DescribeDisks', (w) => ({RegionId: w.region, DryRun: true}), 400, 'DryRunOperation', ''],
+    ['ModifyDiskAttribute', (w, f) => ({RegionId: w.region, DiskId: f.source}), 400, 'NoAttributeToModify',
+        'No attribute to be modified in this request.'],
+    ['ModifyDiskAttribute', (w) => ({RegionId: w.region, DiskName: 'name'}), 400, 'MissingParameter.DiskIdOrDiskIds',
+        'Specified parameter DiskId or DiskIds is missing.'],
+    ['ModifyDiskAttribute', (w, f) => ({RegionId: w.region, DiskId: f.source, DiskName: '1'}), 400,
+        'InvalidDiskName.Malformed', 'The specified disk name is wrongly formed.'],
+    ['ModifyDiskAttribute', (w, f) => ({RegionId: w.region, DiskId: f.source, Description: 'https://x'}), 404,
+        'InvalidDescription.Malformed', 'The specified description is wrongly formed.'],
+    ['ModifyDiskAttribute', () => ({DiskId: 'd-nosuchdisk', DiskName: 'name'}), 404, 'InvalidDiskId.NotFound',
+        'The specified disk does not exist.'],
+    ['ResizeDisk', (w, f) => ({DiskId: f.attached, NewSize: 1}), 403, 'InvalidDiskSize',
+        'Specified new disk size is less than or equal the original disk size.'],
+    ['ResizeDisk', (w, f) => ({DiskId: f.attached, NewSize: 2, Type: 'sideways'}), 400, 'InvalidParam.Type',
+        'The specified type is not supported.'],
+    ['ResizeDisk', () => ({DiskId: 'd-nosuchdisk', NewSize: 2}), 404, 'InvalidDiskId.NotFound', ''],
 ];
 
 export async function makeDisks(world) {
@@ -64,8 +82,28 @@ export async function makeDisks(world) {
     return {attached, source, target, token};
 }
 
-export const diskTests = (world) => CASES.flatMap(([action, parameters, ...error], number) =>
+// Success: made, found, changed, grown, attached, detached, gone.
+async function life(world, line) {
+    const user = new Caller(line, world.keys.root, world.doors.paris, world.sites), {region} = world.sites.paris;
+    const name = nameOf('disk', line);
+    const disk = await user.disk('paris', name);
+    const show = () => user.showDisk('paris', disk);
+
+    assert.deepEqual([(await show()).Size, (await show()).Status].map(String), ['1', 'Available']);
+    await user.ecs('ModifyDiskAttribute', {RegionId: region, DiskId: disk, DiskName: `${name}-new`, Description: HOSTILE});
+    assert.deepEqual([(await show()).DiskName, (await show()).Description], [`${name}-new`, HOSTILE]);
+    await user.ecs('ResizeDisk', {DiskId: disk, NewSize: 2});
+    await until(async () => String((await show()).Size) === '2', `${disk} has grown`);
+    await user.attach('paris', disk);
+    assert.deepEqual([(await show()).Status, (await show()).InstanceId], ['In_use', 'i-client']);
+    await user.detach('paris', disk);
+    await user.ecs('DeleteDisk', {DiskId: disk});
+    await until(async () => !await show(), `${disk} is gone`);
+}
+
+export const diskTests = (world) => [...Object.values(lines).map((line) =>
+    [`life of a disk: ${line.name}`, () => life(world, line)]), ...CASES.flatMap(([action, parameters, ...error], number) =>
     Object.values(lines).map((line) => [`${action} ${number + 1}, ${error[1]}: ${line.name}`, async () => {
         const user = new Caller(line, world.keys.root, world.doors.paris, world.sites);
         await refused(user.ecs(action, parameters(world.sites.paris, world.disks)), error);
-    }]));
+    }]))];
