@@ -522,13 +522,27 @@ int engine_disk_open(struct engine *engine, const struct engine_disk_options *op
     return 0;
 }
 
+/* A life that was killed may have taken its file away without a sync. */
+static int no_disk(struct engine *engine, const char *id, bool remove, struct err *err)
+{
+    char folder[PATH_MAX];
+    int error = 0;
+
+    check(snprintf(folder, sizeof(folder), "%s/disks", engine->folder) < (int)sizeof(folder));
+    if (remove)
+        error = io_dir_sync(engine->loop, folder);
+    if (error != 0 && error != -ENOENT)
+        return err_set(err, error, "sync folder %s: %s", folder, err_name(error));
+    return err_set(err, -ENOENT, "there is no disk %s", id);
+}
+
 int engine_disk_close(struct engine *engine, const char *id, bool remove, struct err *err)
 {
     struct site_disk *disk = engine_find_disk(engine, id);
 
     check_magic(engine, ENGINE_MAGIC);
     if (disk == NULL)
-        return err_set(err, -ENOENT, "there is no disk %s", id);
+        return no_disk(engine, id, remove, err);
     if (disk->stream != NULL)
         return err_set(err, -EBUSY, "disk %s is in %s", id, disk->stream->id);
     return site_disk_close(engine->loop, disk, engine->snapshots, remove, err);

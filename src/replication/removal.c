@@ -115,6 +115,20 @@ static void note_any(void *arg, const char *name)
     *(bool *)arg = true;
 }
 
+/* A life that was killed may have renamed it without a sync: a power loss would bring it back when
+ * nobody knows of it any more. */
+static int none(struct engine *engine, const char *id, struct err *err)
+{
+    char parent[PATH_MAX];
+    int error;
+
+    check(snprintf(parent, sizeof(parent), "%s/streams", engine->folder) < (int)sizeof(parent));
+    error = io_dir_sync(engine->loop, parent);
+    if (error != 0 && error != -ENOENT)
+        return err_set(err, error, "sync folder %s: %s", parent, err_name(error));
+    return err_set(err, -ENOENT, "there is no stream %s", id);
+}
+
 int removal_of_closed(struct engine *engine, const char *id, bool give_up_journal, struct err *err)
 {
     char folder[PATH_MAX], journal[PATH_MAX + 16];
@@ -123,7 +137,7 @@ int removal_of_closed(struct engine *engine, const char *id, bool give_up_journa
     snprintf(folder, sizeof(folder), "%s/streams/%s", engine->folder, id);
     snprintf(journal, sizeof(journal), "%s/journal", folder);
     if (io_dir_list(engine->loop, folder, note_any, &has_files) == -ENOENT)
-        return err_set(err, -ENOENT, "there is no stream %s", id);
+        return none(engine, id, err);
     int listed = io_dir_list(engine->loop, journal, note_any, &has_journal);
 
     /* One that cannot be listed is there. */
