@@ -328,16 +328,9 @@ static enum tombstone_forgotten forgotten_as(const struct job *job)
 
 /* Members of a group that is forgotten go with it. One that the peer did not tell us of yet must
  * not hold a group that is deleted. */
-static void end_members(struct change *change, struct site *site, const struct relation *group,
+static void end_members(struct change *change, struct pair_record *pairs, unsigned count,
                         const struct tombstone_record *tombstone)
 {
-    struct pair_record *pairs = NULL;
-    unsigned count = 0;
-
-    int result = relation_members(site, group, &pairs, &count);
-
-    if (result < 0)
-        change_fail(change, result, "the list of its pairs");
     for (unsigned i = 0; i < count; i++) {
         struct tombstone_record own = *tombstone;
 
@@ -351,7 +344,15 @@ static void end_members(struct change *change, struct site *site, const struct r
         tag_forget(change, own.id);
         change_put(change, RECORD_TOMBSTONE, &own);
     }
-    free(pairs);
+}
+
+/* What the peer must hear of now; else it would at the next time the link comes up. */
+static void mark_ended(struct site *site, const struct tombstone_record *tombstone,
+                       const struct pair_record *pairs, unsigned count)
+{
+    sync_mark(site, tombstone->id);
+    for (unsigned i = 0; i < count && tombstone->forgotten != TOMBSTONE_DELETED; i++)
+        sync_mark(site, pairs[i].common.id);
 }
 
 static void delete_end(struct job *job, struct relation *relation)
@@ -361,23 +362,30 @@ static void delete_end(struct job *job, struct relation *relation)
                                          .is_acked = strcmp(job->record.argument, "peer") == 0,
                                          .created_s = site_now_s(site),
                                          .forgotten = forgotten_as(job)};
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
     struct change change;
+    int result = 0;
 
     strcpy(tombstone.id, job->record.object);
     strcpy(tombstone.peer, relation_peer(site, relation));
-    change_begin(&change, site);
     if (relation->is_group)
-        end_members(&change, site, relation, &tombstone);
+        result = relation_members(site, relation, &pairs, &count);
+    change_begin(&change, site);
+    if (result < 0)
+        change_fail(&change, result, "the list of its pairs");
+    end_members(&change, pairs, count, &tombstone);
     change_remove(&change, relation->is_group ? RECORD_GROUP : RECORD_PAIR, job->record.object);
     tag_forget(&change, job->record.object);
     change_put(&change, RECORD_TOMBSTONE, &tombstone);
     change_remove(&change, RECORD_JOB, job->record.id);
     if (change_commit(&change) < 0) {
         job_retry(job, change.err.text);
-        return;
+    } else {
+        job_finish(job);
+        mark_ended(site, &tombstone, pairs, count);
     }
-    job_finish(job);
-    sync_mark(site, tombstone.id);
+    free(pairs);
 }
 
 /* The disks would hold something older than what was shown: a person decides. */

@@ -137,8 +137,7 @@ static void unrest_tombstone(struct question *question, const void *record)
 {
     const struct tombstone_record *tombstone = record;
 
-    /* What a site forgot is that site's own affair. */
-    if (!tombstone->is_acked && tombstone->forgotten == TOMBSTONE_DELETED)
+    if (!tombstone->is_acked)
         say(question, tombstone->id, "deleted, and the peer does not know");
 }
 

@@ -257,6 +257,20 @@ static void test_delete_that_would_lose_the_journal_fails(void **state)
 
 /* A group that is failed over, whose production site is lost for good: dissolved at the other one;
  * and the lost one, back after all, does not open. */
+/* The peer knows of each deletion, a member's too. */
+static void assert_all_are_told(struct fake_world *world, unsigned site)
+{
+    void *records = NULL;
+    unsigned count = 0;
+
+    assert_int_equal(
+        meta_list(world->sites[site].meta, RECORD_TOMBSTONE, NULL, NULL, &records, &count), 0);
+    assert_int_equal(count, 3);
+    for (unsigned i = 0; i < count; i++)
+        assert_true(((const struct tombstone_record *)records)[i].is_acked);
+    free(records);
+}
+
 static void test_forget_ends_a_failed_over_group(void **state)
 {
     struct fake_world *world = *state;
@@ -299,6 +313,7 @@ static void test_forget_ends_a_failed_over_group(void **state)
     fake_run(world, 1000000000);
     drive_status(world, group, "");
     drive_status(world, pairs[0].id, "");
+    assert_all_are_told(world, PARIS);
 }
 
 /* The target gives it up: the source's hosts write on, and it ships no more. */
