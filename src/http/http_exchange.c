@@ -207,12 +207,19 @@ static bool has_close(const struct http_request *request, const char *version)
     return strcmp(version, "HTTP/1.1") != 0;
 }
 
-/* One space between its three texts. The target may have been shortened since, but not moved. */
-static bool is_line_in_place(const struct exchange *exchange, const char *version)
+/* Are all texts of the head where they came, and nothing between them but what belongs there? The
+ * target may have been shortened since, but not moved. */
+static bool is_in_place(const struct exchange *exchange, const char *version)
 {
-    const char *method = exchange->request.method, *target = exchange->uri_raw;
+    const struct http_request *request = &exchange->request;
+    const char *method = request->method, *target = exchange->uri_raw;
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
 
-    return target == method + strlen(method) + 1 && version == target + strlen(exchange->uri) + 1;
+    return info != NULL && target == method + strlen(method) + 1 &&
+           version == target + strlen(exchange->uri) + 1 &&
+           http_strict_in_place(version, request->fields, request->field_count,
+                                method + info->header_size);
 }
 
 /* 0, or the status of the answer that ends this connection. Before names and values are copied. */
@@ -225,9 +232,7 @@ static unsigned judge_head(struct exchange *exchange, const char *version)
 
     if (exchange->field_count > HTTP_FIELDS_MAX)
         return MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
-    if (front->is_parsed_in_place &&
-        (!is_line_in_place(exchange, version) ||
-         !http_strict_in_place(version, request->fields, request->field_count)))
+    if (front->is_parsed_in_place && !is_in_place(exchange, version))
         why = "a folded line, a line without CR, a NUL, or too many spaces";
     else if (!http_strict_line(request->method, exchange->uri))
         why = "the request line has what does not belong there";

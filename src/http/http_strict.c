@@ -119,7 +119,8 @@ const char *http_strict_head(const char *version, const struct http_field *field
     return NULL;
 }
 
-bool http_strict_in_place(const char *version, const struct http_field *fields, unsigned count)
+bool http_strict_in_place(const char *version, const struct http_field *fields, unsigned count,
+                          const char *head_end)
 {
     const char *end = version + strlen(version);
 
@@ -135,5 +136,5 @@ bool http_strict_in_place(const char *version, const struct http_field *fields, 
                 return false;
         end = fields[i].value + strlen(fields[i].value);
     }
-    return end[1] == '\0' && end[2] == '\0' && end[3] == '\0'; /* the empty line */
+    return end + 4 == head_end; /* its own end and the empty line */
 }

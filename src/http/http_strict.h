@@ -37,9 +37,10 @@ bool http_strict_line(const char *method, const char *target);
  * For a library that parses a head in place (each text ends where its separator was) and stores
  * folded lines elsewhere: false when between two texts there is more than one separator, so a line
  * was folded, a line ended without CR, a NUL stood in it, or the library left a field out.
- * `version` is the last text of the request line; fields in their order. Reads the three bytes
- * behind the end of the last text.
+ * `version` is the last text of the request line; fields in their order; `head_end` is behind the
+ * empty line.
  */
-bool http_strict_in_place(const char *version, const struct http_field *fields, unsigned count);
+bool http_strict_in_place(const char *version, const struct http_field *fields, unsigned count,
+                          const char *head_end);
 
 #endif

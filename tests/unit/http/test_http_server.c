@@ -430,6 +430,8 @@ static void test_smuggling(void **state)
         "GET / HTTP/1.1\r\n A: b\r\nHost: x\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n",
         "GET / HTTP/1.1\nHost: x\r\nA: b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nA: b\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n\n",
         "GET / HTTP/1.1\r\nHost: x\r\nA: b\rContent-Length: 3\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
         "GET / HTTP/1.1\r\nno colon\r\nHost: x\r\n\r\n",
@@ -440,9 +442,10 @@ static void test_smuggling(void **state)
         "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=1\r\n0\r\n\r\n",
     };
     static const char with_nul[] = "GET / HTTP/1.1\r\nHost: x\r\nA: b\0c\r\nD: e\r\n\r\n";
+    static const char nul_last[] = "GET / HTTP/1.1\r\nHost: x\0\r\n\r\n";
     static const char nul_target[] = "GET /\0x HTTP/1.1\r\nHost: x\r\n\r\n";
 
-    for (unsigned i = 0; i < ARRAY_COUNT(rows) + 2; i++) {
+    for (unsigned i = 0; i < ARRAY_COUNT(rows) + 3; i++) {
         static const char second[] = "GET /?a=smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
         int fd = dial(*state);
         char text[4096] = "";
@@ -453,6 +456,8 @@ static void test_smuggling(void **state)
             say_text(fd, rows[i]);
         else if (i == ARRAY_COUNT(rows))
             say(fd, with_nul, sizeof(with_nul) - 1);
+        else if (i == ARRAY_COUNT(rows) + 1)
+            say(fd, nul_last, sizeof(nul_last) - 1);
         else
             say(fd, nul_target, sizeof(nul_target) - 1);
         say_text(fd, second);

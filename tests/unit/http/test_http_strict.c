@@ -84,7 +84,8 @@ static void test_heads(void **state)
 
 static void test_in_place(void **state)
 {
-    char good[] = "HTTP/1.1\0\0Host\0 x\0\0B\0\0\0C\0\t y \0\0\0";
+    char room[64] = "HTTP/1.1\0\0Host\0 x\0\0B\0\0\0C\0\t y \0\0\0";
+    char *good = room, *good_end = room + 33;
     char hole[] = "HTTP/1.1\0\0Host\0 x\0\0\0B\0y\0\0\0";
     char bare[] = "HTTP/1.1\0\0Host\0 x\0B\0y\0\0\0";
     char left_out[] = "HTTP/1.1\0\0Host\0 x\0\0\0no name\0\0\0";
@@ -95,16 +96,18 @@ static void test_in_place(void **state)
     struct http_field only[] = {{left_out + 10, left_out + 16}};
 
     assert_string_equal(fields[2].value, "y ");
-    assert_true(http_strict_in_place(good, fields, 3));
-    assert_false(http_strict_in_place(good, fields, 2)); /* behind it there is no empty line */
-    assert_false(http_strict_in_place(good, fields + 1, 2));
+    assert_true(http_strict_in_place(good, fields, 3, good_end));
+    assert_false(http_strict_in_place(good, fields, 3, good_end - 1)); /* no CR at last */
+    assert_false(http_strict_in_place(good, fields, 3, good_end + 1)); /* a NUL at last */
+    assert_false(http_strict_in_place(good, fields, 2, good_end));
+    assert_false(http_strict_in_place(good, fields + 1, 2, good_end));
     fields[1].value = "elsewhere"; /* where the library puts a folded line */
-    assert_false(http_strict_in_place(good, fields, 3));
+    assert_false(http_strict_in_place(good, fields, 3, good_end));
     assert_string_equal(holes[1].value, "y");
-    assert_false(http_strict_in_place(hole, holes, 2));
+    assert_false(http_strict_in_place(hole, holes, 2, hole + sizeof(hole)));
     assert_string_equal(bares[1].value, "y");
-    assert_false(http_strict_in_place(bare, bares, 2));
-    assert_false(http_strict_in_place(left_out, only, 1));
+    assert_false(http_strict_in_place(bare, bares, 2, bare + sizeof(bare)));
+    assert_false(http_strict_in_place(left_out, only, 1, left_out + sizeof(left_out)));
 }
 
 int main(void)
