@@ -271,7 +271,13 @@ journal-max=16GiB\nretain-time=10m\nretain-bytes=1G\nbandwidth=0\non-peer-silent
             b"&SourceZoneId=a&DestinationRegionId=eu&DestinationZoneId=b&SourceRegionId=eu&Size=20&DiskName=one&PairName=p"
             b"&GroupName=g&Description=text&ClientToken=t&OneShot=TRUE&PageNumber=1&PageSize=10&DiskIds=%5B%22d-1%22%5D"
             b"&InstanceId=i-1&RPO=900&Bandwidth=10240&ReverseReplicate=false&MaxResults=10&NextToken=x&ChargeType=POSTPAY"
-            b"&PairIds=pair-1%2Cpair-2&GroupIds=pg-1&Site=paris&Name=n&Path=%2Fdev%2Fsda&PairIds.1=a")
+            b"&PairIds=pair-1%2Cpair-2&GroupIds=pg-1&Site=paris&Name=n&Path=%2Fdev%2Fsda&PairIds.1=a"
+            b"&ResourceType=diskreplicapair&ResourceId.1=pair-1&ResourceId.2=pair-1&Tag.1.Key=k&Tag.1.Value=v&Tag.2.key=l"
+            b"&TagKey.1=k&NewSize=3&DiskIds.1=d-1")
+    for number_ in range(64):
+        add("form", f"operation-{number_}-with-odd-numbers",
+            bytes([number_, 0]) + b"RegionId=eu&ResourceType=x&ResourceId.0=a&ResourceId.10000=b&ResourceId.01=c&ResourceId.9999=d"
+            b"&Tag.2.Value=v&Tag.7.Key=k&Tag.8.Key=k&TagKey.3=&TagKey.99999999999999999999=x&Tag.1=y&Tag.=z&Tag.1.Scope=s")
     add("form", "ids-as-json", b"\x09\x20Action=DescribeDisks&DiskIds=%5B%22d-1%22%2C%22d-2%22%5D&PageSize=10")
     add("form", "broken-escapes", b"\x01\x04a=%&b=%4&c=%zz&d=%00&e=%ff&f=%c3%a4")
     add("form", "utf8-overlong-and-surrogates", b"\x01\xff" + b"a=%c0%80&b=%ed%a0%80&c=%f4%90%80%80&d=%f0%9f%98%80")
