@@ -124,6 +124,24 @@ static void test_a_crash_between_is_caught_up(void **state)
     roster_drive_expect_key(world, LYON, key.id, key.secret);
 }
 
+/* Users that cannot be read are not taken for none. */
+static void test_the_start_waits_for_what_cannot_be_read(void **state)
+{
+    struct fake_world *world = *state;
+    struct roster_key key;
+
+    roster_drive_key(world, PARIS, NULL, &key);
+    fake_net(world, false);
+    fake_site_crash(world, PARIS);
+    world->sites[PARIS].unread_kind = RECORD_ACCESS_KEY;
+    world->sites[PARIS].unread_count = 3;
+    fake_site_start(world, PARIS);
+    assert_false(control_site(world->sites[PARIS].control)->is_ready);
+    fake_run(world, SOON_NS);
+    assert_true(control_site(world->sites[PARIS].control)->is_ready);
+    roster_drive_expect_key(world, PARIS, key.id, key.secret);
+}
+
 static void test_many(void **state)
 {
     struct fake_world *world = *state;
@@ -160,6 +178,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_both_edit_while_apart, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_one_name_made_at_both, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_a_crash_between_is_caught_up, drive_setup,
+                                        drive_teardown),
+        cmocka_unit_test_setup_teardown(test_the_start_waits_for_what_cannot_be_read, drive_setup,
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_many, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_use_is_written_down, drive_setup, drive_teardown),
