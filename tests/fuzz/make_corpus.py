@@ -254,6 +254,64 @@ def frames():
         add("link_frame", f"twisted-{twist}", b"\x18" + frame(4, bytes(8)) + frame(4, bytes(8), twist) + frame(4, bytes(8)))
 
 
+# --- signed requests: fuzz_canonical.c, fuzz_door.c (flags, twists, then the text of fuzz_draft.h) ------------------
+
+CAPTURES = FOLDER.parent.parent / "unit" / "access" / "captures"
+UNIX, PLAIN, TLS, BY_V1, BY_V3, REMOTE, ALLOW = 0, 1, 2, 4, 8, 16, 32
+
+
+def draft(raw):
+    """A capture as the text of fuzz_draft.h: names in lower case, the body without chunks."""
+    head, body = raw.split(b"\r\n\r\n", 1)
+    lines = head.split(b"\r\n")
+    method, target, _ = lines[0].split(b" ")
+    fields = [(name.lower(), value) for name, value in (line.split(b": ", 1) for line in lines[1:])]
+    if (b"transfer-encoding", b"chunked") in fields:
+        body = body.split(b"\r\n")[1]
+    return method + b" " + target.partition(b"?")[2] + b"\n" \
+        + b"".join(name + b": " + value + b"\n" for name, value in fields) + b"\n" + body
+
+
+def door(flags, text, *twists):
+    """`twists`: (0 query, 1 body, 2 heads; where; what to)."""
+    return bytes([flags, len(twists)]) + b"".join(struct.pack("<BHB", *twist) for twist in twists) + text
+
+
+def signatures():
+    for path in sorted(CAPTURES.glob("*.http")):
+        text = draft(path.read_bytes())
+        add("canonical", f"capture-{path.stem}", text)
+        for name, where in (("unix", UNIX), ("plain", PLAIN), ("tls", TLS)):
+            add("door", f"capture-{path.stem}-{name}", door(where, text))
+    hostile = b"a=b%26c&Empty=&Bare&=x&%C3%A9=%c3%a9&Z=*~!'()+%2B%2b/&z=%7e%7E&A-b=1&A.b=2"
+    for name, query in (("hostile", hostile), ("twice-alike", b"a=1&a=%31"), ("twice-not-alike", b"a=1&a=2"), ("broken", b"a=%&b=%4"),
+                        ("nul", b"a=%00"), ("many", b"&".join(b"k%d=v" % i for i in range(260))), ("no-utf8", b"a=%ff")):
+        add("canonical", f"query-{name}", b"POST " + query + b"\nhost: h\nauthorization: ACS3-HMAC-SHA256 Credential=k,SignedHeaders=host,"
+            b"Signature=s\n\n")
+        add("canonical", f"body-{name}", b"POST x=1\nhost: h\ncontent-type: f\n\n" + query)
+    for name, value in (("unsorted", b"A Credential=k,SignedHeaders=b;a,Signature=s"), ("empty-name", b"A Credential=k,SignedHeaders=a;;b,Signature=s"),
+                        ("no-key", b"A Credential=,SignedHeaders=a,Signature=s"), ("spaces", b"A  Credential=k,  SignedHeaders=a,Signature=s"),
+                        ("many-names", b"A Credential=k,SignedHeaders=" + b";".join(b"n%02d" % i for i in range(70)) + b",Signature=s"),
+                        ("long-key", b"A Credential=" + b"k" * 200 + b",SignedHeaders=a,Signature=s")):
+        add("canonical", f"authorization-{name}", b"GET \na: 1\na: 2\nb: 3\nauthorization: " + value + b"\n\n")
+    names = b"x-acs-action: DescribeDisks\nx-acs-version: 2014-05-26\n"
+    v1 = b"POST Action=DescribeDisks&Version=2014-05-26&Format=json&RegionId=eu&Name=" + hostile + b"\n" + names + b"\nDiskIds=%5B%5D"
+    v3 = b"POST RegionId=eu&Name=" + hostile + b"\n" + names + b"content-type: application/x-www-form-urlencoded\n\nDiskIds=%5B%5D"
+    for name, where in (("unix", UNIX), ("loopback", PLAIN), ("tls", TLS | REMOTE), ("remote", PLAIN | REMOTE), ("allowed", PLAIN | REMOTE | ALLOW)):
+        add("door", f"good-v1-{name}", door(where | BY_V1, v1))
+        add("door", f"good-v3-{name}", door(where | BY_V3, v3))
+        add("door", f"none-{name}", door(where, v1))
+    for part in range(3):
+        for where in (0, 9, 30, 60):
+            add("door", f"twist-v1-{part}-{where}", door(TLS | BY_V1, v1, (part, where, ord("x"))))
+            add("door", f"twist-v3-{part}-{where}", door(TLS | BY_V3, v3, (part, where, ord("x"))))
+    add("door", "twist-same-meaning", door(TLS | BY_V3, b"POST a=+b\n" + names + b"\n", (0, 2, ord("+"))))
+    add("door", "bearer-token", door(TLS, b"GET SignatureType=BEARERTOKEN&BearerToken=x&Action=DescribeDisks&Version=2014-05-26\n\n"))
+    add("door", "sts-token", door(TLS | BY_V3, b"GET \nx-acs-security-token: t\n" + names + b"\n"))
+    add("door", "unknown-version", door(TLS | BY_V1, b"GET Action=A&Version=2017-12-14\n\n"))
+    add("door", "field-twice", door(TLS | BY_V3, b"GET \nx-acs-action: DescribeDisks\nx-acs-action: DeleteDisk\nx-acs-version: 2014-05-26\n\n"))
+
+
 def texts():
     conf = b"""[site]\nname=paris\nregion=eu\nzone=a\ndata=/var/lib/verso\nio=auto\n[api]\nsocket=/run/verso/api.sock
 [nbd]\nsocket=/run/verso/nbd.sock\nlisten=127.0.0.1:10809\n[link]\nlisten=0.0.0.0:10909\npsk-file=key
@@ -303,6 +361,7 @@ journal-max=16GiB\nretain-time=10m\nretain-bytes=1G\nbandwidth=0\non-peer-silent
     add("http", "chunk-sizes", post + b"Transfer-Encoding: chunked\r\n\r\n0x3\r\na=1\r\n0\r\n\r\n")
     add("http", "chunk-huge", post + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\na=1\r\n0\r\n\r\n")
     add("http", "chunk-lf", post + b"Transfer-Encoding: chunked\r\n\r\n3\na=1\n0;a\nb\r\n\r\n" + get + b"\r\n")
+    signatures()
     add("payload", "good-round-trip", b"\x01\x00\x00" + b"abcdefgh" * 64)
     add("payload", "bomb-wants-more", b"\x00\xff\xff" + bytes.fromhex("28b52ffd0458") + bytes(40))
     disk = b'{"id":"d-1","name":"n","description":"","status":"Available","size_bytes":1073741824}'
