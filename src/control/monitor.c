@@ -22,9 +22,9 @@
 #define MAGIC "VRSMON01"
 #define BEAT_MS_MAX 12500 /* between two counts; more is a gap */
 
-#define PAUSE_NS UINT64_C(10000000)
+#define PAUSE_NS UINT64_C(5000000)
 
-enum { PIECE = 100 };                               /* files in one turn: calls wait no longer */
+enum { PIECE = 25 };                                /* files in one turn: calls wait no longer */
 enum { HEAD_SIZE = 64, SLOT_SIZE = 64, BODY = 60 }; /* BODY: what the CRC behind it covers */
 
 struct counted {
@@ -269,15 +269,15 @@ static void end_sample(struct monitor *monitor)
         sweep(monitor, monitor->site);
 }
 
-/* A piece now, the rest a little later; `all`: everything. */
-static void write_slots(struct monitor *monitor, bool all)
+/* A piece now, the rest a little later. What is not written when the next sample comes is a gap. */
+static void write_slots(struct monitor *monitor)
 {
     struct loop *loop = monitor->site->loop;
     unsigned end = monitor->written + PIECE;
 
     if (monitor->written == monitor->count)
         return;
-    if (all || end > monitor->count)
+    if (end > monitor->count)
         end = monitor->count;
     for (; monitor->written < end; monitor->written++) {
         struct counted *counted = &monitor->disks[monitor->written];
@@ -293,7 +293,7 @@ static void write_slots(struct monitor *monitor, bool all)
 
 static void piece_due(struct loop_timer *timer)
 {
-    write_slots(container_of(timer, struct monitor, timer), false);
+    write_slots(container_of(timer, struct monitor, timer));
 }
 
 void monitor_sample(struct monitor *monitor, struct site *site)
@@ -308,7 +308,6 @@ void monitor_sample(struct monitor *monitor, struct site *site)
     monitor->site = site;
     monitor->timer.fired_cb = piece_due;
     loop_timer_cancel(site->loop, &monitor->timer);
-    write_slots(monitor, true); /* of the last sample */
     for (unsigned i = 0; i < snapshot->disk_count; i++) {
         const struct counted *before = find(monitor, snapshot->disks[i].id, i);
         struct counted *now = &disks[i];
@@ -326,7 +325,7 @@ void monitor_sample(struct monitor *monitor, struct site *site)
     monitor->written = 0;
     if (monitor->count == 0)
         end_sample(monitor);
-    write_slots(monitor, false);
+    write_slots(monitor);
 }
 
 /* --- reading --------------------------------------------------------------------------------- */
