@@ -68,7 +68,7 @@ static void read_done(struct journal_op *op, int error)
     struct reading *reading = container_of(op, struct reading, journal_op);
     struct overlay_read *read = container_of((void *)reading, struct overlay_read, private);
 
-    read_ended(read, error == -EBADMSG ? -EIO : error);
+    read_ended(read, error); /* -EBADMSG: the journal is damaged; a host hears of an I/O error */
 }
 
 /* Zeros are told from the task that tells what is done: never from inside. */

@@ -93,8 +93,11 @@ static void slot_ship_done(struct ship *ship, int error)
         source_free_slot(slot);
         source_step(source, (struct source_event){.kind = SOURCE_EVENT_READ_FAILED});
         source->callbacks.trouble_cb(source->callbacks.arg,
-                                     "disk cannot be read at the source: replication rests and "
-                                     "tries again; check the disk's store");
+                                     error == -EBADMSG
+                                         ? "the journal under a disk is damaged, the log names the "
+                                           "file: replication rests and tries again"
+                                         : "disk cannot be read at the source: replication rests "
+                                           "and tries again; check the disk's store");
     } else if (slot->work == SLOT_COMPARE) {
         slot_ask(slot);
     } else {
