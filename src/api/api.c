@@ -114,7 +114,7 @@ void api_execute(void *arg, const char *action, const char *version, const json_
     api_call->call.magic = CALL_MAGIC;
     api_call->call.operation = operation;
     api_call->call.parameters = typed;
-    api_call->call.texts = json_deep_copy(texts);
+    api_call->call.texts = json_incref((json_t *)texts);
     api_call->call.caller = *caller;
     api_call->call.hop_count = hop_count;
     api_call->call.done_cb = execute_done;

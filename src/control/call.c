@@ -7,6 +7,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -21,7 +22,12 @@ void call_fini(struct call *call)
     json_decref(call->texts);
     json_decref(call->reply);
     json_decref(call->state);
+    json_decref(call->marks);
+    json_decref(call->later);
+    free(call->moves);
+    call->moves = NULL;
     call->parameters = call->texts = call->reply = call->state = NULL;
+    call->marks = call->later = NULL;
     call->magic = 0;
 }
 
@@ -79,10 +85,25 @@ void call_answer(struct call *call, unsigned http_status, json_t *reply)
 {
     check_magic(call, CALL_MAGIC);
     check(!call->reply && reply);
-    list_remove(&call->node);
     call->http_status = http_status;
     call->reply = reply;
+    if (call->site && call->site->is_sharing && call->site->meta->is_in_transaction)
+        list_append(&call->site->held, &call->held_node);
+    else
+        call_deliver(call);
+}
+
+void call_deliver(struct call *call)
+{
+    list_remove(&call->node);
     call->done_cb(call);
+}
+
+void call_revoke(struct call *call, const char *why)
+{
+    json_decref(call->reply);
+    call->reply = NULL;
+    call_fail_internal(call, why);
 }
 
 void call_reply(struct call *call, json_t *reply)

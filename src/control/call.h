@@ -14,6 +14,8 @@
 
 enum { CALL_MAGIC = 0x63616c6c, CALL_HOPS_MAX = 2 };
 
+struct change_move;
+
 struct call {
     uint32_t magic;
     const struct operation *operation;
@@ -39,6 +41,12 @@ struct call {
     struct data_request request;
     json_t *state;
     char object[RECORD_ID_SIZE]; /* what it makes or works on */
+    /* While its change is not durable: see sharing.h. */
+    void (*then_cb)(struct call *call);
+    json_t *marks, *later;
+    struct change_move *moves;
+    unsigned move_count;
+    struct list held_node;
     struct loop_timer again_timer;
     void (*again_cb)(struct call *call);
 };
@@ -76,6 +84,10 @@ void call_fail_name(struct call *call, enum api_error error, const char *name, c
                     ...) __attribute__((format(printf, 4, 5)));
 /* An answer that another site made: status and tree as they are; takes `reply` over. */
 void call_answer(struct call *call, unsigned http_status, json_t *reply);
+/* Tells an answer that was held back until what it was made from is durable; or InternalError in
+ * its place. For sharing.c. */
+void call_deliver(struct call *call);
+void call_revoke(struct call *call, const char *why);
 /* InternalError in the product's wording. */
 void call_fail_internal(struct call *call, const char *why);
 

@@ -15,7 +15,14 @@ void change_begin(struct change *change, struct site *site)
 {
     memset(change, 0, sizeof(*change));
     change->site = site;
-    change->result = meta_begin(site->meta, &change->err);
+    change->is_part = site->is_sharing;
+    change->result = site->share_error;
+    if (change->result < 0)
+        err_set(&change->err, change->result, "metadata: %s", err_name(change->result));
+    else if (!site->meta->is_in_transaction)
+        change->result = meta_begin(site->meta, &change->err);
+    if (change->result == 0 && change->is_part)
+        change->result = meta_part_begin(site->meta, &change->err);
     change->is_open = change->result == 0;
 }
 
@@ -102,21 +109,22 @@ static enum event_severity severity_of(enum replica_state state)
     }
 }
 
-static void tell_moves(struct change *change)
+void change_tell(struct site *site, struct change_move *moves, unsigned count)
 {
-    for (unsigned i = 0; i < change->move_count; i++) {
-        const struct change_move *move = &change->moves[i];
+    for (unsigned i = 0; i < count; i++) {
+        const struct change_move *move = &moves[i];
 
         if (move->is_gone)
-            audit_event(change->site, "state", EVENT_INFO, move->id, "%s -> gone",
+            audit_event(site, "state", EVENT_INFO, move->id, "%s -> gone",
                         replica_state_name(move->from));
         else if (move->is_new)
-            audit_event(change->site, "state", severity_of(move->to), move->id, "-> %s",
+            audit_event(site, "state", severity_of(move->to), move->id, "-> %s",
                         replica_state_name(move->to));
         else
-            audit_event(change->site, "state", severity_of(move->to), move->id, "%s -> %s",
+            audit_event(site, "state", severity_of(move->to), move->id, "%s -> %s",
                         replica_state_name(move->from), replica_state_name(move->to));
     }
+    free(moves);
 }
 
 /* --- puts, removes, commit ------------------------------------------------------------------- */
@@ -147,8 +155,26 @@ void change_fail(struct change *change, int error, const char *what)
             err_set(&change->err, error, "%s cannot be read: %s", what, err_name(error));
 }
 
+static void drop_moves(struct change *change)
+{
+    free(change->moves);
+    change->moves = NULL;
+    change->move_count = 0;
+}
+
+static int told(struct change *change)
+{
+    check(change->result <= 0);
+    if (change->result < 0) {
+        log_error("control", "metadata: %s", change->err.text);
+        drop_moves(change);
+    }
+    return change->result;
+}
+
 int change_commit(struct change *change)
 {
+    check(!change->is_part);
     if (change->is_open && change->result < 0)
         meta_rollback(change->site->meta);
     else if (change->is_open) {
@@ -157,13 +183,30 @@ int change_commit(struct change *change)
         step_point("change-committed");
     }
     change->is_open = false;
-    check(change->result <= 0);
-    if (change->result < 0)
-        log_error("control", "metadata: %s", change->err.text);
-    else
-        tell_moves(change);
-    free(change->moves);
+    if (told(change) == 0)
+        change_tell(change->site, change->moves, change->move_count);
     change->moves = NULL;
-    change->move_count = 0;
     return change->result;
+}
+
+int change_end_part(struct change *change, struct change_move **ret_moves, unsigned *ret_move_count)
+{
+    struct meta *meta = change->site->meta;
+    struct err ignored;
+    int result = 0;
+
+    check(change->is_part);
+    if (change->is_open && change->result < 0)
+        result = meta_part_undo(meta, &ignored);
+    else if (change->is_open)
+        change->result = result = meta_part_end(meta, &change->err);
+    change->is_open = false;
+    if (result < 0) /* nothing of it can stand any more */
+        change->site->share_error = result;
+    if (told(change) < 0)
+        return change->result;
+    *ret_moves = change->moves;
+    *ret_move_count = change->move_count;
+    change->moves = NULL;
+    return 0;
 }

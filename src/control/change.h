@@ -23,13 +23,20 @@ struct change {
     unsigned move_count;
     int result;
     bool is_open;
+    bool is_part; /* of a transaction that several share: see sharing.h */
     struct err err;
 };
 
 void change_begin(struct change *change, struct site *site);
 void change_put(struct change *change, enum record_kind kind, const void *record);
 void change_remove(struct change *change, enum record_kind kind, const char *key); /* may lack */
-int change_commit(struct change *change);
+int change_commit(struct change *change); /* of one that is no part */
+/* Of one that is a part, for sharing.c; the moves are then the caller's, to be told once they are
+ * durable, or freed. */
+int change_end_part(struct change *change, struct change_move **ret_moves,
+                    unsigned *ret_move_count);
+/* Records these moves as events; takes them over. */
+void change_tell(struct site *site, struct change_move *moves, unsigned count);
 /* What it depends on (`what`) could not be read: the commit will fail with `error`, negative. */
 void change_fail(struct change *change, int error, const char *what);
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Why: the top of the control wing. A call goes: fresh status of the data wing, token, route, the
- * operation's function. Events of the data wing come in here and go to whom they concern.
+ * operation's function. Calls that arrive while a status is under way wait for the next one, all
+ * together; so the busier the site, the more of them share a round and a commit (sharing.c). Who
+ * only looks takes a status that is young enough. Events of the data wing come in here and go to
+ * whom they concern.
  */
 #include "control/control.h"
 
@@ -17,6 +20,7 @@
 #include "control/pulse.h"
 #include "control/route.h"
 #include "control/services.h"
+#include "control/sharing.h"
 #include "control/sync.h"
 #include "control/token.h"
 #include "control/tree.h"
@@ -29,8 +33,10 @@ struct control {
     struct site site;
     control_execute_fn execute_cb;
     void *execute_arg;
-    struct data_request status; /* of the refresh after an event */
+    struct data_request status; /* of the refresh, after an event or for calls */
     bool is_refreshing, is_refresh_wanted;
+    struct list arrived; /* calls that want a status asked for after them */
+    struct list asking;  /* calls for which it is under way */
     unsigned call_count;
     struct loop_timer stop_timer;
     void (*started_cb)(void *arg);
@@ -57,6 +63,8 @@ int control_new(struct loop *loop, struct meta *meta, const struct data_ops *ops
     }
     control->site.data_ops = ops;
     control->site.data_wing = wing;
+    list_init(&control->arrived);
+    list_init(&control->asking);
     kinds = works_kinds(&kind_count);
     pulse_init(&control->site, options);
     jobs_init(&control->site, kinds, kind_count);
@@ -153,18 +161,42 @@ void control_stop(struct control *control, void (*stopped_cb)(void *arg), void *
 
 /* --- calls ----------------------------------------------------------------------------------- */
 
-static void call_refreshed(struct data_request *request)
+/* False: answered, or passed on. */
+static bool call_enter(struct call *call)
 {
-    struct call *call = container_of(request, struct call, request);
-
-    check_magic(call, CALL_MAGIC);
-    site_done(call->site);
-    site_take_snapshot(call->site, request);
-    works_end_one_shots(call->site);
     if (token_replay(call) || !route_call(call))
-        return;
+        return false;
     list_append(&call->site->calls, &call->node);
-    call->operation->run(call);
+    return true;
+}
+
+/* Those that may not share run first, each for itself; then the others, in one transaction. */
+static void run_calls(struct control *control)
+{
+    struct site *site = &control->site;
+    struct list sharing, *node, *next;
+
+    list_init(&sharing);
+    while ((node = list_pop(&control->asking))) {
+        struct call *call = list_entry(node, struct call, held_node);
+
+        if (site->is_stopping)
+            call_fail(call, API_SERVICE_UNAVAILABLE, "Site %s is stopping.", site->name);
+        else if (call_enter(call) && call->operation->is_shared)
+            list_append(&sharing, &call->held_node);
+        else if (!list_is_empty(&call->node))
+            call->operation->run(call);
+    }
+    if (list_is_empty(&sharing))
+        return;
+    sharing_begin(site);
+    list_for_each(node, next, &sharing)
+    {
+        list_remove(node);
+        struct call *call = list_entry(node, struct call, held_node);
+        call->operation->run(call);
+    }
+    sharing_end(site);
 }
 
 void control_submit(struct control *control, struct call *call)
@@ -179,8 +211,13 @@ void control_submit(struct control *control, struct call *call)
                   control->site.name);
         return;
     }
-    call->request = (struct data_request){.op = DATA_STATUS};
-    site_submit(&control->site, &call->request, call_refreshed);
+    if (call->operation->is_read && site_snapshot_is_fresh(&control->site)) {
+        if (call_enter(call))
+            call->operation->run(call);
+        return;
+    }
+    list_append(&control->arrived, &call->held_node);
+    refresh(control);
 }
 
 /* --- what the peer passes on ----------------------------------------------------------------- */
@@ -263,20 +300,25 @@ static void refreshed(struct data_request *request)
     site_done(&control->site);
     control->is_refreshing = false;
     site_take_snapshot(&control->site, request);
-    if (control->site.is_stopping)
-        return;
-    works_end_one_shots(&control->site);
-    pulse_look(&control->site);
-    if (control->is_refresh_wanted)
+    if (!control->site.is_stopping)
+        works_end_one_shots(&control->site);
+    if (!control->site.is_stopping)
+        pulse_look(&control->site);
+    run_calls(control);
+    if (control->is_refresh_wanted || !list_is_empty(&control->arrived))
         refresh(control);
 }
 
 static void refresh(struct control *control)
 {
+    struct list *node;
+
     control->is_refresh_wanted = control->is_refreshing;
-    if (control->is_refreshing || control->site.is_stopping)
+    if (control->is_refreshing || (control->site.is_stopping && list_is_empty(&control->arrived)))
         return;
     control->is_refreshing = true;
+    while ((node = list_pop(&control->arrived)))
+        list_append(&control->asking, node);
     control->status = (struct data_request){.op = DATA_STATUS};
     site_submit(&control->site, &control->status, refreshed);
 }

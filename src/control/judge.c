@@ -2,13 +2,14 @@
 /* Why: the same questions in the same order for every operation; see judge.h. */
 #include "control/judge.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "control/audit.h"
 #include "control/jobs.h"
-#include "control/sync.h"
+#include "control/sharing.h"
 #include "control/token.h"
 #include "control/utc.h"
 
@@ -51,10 +52,7 @@ void judge_repeat(struct call *call)
 
     change_begin(&change, call->site);
     token_remember(&change, call, NULL);
-    if (change_commit(&change) == 0)
-        call_reply(call, NULL);
-    else
-        call_fail_internal(call, change.err.text);
+    sharing_answer(&change, call, NULL);
 }
 
 enum state_verdict judge_relation(struct call *call, struct relation *ret_relation)
@@ -120,6 +118,12 @@ static void tell_loss(struct site *site, const char *id)
                 at, stream->peer, (double)stream->point_age_ns / 1e9);
 }
 
+static void failover_accepted(struct call *call)
+{
+    tell_loss(call->site, call->object);
+    call_reply(call, NULL);
+}
+
 void judge_accept(struct call *call, struct relation *relation, enum replica_state to,
                   const char *job, const char *argument)
 {
@@ -142,18 +146,15 @@ void judge_accept(struct call *call, struct relation *relation, enum replica_sta
     relation_put(&change, relation);
     jobs_add(&change, job, id, argument);
     token_remember(&change, call, NULL);
-    if (change_commit(&change) == 0) {
-        if (to == REPLICA_FAILOVERING)
-            tell_loss(site, id);
-        sync_mark(site, id);
-        for (unsigned i = 0; i < count; i++)
-            sync_mark(site, pairs[i].common.id);
-        jobs_wake(site);
-        call_reply(call, NULL);
-    } else {
-        call_fail_internal(call, change.err.text);
-    }
+    sharing_mark(call, id);
+    for (unsigned i = 0; i < count; i++)
+        sharing_mark(call, pairs[i].common.id);
     free(pairs);
+    snprintf(call->object, sizeof(call->object), "%s", id);
+    if (to == REPLICA_FAILOVERING)
+        sharing_then(&change, call, failover_accepted);
+    else
+        sharing_answer(&change, call, NULL);
 }
 
 void judge_fail_as_peer(struct call *call, const char *peer, const char *code, const char *message)

@@ -13,10 +13,9 @@
 #include "control/change.h"
 #include "control/judge.h"
 #include "control/operations.h"
-#include "control/page.h"
 #include "control/peer.h"
 #include "control/quota.h"
-#include "control/sync.h"
+#include "control/sharing.h"
 #include "control/tag.h"
 #include "control/token.h"
 #include "control/tree.h"
@@ -102,13 +101,8 @@ static void create_accept(struct creation *creation)
     change_put(&change, RECORD_PAIR, pair);
     tag_put(&change, pair->common.id, json_object_get(call->parameters, "Tag"));
     token_remember(&change, call, reply);
-    if (change_commit(&change) < 0) {
-        json_decref(reply);
-        call_fail_internal(call, change.err.text);
-        return;
-    }
-    sync_mark(call->site, pair->common.id);
-    call_reply(call, reply);
+    sharing_mark(call, pair->common.id);
+    sharing_answer(&change, call, reply);
 }
 
 static void create_prepared(struct peer_call *peer_call)
@@ -250,11 +244,6 @@ void ops_create_group(struct call *call)
     change_put(&change, RECORD_GROUP, &group);
     tag_put(&change, group.common.id, json_object_get(call->parameters, "Tag"));
     token_remember(&change, call, reply);
-    if (change_commit(&change) < 0) {
-        json_decref(reply);
-        call_fail_internal(call, change.err.text);
-        return;
-    }
-    sync_mark(call->site, group.common.id);
-    call_reply(call, reply);
+    sharing_mark(call, group.common.id);
+    sharing_answer(&change, call, reply);
 }

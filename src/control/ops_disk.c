@@ -15,6 +15,7 @@
 #include "control/operations.h"
 #include "control/quota.h"
 #include "control/relation.h"
+#include "control/sharing.h"
 #include "control/tag.h"
 #include "control/token.h"
 #include "control/tree.h"
@@ -46,6 +47,17 @@ static int put_disk(struct site *site, const struct disk_record *disk)
     change_begin(&change, site);
     change_put(&change, RECORD_DISK, disk);
     return change_commit(&change);
+}
+
+/* The same, for the beginning of an operation that goes on in the data wing. */
+static void put_disk_then(struct call *call, const struct disk_record *disk,
+                          void (*then_cb)(struct call *call))
+{
+    struct change change;
+
+    change_begin(&change, call->site);
+    change_put(&change, RECORD_DISK, disk);
+    sharing_then(&change, call, then_cb);
 }
 
 static void disk_move(struct disk_record *disk, enum disk_state to)
@@ -156,7 +168,8 @@ static void record_created(struct call *call)
             call_again(call, record_created);
         return;
     }
-    if (call->request.error == -EUCLEAN) { /* a file is left: the record stays, for the next start */
+    if (call->request.error ==
+        -EUCLEAN) { /* a file is left: the record stays, for the next start */
         call_fail_internal(call, call->request.why);
         return;
     }
@@ -171,6 +184,11 @@ static void record_created(struct call *call)
 static void create_opened(struct data_request *request)
 {
     record_created(call_of(request));
+}
+
+static void create_begin(struct call *call)
+{
+    site_submit(call->site, &call->request, create_opened);
 }
 
 /* False: answered. */
@@ -218,10 +236,6 @@ void ops_disk_create(struct call *call)
     }
     if (!disk_size(call, &disk.size_bytes) || !quota_allows_disk(call, disk.size_bytes))
         return;
-    if (put_disk(call->site, &disk) < 0) {
-        call_fail_internal(call, "metadata");
-        return;
-    }
     COPY(call->object, disk.id);
     call->request = (struct data_request){.op = DATA_DISK_OPEN,
                                           .disk = call->object,
@@ -229,7 +243,7 @@ void ops_disk_create(struct call *call)
                                           .path = "",
                                           .size_bytes = (uint64_t)disk.size_bytes,
                                           .create = true};
-    site_submit(call->site, &call->request, create_opened);
+    put_disk_then(call, &disk, create_begin);
 }
 
 /* What the wing opened does not become a disk: it is closed again, before the answer, so that the
@@ -349,6 +363,11 @@ static void delete_closed(struct data_request *request)
     record_deleted(call_of(request));
 }
 
+static void delete_begin(struct call *call)
+{
+    site_submit(call->site, &call->request, delete_closed);
+}
+
 void ops_disk_delete(struct call *call)
 {
     struct disk_record disk;
@@ -365,14 +384,10 @@ void ops_disk_delete(struct call *call)
     if (result != -ENOENT)
         return;
     disk_move(&disk, DISK_DELETING);
-    if (put_disk(call->site, &disk) < 0) {
-        call_fail_internal(call, "metadata");
-        return;
-    }
     COPY(call->object, disk.id);
     call->request =
         (struct data_request){.op = DATA_DISK_CLOSE, .disk = call->object, .remove = !disk.path[0]};
-    site_submit(call->site, &call->request, delete_closed);
+    put_disk_then(call, &disk, delete_begin);
 }
 
 /* --- attach, detach -------------------------------------------------------------------------- */
@@ -386,6 +401,11 @@ static void attach_done(struct data_request *request)
         call_fail_internal(call, request->why);
     else
         call_reply(call, NULL);
+}
+
+static void attach_begin(struct call *call)
+{
+    site_submit(call->site, &call->request, attach_done);
 }
 
 /* May hosts have a disk whose other end is the source, by the records? After a reprotect that
@@ -455,13 +475,9 @@ void ops_disk_attach(struct call *call)
     change_begin(&change, call->site);
     change_put(&change, RECORD_DISK, &disk);
     change_put(&change, RECORD_ATTACHMENT, &attachment);
-    if (change_commit(&change) < 0) {
-        call_fail_internal(call, change.err.text);
-        return;
-    }
     COPY(call->object, disk.id);
     call->request = (struct data_request){.op = DATA_DISK_ATTACH, .disk = call->object};
-    site_submit(call->site, &call->request, attach_done);
+    sharing_then(&change, call, attach_begin);
 }
 
 static void record_detached(struct call *call)
@@ -495,6 +511,11 @@ static void detach_done(struct data_request *request)
     record_detached(call_of(request));
 }
 
+static void detach_begin(struct call *call)
+{
+    site_submit(call->site, &call->request, detach_done);
+}
+
 void ops_disk_detach(struct call *call)
 {
     struct attachment_record attachment = {0};
@@ -509,11 +530,7 @@ void ops_disk_detach(struct call *call)
         return;
     }
     disk_move(&disk, DISK_DETACHING);
-    if (put_disk(call->site, &disk) < 0) {
-        call_fail_internal(call, "metadata");
-        return;
-    }
     COPY(call->object, disk.id);
     call->request = (struct data_request){.op = DATA_DISK_DETACH, .disk = call->object};
-    site_submit(call->site, &call->request, detach_done);
+    put_disk_then(call, &disk, detach_begin);
 }

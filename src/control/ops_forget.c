@@ -16,7 +16,7 @@
 #include "control/jobs.h"
 #include "control/operations.h"
 #include "control/relation.h"
-#include "control/sync.h"
+#include "control/sharing.h"
 
 /* Do hosts write here, or could they as soon as the relation is gone, with newer content? */
 static bool is_written_here(struct site *site, struct relation *relation)
@@ -87,10 +87,5 @@ void ops_relation_forget(struct call *call)
     jobs_cancel(&change, object);
     relation_put(&change, &relation);
     jobs_add(&change, "delete", object, argument);
-    if (change_commit(&change) < 0) {
-        call_fail_internal(call, change.err.text);
-        return;
-    }
-    jobs_wake(site);
-    call_reply(call, NULL);
+    sharing_answer(&change, call, NULL);
 }

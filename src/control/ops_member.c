@@ -12,7 +12,7 @@
 #include "control/judge.h"
 #include "control/operations.h"
 #include "control/quota.h"
-#include "control/sync.h"
+#include "control/sharing.h"
 #include "control/token.h"
 
 /* The relation's stream is past; its removal is a job if it is open. */
@@ -44,16 +44,16 @@ static void seed_members(struct change *change, const struct relation *group, co
     free(pairs);
 }
 
-static void mark_all(struct site *site, const struct relation *group, const char *pair)
+static void mark_all(struct call *call, const struct relation *group, const char *pair)
 {
     struct pair_record *pairs = NULL;
     unsigned count = 0;
 
-    sync_mark(site, group->group.common.id);
-    sync_mark(site, pair);
-    relation_members(site, group, &pairs, &count);
+    sharing_mark(call, group->group.common.id);
+    sharing_mark(call, pair);
+    relation_members(call->site, group, &pairs, &count);
     for (unsigned i = 0; i < count; i++)
-        sync_mark(site, pairs[i].common.id);
+        sharing_mark(call, pairs[i].common.id);
     free(pairs);
 }
 
@@ -61,13 +61,8 @@ static void finish(struct call *call, struct change *change, const struct relati
                    const char *pair)
 {
     token_remember(change, call, NULL);
-    if (change_commit(change) < 0) {
-        call_fail_internal(call, change->err.text);
-        return;
-    }
-    mark_all(call->site, group, pair);
-    jobs_wake(call->site);
-    call_reply(call, NULL);
+    mark_all(call, group, pair);
+    sharing_answer(change, call, NULL);
 }
 
 static bool load_pair(struct call *call, struct relation *ret_pair)

@@ -13,7 +13,7 @@
 #include "base/check.h"
 #include "control/judge.h"
 #include "control/operations.h"
-#include "control/sync.h"
+#include "control/sharing.h"
 #include "control/token.h"
 
 struct difference {
@@ -93,12 +93,8 @@ static void modify(struct call *call, struct relation *relation)
     change_begin(&change, call->site);
     relation_put(&change, relation);
     token_remember(&change, call, NULL);
-    if (change_commit(&change) < 0) {
-        call_fail_internal(call, change.err.text);
-        return;
-    }
-    sync_mark(call->site, relation_own(relation)->id);
-    call_reply(call, NULL);
+    sharing_mark(call, relation_own(relation)->id);
+    sharing_answer(&change, call, NULL);
 }
 
 void ops_modify_relation(struct call *call)

@@ -8,6 +8,9 @@
 
 #include "base/check.h"
 
+/* What a Describe shows is as old at most, and the time of one round to the data wing. */
+#define SNAPSHOT_NS_MAX UINT64_C(100000000)
+
 static int word_copy(char *to, size_t size, const char *from, const char *what, struct err *err)
 {
     if (!from || !from[0] || strlen(from) >= size)
@@ -62,6 +65,8 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     memset(site, 0, sizeof(*site));
     site->magic = SITE_MAGIC;
     list_init(&site->calls);
+    list_init(&site->held);
+    site->is_snapshot_stale = true;
     list_init(&site->openings);
     site->loop = loop;
     site->malformed_limit = (struct log_limit){.count_max = 20, .span_ns = UINT64_C(10000000000)};
@@ -107,6 +112,8 @@ void site_submit(struct site *site, struct data_request *request,
 {
     check_magic(site, SITE_MAGIC);
     check((unsigned)request->op < DATA_OP_COUNT);
+    check(!site->is_sharing ||
+          !site->meta->is_in_transaction); /* nothing leaves before the commit */
     request->done_cb = done_cb;
     request->error = 0;
     request->why[0] = 0;
@@ -119,6 +126,7 @@ void site_done(struct site *site)
     check_magic(site, SITE_MAGIC);
     check(site->pending_count > 0);
     site->pending_count--;
+    site->is_snapshot_stale = true;
 }
 
 void site_take_snapshot(struct site *site, struct data_request *request)
@@ -129,6 +137,14 @@ void site_take_snapshot(struct site *site, struct data_request *request)
     free(site->snapshot);
     site->snapshot = request->snapshot;
     request->snapshot = NULL;
+    site->is_snapshot_stale = false;
+    site->snapshot_ns = loop_now_ns(site->loop);
+}
+
+bool site_snapshot_is_fresh(const struct site *site)
+{
+    return site->snapshot && !site->is_snapshot_stale &&
+           loop_now_ns(site->loop) - site->snapshot_ns < SNAPSHOT_NS_MAX;
 }
 
 const struct data_stream_status *site_stream(const struct site *site, const char *id)

@@ -85,8 +85,13 @@ struct site {
     bool is_ready;                  /* start is done: operations may run */
     bool is_stopping;
     struct site_trouble troubles[SITE_TROUBLES_MAX];
-    struct list calls;    /* operations under way here (struct call) */
-    struct list openings; /* of streams (struct opening) */
+    bool is_sharing;        /* several operations share a transaction: see sharing.h */
+    int share_error;        /* it can only be rolled back */
+    struct list held;       /* calls that wait for its commit */
+    bool is_snapshot_stale; /* something was done since */
+    uint64_t snapshot_ns;   /* when it came */
+    struct list calls;      /* operations under way here (struct call) */
+    struct list openings;   /* of streams (struct opening) */
     unsigned tokens_max;
     int64_t token_base_s; /* the clock of tokens stood here at token_base_ns; 0: not known yet */
     uint64_t token_base_ns;
@@ -117,6 +122,8 @@ void site_done(struct site *site);
 
 /* Takes over a fresh snapshot (the outputs of DATA_STATUS). */
 void site_take_snapshot(struct site *site, struct data_request *request);
+/* Is it young enough for those who only look? */
+bool site_snapshot_is_fresh(const struct site *site);
 /* NULL: not open here, or nothing known yet. */
 const struct data_stream_status *site_stream(const struct site *site, const char *id);
 const struct data_disk_status *site_disk(const struct site *site, const char *id);

@@ -210,16 +210,12 @@ static void meddle(struct node *node)
         use(node, "Reprotect", id, true, "ReverseReplicate", dice < 90 ? "true" : "false");
 }
 
-static void clerk_turn(void *arg)
+static void act(struct node *node)
 {
-    struct sim_run *run = arg;
-    struct town *town = run->town;
-    struct node *node = any_node(run);
+    struct sim_run *run = node->run;
     unsigned dice = (unsigned)sim_random_below(run->world, 100);
-    const struct clerk_relation *relation = any_relation(town, -1);
+    const struct clerk_relation *relation = any_relation(run->town, -1);
 
-    if (run->is_calm || run->has_failed)
-        return;
     if (dice < 8)
         make_disk(node);
     else if (dice < 24)
@@ -232,7 +228,21 @@ static void clerk_turn(void *arg)
         meddle(node);
     else if (relation)
         use_somehow(node, relation->id, relation->is_group);
-    sim_after(run->world, SIM_MS + sim_random_below(run->world, town->turn_ns), clerk_turn, run);
+}
+
+/* Now and then several acts in one moment, at one site: they share a commit there. */
+static void clerk_turn(void *arg)
+{
+    struct sim_run *run = arg;
+    struct node *node = any_node(run);
+    uint64_t count = sim_chance(run->world, 15) ? 2 + sim_random_below(run->world, 5) : 1;
+
+    if (run->is_calm || run->has_failed)
+        return;
+    for (uint64_t i = 0; i < count; i++)
+        act(node);
+    sim_after(run->world, SIM_MS + sim_random_below(run->world, run->town->turn_ns), clerk_turn,
+              run);
 }
 
 void clerk_start(struct sim_run *run)

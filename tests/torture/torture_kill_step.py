@@ -2,19 +2,17 @@
 """Death at named steps (src/base/step.h, a build of its own with -Dstep_hooks=true): of commit, acknowledgement, apply, failover, drain,
 reprotect both ways, snapshot, state, bitfile, transaction of a job, clean stop. The daemon is started again and the same operation asked
 again; what must hold holds, and replication goes on."""
-import mmap
 import os
 import signal
-import struct
 import subprocess
 import time
 
 from frame import Failure
 from lab import run, wait_until
 from rawtorture import RawTorture
+from step_order import STEP_STATUS, StepOrder
 
 MIB = 1 << 20
-STEP_STATUS = 97  # src/base/step.h
 
 RUNNING = [("run", "target")]
 STOP = [("stop", "source")]
@@ -41,26 +39,6 @@ STEPS = {
     "layer-before-rename": LOSER, "layer-renamed": LOSER, "layer-data-synced": LOSER,
     "stop-dirty-saved": STOP, "stop-saved": STOP,
 }
-
-
-class StepOrder:
-    """The file through which a daemon is told where to die."""
-
-    def __init__(self, site):
-        path = site.folder / "step"
-        path.write_bytes(bytes(64))
-        self.path = str(path)
-        self.memory = mmap.mmap(os.open(path, os.O_RDWR), 64)
-
-    def arm(self, step, count):
-        self.memory[:] = struct.pack("<I60s", 0, step.encode())
-        self.memory[:4] = struct.pack("<I", count)
-
-    def disarm(self):
-        """True: it had been hit."""
-        left = struct.unpack("<I", self.memory[:4])[0]
-        self.memory[:4] = bytes(4)
-        return left == 0
 
 
 class KillStep(RawTorture):

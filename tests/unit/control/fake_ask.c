@@ -74,6 +74,34 @@ json_t *fake_ask(struct fake_world *world, unsigned site, const char *action, co
     return reply;
 }
 
+void fake_ask_together(struct fake_world *world, unsigned site, struct fake_asked *asked,
+                       unsigned count)
+{
+    struct question **questions = calloc(count, sizeof(*questions));
+    unsigned left = count;
+
+    check(questions);
+    for (unsigned i = 0; i < count; i++) {
+        questions[i] = calloc(1, sizeof(**questions));
+        check(questions[i]);
+        ask(world, site, asked[i].action, asked[i].query, questions[i]);
+    }
+    for (unsigned turn = 0; left > 0 && turn < 200; turn++) {
+        fake_run(world, turn == 0 ? 0 : 100000000);
+        left = 0;
+        for (unsigned i = 0; i < count; i++)
+            left += !questions[i]->is_answered;
+    }
+    for (unsigned i = 0; i < count; i++) {
+        questions[i]->is_forgotten = !questions[i]->is_answered;
+        asked[i].status = questions[i]->status;
+        asked[i].reply = questions[i]->reply;
+        if (questions[i]->is_answered)
+            free(questions[i]);
+    }
+    free(questions);
+}
+
 void fake_ask_and_forget(struct fake_world *world, unsigned site, const char *action,
                          const char *query)
 {

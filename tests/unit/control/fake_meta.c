@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 
@@ -13,6 +14,8 @@ struct fake_meta {
     enum record_kind kind;
     bool is_get;
     unsigned left;
+    unsigned commits, commits_failing;
+    const char *put_failing; /* the key of the record; NULL: none */
 };
 
 static struct fake_meta *fake_of(struct meta *meta)
@@ -43,7 +46,15 @@ static int fake_begin(struct meta *meta, struct err *err)
 
 static int fake_commit(struct meta *meta, struct err *err)
 {
-    return meta_commit(fake_of(meta)->real, err);
+    struct fake_meta *fake = fake_of(meta);
+
+    if (fake->commits_failing == 0) {
+        fake->commits++;
+        return meta_commit(fake->real, err);
+    }
+    fake->commits_failing--;
+    meta_rollback(fake->real);
+    return err_set(err, -EIO, "made to fail");
 }
 
 static void fake_rollback(struct meta *meta)
@@ -60,6 +71,10 @@ static int fake_get(struct meta *meta, enum record_kind kind, const char *key, v
 
 static int fake_put(struct meta *meta, enum record_kind kind, const void *record, struct err *err)
 {
+    const char *failing = fake_of(meta)->put_failing;
+
+    if (failing && strcmp(failing, record) == 0) /* the key is first */
+        return err_set(err, -EIO, "made to fail");
     return meta_put(fake_of(meta)->real, kind, record, err);
 }
 
@@ -145,4 +160,19 @@ void fake_meta_fail(struct meta *meta, enum record_kind kind, bool is_get, unsig
 unsigned fake_meta_left(const struct meta *meta)
 {
     return ((const struct fake_meta *)(const void *)meta)->left;
+}
+
+void fake_meta_fail_commits(struct meta *meta, unsigned count)
+{
+    fake_of(meta)->commits_failing = count;
+}
+
+void fake_meta_fail_put(struct meta *meta, const char *key)
+{
+    fake_of(meta)->put_failing = key;
+}
+
+unsigned fake_meta_commits(struct meta *meta)
+{
+    return fake_of(meta)->commits;
 }

@@ -9,7 +9,13 @@
 struct meta *fake_meta_new(struct meta *real);
 /* The next `count` listings, walks, counts (`is_get`: single reads) of that kind end with -EIO. */
 void fake_meta_fail(struct meta *meta, enum record_kind kind, bool is_get, unsigned count);
-/* How many of those are still to come. */
+/* The next `count` commits fail, and leave nothing. */
+void fake_meta_fail_commits(struct meta *meta, unsigned count);
+/* From now on the record with this key (NULL: none) cannot be written. */
+void fake_meta_fail_put(struct meta *meta, const char *key);
+/* How many commits there were. */
+unsigned fake_meta_commits(struct meta *meta);
+/* How many of the failures of fake_meta_fail() are still to come. */
 unsigned fake_meta_left(const struct meta *meta);
 
 #endif

@@ -590,7 +590,7 @@ void fake_copy(struct fake_world *world)
                 stream->is_started = false;
             tell(&world->sites[s], DATA_EVENT_STREAM_CHANGED, stream->id, true, "");
         }
-    fake_run(world, 0);
+    fake_run(world, 100000000); /* what is shown is as old at most */
 }
 
 /* --- sites ----------------------------------------------------------------------------------- */

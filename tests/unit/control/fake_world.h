@@ -101,6 +101,15 @@ void fake_run(struct fake_world *world, uint64_t ns);
  * "K=V&K=V". Version follows from the action, unless it is there. */
 json_t *fake_ask(struct fake_world *world, unsigned site, const char *action, const char *query,
                  unsigned *ret_status);
+struct fake_asked {
+    const char *action, *query;
+    unsigned status; /* out; 0: no answer */
+    json_t *reply;   /* out, the caller's */
+};
+
+/* Asks all of them in one moment, and runs until they are answered, 20 s at most. */
+void fake_ask_together(struct fake_world *world, unsigned site, struct fake_asked *asked,
+                       unsigned count);
 /* Asks and does not wait. */
 void fake_ask_and_forget(struct fake_world *world, unsigned site, const char *action,
                          const char *query);

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Why: a commit waits for the disk, and one wait serves all who came together.
+ *
+ * Rules
+ *  1. Each operation's change is a part of the transaction: one that fails is undone alone.
+ *  2. From the first change to the commit nothing leaves: no answer (not of others either: they may
+ *     have read what is not durable yet), no message to the data wing or a peer (site_submit()
+ *     checks it), no job that wakes. So a crash before the commit leaves no trace, and one behind
+ *     it is as ever: the records and the token say what was done.
+ *  3. When the commit fails, all of it is undone, in memory too, and every call that was held is
+ *     answered with InternalError, whatever it would have been told.
+ *  4. The tokens of calls that are held are in use (site->calls), as before.
+ */
+#include "control/sharing.h"
+
+#include <errno.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/step.h"
+#include "control/jobs.h"
+#include "control/sync.h"
+#include "control/tree.h"
+
+void sharing_mark(struct call *call, const char *id)
+{
+    if (!call->marks)
+        call->marks = json_array();
+    check(call->marks && json_array_append_new(call->marks, json_string(id)) == 0);
+}
+
+/* The call's change is durable. */
+static void go_on(struct call *call)
+{
+    void (*then_cb)(struct call * call) = call->then_cb;
+    size_t index;
+    json_t *id;
+
+    call->then_cb = NULL;
+    change_tell(call->site, call->moves, call->move_count);
+    call->moves = NULL;
+    json_array_foreach(call->marks, index, id)
+    {
+        sync_mark(call->site, json_string_value(id));
+    }
+    then_cb(call);
+}
+
+void sharing_then(struct change *change, struct call *call, void (*then_cb)(struct call *call))
+{
+    struct site *site = call->site;
+    int result = change->is_part ? change_end_part(change, &call->moves, &call->move_count)
+                                 : change_commit(change);
+
+    if (result < 0) {
+        call_fail_internal(call, change->err.text);
+        return;
+    }
+    call->then_cb = then_cb;
+    if (site->is_sharing) {
+        list_append(&site->held, &call->held_node);
+        return;
+    }
+    jobs_wake(site);
+    go_on(call);
+}
+
+static void answer(struct call *call)
+{
+    json_t *reply = call->later;
+
+    call->later = NULL;
+    call_reply(call, reply);
+}
+
+void sharing_answer(struct change *change, struct call *call, json_t *reply)
+{
+    call->later = reply;
+    sharing_then(change, call, answer);
+}
+
+void sharing_begin(struct site *site)
+{
+    check(!site->is_sharing && !site->meta->is_in_transaction && list_is_empty(&site->held));
+    site->is_sharing = true;
+    site->share_error = 0;
+}
+
+static int commit(struct site *site, struct err *err)
+{
+    int result = site->share_error;
+
+    if (!site->meta->is_in_transaction)
+        return 0;
+    if (result < 0) {
+        meta_rollback(site->meta);
+        return err_set(err, result, "the records cannot be changed: %s", err_name(result));
+    }
+    step_point("change-before-commit");
+    result = meta_commit(site->meta, err);
+    step_point("change-committed");
+    return result;
+}
+
+void sharing_end(struct site *site)
+{
+    struct err err = {0};
+    struct list *node;
+    int result = commit(site, &err);
+
+    if (result < 0)
+        log_error("control", "metadata: %s", err.text);
+    site->is_sharing = false;
+    site->share_error = 0;
+    if (result == 0 && !list_is_empty(&site->held))
+        jobs_wake(site);
+    while ((node = list_pop(&site->held))) {
+        struct call *call = list_entry(node, struct call, held_node);
+
+        if (result < 0)
+            call_revoke(call, err.text);
+        else if (call->then_cb)
+            go_on(call);
+        else
+            call_deliver(call);
+    }
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Shared commits: operations that wait together change the records in one transaction, each in a
+ * part of its own, and are answered when it is durable. See sharing.c for the rules.
+ *
+ * An operation that may be run so says is_shared in its row, and ends its change with one of the
+ * functions here. They serve as well where nothing is shared (the end of an operation that asked
+ * the peer first): then the change is committed at once.
+ */
+#ifndef CONTROL_SHARING_H
+#define CONTROL_SHARING_H
+
+#include "control/call.h"
+#include "control/change.h"
+
+/* Ends `change`. When it is durable the peers hear of the records named by sharing_mark(), jobs
+ * wake, and the call is answered with `reply` (taken over; NULL: nothing but RequestId). When it
+ * fails, with InternalError. */
+void sharing_answer(struct change *change, struct call *call, json_t *reply);
+/* The same, but instead of the answer then_cb goes on with the operation. */
+void sharing_then(struct change *change, struct call *call, void (*then_cb)(struct call *call));
+/* Before these: the call changes this pair or group, the peer is to be told. */
+void sharing_mark(struct call *call, const char *id);
+
+/* What is changed between these two is committed by the second. */
+void sharing_begin(struct site *site);
+void sharing_end(struct site *site);
+
+#endif
