@@ -555,6 +555,7 @@ static const struct operation verso_rows[] = {
      .parameters = {REGION_MAYBE, MAYBE("ReplicaId"), CHOICE("Kind", "group|pair", "group"), PAGES},
      .run = ops_show_lag},
     {.name = "DescribeReplicaEvents",
+     .is_read = true,
      .version = VERSO,
      .rule = SITE_HERE,
      NO_STATE,

@@ -18,7 +18,6 @@
 #include "control/boot.h"
 #include "control/jobs.h"
 #include "control/pulse.h"
-#include "control/route.h"
 #include "control/services.h"
 #include "control/sharing.h"
 #include "control/sync.h"
@@ -161,44 +160,6 @@ void control_stop(struct control *control, void (*stopped_cb)(void *arg), void *
 
 /* --- calls ----------------------------------------------------------------------------------- */
 
-/* False: answered, or passed on. */
-static bool call_enter(struct call *call)
-{
-    if (token_replay(call) || !route_call(call))
-        return false;
-    list_append(&call->site->calls, &call->node);
-    return true;
-}
-
-/* Those that may not share run first, each for itself; then the others, in one transaction. */
-static void run_calls(struct control *control)
-{
-    struct site *site = &control->site;
-    struct list sharing, *node, *next;
-
-    list_init(&sharing);
-    while ((node = list_pop(&control->asking))) {
-        struct call *call = list_entry(node, struct call, held_node);
-
-        if (site->is_stopping)
-            call_fail(call, API_SERVICE_UNAVAILABLE, "Site %s is stopping.", site->name);
-        else if (call_enter(call) && call->operation->is_shared)
-            list_append(&sharing, &call->held_node);
-        else if (!list_is_empty(&call->node))
-            call->operation->run(call);
-    }
-    if (list_is_empty(&sharing))
-        return;
-    sharing_begin(site);
-    list_for_each(node, next, &sharing)
-    {
-        list_remove(node);
-        struct call *call = list_entry(node, struct call, held_node);
-        call->operation->run(call);
-    }
-    sharing_end(site);
-}
-
 void control_submit(struct control *control, struct call *call)
 {
     check_magic(control, CONTROL_MAGIC);
@@ -212,8 +173,7 @@ void control_submit(struct control *control, struct call *call)
         return;
     }
     if (call->operation->is_read && site_snapshot_is_fresh(&control->site)) {
-        if (call_enter(call))
-            call->operation->run(call);
+        sharing_run_alone(call);
         return;
     }
     list_append(&control->arrived, &call->held_node);
@@ -304,7 +264,7 @@ static void refreshed(struct data_request *request)
         works_end_one_shots(&control->site);
     if (!control->site.is_stopping)
         pulse_look(&control->site);
-    run_calls(control);
+    sharing_run(&control->site, &control->asking);
     if (control->is_refresh_wanted || !list_is_empty(&control->arrived))
         refresh(control);
 }

@@ -20,7 +20,9 @@
 #include "base/log.h"
 #include "base/step.h"
 #include "control/jobs.h"
+#include "control/route.h"
 #include "control/sync.h"
+#include "control/token.h"
 #include "control/tree.h"
 
 void sharing_mark(struct call *call, const char *id)
@@ -80,7 +82,7 @@ void sharing_answer(struct change *change, struct call *call, json_t *reply)
     sharing_then(change, call, answer);
 }
 
-void sharing_begin(struct site *site)
+static void begin(struct site *site)
 {
     check(!site->is_sharing && !site->meta->is_in_transaction && list_is_empty(&site->held));
     site->is_sharing = true;
@@ -103,7 +105,7 @@ static int commit(struct site *site, struct err *err)
     return result;
 }
 
-void sharing_end(struct site *site)
+static void end(struct site *site)
 {
     struct err err = {0};
     struct list *node;
@@ -125,4 +127,47 @@ void sharing_end(struct site *site)
         else
             call_deliver(call);
     }
+}
+
+/* --- running --------------------------------------------------------------------------------- */
+
+/* False: answered, or passed on. */
+static bool enter(struct call *call)
+{
+    if (token_replay(call) || !route_call(call))
+        return false;
+    list_append(&call->site->calls, &call->node);
+    return true;
+}
+
+void sharing_run_alone(struct call *call)
+{
+    if (enter(call))
+        call->operation->run(call);
+}
+
+void sharing_run(struct site *site, struct list *calls)
+{
+    struct list sharing, *node;
+
+    list_init(&sharing);
+    while ((node = list_pop(calls))) {
+        struct call *call = list_entry(node, struct call, held_node);
+
+        if (site->is_stopping)
+            call_fail(call, API_SERVICE_UNAVAILABLE, "Site %s is stopping.", site->name);
+        else if (!call->operation->is_shared)
+            sharing_run_alone(call);
+        else if (enter(call))
+            list_append(&sharing, &call->held_node);
+    }
+    if (list_is_empty(&sharing))
+        return;
+    begin(site);
+    while ((node = list_pop(&sharing))) {
+        struct call *call = list_entry(node, struct call, held_node);
+
+        call->operation->run(call);
+    }
+    end(site);
 }

@@ -22,8 +22,9 @@ void sharing_then(struct change *change, struct call *call, void (*then_cb)(stru
 /* Before these: the call changes this pair or group, the peer is to be told. */
 void sharing_mark(struct call *call, const char *id);
 
-/* What is changed between these two is committed by the second. */
-void sharing_begin(struct site *site);
-void sharing_end(struct site *site);
+/* Runs the calls of this list (their held_node), emptied: those that may not share first, each for
+ * itself, then the others, in one transaction. Token and route are asked first. */
+void sharing_run(struct site *site, struct list *calls);
+void sharing_run_alone(struct call *call);
 
 #endif
