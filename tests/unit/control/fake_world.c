@@ -588,9 +588,11 @@ void fake_copy(struct fake_world *world)
             stream->point_wall_ns = twin->point_wall_ns = world->now_ns + wall_offset_ns;
             if (stream->one_shot)
                 stream->is_started = false;
+            /* Both look again: what a Describe shows may else be a tenth of a second old. */
             tell(&world->sites[s], DATA_EVENT_STREAM_CHANGED, stream->id, true, "");
+            tell(&world->sites[1 - s], DATA_EVENT_STREAM_CHANGED, stream->id, true, "");
         }
-    fake_run(world, 100000000); /* what is shown is as old at most */
+    fake_run(world, 0);
 }
 
 /* --- sites ----------------------------------------------------------------------------------- */
