@@ -126,13 +126,15 @@ void run_free(struct sim_run *run)
     struct sim_world *world = run->world;
 
     town_end(run);
+    for (unsigned i = 0; i < RUN_NODES; i++) { /* their ends may still want the world */
+        run->nodes[i].engine = NULL;
+        images_drop(&run->nodes[i]);
+    }
     sim_world_free(world);
     town_free(run);
     for (unsigned i = 0; i < RUN_NODES; i++) {
         struct node *node = &run->nodes[i];
         sim_kernel_free(run->plant_memory[i]);
-        node->engine = NULL;
-        images_drop(node);
         judge_line_free(node->line);
         judge_line_free(node->line_before);
         for (unsigned k = 0; k < JUDGED_MAX; k++)
