@@ -126,8 +126,8 @@ static bool check_tag_quota(struct call *call)
 
 void ops_tag_set(struct call *call)
 {
-    const struct resource_type *type = find_type(call);
     const json_t *ids = json_object_get(call->parameters, "ResourceId");
+    const struct resource_type *type = find_type(call);
     struct change change;
     size_t index;
     json_t *id;
@@ -144,9 +144,9 @@ void ops_tag_set(struct call *call)
 
 void ops_tag_unset(struct call *call)
 {
-    const struct resource_type *type = find_type(call);
     const json_t *ids = json_object_get(call->parameters, "ResourceId");
     const json_t *keys = json_object_get(call->parameters, "TagKey");
+    const struct resource_type *type = find_type(call);
     struct change change;
     size_t index;
     json_t *id;
@@ -212,7 +212,6 @@ static json_t *show_tag(struct call *call, const void *record)
 
 void ops_tag_list(struct call *call)
 {
-    const struct resource_type *type = find_type(call);
     const json_t *ids = json_object_get(call->parameters, "ResourceId");
     bool is_one = json_array_size(ids) == 1;
     struct page_source source = {.kind = RECORD_TAG,
@@ -223,6 +222,8 @@ void ops_tag_list(struct call *call)
                                  .list = "TagResources",
                                  .wrapped = call->operation->is_ecs ? "TagResource" : NULL,
                                  .size = PAGE_SIZE_MAX};
+
+    const struct resource_type *type = find_type(call);
 
     if (!type)
         return;
@@ -270,8 +271,8 @@ static void change_group(struct call *call, struct relation *relation)
 
 void ops_tag_change_group(struct call *call)
 {
-    const struct resource_type *type = find_type(call);
     const char *id = call_text(call, "ResourceId");
+    const struct resource_type *type = find_type(call); /* NULL: answered, and the call is gone */
     struct relation relation;
     int result;
 
