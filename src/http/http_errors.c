@@ -6,8 +6,7 @@
  *
  * The library has no hook for it, but it queues its own answers by its public function, through
  * the table of dynamic symbols. So the MHD_queue_response() of this file stands before the
- * library's: what has none of our headers is an answer of its own; ours goes out instead, past the
- * library, which then closes. (It would write some of its own twice: 0.9.75, Content-Length.)
+ * library's: what has none of our headers is an answer of its own, and one of ours takes its place.
  * test_http_server.c fails should a version of the library not come by here.
  *
  * A request line that is none makes the library close without a word; http_listener.c says it.
@@ -113,12 +112,10 @@ void http_errors_send(struct MHD_Connection *connection, unsigned status)
     char text[HTTP_ERRORS_TEXT_SIZE];
     size_t length = http_errors_write(status, text, sizeof(text));
 
-    if (session != NULL && session->tls_session != NULL) {
+    if (session != NULL && session->tls_session != NULL)
         (void)gnutls_record_send(session->tls_session, text, length);
-    } else if (info != NULL) {
+    else if (info != NULL)
         (void)send(info->connect_fd, text, length, MSG_DONTWAIT | MSG_NOSIGNAL);
-        (void)shutdown(info->connect_fd, SHUT_WR); /* the library may forget to for a while */
-    }
 }
 
 http_queue_fn http_errors_queue(void)
@@ -135,17 +132,35 @@ static unsigned our_status(unsigned status)
     return status == MHD_HTTP_URI_TOO_LONG ? MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE : status;
 }
 
+/* 0.9.75 writes the head of its answer to a wrong Content-Length twice. That is judged when all
+ * fields are there and our handler has not been called. Only then may we make it close instead:
+ * an error in the very first field must be answered, or the connection is never looked at again. */
+static bool may_answer_twice(struct MHD_Connection *connection, const struct http_peer *peer)
+{
+    return peer != NULL && peer->has_asked && !peer->has_begun &&
+           MHD_get_connection_values(connection, MHD_HEADER_KIND, NULL, NULL) > 0;
+}
+
 enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned status,
                                    struct MHD_Response *response)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct http_peer *peer = info ? info->socket_context : NULL;
+    enum MHD_Result result = MHD_NO;
 
     if (MHD_get_response_header(response, HTTP_OUR_HEADER) != NULL)
         return http_errors_queue()(connection, status, response);
-    http_errors_send(connection, our_status(status));
     if (peer != NULL)
         peer->is_owed = false;
-    return MHD_NO;
+    if (may_answer_twice(connection, peer)) {
+        http_errors_send(connection, our_status(status));
+        return MHD_NO;
+    }
+    response = http_errors_response(our_status(status));
+    if (response != NULL) {
+        result = http_errors_queue()(connection, our_status(status), response);
+        MHD_destroy_response(response);
+    }
+    return result;
 }

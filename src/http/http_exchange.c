@@ -98,6 +98,7 @@ void *http_exchange_uri(void *arg, const char *uri, struct MHD_Connection *conne
     exchange->peer = peer_of(connection);
     exchange->peer->is_owed = false;
     exchange->peer->has_asked = true;
+    exchange->peer->has_begun = false;
     tell_phase(exchange, HTTP_PHASE_HEAD);
     return exchange;
 }
@@ -265,7 +266,7 @@ static enum MHD_Result exchange_begin(struct exchange *exchange, const char *pat
     struct http_request *request = &exchange->request;
     unsigned status;
 
-    exchange->has_begun = true;
+    exchange->has_begun = exchange->peer->has_begun = true;
     tell_phase(exchange, HTTP_PHASE_BODY);
     take_peer(exchange);
     request->method = method;

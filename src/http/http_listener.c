@@ -232,8 +232,8 @@ int http_listener_start(struct http_listener *listener)
         flags, 0, connection_wanted, listener, http_exchange_request, &listener->gate,
         MHD_OPTION_LISTEN_SOCKET, listener->fd, MHD_OPTION_URI_LOG_CALLBACK, http_exchange_uri,
         &listener->gate, MHD_OPTION_NOTIFY_COMPLETED, http_exchange_ended, &listener->gate,
-        MHD_OPTION_NOTIFY_CONNECTION, connection_changed, listener, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_CONNECTION_LIMIT, connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
+        MHD_OPTION_NOTIFY_CONNECTION, connection_changed, listener, MHD_OPTION_CONNECTION_LIMIT,
+        connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)(limits->idle_ns_max / 1000000000 + limits->request_ns_max / 1000000000 +
                    LIBRARY_IDLE_S),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)limits->head_bytes_max * 4, MHD_OPTION_ARRAY,

@@ -16,6 +16,7 @@ struct http_peer {
     char source[64];
     bool is_loopback, is_permitted;
     bool has_asked; /* a request line came */
+    bool has_begun; /* the last request: its head came */
     bool is_owed;   /* bytes that come now are no request yet: should the library close without a
                      * word, we owe one */
     uint32_t user;

@@ -394,6 +394,50 @@ static void test_no_http(void **state)
     expect_end(second);
 }
 
+/* None of them keeps its place, whatever the library made of it. */
+static void test_many_wrong_ones(void **state)
+{
+    static const char *const rows[] = {
+        "GET / HTTP/1.1\r\nno colon\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n",
+        "GET / HTTP/9.9\r\n",
+        "noise\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nz\r\n",
+        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nno colon\r\n",
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: x\r\nHost: x\r\n\r\n"};
+
+    struct fixture *fixture = *state;
+    int fds[50], old = dial(fixture);
+
+    say_text(old,
+             "GET /?a=1 HTTP/1.1\r\nHost: x\r\n\r\n"); /* the library looks at the oldest always */
+    hear(old, "\"a\":\"1\"");
+    for (unsigned i = 0; i < 20 * ARRAY_COUNT(rows); i++) { /* in all more than connections_max */
+        const char *row = rows[i / 20];
+        int other;
+
+        assert_int_equal(pthread_mutex_lock(&fixture->gate), 0);
+        atomic_store(&fixture->at_gate, false);
+        other = dial(fixture);
+        while (!atomic_load(&fixture->at_gate))
+            usleep(100);
+        for (unsigned k = 0; k < ARRAY_COUNT(fds);
+             k++) { /* all has come before they are accepted */
+            fds[k] = dial(fixture);
+            say_text(fds[k], row);
+        }
+        assert_int_equal(pthread_mutex_unlock(&fixture->gate), 0);
+        for (unsigned k = 0; k < ARRAY_COUNT(fds); k++) {
+            hear(fds[k], "{\"RequestId\":\"");
+            close(fds[k]);
+        }
+        close(other);
+    }
+    close(old);
+}
+
 /* What a proxy before us might read otherwise is refused, and nothing behind it is looked at. */
 static void test_smuggling(void **state)
 {
@@ -610,6 +654,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
         cmocka_unit_test_setup_teardown(test_broken_clients_do_no_harm, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_http, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_many_wrong_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(test_smuggling, setup, teardown),
         cmocka_unit_test_setup_teardown(test_strange_but_right, setup, teardown),
         cmocka_unit_test_setup_teardown(test_clients_that_go, setup_patient, teardown),
