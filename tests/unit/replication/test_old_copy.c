@@ -225,10 +225,36 @@ static void state_of_before_the_first_copy(void **state)
     pair_lab_close(&lab);
 }
 
+/* A commit that landed elsewhere, or a journal of before: the tail looks torn, and is not. */
+static void journal_of_before(void **state)
+{
+    struct pair_lab lab;
+
+    pair_lab_prepare(&lab);
+    lab.settings.retain_ns = UINT64_C(1) << 60;
+    lab.settings.retain_bytes = 1 << 30;
+    pair_lab_start(&lab);
+    pair_wait(&lab, paris_may_write, NULL);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    go_on(&lab);
+    pair_site_kill(&lab, LYON);
+    run("cp -a --sparse=always %s/streams/pg-lab/journal %s.journal", lab.sites[LYON].folder);
+    pair_site_start(&lab, LYON, false);
+    go_on(&lab);
+    pair_site_kill(&lab, LYON);
+    run("rm -rf %s/streams/pg-lab/journal && mv %s.journal %s/streams/pg-lab/journal",
+        lab.sites[LYON].folder);
+    pair_site_start(&lab, LYON, false);
+    wait_stale(&lab, PARIS);
+    pair_lab_close(&lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(state_of_before_the_first_copy),
+        cmocka_unit_test(journal_of_before),
         cmocka_unit_test(source_of_a_running_site),
         cmocka_unit_test(source_of_a_stopped_site),
         cmocka_unit_test(loser_of_a_failover),
