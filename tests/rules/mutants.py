@@ -297,6 +297,9 @@ M("R16-loser", "an old copy of a source that lost is not recognised", "old_copy:
   (REPLICATION + "old_copy.c", "    return role != STREAM_ROLE_TARGET && epoch < left_at(&state->line, newest);", "    return false;"))
 M("R16-target", "an old copy of a target is not recognised", "old_copy:target_that_was_promoted",
   (REPLICATION + "old_copy.c", "        return true;\n    if (state->line.count == 0)", "        return false;\n    if (state->line.count == 0)"))
+M("R16-first-copy", "a target whose state forgot the first copy is not recognised", "old_copy:state_of_before_the_first_copy",
+  (REPLICATION + "old_copy.c", "        is_gone |= stream->hello.disks[i].is_initial && !state->disks[i].is_initial;",
+   "        is_gone = false;"))
 M("R16-reprotect", "a reprotect relies on an old copy", "old_copy:loser_of_a_failover",
   (REPLICATION + "reprotect.c", "    if (stream_old_copy_why(stream) != NULL)\n        return err_set(err, -ESTALE",
    "    if (false)\n        return err_set(err, -ESTALE"),
