@@ -203,6 +203,7 @@ static const struct operation group_rows[] = {
      .parameters = {REGION, NEEDED("ReplicaGroupId"), TOKEN},
      .run = ops_relation_delete},
     {.name = "DescribeDiskMonitorData",
+     .is_read = true,
      .version = EBS,
      .rule = SITE_HERE,
      NO_STATE,
