@@ -8,7 +8,7 @@ SECONDS ?= 3
 PREFIX ?= /usr/local
 MINUTES ?= 10
 
-.PHONY: demo check build lint bench sim steps nth fuzz model mutants analyse torture clients install deps clean hardening
+.PHONY: demo check build lint bench bench-api sim steps nth fuzz model mutants analyse torture clients install deps clean hardening
 
 demo: ## installs what it needs, builds, runs two sites through loss, failover, reprotect, failback
 	tools/deps demo
@@ -32,6 +32,9 @@ lint: build ## formatting, layers, circles, style, file-level state, clang-tidy
 bench: build ## prints our figures beside the peers', measured in the same run
 	tools/deps check
 	bench/run --build $(BUILD) --seconds $(SECONDS)
+
+bench-api: build ## the control API beside bare libmicrohttpd and SQLite's own commits, measured in the same run
+	python3 bench/bench_api.py --build $(BUILD)
 
 sim: ## make sim SEEDS=n [FIRST=k] [JOBS=n] [SITES=1], make sim SEED=k TRACE=1 [ACTIONS=n] [SITES=1]
 	@$(MAKE) --no-print-directory build
