@@ -542,8 +542,8 @@ static const struct operation verso_rows[] = {
      NO_STATE,
      .parameters = {REGION_MAYBE, NEEDED("DiskId")},
      .run = ops_disk_show_access},
+    /* Not is_read: the age of a point must not be that of a moment ago. */
     {.name = "DescribeVersoStatus",
-     .is_read = true,
      .version = VERSO,
      .rule = SITE_HERE,
      NO_STATE,

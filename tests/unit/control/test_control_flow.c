@@ -379,6 +379,36 @@ static void test_a_first_point_is_enough_to_fail_over(void **state)
     drive_status(world, group, "failovered");
 }
 
+static int64_t point_age_us(struct fake_world *world, unsigned site)
+{
+    unsigned status = 0;
+    json_t *reply = fake_ask(world, site, "DescribeVersoStatus", "", &status);
+    int64_t age;
+
+    assert_int_equal(status, 200);
+    age = json_integer_value(
+        json_object_get(json_array_get(json_object_get(reply, "Streams"), 0), "PointAgeUs"));
+    json_decref(reply);
+    return age;
+}
+
+/* Who waits for a point that holds his write reckons with it: an age of a moment ago says that the
+ * point is younger than it is. */
+static void test_an_age_is_that_of_now(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+    int64_t before;
+
+    make_group(world, group, pairs);
+    before = point_age_us(world, PARIS);
+    for (unsigned i = 1; i <= 10; i++) {
+        fake_run(world, 10000000);
+        assert_true(point_age_us(world, PARIS) >= before + i * 10000);
+    }
+}
+
 /* One endpoint is enough: the disk tells the site where the region does not. */
 static void test_a_disk_is_found_at_the_other_site(void **state)
 {
@@ -424,6 +454,7 @@ int main(void)
         STORY(test_forget_at_the_target_leaves_the_source),
         cmocka_unit_test(test_one_region_finds_the_site),
         STORY(test_a_first_point_is_enough_to_fail_over),
+        STORY(test_an_age_is_that_of_now),
         cmocka_unit_test(test_a_disk_is_found_at_the_other_site),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
