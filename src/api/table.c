@@ -339,6 +339,7 @@ static const struct operation disk_rows[] = {
           ECS_PAGES},
      .run = ops_disk_show_all},
     {.name = "ModifyDiskAttribute",
+     .is_shared = true,
      .version = ECS,
      .rule = SITE_DISK,
      .object = "DiskId",
@@ -441,6 +442,7 @@ static const struct operation disk_rows[] = {
     }
 #define TAG_ROWS(api, ecs)                                                                         \
     {.name = "TagResources",                                                                       \
+     .is_shared = true,                                                                            \
      .version = api,                                                                               \
      .rule = SITE_HERE,                                                                            \
      NO_STATE,                                                                                     \
@@ -450,6 +452,7 @@ static const struct operation disk_rows[] = {
                     TOKEN},                                                                        \
      .run = ops_tag_set},                                                                          \
         {.name = "UntagResources",                                                                 \
+         .is_shared = true,                                                                        \
          .version = api,                                                                           \
          .rule = SITE_HERE,                                                                        \
          NO_STATE,                                                                                 \
@@ -459,7 +462,8 @@ static const struct operation disk_rows[] = {
                         FLAG("All", "false"), TOKEN},                                              \
          .run = ops_tag_unset},                                                                    \
     {                                                                                              \
-        .name = "ListTagResources", .version = api, .rule = SITE_HERE, NO_STATE, .is_ecs = ecs,    \
+        .name = "ListTagResources", .is_read = true, .version = api, .rule = SITE_HERE, NO_STATE,  \
+        .is_ecs = ecs,                                                                             \
         .parameters = {REGION,                                                                     \
                        RESOURCE_TYPE(API_MISSING_PARAMETER),                                       \
                        RESOURCES_MAYBE,                                                            \
@@ -474,6 +478,7 @@ static const struct operation tag_rows[] = {
     TAG_ROWS(EBS, false),
     TAG_ROWS(ECS, true),
     {.name = "ChangeResourceGroup",
+     .is_shared = true,
      .version = EBS,
      .rule = SITE_HERE,
      NO_STATE,
@@ -490,6 +495,7 @@ static const struct operation tag_rows[] = {
 
 static const struct operation region_rows[] = {
     {.name = "DescribeRegions",
+     .is_read = true,
      .version = EBS,
      .rule = SITE_ANY,
      NO_STATE,
@@ -497,6 +503,7 @@ static const struct operation region_rows[] = {
                     CHOICE("AcceptLanguage", "zh-CN|en-US|ja", NULL)},
      .run = ops_region_list},
     {.name = "DescribeRegions",
+     .is_read = true,
      .version = ECS,
      .rule = SITE_ANY,
      NO_STATE,
@@ -511,6 +518,7 @@ static const struct operation region_rows[] = {
      .parameters = {REGION},
      .run = ops_region_zones},
     {.name = "ListReplicaEdgeSupported",
+     .is_read = true,
      .version = EBS,
      .rule = SITE_ANY,
      NO_STATE,
@@ -550,6 +558,7 @@ static const struct operation verso_rows[] = {
      .parameters = {REGION_MAYBE, MAYBE("Id")},
      .run = ops_verso_show_status},
     {.name = "DescribeReplicaLag",
+     .is_read = true,
      .version = VERSO,
      .rule = SITE_HERE,
      NO_STATE,

@@ -7,6 +7,7 @@
 #include "base/check.h"
 #include "control/change.h"
 #include "control/operations.h"
+#include "control/sharing.h"
 #include "control/tree.h"
 
 static const char *const attributes[] = {"DiskName",           "Description",
@@ -120,10 +121,7 @@ static void modify_all(struct call *call, const json_t *ids)
     {
         modify_one(call, &change, json_string_value(id));
     }
-    if (change_commit(&change) < 0)
-        call_fail_internal(call, change.err.text);
-    else
-        call_reply(call, NULL);
+    sharing_answer(&change, call, NULL);
 }
 
 void ops_disk_modify(struct call *call)

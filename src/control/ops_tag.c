@@ -14,7 +14,7 @@
 #include "control/page.h"
 #include "control/relation.h"
 #include "control/route.h"
-#include "control/sync.h"
+#include "control/sharing.h"
 #include "control/tag.h"
 #include "control/token.h"
 #include "control/tree.h"
@@ -86,16 +86,12 @@ static void finish(struct call *call, struct change *change, const struct resour
     json_t *id;
 
     token_remember(change, call, NULL);
-    if (change_commit(change) < 0) {
-        call_fail_internal(call, change->err.text);
-        return;
-    }
     json_array_foreach((json_t *)ids, index, id)
     {
         if (type->kind != RECORD_DISK)
-            sync_mark(call->site, json_string_value(id));
+            sharing_mark(call, json_string_value(id));
     }
-    call_reply(call, NULL);
+    sharing_answer(change, call, NULL);
 }
 
 /* --- set, take away -------------------------------------------------------------------------- */
@@ -260,13 +256,9 @@ static void change_group(struct call *call, struct relation *relation)
         relation_put(&change, relation);
     }
     token_remember(&change, call, NULL);
-    if (change_commit(&change) < 0) {
-        call_fail_internal(call, change.err.text);
-        return;
-    }
     if (is_new)
-        sync_mark(call->site, own->id);
-    call_reply(call, NULL);
+        sharing_mark(call, own->id);
+    sharing_answer(&change, call, NULL);
 }
 
 void ops_tag_change_group(struct call *call)
