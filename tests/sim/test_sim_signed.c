@@ -629,6 +629,31 @@ static void test_flow_control(void **state)
     end(&bench);
 }
 
+static void make_folder(void *arg)
+{
+    check(io_dir_make_durable(sim_site_loop(((struct bench *)arg)->site), "/later") == 0);
+}
+
+/* A full disk, say: only signed requests wait, and not for ever. */
+static void test_nonces_that_cannot_be_kept(void **state)
+{
+    struct draft unsigned_one = {.is_unsigned = true, .query = V1_HEAD};
+    struct bench bench;
+
+    begin(&bench);
+    bench.options.folder = "/later";
+    bench.options.is_remote = true;
+    assert_true(sim_site_call(bench.site, open_door, &bench));
+    assert_int_equal(call(&bench, "LTAIanna", 0), API_SERVICE_UNAVAILABLE);
+    assert_int_equal(submit(&bench, &unsigned_one), API_OK);
+    assert_true(sim_site_call(bench.site, make_folder, &bench));
+    assert_int_equal(call(&bench, "LTAIanna", 0), API_SERVICE_UNAVAILABLE);
+    wait_s(&bench, 11);
+    assert_int_equal(call(&bench, "LTAIanna", 0), API_OK);
+    assert_int_equal(call(&bench, "LTAIanna", 0), API_NONCE_USED);
+    end(&bench);
+}
+
 static void test_protocol_parameters(void **state)
 {
     struct door_verdict v1 = {.scheme = REPLY_V1}, other = {.scheme = REPLY_UNSIGNED};
@@ -654,6 +679,7 @@ int main(void)
         cmocka_unit_test(test_v3_method),
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_flow_control),
+        cmocka_unit_test(test_nonces_that_cannot_be_kept),
         cmocka_unit_test(test_protocol_parameters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
