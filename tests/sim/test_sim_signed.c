@@ -516,6 +516,23 @@ static void test_v3_on_the_way(void **state)
     end(&bench);
 }
 
+/* The type counts where there is a body to be read by it. */
+static void test_v3_type_of_a_body(void **state)
+{
+    struct draft draft = {.door = HTTP_DOOR_PLAIN,
+                          .is_v3 = true,
+                          .fields = V3_FIELDS("DescribeDisks", "2014-05-26", CAPTURED, "n")};
+    struct bench bench;
+
+    start(&bench);
+    draft.fields[6] = (struct http_field){"content-type", "application/x-www-form-urlencoded"};
+    draft.body = "a=1";
+    assert_int_equal(submit(&bench, &draft), API_INCOMPLETE_SIGNATURE);
+    draft.body = "";
+    assert_int_equal(submit(&bench, &draft), API_OK);
+    end(&bench);
+}
+
 static void test_v3_method(void **state)
 {
     static const struct {
@@ -676,6 +693,7 @@ int main(void)
         cmocka_unit_test(test_without_a_signature),
         cmocka_unit_test(test_action_of_v1_is_the_parameter),
         cmocka_unit_test(test_v3_on_the_way),
+        cmocka_unit_test(test_v3_type_of_a_body),
         cmocka_unit_test(test_v3_method),
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_flow_control),
