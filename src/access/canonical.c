@@ -89,7 +89,7 @@ static uint8_t next_byte(const char **at)
         return (uint8_t)*from;
     }
     *at += 3;
-    return (uint8_t)(hex_digit(from[1]) << 4 | hex_digit(from[2]));
+    return (uint8_t)((unsigned)hex_digit(from[1]) << 4 | (unsigned)hex_digit(from[2]));
 }
 
 /* By the bytes that are meant, not by their encoding. */

@@ -277,9 +277,11 @@ static bool index_has(struct nonces *nonces, uint64_t tag)
 
 static int index_new(struct nonces *nonces)
 {
-    uint64_t taken = nonces->memory->taken;
     uint32_t capacity = nonces->options.capacity, heads = 1;
+    uint64_t taken;
 
+    check(nonces->memory);
+    taken = nonces->memory->taken;
     while (heads < capacity)
         heads *= 2;
     nonces->mask = heads - 1;
@@ -421,10 +423,12 @@ static int64_t floor_of(const struct nonces *nonces, unsigned lane)
 enum nonce_verdict nonces_judge(struct nonces *nonces, const char *key_id, const char *text,
                                 int64_t time_s, struct nonce *ret_nonce)
 {
-    int64_t now_s = wall_s(nonces), window_s = nonces->options.window_s, floor;
     uint8_t tag[SIGNATURE_HASH_SIZE];
+    int64_t now_s, window_s, floor;
 
     check_magic(nonces, NONCES_MAGIC);
+    now_s = wall_s(nonces);
+    window_s = nonces->options.window_s;
     if (time_s < now_s - window_s || time_s > now_s + window_s || time_s <= 0 ||
         time_s > UINT32_MAX)
         return NONCE_EXPIRED;
@@ -443,10 +447,12 @@ enum nonce_verdict nonces_judge(struct nonces *nonces, const char *key_id, const
 
 int nonces_take(struct nonces *nonces, const struct nonce *nonce)
 {
-    struct memory *memory = nonces->memory;
-    uint32_t place = (uint32_t)(memory->taken % nonces->options.capacity);
+    struct memory *memory;
+    uint32_t place;
 
     check_magic(nonces, NONCES_MAGIC);
+    memory = nonces->memory;
+    place = (uint32_t)(memory->taken % nonces->options.capacity);
     if (nonce->time_s > wall_s(nonces) + NONCES_AHEAD_S &&
         ahead_raise(nonces, nonce->lane, nonce->time_s) < 0)
         return -EIO;
