@@ -18,7 +18,7 @@ import tempfile
 import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
-from lab import Lab, free_port, run  # noqa: E402
+from lab import Lab, free_port, run, wait_until  # noqa: E402
 
 class Server:
     """The requests are its public methods; a site is named by its name."""
@@ -96,8 +96,12 @@ class Server:
         return run("sh", "-eux", "-c", text, cwd=folder, env=environment)
 
     def silence(self, site):
-        """There, but answers nobody."""
-        self.sites[site].process.send_signal(signal.SIGSTOP)
+        """There, but answers nobody. Its threads stop one after the other, when they are next scheduled."""
+        process = self.sites[site].process
+        process.send_signal(signal.SIGSTOP)
+        tasks = pathlib.Path(f"/proc/{process.pid}/task")
+        wait_until(lambda: all(stat.read_text().rpartition(")")[2].split()[0] == "T" for stat in tasks.glob("*/stat")),
+                   f"all threads of {site} stand still")
 
     def wake(self, site):
         self.sites[site].process.send_signal(signal.SIGCONT)
