@@ -308,6 +308,34 @@ static void test_twenty_at_most(void **state)
                 query);
 }
 
+/* In one moment, so in one commit: each counts, a refused one leaves nothing. */
+static void test_several_at_once(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    struct tag_set_record set;
+    char queries[3][300];
+    struct fake_asked asked[3] = {
+        {.action = "TagResources"}, {.action = "UntagResources"}, {.action = "TagResources"}};
+
+    drive_pair(world, &pair);
+    drive_ok(world, PARIS, "TagResources", NULL, NULL, TAG "&Tag.1.Key=old", pair.id);
+    snprintf(queries[0], 300, TAG "&Tag.1.Key=new&Tag.1.Value=1", pair.id);
+    snprintf(queries[1], 300, TAG "&TagKey.1=old", pair.id);
+    snprintf(queries[2], 300, TAG "&ResourceId.2=pair-none&Tag.1.Key=never", pair.id);
+    for (unsigned i = 0; i < 3; i++)
+        asked[i].query = queries[i];
+    fake_ask_together(world, PARIS, asked, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(asked[i].status, i < 2 ? 200 : 404);
+        json_decref(asked[i].reply);
+    }
+    expect_tags(world, PARIS, pair.id, "new=1 ");
+    expect_tags(world, LYON, pair.id, "new=1 ");
+    assert_int_equal(meta_get(world->sites[LYON].meta, RECORD_TAG_SET, pair.id, &set), 0);
+    assert_int_equal(set.version, 3);
+}
+
 static void test_resource_groups(void **state)
 {
     struct fake_world *world = *state;
@@ -358,6 +386,7 @@ int main(void)
         TEST(test_they_survive_a_restart),
         TEST(test_every_error),
         TEST(test_twenty_at_most),
+        TEST(test_several_at_once),
         TEST(test_resource_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
