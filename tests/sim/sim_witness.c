@@ -149,17 +149,22 @@ static void look_at_point(struct node *node)
     image_read(node, &node->run->universe, witness_note(node), point_read, NULL);
 }
 
+/* It could not read its journal at the start, says so and shows nothing: hosts are kept out. */
+static bool is_shut(const struct node *node)
+{
+    return node->may_fail && node->status.trouble[0] != '\0';
+}
+
 static void observe_target(struct node *node)
 {
     const struct engine_stream_status *status = &node->status;
-    bool is_shut = node->may_fail && status->trouble[0] != '\0'; /* it could not read them */
 
     if (!status->has_point)
         return;
     /* A commit that landed elsewhere looks like a torn tail: the peer must recognise the site
      * (R16). */
-    if (status->epoch_acked < node->epoch_seen && node->is_read && node->is_running && !is_shut &&
-        !fate_is_rotten(node))
+    if (status->epoch_acked < node->epoch_seen && node->is_read && node->is_running &&
+        !is_shut(node) && !fate_is_rotten(node))
         run_fail(node->run, node, "I14: committed epoch %llu is gone, newest is %llu",
                  (unsigned long long)node->epoch_seen, (unsigned long long)status->epoch_acked);
     if (status->epoch_acked <= node->epoch_seen)
@@ -175,6 +180,8 @@ void witness_target(struct node *node, const struct image *image)
     const uint64_t *before = judged_image(node, node->status.epoch_acked);
     char why[JUDGE_WHY_SIZE];
 
+    if (is_shut(node) && strstr(node->status.trouble, "cannot read"))
+        return; /* its volumes show what lies under the journal, to nobody */
     if (node->status.has_point && before && image->note.epoch == node->status.epoch_acked &&
         differ(node, image->values, before, why))
         run_fail(node->run, node, "I1: epoch %llu is not what it was before the restart: %s",
