@@ -438,69 +438,70 @@ static void test_many_wrong_ones(void **state)
     close(old);
 }
 
+#define POST_WITH(fields) "POST / HTTP/1.1\r\n" fields "\r\n3\r\na=1\r\n0\r\n\r\n"
+static const char *const smuggled_rows[] = {
+    POST_WITH("Host: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n"),
+    POST_WITH("Host: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 13\r\n"),
+    POST_WITH("Host: x\r\nTransfer-Encoding: gzip, chunked\r\n"),
+    POST_WITH("Host: x\r\nTransfer-Encoding: chunked, identity\r\n"),
+    POST_WITH("Host: x\r\nTransfer-Encoding: xchunked\r\n"),
+    POST_WITH("Host: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
+    POST_WITH("Host: x\r\nTransfer-Encoding : chunked\r\n"),
+    POST_WITH("Host: x\r\nTransfer-Encoding:\r\n chunked\r\n"),
+    POST_WITH("Host: x\r\nTransfer-Encoding:\x0b chunked\r\n"),
+    POST_WITH("Host: x\r\nContent-Length: 13\r\nContent-Length: 13\r\n"),
+    POST_WITH("Host: x\r\nContent-Length: 13\r\nContent-Length: 5\r\n"),
+    POST_WITH("Host: x\r\nContent-Length: 13, 13\r\n"),
+    POST_WITH("Host: x\r\nTransfer-Encoding: chunked \r\n"),
+    POST_WITH("Host: x\r\nContent-Length: 13 \r\n"),
+    POST_WITH("Host: x\r\nContent-Length: +13\r\n"),
+    POST_WITH("Host: x\r\nContent-Length: 0xd\r\n"),
+    POST_WITH("Host: x\r\nContent-Length:\r\n"),
+    POST_WITH("Host: x\r\nContent-Length : 13\r\n"),
+    "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x, y\r\n\r\n",
+    "GET / HTTP/1.1\r\n\r\n",
+    "GET  / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "G(T / HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /?a=\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /?a=\r HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\nD: e\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x\r\nD: e\r\nA: b\r\n\tc\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n \r\n\r\n",
+    "GET / HTTP/1.1\r\n A: b\r\nHost: x\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n",
+    "GET / HTTP/1.1\nHost: x\r\nA: b\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x\r\nA: b\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n\n",
+    "GET / HTTP/1.1\r\nHost: x\r\nA: b\rContent-Length: 3\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
+    "GET / HTTP/1.1\r\nno colon\r\nHost: x\r\n\r\n",
+    "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    "3\r\na=1\r\n0\r\nno colon\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x\r\n: no name\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost: x\r\nA(b): c\r\n\r\n",
+    "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=1\r\n0\r\n\r\n",
+};
+
 /* What a proxy before us might read otherwise is refused, and nothing behind it is looked at. */
 static void test_smuggling(void **state)
 {
-#define POST_WITH(fields) "POST / HTTP/1.1\r\n" fields "\r\n3\r\na=1\r\n0\r\n\r\n"
-    static const char *const rows[] = {
-        POST_WITH("Host: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n"),
-        POST_WITH("Host: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 13\r\n"),
-        POST_WITH("Host: x\r\nTransfer-Encoding: gzip, chunked\r\n"),
-        POST_WITH("Host: x\r\nTransfer-Encoding: chunked, identity\r\n"),
-        POST_WITH("Host: x\r\nTransfer-Encoding: xchunked\r\n"),
-        POST_WITH("Host: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n"),
-        POST_WITH("Host: x\r\nTransfer-Encoding : chunked\r\n"),
-        POST_WITH("Host: x\r\nTransfer-Encoding:\r\n chunked\r\n"),
-        POST_WITH("Host: x\r\nTransfer-Encoding:\x0b chunked\r\n"),
-        POST_WITH("Host: x\r\nContent-Length: 13\r\nContent-Length: 13\r\n"),
-        POST_WITH("Host: x\r\nContent-Length: 13\r\nContent-Length: 5\r\n"),
-        POST_WITH("Host: x\r\nContent-Length: 13, 13\r\n"),
-        POST_WITH("Host: x\r\nTransfer-Encoding: chunked \r\n"),
-        POST_WITH("Host: x\r\nContent-Length: 13 \r\n"),
-        POST_WITH("Host: x\r\nContent-Length: +13\r\n"),
-        POST_WITH("Host: x\r\nContent-Length: 0xd\r\n"),
-        POST_WITH("Host: x\r\nContent-Length:\r\n"),
-        POST_WITH("Host: x\r\nContent-Length : 13\r\n"),
-        "GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x, y\r\n\r\n",
-        "GET / HTTP/1.1\r\n\r\n",
-        "GET  / HTTP/1.1\r\nHost: x\r\n\r\n",
-        "G(T / HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET /?a=\x01 HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET /?a=\r HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n c\r\nD: e\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x\r\nD: e\r\nA: b\r\n\tc\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n \r\n\r\n",
-        "GET / HTTP/1.1\r\n A: b\r\nHost: x\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x\nA: b\r\n\r\n",
-        "GET / HTTP/1.1\nHost: x\r\nA: b\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x\r\nA: b\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x\r\nA: b\r\n\n",
-        "GET / HTTP/1.1\r\nHost: x\r\nA: b\rContent-Length: 3\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x\r\nno colon\r\n\r\n",
-        "GET / HTTP/1.1\r\nno colon\r\nHost: x\r\n\r\n",
-        "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-        "3\r\na=1\r\n0\r\nno colon\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x\r\n: no name\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost: x\r\nA(b): c\r\n\r\n",
-        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n3\r\na=1\r\n0\r\n\r\n",
-    };
     static const char with_nul[] = "GET / HTTP/1.1\r\nHost: x\r\nA: b\0c\r\nD: e\r\n\r\n";
     static const char nul_last[] = "GET / HTTP/1.1\r\nHost: x\0\r\n\r\n";
     static const char nul_target[] = "GET /\0x HTTP/1.1\r\nHost: x\r\n\r\n";
 
-    for (unsigned i = 0; i < ARRAY_COUNT(rows) + 3; i++) {
+    for (unsigned i = 0; i < ARRAY_COUNT(smuggled_rows) + 3; i++) {
         static const char second[] = "GET /?a=smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
         int fd = dial(*state);
         char text[4096] = "";
         size_t used = 0;
         ssize_t done;
 
-        if (i < ARRAY_COUNT(rows))
-            say_text(fd, rows[i]);
-        else if (i == ARRAY_COUNT(rows))
+        if (i < ARRAY_COUNT(smuggled_rows))
+            say_text(fd, smuggled_rows[i]);
+        else if (i == ARRAY_COUNT(smuggled_rows))
             say(fd, with_nul, sizeof(with_nul) - 1);
-        else if (i == ARRAY_COUNT(rows) + 1)
+        else if (i == ARRAY_COUNT(smuggled_rows) + 1)
             say(fd, nul_last, sizeof(nul_last) - 1);
         else
             say(fd, nul_target, sizeof(nul_target) - 1);
@@ -510,7 +511,8 @@ static void test_smuggling(void **state)
         text[used] = 0;
         if (done < 0 || !strstr(text, "HTTP/1.1 400 ") || !strstr(text, "{\"RequestId\":\"") ||
             strstr(text, "smuggled") || strstr(text + 9, "HTTP/1.1 "))
-            fail_msg("row %u, %s: '%s'", i, i < ARRAY_COUNT(rows) ? rows[i] : "NUL", text);
+            fail_msg("row %u, %s: '%s'", i,
+                     i < ARRAY_COUNT(smuggled_rows) ? smuggled_rows[i] : "NUL", text);
         close(fd);
     }
 }
