@@ -33,7 +33,7 @@ static bool is_told(enum plant plant, const char *why)
         [PLANT_JOB - PLANT_WHOLE] = {"come to rest", "not settled"},
         [PLANT_TERM - PLANT_WHOLE] = {"at rest ", "come to rest", "not settled"},
         [PLANT_VERSION - PLANT_WHOLE] = {"at rest ", "come to rest", "not settled"},
-        [PLANT_COMMIT - PLANT_WHOLE] = {"asked again: ", "no record names it", "no record says so"},
+        [PLANT_COMMIT - PLANT_WHOLE] = {"asked again: ", "at rest "},
     };
 
     for (unsigned i = 0; i < ARRAY_COUNT(told[0]); i++)

@@ -108,7 +108,7 @@ static int file_sync(sqlite3_file *base, int flags)
     struct sqlite_file *file = file_of(base);
     char folder[128];
 
-    if (file->sqlite->skips_syncs)
+    if (file->sqlite->skips_syncs && strstr(file->path, "-wal"))
         return SQLITE_OK;
     if (io_file_sync_now(loop_of(file), file->file) < 0)
         return SQLITE_IOERR_FSYNC;
@@ -369,7 +369,7 @@ void sim_sqlite_init(void)
     check(sqlite3_initialize() == SQLITE_OK);
 }
 
-void sim_sqlite_skip_syncs(struct sim_sqlite *sqlite)
+void sim_sqlite_skip_log_syncs(struct sim_sqlite *sqlite)
 {
     sqlite->skips_syncs = true;
 }

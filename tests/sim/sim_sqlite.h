@@ -16,7 +16,7 @@ void sim_sqlite_init(void);
 struct sim_sqlite *sim_sqlite_new(struct sim_site *site, const char *file,
                                   char ret_path[SIM_SQLITE_PATH_SIZE]);
 void sim_sqlite_free(struct sim_sqlite *sqlite);
-/* A planted defect: syncs say that all is well, and do nothing. */
-void sim_sqlite_skip_syncs(struct sim_sqlite *sqlite);
+/* A planted defect: syncs of the log say that all is well, and do nothing. */
+void sim_sqlite_skip_log_syncs(struct sim_sqlite *sqlite);
 
 #endif

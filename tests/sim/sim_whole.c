@@ -46,7 +46,7 @@ void whole_make(struct node *node)
     whole->node = node;
     whole->sqlite = sim_sqlite_new(node->site, "/data/site.db", whole->path);
     if (node->run->plant == PLANT_COMMIT)
-        sim_sqlite_skip_syncs(whole->sqlite);
+        sim_sqlite_skip_log_syncs(whole->sqlite);
     node->whole = whole;
     sim_site_user_set(node->site, node);
 }
