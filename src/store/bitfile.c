@@ -80,8 +80,16 @@ static uint64_t page_bit_max(const struct bitfile *file, uint64_t page)
 
 /* ---- opening -------------------------------------------------------------------------------- */
 
-/* Slot 0 of every page, with all its bits set. */
-static int fill_file(struct loop *loop, struct io_file *file, const char *kind, uint64_t bit_count)
+/* Files of intent bits are never empty: a slot whose only sector with bits rots to zeros would else
+ * look like one that was never written. The other kinds are large, and stay sparse. */
+static bool is_sealed(const char *kind)
+{
+    return strcmp(kind, "INTN") == 0;
+}
+
+/* Both slots of every page, with all its bits set, or none. */
+static int fill_file(struct loop *loop, struct io_file *file, const char *kind, uint64_t bit_count,
+                     bool is_full)
 {
     int error = 0;
 
@@ -90,11 +98,13 @@ static int fill_file(struct loop *loop, struct io_file *file, const char *kind, 
         uint64_t left = bit_count - page * BITFILE_PAGE_BITS;
         uint64_t bits = left < BITFILE_PAGE_BITS ? left : BITFILE_PAGE_BITS;
 
-        memset(slot + BITFILE_SLOT_HEAD, 0xff, bits / 8);
-        if (bits % 8 != 0)
+        memset(slot + BITFILE_SLOT_HEAD, is_full ? 0xff : 0, bits / 8);
+        if (is_full && bits % 8 != 0)
             slot[BITFILE_SLOT_HEAD + bits / 8] = (uint8_t)((1u << bits % 8) - 1);
-        bitfile_slot_seal(slot, kind, page, 1);
-        error = io_file_write_now(loop, file, slot, sizeof(slot), bitfile_slot_offset(page, 0));
+        for (unsigned i = 0; i < 2 && error >= 0; i++) {
+            bitfile_slot_seal(slot, kind, page, i + 1);
+            error = io_file_write_now(loop, file, slot, sizeof(slot), bitfile_slot_offset(page, i));
+        }
     }
     return error;
 }
@@ -123,8 +133,8 @@ static int make_file(struct loop *loop, const char *path, const char *kind, uint
         error = io_file_resize_now(loop, file, bitfile_bytes(bit_count));
     if (error == 0)
         error = io_file_write_now(loop, file, header, sizeof(header), 0);
-    if (error >= 0 && is_full)
-        error = fill_file(loop, file, kind, bit_count);
+    if (error >= 0 && (is_full || is_sealed(kind)))
+        error = fill_file(loop, file, kind, bit_count, is_full);
     if (error >= 0)
         error = io_file_sync_now(loop, file);
     io_file_close(loop, file);
@@ -153,7 +163,8 @@ static int load_page(struct bitfile *file, uint64_t index, const uint8_t *slots,
     if ((!valid[0] && !valid[1]) || (sequence[0] > 0 && sequence[0] == sequence[1]))
         return err_set(err, -EBADMSG, "%s: both copies at offset %llu are damaged", file->path,
                        (unsigned long long)bitfile_slot_offset(index, 0));
-    page->is_doubtful = !valid[0] || !valid[1];
+    page->is_doubtful =
+        !valid[0] || !valid[1] || (is_sealed(file->kind) && (sequence[0] == 0 || sequence[1] == 0));
     page->slot = !valid[0] || (valid[1] && sequence[1] > sequence[0]);
     page->sequence = sequence[page->slot];
     if (page->sequence == 0)

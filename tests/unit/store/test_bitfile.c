@@ -295,6 +295,29 @@ static void damaged_slots_never_give_wrong_bits(void **state)
     fake_loop_fini(&fake);
 }
 
+/* The sector with all its bits rots to zeros: it is no slot that was never written. */
+static void zeros_are_no_empty_slot(void **state)
+{
+    struct fake_loop fake;
+    struct bitfile *file;
+
+    (void)state;
+    for (unsigned slot = 0; slot < 2; slot++) {
+        fake_loop_init(&fake);
+        file = open_good(&fake);
+        assert_false(bitfile_fill_doubtful(file)); /* new */
+        bitfile_set(file, 9, 1);
+        assert_int_equal(save_run(&fake, file), 0);
+        bitfile_close(file);
+        memset(fake_loop_file(&fake, "/b")->bytes + bitfile_slot_offset(0, slot), 0, 512);
+        file = open_good(&fake);
+        assert_true(bitfile_fill_doubtful(file));
+        assert_true(bitfile_has(file, 9));
+        bitfile_close(file);
+        fake_loop_fini(&fake);
+    }
+}
+
 static void slot_of_another_place_is_not_valid(void **state)
 {
     uint8_t slot[BITFILE_PAGE_BYTES] = {0};
@@ -322,6 +345,7 @@ int main(void)
         cmocka_unit_test(error_fences),
         cmocka_unit_test(foreign_files_are_refused),
         cmocka_unit_test(damaged_slots_never_give_wrong_bits),
+        cmocka_unit_test(zeros_are_no_empty_slot),
         cmocka_unit_test(slot_of_another_place_is_not_valid),
     };
 
