@@ -267,7 +267,7 @@ static void give_up_event(void *arg)
 {
     struct node *node = arg;
 
-    if (node->engine && !node->is_read)
+    if (node->engine && !node->is_read && !fate_fails_reads(node))
         node_give_up(node, "reading", "see above");
 }
 
