@@ -42,7 +42,7 @@ static int64_t later(int64_t a, int64_t b)
 static int newest_row(struct site *site, int64_t *ret_s)
 {
     struct meta_query all = {.kind = RECORD_TOKEN};
-    struct token_record record;
+    struct token_record record = {0};
     uint64_t position = 0;
     unsigned count;
     int result = meta_count(site->meta, &all, &count);
