@@ -39,6 +39,7 @@ static void boot_next(struct boot *boot);
 
 static struct disk_record *boot_disk(struct boot *boot)
 {
+    check(boot->record);
     return boot->record;
 }
 
@@ -112,6 +113,7 @@ static void open_disk(struct boot *boot)
 /* A pair and a group begin with it. */
 static const struct replica_record *boot_relation(const struct boot *boot)
 {
+    check(boot->record);
     return boot->record;
 }
 
