@@ -179,11 +179,12 @@ static int run_create_key(struct command *command, const struct verb *verb)
 /* The whole of the file, "-": standard input; NULL after telling why. */
 static char *read_document(const char *path)
 {
-    FILE *file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     char *text = calloc(1, DOCUMENT_MAX + 1);
     size_t length;
+    FILE *file;
 
     check(text);
+    file = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
     if (file == NULL) {
         fprintf(stderr, "verso: %s: %m\n", path);
         free(text);

@@ -330,9 +330,11 @@ static unsigned count_answers(const char *text, size_t length)
     unsigned count = 0;
 
     while (length > 0) {
-        const char *body = memmem(text, length, "\r\n\r\n", 4), *field;
+        const char *body, *field;
         size_t head, body_length;
 
+        check(text != NULL);
+        body = memmem(text, length, "\r\n\r\n", 4);
         check(length > 12 && memcmp(text, "HTTP/1.", 7) == 0 && body != NULL);
         head = (size_t)(body + 4 - text);
         if (memcmp(text + 9, "100", 3) != 0) {
