@@ -90,8 +90,14 @@ static void create_accept(struct creation *creation)
     json_t *reply;
 
     /* Others were served while the peer was asked. */
-    if (!check_disk(call, pair->production_disk, &disk) || !check_backup(call, pair->backup_disk))
+    if (!check_disk(call, pair->production_disk, &disk) || !quota_allows_pair(call) ||
+        !check_backup(call, pair->backup_disk))
         return;
+    if (disk.size_bytes != pair->size_bytes) {
+        call_fail(call, API_DENIED, "Disk %s was resized meanwhile, from %lld to %lld bytes.",
+                  disk.id, (long long)pair->size_bytes, (long long)disk.size_bytes);
+        return;
+    }
     pair->common.status = REPLICA_CREATED;
     relation_touch(&pair->common);
     reply = json_object();

@@ -184,6 +184,31 @@ static void test_alone_while_it_grows(void **state)
     drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, PAIR, left, right);
 }
 
+/* It grew while the other site was asked about the pair: the pair would never copy. */
+static void test_resized_while_a_pair_is_made(void **state)
+{
+    struct fake_world *world = *state;
+    char left[64], right[64], query[400], count[64];
+
+    drive_disk(world, PARIS, left);
+    drive_disk(world, LYON, right);
+    fake_hold(world, LYON, DATA_CALL_REPLY, false);
+    sprintf(query, PAIR, left, right);
+    fake_ask_and_forget(world, PARIS, "CreateDiskReplicaPair", query);
+    drive_ok(world, PARIS, "ResizeDisk", NULL, NULL, "DiskId=%s&NewSizeBytes=16384", left);
+    fake_release(world, LYON);
+    fake_run(world, 0);
+    drive_ok(world, PARIS, "DescribeDiskReplicaPairs", "TotalCount", count, "RegionId=cn-paris");
+    assert_string_equal(count, "0");
+    drive_fails(world, PARIS, 403, "OperationDenied", "16384", "CreateDiskReplicaPair", PAIR, left,
+                right);
+    fake_net(world, false);
+    fake_net(world, true); /* the other site's half goes at the next contact */
+    fake_run(world, UINT64_C(30000000000));
+    drive_ok(world, LYON, "ResizeDisk", NULL, NULL, "DiskId=%s&NewSizeBytes=16384", right);
+    drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, PAIR, left, right);
+}
+
 /* Killed between the file and the record: the old size, and asking again ends it. */
 static void test_cut_off(void **state)
 {
@@ -205,8 +230,13 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_attributes),       TEST(test_errors_of_modify),     TEST(test_resize),
-        TEST(test_errors_of_resize), TEST(test_alone_while_it_grows), TEST(test_cut_off),
+        TEST(test_attributes),
+        TEST(test_errors_of_modify),
+        TEST(test_resize),
+        TEST(test_errors_of_resize),
+        TEST(test_alone_while_it_grows),
+        TEST(test_cut_off),
+        TEST(test_resized_while_a_pair_is_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

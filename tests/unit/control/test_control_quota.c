@@ -49,6 +49,29 @@ static void test_pairs(void **state)
     drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, CREATE_PAIR, left, right);
 }
 
+/* Two in one moment: both are judged before the other site answered. */
+static void test_pairs_at_once(void **state)
+{
+    struct fake_world *world = *state;
+    char left[2][64], right[2][64], queries[2][400];
+    struct fake_asked asked[2] = {{.action = "CreateDiskReplicaPair", .query = queries[0]},
+                                  {.action = "CreateDiskReplicaPair", .query = queries[1]}};
+
+    for (unsigned i = 0; i < 2; i++) {
+        drive_disk(world, PARIS, left[i]);
+        drive_disk(world, LYON, right[i]);
+        sprintf(queries[i], CREATE_PAIR, left[i], right[i]);
+    }
+    quota_of(world, PARIS)->pairs = 1;
+    fake_ask_together(world, PARIS, asked, 2);
+    assert_int_equal(asked[0].status, 200);
+    assert_int_equal(asked[1].status, 403);
+    assert_string_equal(json_string_value(json_object_get(asked[1].reply, "Code")),
+                        "OperationDenied.QuotaExceed");
+    json_decref(asked[0].reply);
+    json_decref(asked[1].reply);
+}
+
 static void test_groups(void **state)
 {
     struct fake_world *world = *state;
@@ -224,6 +247,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_pairs),
+        TEST(test_pairs_at_once),
         TEST(test_groups),
         TEST(test_members),
         TEST(test_disks),
