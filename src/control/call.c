@@ -112,6 +112,32 @@ void call_reply(struct call *call, json_t *reply)
     call_answer(call, 200, reply ? reply : json_object());
 }
 
+/* Details are made with "%.60s" and the like, which may cut inside a character: its bytes go, so
+ * that the text stays UTF-8 and the rest of it is told. */
+static void drop_cut_characters(char *text)
+{
+    char *to = text;
+
+    for (const char *at = text; *at;) {
+        unsigned char first = (unsigned char)*at;
+        size_t length = first < 0x80   ? 1
+                        : first < 0xc0 ? 0
+                        : first < 0xe0 ? 2
+                        : first < 0xf0 ? 3
+                                       : 4;
+        size_t have = 1;
+
+        while (have < length && ((unsigned char)at[have] & 0xc0) == 0x80)
+            have++;
+        if (have == length) {
+            memmove(to, at, length);
+            to += length;
+        }
+        at += have;
+    }
+    *to = '\0';
+}
+
 json_t *call_error_tree(enum api_error error, const char *name, const char *detail)
 {
     const struct api_error_entry *entry = api_error_entry(error);
@@ -127,6 +153,7 @@ json_t *call_error_tree(enum api_error error, const char *name, const char *deta
     snprintf(sentence, sizeof(sentence), entry->message, name);
 #pragma GCC diagnostic pop
     check(asprintf(&message, "%s%s%s", sentence, blank, detail ? detail : "") >= 0);
+    drop_cut_characters(message);
     tree_set_text(tree, "Code", code);
     tree_set_text(tree, "Message", message);
     free(message);

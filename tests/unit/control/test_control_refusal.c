@@ -283,6 +283,29 @@ static void test_overlong_texts(void **state)
     json_decref(reply);
 }
 
+/* Wherever the cut falls, the message has the contract's sentence and what fits of the name. */
+static void test_cut_between_characters(void **state)
+{
+    static const char *const characters[] = {"\xc3\xa9", "\xe4\xb8\xad", "\xf0\x9f\x98\x80"};
+    struct fake_world *world = *state;
+
+    for (unsigned i = 0; i < 3; i++)
+        for (size_t before = 0; before < 4; before++) {
+            size_t size = strlen(characters[i]), whole = (60 - before) / size;
+            char id[400], part[200];
+
+            memset(id, 'x', before);
+            id[before] = '\0';
+            for (size_t count = 0; count < 60; count++) {
+                strcat(id, characters[i]);
+                if (count + 1 == whole)
+                    snprintf(part, sizeof(part), "Pair %s is not known at site paris.", id);
+            }
+            drive_fails(world, PARIS, 404, "NoSuchResource", part, "StopDiskReplicaPair",
+                        "RegionId=cn-paris&ReplicaPairId=%s", id);
+        }
+}
+
 static void test_stale_half_makes_room(void **state)
 {
     struct fake_world *world = *state;
@@ -533,6 +556,7 @@ int main(void)
         STORY(test_tokens),
         STORY(test_token_in_progress),
         STORY(test_overlong_texts),
+        STORY(test_cut_between_characters),
         STORY(test_stale_half_makes_room),
         STORY(test_stale_half_of_the_same_primary),
         STORY(test_stale_half_goes),
