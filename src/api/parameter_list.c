@@ -93,7 +93,7 @@ static void take_text(struct slots *slots, bool is_tag, const char *rest, int in
 {
     bool is_key = is_tag && strcasecmp(rest, ".Key") == 0;
     bool is_value = is_tag && strcasecmp(rest, ".Value") == 0;
-    bool is_capital = is_tag && (rest[1] == 'K' || rest[1] == 'V');
+    bool is_capital = (is_key || is_value) && (rest[1] == 'K' || rest[1] == 'V');
     struct slot *slot;
 
     if (is_tag ? !is_key && !is_value : rest[0] != 0)
