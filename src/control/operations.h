@@ -15,6 +15,8 @@ void ops_disk_detach(struct call *call);
 void ops_disk_modify(struct call *call);
 /* ops_disk_resize.c */
 void ops_disk_resize(struct call *call);
+/* Is its size not the record's, or about to change? */
+bool ops_disk_is_growing(struct site *site, const char *id);
 /* ops_disk_show.c */
 void ops_disk_show_all(struct call *call);
 void ops_disk_show_access(struct call *call);

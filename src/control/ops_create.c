@@ -53,7 +53,7 @@ static bool check_disk(struct call *call, const char *id, struct disk_record *re
         call_fail_internal(call, err_name(result));
     if (result != -ENOENT)
         return false;
-    if (call_is_running(call->site, ops_disk_resize, id)) {
+    if (ops_disk_is_growing(call->site, id)) {
         call_fail(call, API_INVALID_STATUS, "Disk %s is being resized.", id);
         return false;
     }

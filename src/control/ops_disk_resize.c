@@ -2,7 +2,8 @@
 /*
  * Why: a disk that is in no pair grows in place, attached or not (contract 12.7): what holds its
  * bytes first, the record then, so that a crash in between leaves a disk of the old size in a
- * larger file, and asking again ends it. Nobody makes a pair of it meanwhile (call_is_running()).
+ * larger file, and asking again ends it. So does it when the record could not be written, which is
+ * answered at once. Nobody makes a pair of it meanwhile (ops_disk_is_growing()).
  *
  * A disk in a pair answers IncorrectDiskStatus.InReplication.
  */
@@ -68,6 +69,18 @@ static bool new_size(struct call *call, const struct disk_record *disk, int64_t 
     return false;
 }
 
+/* Hosts may use the new size already: until the record has it too, or a restart has taken the old
+ * one again, no pair may be made by the record. */
+static void fail_unrecorded(struct call *call)
+{
+    struct site *site = call->site;
+
+    if (!site->grown)
+        site->grown = json_object();
+    check(site->grown && json_object_set_new(site->grown, call->object, json_true()) == 0);
+    call_fail_internal(call, "the disk has grown, but its record could not be written: ask again");
+}
+
 static void record_size(struct call *call)
 {
     struct disk_record disk;
@@ -79,17 +92,19 @@ static void record_size(struct call *call)
         return;
     }
     if (result < 0) {
-        call_again(call, record_size);
+        fail_unrecorded(call);
         return;
     }
     disk.size_bytes = (int64_t)call->request.size_bytes;
     change_begin(&change, call->site);
     change_put(&change, RECORD_DISK, &disk);
     token_remember(&change, call, NULL);
-    if (change_commit(&change) < 0)
-        call_again(call, record_size); /* hosts may use it already */
-    else
-        call_reply(call, NULL);
+    if (change_commit(&change) < 0) {
+        fail_unrecorded(call);
+        return;
+    }
+    json_object_del(call->site->grown, call->object);
+    call_reply(call, NULL);
 }
 
 static void grown(struct data_request *request)
@@ -104,6 +119,11 @@ static void grown(struct data_request *request)
         call_fail(call, API_DISK_RESIZE_DENIED, "%s.", request->why);
     else
         call_fail_internal(call, request->why);
+}
+
+bool ops_disk_is_growing(struct site *site, const char *id)
+{
+    return json_object_get(site->grown, id) || call_is_running(site, ops_disk_resize, id);
 }
 
 void ops_disk_resize(struct call *call)

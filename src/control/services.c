@@ -110,7 +110,7 @@ static bool check_pair(struct peer_answer *answer, const struct pair_record *pai
         peer_answer_fail(answer, API_QUOTA_EXCEED, "at most %u pairs.", site->quota.pairs);
     if (room <= 0)
         return false;
-    if (call_is_running(site, ops_disk_resize, disk.id)) {
+    if (ops_disk_is_growing(site, disk.id)) {
         peer_answer_fail(answer, API_INVALID_STATUS, "disk %s is being resized.", disk.id);
         return false;
     }

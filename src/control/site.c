@@ -102,6 +102,7 @@ void site_fini(struct site *site)
 {
     check_magic(site, SITE_MAGIC);
     check(site->pending_count == 0 && list_is_empty(&site->calls));
+    json_decref(site->grown);
     free(site->snapshot);
     site->snapshot = NULL;
     site->magic = 0;

@@ -6,6 +6,8 @@
 #ifndef CONTROL_SITE_H
 #define CONTROL_SITE_H
 
+#include <jansson.h>
+
 #include "base/list.h"
 #include "base/log_limit.h"
 #include "control/data_ops.h"
@@ -92,6 +94,7 @@ struct site {
     uint64_t snapshot_ns;   /* when it came */
     struct list calls;      /* operations under way here (struct call) */
     struct list openings;   /* of streams (struct opening) */
+    json_t *grown;          /* keys: disks that are larger than their records say; NULL: none */
     unsigned tokens_max;
     int64_t token_base_s; /* the clock of tokens stood here at token_base_ns; 0: not known yet */
     uint64_t token_base_ns;

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "drive.h"
+#include "fake_meta.h"
 
 /* A field of a disk, as text. */
 static void expect_disk(struct fake_world *world, const char *disk, const char *field,
@@ -184,6 +185,29 @@ static void test_alone_while_it_grows(void **state)
     drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, PAIR, left, right);
 }
 
+/* The record cannot be written: answered, no pair by the old size, and asking again ends it. */
+static void test_unrecorded_size(void **state)
+{
+    struct fake_world *world = *state;
+    char left[64], right[64];
+
+    drive_disk(world, PARIS, left);
+    drive_disk(world, LYON, right);
+    fake_meta_fail_put(world->sites[PARIS].meta, left);
+    for (unsigned i = 0; i < 2; i++) /* the second time the size is there already */
+        drive_fails(world, PARIS, 500, "InternalError", "ask again", "ResizeDisk",
+                    "DiskId=%s&NewSizeBytes=16384&ClientToken=t", left);
+    fake_meta_fail_put(world->sites[PARIS].meta, NULL);
+    expect_disk(world, left, "SizeBytes", "8192");
+    drive_fails(world, PARIS, 403, "OperationDenied.InvalidStatus", "being resized",
+                "CreateDiskReplicaPair", PAIR, left, right);
+    drive_ok(world, PARIS, "ResizeDisk", NULL, NULL, "DiskId=%s&NewSizeBytes=16384&ClientToken=t",
+             left);
+    expect_disk(world, left, "SizeBytes", "16384");
+    drive_ok(world, LYON, "ResizeDisk", NULL, NULL, "DiskId=%s&NewSizeBytes=16384", right);
+    drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, PAIR, left, right);
+}
+
 /* It grew while the other site was asked about the pair: the pair would never copy. */
 static void test_resized_while_a_pair_is_made(void **state)
 {
@@ -237,6 +261,7 @@ int main(void)
         TEST(test_alone_while_it_grows),
         TEST(test_cut_off),
         TEST(test_resized_while_a_pair_is_made),
+        TEST(test_unrecorded_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
