@@ -11,8 +11,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
-
-#define VERSION_MAX (INT64_C(1) << 53)
+#include "control/tree.h"
 
 static bool is_word(const char *text, const char *marks)
 {
@@ -58,7 +57,7 @@ static bool is_sane_link(const struct policy_link_record *record)
 
 bool roster_record_is_sane(enum record_kind kind, const union roster_record *record)
 {
-    if (record->access.version < 1 || record->access.version > VERSION_MAX ||
+    if (record->access.version < 1 || record->access.version > TREE_INT_MAX ||
         !record->access.site[0])
         return false;
     switch (kind) {

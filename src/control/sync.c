@@ -478,7 +478,8 @@ static bool is_ours_with(struct site *site, const char *peer, const struct repli
     bool is_backup =
         strcmp(record->backup_site, site->name) == 0 && strcmp(record->production_site, peer) == 0;
 
-    return (is_production || is_backup) && record->rpo_s >= 1 && record->rpo_s <= 86400;
+    return (is_production || is_backup) && record->rpo_s >= 1 && record->rpo_s <= 86400 &&
+           record->version >= 1;
 }
 
 bool sync_parse(struct site *site, const char *peer, const json_t *tree,
@@ -678,6 +679,10 @@ void sync_serve_delete(struct peer_answer *answer)
 
     if (!id_is_valid("pair", id) && !id_is_valid("pg", id)) {
         peer_answer_fail(answer, API_INVALID_PARAMETER_FORMAT, "not an id");
+        return;
+    }
+    if (term < 0 || term > TREE_INT_MAX) {
+        peer_answer_fail(answer, API_INVALID_PARAMETER_FORMAT, "not a term");
         return;
     }
     result = load_if_there(site, id, &relation, &is_there);

@@ -232,7 +232,8 @@ static bool is_well_formed(const json_t *tree)
     size_t index;
     json_t *item;
     bool is_good = json_is_array(list) && json_array_size(list) <= TAGS_MAX &&
-                   tree_int(tree, "version", 0) >= 1 && tree_int(tree, "version", 0) < INT64_MAX &&
+                   tree_int(tree, "version", 0) >= 1 &&
+                   tree_int(tree, "version", 0) <= TREE_INT_MAX &&
                    text_fits(tree, "site", RECORD_WORD_SIZE, false);
 
     json_array_foreach((json_t *)list, index, item)

@@ -111,6 +111,7 @@ bool tree_to_record(enum record_kind kind, const json_t *tree, void *record)
                 json_is_boolean(value) && record_set_int(field, record, json_boolean_value(value));
         else
             is_good = json_is_integer(value) && json_integer_value(value) >= 0 &&
+                      json_integer_value(value) <= TREE_INT_MAX &&
                       record_set_int(field, record, json_integer_value(value));
         if (!is_good)
             return false;

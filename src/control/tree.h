@@ -8,8 +8,10 @@
 #include "meta/records.h"
 
 json_t *tree_from_record(enum record_kind kind, const void *record);
-/* Strict: every travelling field must be there, of its type and range; local fields of `record`
- * are left as they are. False: `record` is undefined. */
+/* A number from the peer is counted up and multiplied here: far from where that would overflow. */
+#define TREE_INT_MAX (INT64_C(1) << 53)
+/* Strict: every travelling field must be there, of its type and range (numbers: 0 to
+ * TREE_INT_MAX); local fields of `record` are left as they are. False: `record` is undefined. */
 bool tree_to_record(enum record_kind kind, const json_t *tree, void *record);
 
 enum {

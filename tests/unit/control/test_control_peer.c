@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A peer that says anything at all: malformed calls, records that are none of its business. */
+#include <errno.h>
+#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +13,7 @@
 #include <cmocka.h>
 
 #include "access/directory.h"
+#include "control/relation.h"
 #include "control/sync.h"
 #include "control/tree.h"
 #include "drive.h"
@@ -246,6 +249,72 @@ static void test_records_that_are_refused(void **state)
     push_changed(world, "paris", pair.id, "name", json_string("other"), "taken"); /* production's */
 }
 
+/* What is counted up or multiplied here cannot be brought near its end by the peer. */
+static void test_numbers_that_are_refused(void **state)
+{
+    struct fake_world *world = *state;
+    const struct record_type *type = record_type(RECORD_PAIR);
+    struct drive_pair pair;
+    struct pair_record before, after;
+    char text[200];
+
+    drive_pair(world, &pair);
+    assert_int_equal(meta_get(world->sites[LYON].meta, RECORD_PAIR, pair.id, &before), 0);
+    for (unsigned i = 0; i < type->field_count; i++) {
+        const struct record_field *field = &type->fields[i];
+
+        if (field->is_local || field->kind != FIELD_INT)
+            continue;
+        push_changed(world, "paris", pair.id, field->name, json_integer(INT64_MAX), "refused");
+        push_changed(world, "paris", pair.id, field->name, json_integer(TREE_INT_MAX + 1),
+                     "refused");
+        push_changed(world, "paris", pair.id, field->name, json_integer(-1), "refused");
+    }
+    push_changed(world, "paris", pair.id, "version", json_integer(0), "refused");
+    snprintf(text, sizeof(text),
+             "{\"v\":1,\"call\":\"record.delete\",\"args\":{\"id\":\"%s\",\"term\":%" PRId64 "}}",
+             pair.id, INT64_MAX);
+    expect_status(world, text, 400);
+    assert_int_equal(meta_get(world->sites[LYON].meta, RECORD_PAIR, pair.id, &after), 0);
+    assert_memory_equal(&before, &after, sizeof(before));
+    /* The last one that is taken can be counted on from. */
+    push_changed(world, "paris", pair.id, "version", json_integer(TREE_INT_MAX), "taken");
+    meta_get(world->sites[LYON].meta, RECORD_PAIR, pair.id, &after);
+    relation_touch(&after.common);
+    assert_int_equal(after.common.version, TREE_INT_MAX + 1);
+}
+
+/* Refused, the tags stay, and can be set on. */
+static void test_tags_of_no_version(void **state)
+{
+    static const int64_t versions[] = {INT64_MAX, INT64_MAX - 1, TREE_INT_MAX + 1, 0, -1};
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    struct tag_set_record set;
+
+    drive_pair(world, &pair);
+    for (unsigned i = 0; i < ARRAY_COUNT(versions); i++) {
+        json_t *tree =
+            json_pack("{s:i, s:s, s:o}", "v", 1, "call", "record.put", "args",
+                      sync_record_tree(control_site(world->sites[PARIS].control), pair.id));
+        json_t *reply;
+        char *text;
+
+        json_object_set_new(json_object_get(tree, "args"), "tags",
+                            json_pack("{s:I, s:s, s:[]}", "version", (json_int_t)versions[i],
+                                      "site", "paris", "list"));
+        text = json_dumps(tree, JSON_COMPACT);
+        reply = call_lyon(world, "paris", text, strlen(text));
+        assert_string_equal(tree_text(json_object_get(reply, "reply"), "verdict"), "refused");
+        json_decref(reply);
+        json_decref(tree);
+        free(text);
+    }
+    assert_int_equal(meta_get(world->sites[LYON].meta, RECORD_TAG_SET, pair.id, &set), -ENOENT);
+    drive_ok(world, LYON, "TagResources", NULL, NULL,
+             "RegionId=cn-lyon&ResourceType=diskreplicapair&ResourceId.1=%s&Tag.1.Key=a", pair.id);
+}
+
 static void test_local_fields_do_not_travel(void **state)
 {
     struct fake_world *world = *state;
@@ -347,6 +416,8 @@ int main(void)
         STORY(test_hostile_rosters),
         STORY(test_every_truncation_is_answered),
         STORY(test_records_that_are_refused),
+        STORY(test_numbers_that_are_refused),
+        STORY(test_tags_of_no_version),
         STORY(test_local_fields_do_not_travel),
         STORY(test_deletion_of_one_failed_over_since),
         STORY(test_deletion_that_is_not_understood),
