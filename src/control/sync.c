@@ -197,7 +197,9 @@ void sync_mark(struct site *site, const char *id)
 /* What the peer's word means for our record is repeatable; negative: it could not be recorded. */
 
 /* The peer deleted it when its record had this term: ours goes as well, unless that is under way.
- * Failed over here since, it stays and is invalid: a person decides. */
+ * Failed over here since, it stays and is invalid: a person decides. What could not be deleted is
+ * not tried again while its trouble stands: its failure is a change, which the peer would answer
+ * with the same word at once. */
 static void delete_as_peer(struct change *change, struct relation *relation, int64_t term)
 {
     struct replica_record *own = relation_own(relation);
@@ -206,7 +208,8 @@ static void delete_as_peer(struct change *change, struct relation *relation, int
 
     if (result < 0)
         change_fail(change, result, "the list of its jobs");
-    if (result < 0 || is_deleting)
+    if (result < 0 || is_deleting ||
+        (own->status == REPLICA_DELETE_FAILED && site_trouble(change->site, own->id)[0]))
         return;
     if (own->term > term) {
         own->status = REPLICA_INVALID;

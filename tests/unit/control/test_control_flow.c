@@ -255,6 +255,30 @@ static void test_delete_that_would_lose_the_journal_fails(void **state)
     assert_null(fake_stream_of(world, LYON, pair.id));
 }
 
+/* The peer deleted it: not tried again with each word of the peer, but when it is opened anew. */
+static void test_delete_that_fails_at_the_target_rests(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    PAIR_OK(PARIS, "StartDiskReplicaPair", "cn-paris", pair.id);
+    fake_copy(world);
+    PAIR_OK(PARIS, "StopDiskReplicaPair", "cn-paris", pair.id);
+    fake_run(world, 1000000000);
+    world->sites[LYON].fail_op = DATA_STREAM_REMOVE;
+    world->sites[LYON].fail_error = -EUCLEAN;
+    PAIR_OK(PARIS, "DeleteDiskReplicaPair", "cn-paris", pair.id);
+    fake_run(world, 10000000000);
+    drive_expect(world, PARIS, pair.id, "Status", "");
+    drive_expect(world, LYON, pair.id, "Status", "delete_failed");
+    fake_site_crash(world, LYON);
+    fake_site_start(world, LYON);
+    fake_run(world, 10000000000);
+    drive_expect(world, LYON, pair.id, "Status", "");
+    assert_null(fake_stream_of(world, LYON, pair.id));
+}
+
 /* A group that is failed over, whose production site is lost for good: dissolved at the other one;
  * and the lost one, back after all, does not open. */
 /* The peer knows of each deletion, a member's too. */
@@ -450,6 +474,7 @@ int main(void)
         STORY(test_attached_primary_keeps_from_reprotect),
         STORY(test_members_leave_and_all_is_deleted),
         STORY(test_delete_that_would_lose_the_journal_fails),
+        STORY(test_delete_that_fails_at_the_target_rests),
         STORY(test_forget_ends_a_failed_over_group),
         STORY(test_forget_at_the_target_leaves_the_source),
         cmocka_unit_test(test_one_region_finds_the_site),
