@@ -22,6 +22,7 @@
 #include "io/file.h"
 #include "sim_alloc.h"
 #include "sim_client.h"
+#include "sim_fate.h"
 #include "sim_town.h"
 #include "sim_whole.h"
 
@@ -164,6 +165,33 @@ void audit_unrest(struct node *node, char *ret_what, size_t size)
         snprintf(ret_what, size, "it stands still");
     else if (!is_up(node) || !sim_site_call(node->site, unrest_call, &question) || !is_up(node))
         snprintf(ret_what, size, "it is down");
+}
+
+/* --- what rot keeps -------------------------------------------------------------------------- */
+
+static void kept_relation(struct question *question, const void *record)
+{
+    const struct replica_record *relation = record;
+
+    if (relation->status == REPLICA_DELETE_FAILED || relation->status == REPLICA_DELETING)
+        say(question, relation->id, site_trouble(records_of(question->node), relation->id));
+}
+
+static void kept_call(void *arg)
+{
+    struct question *question = arg;
+
+    each_record(question, RECORD_GROUP, kept_relation);
+    each_record(question, RECORD_PAIR, kept_relation);
+}
+
+bool audit_is_kept_by_rot(struct node *node)
+{
+    char why[300] = "";
+    struct question question = {.node = node, .what = why, .size = sizeof(why)};
+
+    return fate_is_rotten(node) && is_up(node) && sim_site_call(node->site, kept_call, &question) &&
+           fate_refuses(node, why);
 }
 
 /* --- records --------------------------------------------------------------------------------- */
