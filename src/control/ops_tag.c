@@ -163,6 +163,16 @@ void ops_tag_unset(struct call *call)
 
 /* --- list ------------------------------------------------------------------------------------ */
 
+static const struct record_field *owner_field(void)
+{
+    const struct record_type *type = record_type(RECORD_TAG);
+    unsigned at = 0;
+
+    while (strcmp(type->fields[at].name, "resource_id") != 0)
+        check(++at < type->field_count);
+    return &type->fields[at];
+}
+
 /* The type is checked: it is there. */
 static const struct resource_type *type_of(const struct call *call)
 {
@@ -175,6 +185,7 @@ static const struct resource_type *type_of(const struct call *call)
     return &types[at];
 }
 
+/* It asks the resource alone, not the tag. */
 static bool is_tag_wanted(struct call *call, const void *record)
 {
     const struct tag_record *tag = record;
@@ -213,6 +224,7 @@ void ops_tag_list(struct call *call)
     struct page_source source = {.kind = RECORD_TAG,
                                  .field = is_one ? "resource_id" : NULL,
                                  .value = is_one ? json_string_value(json_array_get(ids, 0)) : NULL,
+                                 .owner = owner_field(),
                                  .is_wanted_cb = is_tag_wanted,
                                  .show_cb = show_tag,
                                  .list = "TagResources",

@@ -26,7 +26,8 @@ struct cursor {
     uint64_t position; /* of the last one seen */
     uint64_t *listed;  /* where ids are given: their positions, rising */
     unsigned listed_count, listed_next;
-    void *record; /* the one it stands at */
+    void *record;     /* the one it stands at */
+    json_t *verdicts; /* where the source names owners: of each seen, is it wanted? */
 };
 
 static const char *key_of(const struct cursor *cursor)
@@ -82,6 +83,10 @@ static int cursor_init(struct cursor *cursor, struct call *call, const struct pa
         .call = call, .source = source, .query = {source->kind, source->field, source->value}};
     cursor->record = malloc(record_type(source->kind)->size);
     check(cursor->record);
+    if (source->owner) {
+        cursor->verdicts = json_object();
+        check(cursor->verdicts);
+    }
     return source->ids ? list_ids(cursor) : 0;
 }
 
@@ -89,6 +94,7 @@ static void cursor_fini(struct cursor *cursor)
 {
     free(cursor->record);
     free(cursor->listed);
+    json_decref(cursor->verdicts);
 }
 
 /* The next record that the source's field lets through, or -ENOENT. */
@@ -116,12 +122,30 @@ static int next_narrowed(struct cursor *cursor)
 }
 
 /* Of a tag, the resource counts: who lists tags asks for that. */
-static bool is_wanted(struct cursor *cursor)
+static bool ask_wanted(struct cursor *cursor)
 {
     const struct page_source *source = cursor->source;
 
     return (!source->is_wanted_cb || source->is_wanted_cb(cursor->call, cursor->record)) &&
            (source->kind == RECORD_TAG || call_may_see(cursor->call, source->kind, key_of(cursor)));
+}
+
+static bool is_wanted(struct cursor *cursor)
+{
+    const struct record_field *owner = cursor->source->owner;
+    const json_t *known;
+    const char *id;
+    bool is_good;
+
+    if (!owner)
+        return ask_wanted(cursor);
+    id = record_text(owner, cursor->record);
+    known = json_object_get(cursor->verdicts, id);
+    if (known)
+        return json_is_true(known);
+    is_good = ask_wanted(cursor);
+    check(json_object_set_new_nocheck(cursor->verdicts, id, json_boolean(is_good)) == 0);
+    return is_good;
 }
 
 /* The next one that is wanted, or -ENOENT. */
@@ -141,37 +165,21 @@ static bool is_whole(const struct call *call, const struct page_source *source)
     return !source->ids && !source->is_wanted_cb && !call->may_see_cb;
 }
 
-/* Behind the first `count` of those wanted, or behind all when there are fewer. */
+/* Of a whole list: behind the first `count`, or behind all when there are fewer. */
 static int cursor_skip(struct cursor *cursor, uint64_t count)
 {
-    int result = 0;
+    int result;
 
     if (count == 0)
         return 0;
-    if (is_whole(cursor->call, cursor->source) && count < UINT32_MAX) {
-        result =
-            meta_seek(cursor->call->site->meta, &cursor->query, (unsigned)count, &cursor->position);
-        if (result == -ENOENT)
-            cursor->position = INT64_MAX;
-    } else {
-        for (uint64_t i = 0; result == 0 && i < count; i++)
-            result = cursor_next(cursor);
+    if (count >= UINT32_MAX) {
+        cursor->position = INT64_MAX;
+        return 0;
     }
-    return result == -ENOENT ? 0 : result;
-}
-
-static int count_all(struct call *call, const struct page_source *source, unsigned *ret_count)
-{
-    struct cursor cursor;
-    int result = cursor_init(&cursor, call, source);
-
-    *ret_count = 0;
-    if (result == 0 && is_whole(call, source))
-        result = meta_count(call->site->meta, &cursor.query, ret_count);
-    else
-        while (result == 0 && (result = cursor_next(&cursor)) == 0)
-            (*ret_count)++;
-    cursor_fini(&cursor);
+    result =
+        meta_seek(cursor->call->site->meta, &cursor->query, (unsigned)count, &cursor->position);
+    if (result == -ENOENT)
+        cursor->position = INT64_MAX;
     return result == -ENOENT ? 0 : result;
 }
 
@@ -218,21 +226,60 @@ static int parse_token(const struct call *call, const char *token, uint64_t *ret
 
 /* --- the page -------------------------------------------------------------------------------- */
 
-/* At most `size` items, and the token of what follows; "": nothing does. */
-static int take_page(struct cursor *cursor, uint64_t size, json_t *items, char *ret_token)
+struct page {
+    uint64_t size, skip; /* at most so many, behind so many */
+    uint64_t after;      /* and behind this position: of the call's token */
+    json_t *items;
+    char token[TOKEN_LENGTH + 1]; /* of what follows; "": nothing does */
+    unsigned total;
+};
+
+static void show(struct cursor *cursor, struct page *page)
+{
+    json_t *item = cursor->source->show_cb(cursor->call, cursor->record);
+
+    check(json_array_append_new(page->items, item) == 0);
+}
+
+/* The records of the page alone are looked at. */
+static int take_of_whole(struct cursor *cursor, struct page *page)
 {
     uint64_t last = 0;
     int result = 0;
 
-    for (uint64_t i = 0; i < size && (result = cursor_next(cursor)) == 0; i++) {
+    cursor->position = page->after;
+    result = cursor_skip(cursor, page->skip);
+    for (uint64_t i = 0; i < page->size && result == 0 && (result = cursor_next(cursor)) == 0;
+         i++) {
         last = cursor->position;
-        check(json_array_append_new(items, cursor->source->show_cb(cursor->call, cursor->record)) ==
-              0);
+        show(cursor, page);
     }
     if (result == 0)
         result = cursor_next(cursor); /* is there one more? */
     if (result == 0)
-        format_token(cursor->call, last, ret_token);
+        format_token(cursor->call, last, page->token);
+    if (result < 0 && result != -ENOENT)
+        return result;
+    return meta_count(cursor->call->site->meta, &cursor->query, &page->total);
+}
+
+/* One walk for the page and the total: what is wanted may be dear to ask. */
+static int take_of_wanted(struct cursor *cursor, struct page *page)
+{
+    uint64_t last = 0, seen = 0;
+    int result;
+
+    while ((result = cursor_next(cursor)) == 0) {
+        page->total++;
+        if (cursor->position <= page->after || seen++ < page->skip)
+            continue;
+        if (json_array_size(page->items) < page->size) {
+            last = cursor->position;
+            show(cursor, page);
+        } else if (!page->token[0]) {
+            format_token(cursor->call, last, page->token);
+        }
+    }
     return result == -ENOENT ? 0 : result;
 }
 
@@ -265,47 +312,48 @@ static uint64_t page_size(const struct call *call, const struct page_source *sou
     return size < PAGE_SIZE_MAX ? (uint64_t)size : PAGE_SIZE_MAX;
 }
 
-/* Where the call's page begins; -EINVAL: its token is not valid. */
-static int find_begin(struct cursor *cursor, int64_t number, uint64_t size)
+static int take_page(struct call *call, const struct page_source *source, struct page *page)
 {
-    const char *token = call_text(cursor->call, "NextToken");
+    const char *token = call_text(call, "NextToken");
+    struct cursor cursor;
+    int result = 0;
 
-    if (token[0])
-        return parse_token(cursor->call, token, &cursor->position);
-    return cursor_skip(cursor, (uint64_t)(number - 1) * size);
+    if (token[0]) {
+        page->skip = 0;
+        result = parse_token(call, token, &page->after);
+    }
+    if (result < 0)
+        return result;
+    result = cursor_init(&cursor, call, source);
+    if (result == 0)
+        result =
+            is_whole(call, source) ? take_of_whole(&cursor, page) : take_of_wanted(&cursor, page);
+    cursor_fini(&cursor);
+    return result;
 }
 
 void page_reply(struct call *call, const struct page_source *source)
 {
     int64_t number = call_has(call, "PageNumber") ? call_int(call, "PageNumber") : 1;
-    json_t *items = json_array(), *reply;
-    uint64_t size = page_size(call, source);
-    char token[TOKEN_LENGTH + 1] = "";
-    struct cursor cursor;
-    unsigned total = 0;
+    struct page page = {.size = page_size(call, source), .items = json_array()};
+    json_t *reply;
     int result;
 
-    check(items);
-    result = cursor_init(&cursor, call, source);
-    if (result == 0)
-        result = find_begin(&cursor, number, size);
-    if (result == 0)
-        result = take_page(&cursor, size, items, token);
-    cursor_fini(&cursor);
-    if (result == 0)
-        result = count_all(call, source, &total);
+    check(page.items);
+    page.skip = (uint64_t)(number - 1) * page.size;
+    result = take_page(call, source, &page);
     if (result < 0) {
-        json_decref(items);
+        json_decref(page.items);
         if (result == -EINVAL)
             call_fail_name(call, API_INVALID_NAME, "NextToken", NULL);
         else
             call_fail_internal(call, err_name(result));
         return;
     }
-    reply = reply_tree(source, items);
-    tree_set_text(reply, "NextToken", token);
+    reply = reply_tree(source, page.items);
+    tree_set_text(reply, "NextToken", page.token);
     tree_set_int(reply, "PageNumber", number);
-    tree_set_int(reply, "PageSize", (int64_t)size);
-    tree_set_int(reply, "TotalCount", total);
+    tree_set_int(reply, "PageSize", (int64_t)page.size);
+    tree_set_int(reply, "TotalCount", page.total);
     call_reply(call, reply);
 }

@@ -16,7 +16,10 @@ struct page_source {
     enum record_kind kind;
     const char *field, *value; /* only those whose field has this value; NULL: any */
     const json_t *ids;         /* only those with these keys (an array of texts); NULL: any */
-    /* Of those, which; NULL: all. It may be asked about a record twice. */
+    /* Where several records belong to one thing (its tags) and are all wanted, or none: the field
+     * that names it. Then is_wanted_cb is asked once for the thing. */
+    const struct record_field *owner;
+    /* Of those, which; NULL: all. It is asked about a record once. */
     bool (*is_wanted_cb)(struct call *call, const void *record);
     json_t *(*show_cb)(struct call *call, const void *record);
     const char *list;    /* names the array in the reply */

@@ -9,6 +9,10 @@
 
 #include <cmocka.h>
 
+#include "api/table.h"
+#include "base/check.h"
+#include "control/call.h"
+#include "control/tree.h"
 #include "drive.h"
 
 enum { GROUPS = 7 };
@@ -231,6 +235,85 @@ static void test_disks_take_more_for_the_most(void **state)
     assert_string_equal(text, "500");
 }
 
+struct counted {
+    struct call call;
+    unsigned *asked; /* how often it was asked whether he may see one */
+    bool is_done;
+};
+
+static bool may_see_counted(const struct call *call, enum record_kind kind, const char *id)
+{
+    (*container_of(call, const struct counted, call)->asked)++;
+    return true;
+}
+
+static void counted_done(struct call *call)
+{
+    container_of(call, struct counted, call)->is_done = true;
+}
+
+/* How often it is asked for this page; it has `items` of `total`, and is the last one or not. */
+static unsigned asked_for(struct fake_world *world, const char *action, json_t *parameters,
+                          const char *list, unsigned items, unsigned total, bool has_more)
+{
+    unsigned asked = 0;
+    struct counted counted = {.asked = &asked};
+    struct call *call = &counted.call;
+
+    call->magic = CALL_MAGIC;
+    for (unsigned i = 0; !call->operation; i++)
+        if (strcmp(table_at(i)->name, action) == 0)
+            call->operation = table_at(i);
+    call->parameters = parameters;
+    call->texts = json_object();
+    call->may_see_cb = may_see_counted;
+    call->done_cb = counted_done;
+    control_submit(world->sites[PARIS].control, call);
+    fake_run(world, 0);
+    assert_true(counted.is_done);
+    assert_int_equal(call->http_status, 200);
+    assert_int_equal(json_array_size(json_object_get(call->reply, list)), items);
+    assert_int_equal(tree_int(call->reply, "TotalCount", 0), total);
+    assert_int_equal(tree_text(call->reply, "NextToken")[0] != 0, has_more);
+    call_fini(call);
+    return asked;
+}
+
+/* A policy may be dear to ask: each resource is asked for once a call, in whatever order its tags
+ * lie, for the page and the total together. */
+static void test_each_is_judged_once(void **state)
+{
+    struct fake_world *world = *state;
+    char ids[4][64];
+    unsigned asked;
+
+    for (unsigned i = 0; i < 4; i++)
+        make_group(world, i, ids[i]);
+    for (unsigned k = 0; k < 3; k++)
+        for (unsigned i = 0; i < 4; i++)
+            drive_ok(world, PARIS, "TagResources", NULL, NULL,
+                     "RegionId=cn-paris&ResourceType=diskreplicagroup&ResourceId.1=%s&"
+                     "Tag.1.Key=k%u",
+                     ids[i], k);
+    asked = asked_for(
+        world, "ListTagResources",
+        json_pack("{s:s, s:[{s:s}]}", "ResourceType", "diskreplicagroup", "Tag", "Key", "k1"),
+        "TagResources", 12, 12, false);
+    assert_int_equal(asked, 4);
+    asked = asked_for(world, "ListTagResources",
+                      json_pack("{s:s, s:[{s:s}], s:i}", "ResourceType", "diskreplicagroup", "Tag",
+                                "Key", "k1", "MaxResults", 5),
+                      "TagResources", 5, 12, true);
+    assert_int_equal(asked, 4);
+    asked =
+        asked_for(world, "DescribeDiskReplicaGroups", json_object(), "ReplicaGroups", 4, 4, false);
+    assert_int_equal(asked, 4);
+    asked = asked_for(world, "DescribeDiskReplicaGroups",
+                      json_pack("{s:i, s:i}", "PageNumber", 2, "PageSize", 1), "ReplicaGroups", 1,
+                      4, true);
+    assert_int_equal(asked, 4);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
@@ -241,6 +324,7 @@ int main(void)
         TEST(test_filters_with_pages),
         TEST(test_a_hundred_ids_at_most),
         TEST(test_pairs_in_no_group),
+        TEST(test_each_is_judged_once),
         cmocka_unit_test_setup_teardown(test_site_in_one_region, setup_one_region, drive_teardown),
         TEST(test_disks_take_more_for_the_most),
     };
