@@ -287,6 +287,16 @@ static enum policy_verdict ask_row(struct inquiry *inquiry, const struct row *ro
                : POLICY_UNNAMED;
 }
 
+static void set_caller_uid(struct site *site, struct call *call)
+{
+    const char *uid = caller_is_root(&call->caller)
+                          ? "root"
+                          : directory_user_uid(site->directory, call->caller.user);
+
+    check(uid); /* the directory knows the caller */
+    snprintf(call->caller_uid, sizeof(call->caller_uid), "%s", uid);
+}
+
 enum api_error authorize_call(struct site *site, struct call *call)
 {
     const struct row *row = row_of(call->operation);
@@ -294,6 +304,7 @@ enum api_error authorize_call(struct site *site, struct call *call)
 
     if (!directory_knows(site->directory, &call->caller))
         return API_FORBIDDEN;
+    set_caller_uid(site, call);
     if (caller_is_root(&call->caller))
         return API_OK;
     if (!row)

@@ -5,7 +5,9 @@
  * nothing was done, and asked again they may succeed.
  *
  * Rules
- *  1. A token is a caller's and an operation's: another's with the same text is another token.
+ *  1. A token is a caller's and an operation's: another's with the same text is another token. The
+ *     caller is told by the uid of his user, so one who gets a deleted user's name gets no answers
+ *     of his; the operation by its Version too, as two of them may share a name.
  *  2. It stands for the parameters as the operation understands them (typed, with their defaults),
  *     by their SHA-256: signature, nonce, format and what the operation does not know do not count.
  *  3. Its age is counted by a clock of our own, which goes with the loop's and never jumps: it
@@ -109,8 +111,9 @@ static bool token_key(const struct call *call, char *ret_key, size_t size)
 
     if (!call->operation->is_remembered || !token[0])
         return false;
-    check(snprintf(ret_key, size, "%s/%s/%s", call->operation->name, call->caller.user, token) <
-          (int)size);
+    check(call->caller_uid[0]); /* authorize_call() sets it */
+    check(snprintf(ret_key, size, "%s/%s/%s/%s", call->operation->name, call->operation->version,
+                   call->caller_uid, token) < (int)size);
     return true;
 }
 

@@ -107,7 +107,8 @@ struct job_record {
     int64_t created_s;
 };
 
-/* A remembered reply. Key: "<operation>/<caller>/<token>"; "clock": see control/token.c. */
+/* A remembered reply. Key: "<operation>/<version>/<uid of the caller>/<token>"; "clock": see
+ * control/token.c. */
 struct token_record {
     char id[240];
     char digest[72];              /* SHA-256 of the parameters, in hexadecimal */

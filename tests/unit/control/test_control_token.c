@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "drive.h"
 #include "meta/meta.h"
+#include "roster_drive.h"
 
 #define DISK "RegionId=cn-paris&ZoneId=cn-paris-a"
 
@@ -68,23 +68,78 @@ static void test_the_answer_is_the_same(void **state)
     json_decref(again);
 }
 
+/* A user who may all, and who asks next. */
+static void be_new_user(struct fake_world *world, const char *name)
+{
+    struct roster_key key;
+
+    roster_drive_as(world, NULL, NULL);
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=%s", name);
+    roster_drive_policy(world, PARIS, name, "all",
+                        "{'Effect':'Allow','Action':'*','Resource':'*'}");
+    roster_drive_key(world, PARIS, name, &key);
+    roster_drive_as(world, name, &key);
+}
+
 static void test_a_token_is_one_callers(void **state)
 {
     struct fake_world *world = *state;
     char root[64], anna[64], mismatch[64];
+    struct roster_key key;
 
     make(world, "t", root);
-    strcpy(world->caller.user, "anna");
+    be_new_user(world, "anna");
     expect_known(world, "t", root, false);
     make(world, "t", anna);
     expect_known(world, "t", anna, true);
-    strcpy(world->caller.user, "root");
+    roster_drive_as(world, NULL, NULL);
+    expect_known(world, "t", root, true);
+    roster_drive_key(world, PARIS, NULL, &key); /* root is one, with keys or without */
+    roster_drive_as(world, "root", &key);
     expect_known(world, "t", root, true);
     drive_ok(world, PARIS, "CreateDiskReplicaGroup", "ReplicaGroupId",
              mismatch, /* another operation */
              "RegionId=cn-paris&SourceZoneId=cn-paris-a&DestinationRegionId=cn-lyon&"
              "DestinationZoneId=cn-lyon-a&ClientToken=t");
     expect_known(world, "T", root, false); /* case counts */
+}
+
+static void test_a_deleted_users_answers_are_nobodys(void **state)
+{
+    struct fake_world *world = *state;
+    char first[64], second[64];
+
+    be_new_user(world, "anna");
+    make(world, "t", first);
+    expect_known(world, "t", first, true);
+    roster_drive_as(world, NULL, NULL);
+    drive_ok(world, PARIS, "DeleteUser", NULL, NULL, "UserName=anna");
+    be_new_user(world, "anna");
+    expect_known(world, "t", first, false);
+    make(world, "t", second);
+    expect_known(world, "t", second, true);
+}
+
+/* TagResources is one of pairs and groups, and another one of disks. */
+static void test_a_token_is_one_versions(void **state)
+{
+    struct fake_world *world = *state;
+    char disk[64], group[64];
+
+    make(world, "d", disk);
+    drive_ok(world, PARIS, "CreateDiskReplicaGroup", "ReplicaGroupId", group,
+             "RegionId=cn-paris&SourceZoneId=cn-paris-a&DestinationRegionId=cn-lyon&"
+             "DestinationZoneId=cn-lyon-a");
+    for (unsigned i = 0; i < 2; i++) {
+        drive_ok(world, PARIS, "TagResources", NULL, NULL,
+                 "Version=2021-07-30&RegionId=cn-paris&ResourceType=diskreplicagroup&"
+                 "ResourceId.1=%s&Tag.1.Key=a&ClientToken=t",
+                 group);
+        drive_ok(world, PARIS, "TagResources", NULL, NULL,
+                 "Version=2014-05-26&RegionId=cn-paris&ResourceType=disk&ResourceId.1=%s&"
+                 "Tag.1.Key=a&ClientToken=t",
+                 disk);
+    }
 }
 
 static void test_parameters_are_compared_by_meaning(void **state)
@@ -228,6 +283,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(test_the_answer_is_the_same),
         STORY(test_a_token_is_one_callers),
+        STORY(test_a_deleted_users_answers_are_nobodys),
+        STORY(test_a_token_is_one_versions),
         STORY(test_parameters_are_compared_by_meaning),
         STORY(test_failures_are_not_remembered),
         STORY(test_a_day_and_not_longer),
