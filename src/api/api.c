@@ -88,11 +88,33 @@ static void refuse(enum api_error error, const char *name, const char *detail,
     json_decref(tree);
 }
 
+/* Refused before it runs. */
+static void refuse_call(struct api *api, const struct audit_call *line, unsigned hop_count,
+                        enum api_error error, const char *name, control_executed_fn done_cb,
+                        void *done_arg)
+{
+    struct site *site = control_site(api->control);
+    struct audit_call refused = *line;
+    json_t *tree = call_error_tree(error, name, NULL);
+
+    refused.body = tree;
+    refused.http_status = api_error_entry(error)->http_status;
+    refused.began_ns = loop_now_ns(site->loop);
+    refused.is_read = is_read(line->action);
+    refused.is_passed = true;
+    if (hop_count > 0)
+        audit_call(site, &refused);
+    done_cb(done_arg, refused.http_status, tree);
+    json_decref(tree);
+}
+
 void api_execute(void *arg, const char *action, const char *version, const json_t *texts,
                  const struct caller *caller, const char *request_id, unsigned hop_count,
                  control_executed_fn done_cb, void *done_arg)
 {
     struct api *api = arg;
+    const struct audit_call line = {
+        .caller = caller, .request_id = request_id, .action = action, .texts = texts};
     const struct operation *operation = table_find(action, version);
     struct api_call *api_call;
     const char *name = "";
@@ -102,7 +124,7 @@ void api_execute(void *arg, const char *action, const char *version, const json_
     check_magic(api, API_MAGIC);
     error = operation ? parameters_parse(operation, texts, &typed, &name) : API_NOT_FOUND;
     if (error != API_OK) {
-        refuse(error, name, NULL, done_cb, done_arg);
+        refuse_call(api, &line, hop_count, error, name, done_cb, done_arg);
         return;
     }
     api_call = calloc(1, sizeof(*api_call));
@@ -122,7 +144,7 @@ void api_execute(void *arg, const char *action, const char *version, const json_
     strncpy(api_call->call.request_id, request_id, sizeof(api_call->call.request_id) - 1);
     error = authorize_call(control_site(api->control), &api_call->call);
     if (error != API_OK) {
-        refuse(error, "", NULL, done_cb, done_arg);
+        refuse_call(api, &line, hop_count, error, "", done_cb, done_arg);
         call_fini(&api_call->call);
         free(api_call);
         return;

@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "api/api.h"
 #include "control/audit.h"
 #include "drive.h"
 
@@ -117,6 +118,68 @@ static int64_t count_of(struct fake_world *world, const char *kind, const char *
                      0);
     free(records);
     return count;
+}
+
+/* Calls: operation, object, status, code. */
+static char *codes(struct fake_world *world, unsigned site, const char *query)
+{
+    char *text = calloc(1, 100000);
+    json_t *reply, *line;
+    unsigned status = 0;
+    size_t index;
+
+    reply = fake_ask(world, site, "DescribeReplicaEvents", query, &status);
+    assert_int_equal(status, 200);
+    json_array_foreach(json_object_get(reply, "Events"), index, line)
+    {
+        sprintf(text + strlen(text), "%s %s %d %s|",
+                json_string_value(json_object_get(line, "Operation")),
+                json_string_value(json_object_get(line, "ObjectId")),
+                (int)json_integer_value(json_object_get(line, "Status")),
+                json_string_value(json_object_get(line, "ErrorCode")));
+    }
+    json_decref(reply);
+    return text;
+}
+
+static void take_status(void *arg, unsigned http_status, json_t *body)
+{
+    *(unsigned *)arg = http_status;
+}
+
+/* Asked at this site, by a user whom it does not know. */
+static unsigned ask_as_stranger(struct fake_world *world, const char *action, const char *pair,
+                                unsigned hop_count)
+{
+    struct caller caller = {
+        .kind = CALLER_USER, .user = "alice", .key_id = "VK1", .source = "192.0.2.7"};
+    json_t *texts = json_pack("{s:s, s:s}", "RegionId", "cn-lyon", "ReplicaPairId", pair);
+    unsigned status = 0;
+
+    api_execute(world->sites[LYON].api, action, "2021-07-30", texts, &caller, "R-9", hop_count,
+                take_status, &status);
+    json_decref(texts);
+    return status;
+}
+
+/* The door writes what was asked there; what was passed on and is refused has a line all the same.
+ */
+static void test_refused_calls_that_were_passed_on(void **state)
+{
+    struct fake_world *world = *state;
+    char *got;
+
+    for (unsigned hops = 0; hops < 2; hops++) {
+        assert_int_equal(ask_as_stranger(world, "StopDiskReplicaPair", "pair-1", hops), 403);
+        assert_int_equal(ask_as_stranger(world, "StopDiskReplicaPair", "", hops), 400);
+        assert_int_equal(ask_as_stranger(world, "NoSuchThing", "pair-1", hops), 404);
+    }
+    fake_run(world, 3000000000);
+    got = codes(world, LYON, "Kind=call&Caller=alice");
+    assert_string_equal(got, "StopDiskReplicaPair pair-1 403 Forbidden|"
+                             "StopDiskReplicaPair  400 InvalidReplicaPairId|"
+                             "NoSuchThing pair-1 404 InvalidApi.NotFound|");
+    free(got);
 }
 
 static void test_pressure_is_counted_and_told(void **state)
@@ -306,6 +369,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_states_of_a_pair_at_both_sites, drive_setup,
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_pages_in_both_orders, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_refused_calls_that_were_passed_on, drive_setup,
+                                        drive_teardown),
         cmocka_unit_test_setup_teardown(test_pressure_is_counted_and_told, drive_setup,
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_a_line_says_who_and_what, drive_setup, drive_teardown),
