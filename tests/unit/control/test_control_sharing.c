@@ -107,7 +107,7 @@ static void test_one_falls_alone(void **state)
     struct fake_asked asked[MANY];
 
     fill(asked);
-    fake_meta_fail_put(world->sites[PARIS].meta, "CreateDiskReplicaGroup/root/5");
+    fake_meta_fail_put(world->sites[PARIS].meta, "CreateDiskReplicaGroup/2021-07-30/root/5");
     fake_ask_together(world, PARIS, asked, MANY);
     fake_meta_fail_put(world->sites[PARIS].meta, NULL);
     for (unsigned i = 0; i < MANY; i++)
