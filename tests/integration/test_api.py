@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The door as real clients use it: every form of request, every error a JSON object, answers in time."""
 import concurrent.futures
-import http.client
 import json
 import os
 import pathlib
@@ -15,20 +14,10 @@ import urllib.parse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 from lab_case import LabCase, main  # noqa: E402
+from unix_http import UnixConnection  # noqa: E402
 
 EBS, ECS = "2021-07-30", "2014-05-26"
 UUID = re.compile(r"^[0-9A-F]{8}-[0-9A-F]{4}-4[0-9A-F]{3}-[89AB][0-9A-F]{3}-[0-9A-F]{12}$")
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=30)
-        self.path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
-        self.sock.connect(self.path)
 
 
 class ApiTest(LabCase):

@@ -2,11 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a site records: calls with who and what, states of pairs and groups; and that a follower neither loses nor
 repeats a line while the daemon is killed and started again. Forms of replies with an independent reader."""
-import http.client
 import json
 import pathlib
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -17,20 +15,10 @@ import xml.etree.ElementTree as ElementTree
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 from lab import run, wait_until  # noqa: E402
 from lab_case import LabCase, main  # noqa: E402
+from unix_http import UnixConnection  # noqa: E402
 
 MIB = 1 << 20
 VERSO, ECS, EBS = "2026-11-22", "2014-05-26", "2021-07-30"
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=30)
-        self.path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
-        self.sock.connect(self.path)
 
 
 def ask(site, action, version, **parameters):

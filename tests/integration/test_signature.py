@@ -17,6 +17,7 @@ import uuid
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 from lab import free_port, wait_until  # noqa: E402
 from lab_case import LabCase, main  # noqa: E402
+from unix_http import UnixConnection  # noqa: E402
 
 EBS = "2021-07-30"
 FORM = "application/x-www-form-urlencoded"
@@ -34,17 +35,6 @@ def canonical(pairs):
 def now(offset=0):
     time = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=offset)
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("127.0.0.1", timeout=30)
-        self.path = path
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.path)
 
 
 class Request:

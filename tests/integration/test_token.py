@@ -7,7 +7,6 @@ import concurrent.futures
 import http.client
 import json
 import pathlib
-import socket
 import sys
 import urllib.parse
 
@@ -15,19 +14,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
 from lab import Skip, wait_until  # noqa: E402
 from lab_case import LabCase, main, skip_guard  # noqa: E402
 from step_order import STEP_STATUS, StepOrder, has_hooks  # noqa: E402
+from unix_http import UnixConnection  # noqa: E402
 
 MANY = 12
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path):
-        super().__init__("localhost", timeout=30)
-        self.path = str(path)
-
-    def connect(self):
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(30)
-        self.sock.connect(self.path)
 
 
 class TokenTest(LabCase):

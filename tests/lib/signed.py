@@ -24,6 +24,19 @@ def now():
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def v3_headers(method, host, key, secret, action, version, query):
+    """The headers of a request to "/" without a body, signed with V3; `query` is canonical."""
+    headers = {"host": host, "x-acs-action": action, "x-acs-version": version, "x-acs-date": now(),
+               "x-acs-signature-nonce": uuid.uuid4().hex, "x-acs-content-sha256": hashlib.sha256(b"").hexdigest()}
+    names = ";".join(sorted(headers))
+    lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
+    request = "\n".join((method, "/", query, lines, names, headers["x-acs-content-sha256"]))
+    text = "ACS3-HMAC-SHA256\n" + hashlib.sha256(request.encode()).hexdigest()
+    signature = hmac.new(secret.encode(), text.encode(), hashlib.sha256).hexdigest()
+    headers["Authorization"] = f"ACS3-HMAC-SHA256 Credential={key},SignedHeaders={names},Signature={signature}"
+    return headers
+
+
 class Client:
     """One access key at one address."""
 
@@ -43,14 +56,7 @@ class Client:
     def call(self, action, version=EBS, **parameters):
         """Signed with V3; (status, reply)."""
         query = canonical(parameters)
-        headers = {"host": f"{self.host}:{self.port}", "x-acs-action": action, "x-acs-version": version, "x-acs-date": now(),
-                   "x-acs-signature-nonce": uuid.uuid4().hex, "x-acs-content-sha256": hashlib.sha256(b"").hexdigest()}
-        names = ";".join(sorted(headers))
-        lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-        request = "\n".join(("POST", "/", query, lines, names, headers["x-acs-content-sha256"]))
-        text = "ACS3-HMAC-SHA256\n" + hashlib.sha256(request.encode()).hexdigest()
-        signature = hmac.new(self.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-        headers["Authorization"] = f"ACS3-HMAC-SHA256 Credential={self.key},SignedHeaders={names},Signature={signature}"
+        headers = v3_headers("POST", f"{self.host}:{self.port}", self.key, self.secret, action, version, query)
         headers["accept"] = "application/json"
         return self.send("POST", "/?" + query if query else "/", headers)
 

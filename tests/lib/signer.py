@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Signed requests (ACS3-HMAC-SHA256), for tests that speak HTTP themselves."""
-import datetime
-import hashlib
-import hmac
+"""Signed requests as bytes, for tests that speak HTTP themselves."""
 import re
-import urllib.parse
-import uuid
+
+from signed import EBS, canonical, v3_headers
 
 
 class Signer:
@@ -14,19 +11,9 @@ class Signer:
         text = site.verso("key", "create", "--root", "-q")
         self.key, self.secret = re.fullmatch(r"AccessKeyId\s+(\S+)\nAccessKeySecret\s+(\S+)", text).groups()
 
-    def get(self, action, version="2021-07-30", **parameters):
+    def get(self, action, version=EBS, **parameters):
         """The bytes of a request."""
-        query = "&".join(f"{urllib.parse.quote(name, safe='-_.~')}={urllib.parse.quote(str(value), safe='-_.~')}"
-                         for name, value in sorted(parameters.items()))
-        digest = hashlib.sha256(b"").hexdigest()
-        now = datetime.datetime.now(datetime.timezone.utc)
-        fields = {"host": "x", "x-acs-action": action, "x-acs-content-sha256": digest,
-                  "x-acs-date": now.strftime("%Y-%m-%dT%H:%M:%SZ"), "x-acs-signature-nonce": uuid.uuid4().hex,
-                  "x-acs-version": version}
-        names = ";".join(sorted(fields))
-        canonical = "\n".join(["GET", "/", query, *(f"{name}:{fields[name]}" for name in sorted(fields)), "", names, digest])
-        text = "ACS3-HMAC-SHA256\n" + hashlib.sha256(canonical.encode()).hexdigest()
-        signature = hmac.new(self.secret.encode(), text.encode(), hashlib.sha256).hexdigest()
-        fields["Authorization"] = f"ACS3-HMAC-SHA256 Credential={self.key},SignedHeaders={names},Signature={signature}"
+        query = canonical(parameters)
+        fields = v3_headers("GET", "x", self.key, self.secret, action, version, query)
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         return f"GET /?{query} HTTP/1.1\r\n{head}\r\n".encode()
