@@ -9,7 +9,6 @@ import hmac
 import http.client
 import json
 import pathlib
-import socket
 import sys
 import urllib.parse
 import uuid
