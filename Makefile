@@ -8,7 +8,7 @@ SECONDS ?= 3
 PREFIX ?= /usr/local
 MINUTES ?= 10
 
-.PHONY: demo check build lint bench bench-api sim steps nth fuzz model mutants analyse torture clients install deps clean hardening
+.PHONY: demo check build lint bench bench-api sim steps nth fuzz model mutants analyse prove torture clients install deps clean hardening
 
 demo: ## installs what it needs, builds, runs two sites through loss, failover, reprotect, failback
 	tools/deps demo
@@ -74,6 +74,10 @@ analyse: build ## cppcheck and gcc -fanalyzer: no finding without a reason
 mutants: ## takes each rule R1-R16 and each guard out of the code, one by one: a test must fail; some ten minutes
 	tools/deps check
 	tools/check-rules
+
+prove: ## the long counts of a release on this commit, in pieces that a later call goes on with; hours; MINUTES=n ONLY=kind,kind
+	tools/deps check
+	tools/prove $(if $(filter file default,$(origin MINUTES)),,--minutes $(MINUTES)) $(if $(ONLY),--only $(ONLY))
 
 torture: ## make torture MINUTES=n [ONLY=a,b]: kills, power cuts, bad links on real daemons; tests/torture/README.md
 	tools/deps check
