@@ -117,7 +117,8 @@ static void answer(struct call *call, const char *disk, const struct span *span)
 {
     int64_t period_s = span->period_s;
     int64_t first_s = (span->start_s / period_s + 1) * period_s;
-    int64_t last_s = span->end_s / period_s * period_s;
+    int64_t now_s = site_now_s(call->site); /* a period that is not over has no point */
+    int64_t last_s = (span->end_s < now_s ? span->end_s : now_s) / period_s * period_s;
     unsigned point_count = last_s >= first_s ? (unsigned)((last_s - first_s) / period_s + 1) : 0;
     unsigned slot_count = point_count * (unsigned)(period_s / MONITOR_PERIOD_S);
     struct monitor_slot *slots = calloc(slot_count + 1, sizeof(*slots));

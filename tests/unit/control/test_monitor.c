@@ -12,6 +12,8 @@
 
 #include "control/audit.h"
 #include "control/monitor.h"
+#include "control/operations.h"
+#include "control/utc.h"
 #include "tests/lib/fake_loop.h"
 
 #define SECOND UINT64_C(1000000000)
@@ -190,6 +192,48 @@ static void test_files_go_with_their_disks(void **state)
     assert_null(fake_loop_file(&fixture->fake, "m/d-gone.ring"));
 }
 
+static void answered(struct call *call)
+{
+    *(bool *)call->arg = true;
+}
+
+/* How many minutes are told of between these? */
+static size_t count_points(struct fixture *fixture, int64_t start_s, int64_t end_s)
+{
+    bool is_answered = false;
+    struct call call = {
+        .magic = CALL_MAGIC, .site = &fixture->site, .done_cb = answered, .arg = &is_answered};
+    char start[UTC_SIZE], end[UTC_SIZE];
+    size_t count;
+
+    utc_format(start_s, start);
+    utc_format(end_s, end);
+    list_init(&call.node);
+    call.parameters =
+        json_pack("{sssssssi}", "DiskId", "d-1", "StartTime", start, "EndTime", end, "Period", 60);
+    ops_show_monitor(&call);
+    assert_true(is_answered);
+    assert_int_equal(call.http_status, 200);
+    count = json_array_size(json_object_get(call.reply, "MonitorData"));
+    json_decref(call.reply);
+    json_decref(call.parameters);
+    return count;
+}
+
+/* It began at second 40: after 45 s one minute is over, and of the next there are 25 s. */
+static void test_a_minute_that_is_not_over(void **state)
+{
+    struct fixture *fixture = *state;
+    const int64_t start_s = (int64_t)(START / SECOND), far_s = INT64_C(250000000000);
+
+    fixture->site.monitor = fixture->monitor;
+    for (unsigned i = 0; i < 10; i++)
+        work(fixture, i > 0, 1, 1);
+    assert_int_equal(count_points(fixture, start_s, start_s + 20), 1);
+    assert_int_equal(count_points(fixture, start_s, start_s + 200), 1);
+    assert_int_equal(count_points(fixture, far_s, far_s + 6000), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +241,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_survives_a_restart_and_counts_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_is_older_than_the_ring_is_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_minute_that_is_not_over, setup, teardown),
         cmocka_unit_test_setup_teardown(test_files_go_with_their_disks, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
