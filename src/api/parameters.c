@@ -128,15 +128,20 @@ static json_t *parse_choice(const struct parameter *parameter, const char *text)
     return NULL;
 }
 
+/* Blanks around an id are none of it. */
 static json_t *parse_ids(const struct parameter *parameter, const char *text)
 {
     json_t *list = json_array();
 
     check(list);
     for (;;) {
-        size_t length = strcspn(text, ",");
-        json_t *item = json_stringn(text, length);
+        const char *begin = text + strspn(text, " ");
+        size_t end = strcspn(begin, ","), length = end;
+        json_t *item;
 
+        while (length > 0 && begin[length - 1] == ' ')
+            length--;
+        item = json_stringn(begin, length);
         if (!item || length == 0 || length > 60 ||
             (int64_t)json_array_size(list) >= parameter->max) {
             json_decref(item);
@@ -144,9 +149,9 @@ static json_t *parse_ids(const struct parameter *parameter, const char *text)
             return NULL;
         }
         check(json_array_append_new(list, item) == 0);
-        if (!text[length])
+        if (!begin[end])
             return list;
-        text += length + 1;
+        text = begin + end + 1;
     }
 }
 

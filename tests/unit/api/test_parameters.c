@@ -154,6 +154,9 @@ static void test_tokens_and_lists(void **state)
     bad(token, "\xc3\xa9", API_INVALID_NAME);
     bad(token, "a\n", API_INVALID_NAME);
     good(ids, "a,b", json_pack("[ss]", "a", "b"));
+    good(ids, " a , b ", json_pack("[ss]", "a", "b"));
+    bad(ids, "a, ", API_INVALID_NAME);
+    bad(ids, " ", API_INVALID_NAME);
     bad(ids, "a,b,c", API_INVALID_NAME);
     bad(ids, ",", API_INVALID_NAME);
     bad(ids, "a,", API_INVALID_NAME);
