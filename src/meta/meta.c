@@ -178,3 +178,8 @@ int meta_count(struct meta *meta, const struct meta_query *query, unsigned *ret_
     check(!query->field || query->value);
     return meta->ops->count(meta, query, ret_count);
 }
+
+int meta_last(struct meta *meta, enum record_kind kind, uint64_t *ret_position)
+{
+    return meta->ops->last(meta, kind, ret_position);
+}

@@ -11,7 +11,8 @@
  * the daemon puts in front (record_cache.h). Both behave alike.
  *
  * Records of a kind have an order, that in which they were made, and each has a position in it: a
- * number above 0 that it keeps while it exists, also over a restart.
+ * number above 0 that it keeps while it exists, also over a restart. No number is given twice: what
+ * a page ends with stays the place behind which the next one begins, whatever is deleted.
  */
 #ifndef META_META_H
 #define META_META_H
@@ -47,6 +48,7 @@ struct meta_ops {
     int (*seek)(struct meta *meta, const struct meta_query *query, unsigned index,
                 uint64_t *ret_position);
     int (*count)(struct meta *meta, const struct meta_query *query, unsigned *ret_count);
+    int (*last)(struct meta *meta, enum record_kind kind, uint64_t *ret_position);
 };
 
 /* First member of each implementation. */
@@ -95,5 +97,7 @@ int meta_next(struct meta *meta, const struct meta_query *query, uint64_t *posit
 int meta_seek(struct meta *meta, const struct meta_query *query, unsigned index,
               uint64_t *ret_position);
 int meta_count(struct meta *meta, const struct meta_query *query, unsigned *ret_count);
+/* The highest position that a record of this kind ever had, deleted ones too; 0: there was none. */
+int meta_last(struct meta *meta, enum record_kind kind, uint64_t *ret_position);
 
 #endif

@@ -11,6 +11,7 @@
  *     transaction and its sync leaves it in the page cache, where it looks committed.
  *  5. The columns are those of records.c: at opening each table's statements are prepared once, so
  *     a mismatch is found then and not in the middle of an operation.
+ *  6. A rowid is never given twice: the last row's is written down when it is removed.
  */
 #include <errno.h>
 #include <sqlite3.h>
@@ -24,6 +25,11 @@
 
 enum { META_MAGIC = 0x6d657461, SQL_SIZE = 4096 };
 
+/* Of a table, twice its name. */
+#define LAST_POSITION                                                                              \
+    "max(ifnull((SELECT max(rowid) FROM %s), 0),"                                                  \
+    " ifnull((SELECT position FROM last_positions WHERE name = '%s'), 0))"
+
 struct meta_sqlite {
     struct meta meta;
     uint32_t magic;
@@ -31,6 +37,7 @@ struct meta_sqlite {
     sqlite3_stmt *get[RECORD_KIND_COUNT];
     sqlite3_stmt *put[RECORD_KIND_COUNT];
     sqlite3_stmt *remove[RECORD_KIND_COUNT];
+    sqlite3_stmt *note_last[RECORD_KIND_COUNT]; /* before the row of that key goes */
 };
 
 static struct meta_sqlite *sqlite_of(struct meta *meta)
@@ -192,13 +199,28 @@ static int meta_sqlite_put(struct meta *meta, enum record_kind kind, const void 
     return result;
 }
 
+static int note_last(struct meta_sqlite *self, enum record_kind kind, const char *key,
+                     struct err *err)
+{
+    sqlite3_stmt *statement = self->note_last[kind];
+    int result = 0;
+
+    sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
+    if (sqlite3_step(statement) != SQLITE_DONE)
+        result = fail(self, err, "last_positions");
+    sqlite3_reset(statement);
+    return result;
+}
+
 static int meta_sqlite_remove(struct meta *meta, enum record_kind kind, const char *key,
                               struct err *err)
 {
     struct meta_sqlite *self = sqlite_of(meta);
     sqlite3_stmt *statement = self->remove[kind];
-    int result = 0;
+    int result = note_last(self, kind, key, err);
 
+    if (result < 0)
+        return result;
     sqlite3_bind_text(statement, 1, key, -1, SQLITE_STATIC);
     if (sqlite3_step(statement) != SQLITE_DONE)
         result = fail(self, err, record_type(kind)->table);
@@ -312,6 +334,24 @@ static int meta_sqlite_count(struct meta *meta, const struct meta_query *query, 
     return result;
 }
 
+static int meta_sqlite_last(struct meta *meta, enum record_kind kind, uint64_t *ret_position)
+{
+    const char *table = record_type(kind)->table;
+    sqlite3_stmt *statement = NULL;
+    int64_t last = 0;
+    char sql[SQL_SIZE];
+    int result;
+
+    snprintf(sql, SQL_SIZE, "SELECT " LAST_POSITION, table, table);
+    result = sqlite3_prepare_v2(sqlite_of(meta)->database, sql, -1, &statement, NULL);
+    if (result != SQLITE_OK)
+        return error_code(result);
+    result = query_number(statement, &last);
+    if (result == 0)
+        *ret_position = (uint64_t)last;
+    return result;
+}
+
 static int prepare(struct meta_sqlite *self, const char *sql, sqlite3_stmt **ret, struct err *err)
 {
     if (sqlite3_prepare_v3(self->database, sql, -1, SQLITE_PREPARE_PERSISTENT, ret, NULL) !=
@@ -338,9 +378,19 @@ static int prepare_kind(struct meta_sqlite *self, enum record_kind kind, struct 
     if (result < 0)
         return result;
 
-    snprintf(sql, SQL_SIZE, "INSERT INTO %s (", type->table);
+    snprintf(sql, SQL_SIZE,
+             "INSERT INTO last_positions (name, position) SELECT '%s', rowid FROM %s "
+             "WHERE %s = ?1 AND rowid = (SELECT max(rowid) FROM %s) "
+             "ON CONFLICT (name) DO UPDATE SET position = max(position, excluded.position)",
+             type->table, type->table, key, type->table);
+    result = prepare(self, sql, &self->note_last[kind], err);
+    if (result < 0)
+        return result;
+
+    snprintf(sql, SQL_SIZE, "INSERT INTO %s (rowid, ", type->table);
     append_columns(sql, type);
-    strcat(sql, ") VALUES (?1");
+    snprintf(sql + strlen(sql), SQL_SIZE - strlen(sql), ") VALUES (" LAST_POSITION " + 1, ?1",
+             type->table, type->table);
     for (unsigned i = 1; i < type->field_count; i++)
         snprintf(sql + strlen(sql), SQL_SIZE - strlen(sql), ", ?%u", i + 1);
     snprintf(sql + strlen(sql), SQL_SIZE - strlen(sql), ") ON CONFLICT(%s) DO UPDATE SET ", key);
@@ -432,6 +482,7 @@ static void meta_sqlite_close(struct meta *meta)
         sqlite3_finalize(self->get[kind]);
         sqlite3_finalize(self->put[kind]);
         sqlite3_finalize(self->remove[kind]);
+        sqlite3_finalize(self->note_last[kind]);
     }
     check(sqlite3_close(self->database) == SQLITE_OK);
     free(self);
@@ -451,6 +502,7 @@ static const struct meta_ops sqlite_ops = {
     .walk = meta_sqlite_walk,
     .seek = meta_sqlite_seek,
     .count = meta_sqlite_count,
+    .last = meta_sqlite_last,
 };
 
 /* Promise 4. Everything in the log goes into the database: the log is synced before, the database

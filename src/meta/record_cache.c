@@ -9,7 +9,7 @@
  *     that is undone, whether somebody asked for that or the commit failed.
  *  2. Reads cannot fail: all reading of the database is done at the opening, which fails whole.
  *  3. A row has the position that the database gave it (its rowid). A new one comes behind the
- * last, as SQLite does it without AUTOINCREMENT.
+ *     last that there ever was, there and here.
  *  4. Rows are packed; a walk finds its place again by position after each record that it showed,
  *     so whoever looks at it may change records.
  */
@@ -29,6 +29,7 @@ struct table {
     struct roll roll; /* all rows */
     struct record_index indexes[INDEXES_MAX];
     unsigned index_count; /* the first is that of the key */
+    uint64_t last;        /* the highest position that was given */
 };
 
 /* How to take a change back. */
@@ -126,11 +127,6 @@ static struct row *table_find(const struct table *table, const char *key)
     return roll ? roll->rows[0] : NULL;
 }
 
-static uint64_t table_next_position(const struct table *table)
-{
-    return table->roll.count > 0 ? table->roll.rows[table->roll.count - 1]->position + 1 : 1;
-}
-
 /* --- undoing --------------------------------------------------------------------------------- */
 
 static void remember(struct record_cache *cache, const struct undo *undo)
@@ -154,6 +150,8 @@ static void undo_to(struct record_cache *cache, unsigned count)
 
         switch (undo->what) {
         case UNDO_MAKE:
+            check(undo->row->position == table->last);
+            table->last--;
             table_remove(table, undo->row);
             row_free(undo->row);
             break;
@@ -275,7 +273,7 @@ static int cache_put(struct meta *meta, enum record_kind kind, const void *recor
         undo.what = UNDO_MAKE;
         undo.row = calloc(1, sizeof(*undo.row));
         check(undo.row);
-        *undo.row = (struct row){.position = table_next_position(table), .packed = packed};
+        *undo.row = (struct row){.position = ++table->last, .packed = packed};
         table_add(table, undo.row);
     }
     remember(cache, &undo);
@@ -395,6 +393,12 @@ static int cache_count(struct meta *meta, const struct meta_query *query, unsign
     return 0;
 }
 
+static int cache_last(struct meta *meta, enum record_kind kind, uint64_t *ret_position)
+{
+    *ret_position = cache_of(meta)->tables[kind].last;
+    return 0;
+}
+
 static const struct meta_ops cache_ops = {
     .close = cache_close,
     .begin = cache_begin,
@@ -409,6 +413,7 @@ static const struct meta_ops cache_ops = {
     .walk = cache_walk,
     .seek = cache_seek,
     .count = cache_count,
+    .last = cache_last,
 };
 
 /* --- opening --------------------------------------------------------------------------------- */
@@ -426,7 +431,7 @@ static bool load_row(void *arg, uint64_t position, const void *record)
     struct table *table = loading->table;
     struct row *row;
 
-    if (position < table_next_position(table) || table_find(table, record)) {
+    if (position <= table->last || table_find(table, record)) {
         loading->error = -EUCLEAN;
         return false;
     }
@@ -439,6 +444,7 @@ static bool load_row(void *arg, uint64_t position, const void *record)
         return false;
     }
     table_add(table, row);
+    table->last = position;
     return true;
 }
 
@@ -451,6 +457,8 @@ static int load_table(struct record_cache *cache, struct meta *behind, enum reco
 
     if (result == 0)
         result = loading.error;
+    if (result == 0)
+        result = meta_last(behind, kind, &loading.table->last);
     if (result < 0)
         err_set(err, result, "table %s cannot be read: %s", record_type(kind)->table,
                 err_name(result));

@@ -73,6 +73,9 @@ static const char *const migrations[] = {
     "ALTER TABLE disks ADD COLUMN keeps_auto_snapshots INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE disks ADD COLUMN has_auto_snapshots INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE disks ADD COLUMN is_bursting INTEGER NOT NULL DEFAULT 0;",
+    /* 5 -> 6: no position twice */
+    "CREATE TABLE last_positions (name TEXT PRIMARY KEY NOT NULL, position INTEGER NOT NULL)"
+    "  WITHOUT ROWID;",
 };
 
 unsigned schema_version(void)

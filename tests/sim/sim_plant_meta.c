@@ -120,6 +120,11 @@ static int plant_count(struct meta *meta, const struct meta_query *query, unsign
     return meta_count(of(meta)->real, query, ret_count);
 }
 
+static int plant_last(struct meta *meta, enum record_kind kind, uint64_t *ret_position)
+{
+    return meta_last(of(meta)->real, kind, ret_position);
+}
+
 static const struct meta_ops plant_ops = {
     .close = plant_close,
     .begin = plant_begin,
@@ -134,6 +139,7 @@ static const struct meta_ops plant_ops = {
     .walk = plant_walk,
     .seek = plant_seek,
     .count = plant_count,
+    .last = plant_last,
 };
 
 /* What was going on in the life before is not known any more. */

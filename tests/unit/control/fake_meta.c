@@ -106,6 +106,11 @@ static int fake_count(struct meta *meta, const struct meta_query *query, unsigne
     return meta_count(fake_of(meta)->real, query, ret_count);
 }
 
+static int fake_last(struct meta *meta, enum record_kind kind, uint64_t *ret_position)
+{
+    return meta_last(fake_of(meta)->real, kind, ret_position);
+}
+
 static int fake_part_begin(struct meta *meta, struct err *err)
 {
     return meta_part_begin(fake_of(meta)->real, err);
@@ -135,6 +140,7 @@ static const struct meta_ops fake_ops = {
     .walk = fake_walk,
     .seek = fake_seek,
     .count = fake_count,
+    .last = fake_last,
 };
 
 struct meta *fake_meta_new(struct meta *real)

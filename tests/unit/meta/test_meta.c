@@ -225,15 +225,19 @@ static void commit(struct meta *meta)
     assert_int_equal(meta_commit(meta, &err), 0);
 }
 
-static void put_pairs(struct meta *meta, unsigned from, unsigned count)
+static void put_pair_in(struct meta *meta, unsigned number)
 {
+    struct pair_record pair = pair_numbered(number);
     struct err err;
 
+    assert_int_equal(meta_put(meta, RECORD_PAIR, &pair, &err), 0);
+}
+
+static void put_pairs(struct meta *meta, unsigned from, unsigned count)
+{
     begin(meta);
-    for (unsigned i = from; i < from + count; i++) {
-        struct pair_record pair = pair_numbered(i);
-        assert_int_equal(meta_put(meta, RECORD_PAIR, &pair, &err), 0);
-    }
+    for (unsigned i = from; i < from + count; i++)
+        put_pair_in(meta, i);
     commit(meta);
 }
 
@@ -295,6 +299,51 @@ static void test_walk_goes_on_from_a_position(void **state)
     assert_int_equal(meta_next(fixture->meta, &all, &position, &pair), -ENOENT);
     put_pairs(fixture->meta, 2, 1); /* made anew: the last */
     expect_walk(fixture->meta, NULL, NULL, "1 3 4 2");
+}
+
+static uint64_t position_of(struct meta *meta, unsigned number)
+{
+    struct pair_record pair = pair_numbered(number);
+    struct meta_query query = {.kind = RECORD_PAIR, .field = "id", .value = pair.common.id};
+    uint64_t position = 0;
+
+    assert_int_equal(meta_next(meta, &query, &position, &pair), 0);
+    return position;
+}
+
+/* Whoever looked on behind a position that is gone must not miss what was made since. */
+static void test_a_position_is_given_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct err err;
+    uint64_t last;
+
+    assert_int_equal(meta_last(fixture->meta, RECORD_PAIR, &last), 0);
+    assert_int_equal(last, 0);
+    put_pairs(fixture->meta, 1, 4);
+    last = position_of(fixture->meta, 4);
+    begin(fixture->meta);
+    remove_pair(fixture->meta, 3);
+    remove_pair(fixture->meta, 4);
+    commit(fixture->meta);
+    meta_close(fixture->meta);
+    assert_int_equal(fixture->open(fixture->path, &fixture->meta, &err), 0);
+    put_pairs(fixture->meta, 5, 1);
+    assert_true(position_of(fixture->meta, 5) > last);
+    begin(fixture->meta);
+    remove_pair(fixture->meta, 5);
+    put_pair_in(fixture->meta, 6);
+    assert_true(position_of(fixture->meta, 6) > last + 1);
+    meta_rollback(fixture->meta);
+    begin(fixture->meta); /* all of them go */
+    remove_pair(fixture->meta, 5);
+    remove_pair(fixture->meta, 2);
+    remove_pair(fixture->meta, 1);
+    commit(fixture->meta);
+    put_pairs(fixture->meta, 7, 1);
+    assert_true(position_of(fixture->meta, 7) > last + 1);
+    assert_int_equal(meta_last(fixture->meta, RECORD_PAIR, &last), 0);
+    assert_int_equal(last, position_of(fixture->meta, 7));
 }
 
 static void test_fields_find_what_changed(void **state)
@@ -514,6 +563,11 @@ static int brittle_walk(struct meta *meta, const struct meta_query *query, uint6
     return meta_walk(brittle_of(meta)->real, query, after, visit_cb, arg);
 }
 
+static int brittle_last(struct meta *meta, enum record_kind kind, uint64_t *ret_position)
+{
+    return meta_last(brittle_of(meta)->real, kind, ret_position);
+}
+
 static const struct meta_ops brittle_ops = {
     .close = brittle_close,
     .begin = brittle_begin,
@@ -522,6 +576,7 @@ static const struct meta_ops brittle_ops = {
     .put = brittle_put,
     .remove = brittle_remove,
     .walk = brittle_walk,
+    .last = brittle_last,
 };
 
 static struct brittle *brittle_new(struct fixture *fixture)
@@ -683,6 +738,7 @@ int main(void)
         BOTH(test_rollback_leaves_nothing),
         BOTH(test_constraints_hold),
         BOTH(test_walk_goes_on_from_a_position),
+        BOTH(test_a_position_is_given_once),
         BOTH(test_fields_find_what_changed),
         BOTH(test_a_part_is_undone_alone),
         BOTH(test_refuses_what_is_not_ours),
