@@ -299,18 +299,67 @@ enum policy_verdict policy_evaluate(const struct policy *const *policies, unsign
     return is_allowed ? POLICY_ALLOWED : POLICY_UNNAMED;
 }
 
-bool policy_names_action(const struct policy *const *policies, unsigned count, const char *action)
+/* Does it hold for each resource that there may be? */
+static bool is_for_all(const struct statement *statement)
 {
+    const json_t *item;
+
+    for (size_t i = 0; (item = item_at(statement->resources.tree, i)) != NULL; i++)
+        if (!statement->resources.is_negated && strcmp(json_string_value(item), "*") == 0)
+            return true;
+    return false;
+}
+
+/* What the statement says of the action at large; UNNAMED: nothing. `question` NULL: whatever its
+ * conditions are asked. */
+static enum policy_verdict survey_one(const struct statement *statement, const char *action,
+                                      const struct policy_question *question)
+{
+    bool holds = question
+                     ? policy_condition_holds(statement->conditions, question, !statement->is_deny)
+                     : !statement->is_deny || !statement->conditions;
+
+    if (!holds || !matches(&statement->actions, action, true))
+        return POLICY_UNNAMED;
+    if (!statement->is_deny)
+        return POLICY_ALLOWED;
+    return is_for_all(statement) ? POLICY_DENIED : POLICY_UNNAMED;
+}
+
+static bool survey(const struct policy *const *policies, unsigned count, const char *action,
+                   const struct policy_question *question)
+{
+    bool is_allowed = false;
+
     for (unsigned i = 0; i < count; i++) {
         check_magic(policies[i], POLICY_MAGIC);
         for (unsigned k = 0; k < policies[i]->count; k++) {
-            const struct statement *statement = &policies[i]->statements[k];
-
-            if (!statement->is_deny && matches(&statement->actions, action, true))
-                return true;
+            switch (survey_one(&policies[i]->statements[k], action, question)) {
+            case POLICY_DENIED:
+                return false;
+            case POLICY_ALLOWED:
+                is_allowed = true;
+                break;
+            case POLICY_UNNAMED:
+                break;
+            }
         }
     }
-    return false;
+    return is_allowed;
+}
+
+bool policy_names_action(const struct policy *const *policies, unsigned count, const char *action)
+{
+    return survey(policies, count, action, NULL);
+}
+
+bool policy_may_allow(const struct policy *const *policies, unsigned count,
+                      const struct policy_question *question)
+{
+    struct policy_question any = *question;
+
+    any.are_tags_unknown = true;
+    return survey(policies, count, question->action, &any);
 }
 
 bool policy_asks_tags(const struct policy *const *policies, unsigned count)

@@ -32,7 +32,13 @@ enum policy_verdict policy_evaluate(const struct policy *const *policies, unsign
 /* Does any verdict depend on tags? Else nobody need look for them. */
 bool policy_asks_tags(const struct policy *const *policies, unsigned count);
 
-/* Does any Allow name the action, for whatever resource and condition? */
+/* Does any Allow name the action, for whatever resource and condition, and no Deny take it away for
+ * all resources without a condition? */
 bool policy_names_action(const struct policy *const *policies, unsigned count, const char *action);
+
+/* May the action be allowed on a resource, whichever it is and whatever its tags? False: on none,
+ * from this address at this time. The question's resource and tags are not asked. */
+bool policy_may_allow(const struct policy *const *policies, unsigned count,
+                      const struct policy_question *question);
 
 #endif

@@ -108,6 +108,20 @@ static void refuse_call(struct api *api, const struct audit_call *line, unsigned
     json_decref(tree);
 }
 
+/* Authorization comes before the parameters (contract 3.6): what the caller of these wrong ones is
+ * told. */
+static enum api_error judge_malformed(struct api *api, const struct operation *operation,
+                                      const struct audit_call *line, enum api_error error)
+{
+    struct call call = {.magic = CALL_MAGIC,
+                        .operation = operation,
+                        .parameters = (json_t *)line->texts,
+                        .caller = *line->caller};
+    enum api_error refusal = authorize_malformed(control_site(api->control), &call);
+
+    return refusal != API_OK ? refusal : error;
+}
+
 void api_execute(void *arg, const char *action, const char *version, const json_t *texts,
                  const struct caller *caller, const char *request_id, unsigned hop_count,
                  control_executed_fn done_cb, void *done_arg)
@@ -124,6 +138,8 @@ void api_execute(void *arg, const char *action, const char *version, const json_
     check_magic(api, API_MAGIC);
     error = operation ? parameters_parse(operation, texts, &typed, &name) : API_NOT_FOUND;
     if (error != API_OK) {
+        if (operation)
+            error = judge_malformed(api, operation, &line, error);
         refuse_call(api, &line, hop_count, error, name, done_cb, done_arg);
         return;
     }

@@ -178,18 +178,24 @@ static bool exists(struct site *site, const char *id)
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
+static struct policy_question question_of(struct inquiry *inquiry, const char *resource)
+{
+    const struct caller *caller = &inquiry->call->caller;
+
+    return (struct policy_question){.action = inquiry->action,
+                                    .resource = resource,
+                                    .source = caller->source,
+                                    .is_secure = caller->is_secure,
+                                    .now_s = caller->now_s,
+                                    .tag_cb = find_tag,
+                                    .arg = inquiry};
+}
+
 static enum policy_verdict ask(struct inquiry *inquiry, const char *product, const char *kind,
                                const char *id)
 {
-    const struct caller *caller = &inquiry->call->caller;
     char name[NAME_SIZE];
-    struct policy_question question = {.action = inquiry->action,
-                                       .resource = name,
-                                       .source = caller->source,
-                                       .is_secure = caller->is_secure,
-                                       .now_s = caller->now_s,
-                                       .tag_cb = find_tag,
-                                       .arg = inquiry};
+    struct policy_question question = question_of(inquiry, name);
     enum policy_verdict verdict;
 
     snprintf(name, sizeof(name), "acs:%s:%s:%s:%s%s%s", product,
@@ -249,6 +255,17 @@ static enum policy_verdict ask_several(struct inquiry *inquiry, const json_t *id
     return verdict;
 }
 
+/* A list whose caller could see nothing, whatever there is, is refused: an empty one would tell him
+ * that all is gone. */
+static enum policy_verdict ask_list(struct inquiry *inquiry, struct call *call)
+{
+    struct policy_question question = question_of(inquiry, "");
+
+    call->may_see_cb = may_see;
+    return policy_may_allow(inquiry->policies, inquiry->policy_count, &question) ? POLICY_ALLOWED
+                                                                                 : POLICY_DENIED;
+}
+
 static enum policy_verdict ask_row(struct inquiry *inquiry, const struct row *row,
                                    struct call *call)
 {
@@ -281,10 +298,7 @@ static enum policy_verdict ask_row(struct inquiry *inquiry, const struct row *ro
     case LIST:
         break;
     }
-    call->may_see_cb = may_see;
-    return policy_names_action(inquiry->policies, inquiry->policy_count, inquiry->action)
-               ? POLICY_ALLOWED
-               : POLICY_UNNAMED;
+    return ask_list(inquiry, call);
 }
 
 static void set_caller_uid(struct site *site, struct call *call)
@@ -295,6 +309,11 @@ static void set_caller_uid(struct site *site, struct call *call)
 
     check(uid); /* the directory knows the caller */
     snprintf(call->caller_uid, sizeof(call->caller_uid), "%s", uid);
+}
+
+static bool names_action(const struct inquiry *inquiry)
+{
+    return policy_names_action(inquiry->policies, inquiry->policy_count, inquiry->action);
 }
 
 enum api_error authorize_call(struct site *site, struct call *call)
@@ -312,7 +331,26 @@ enum api_error authorize_call(struct site *site, struct call *call)
     begin(&inquiry, site, call);
     if (ask_row(&inquiry, row, call) == POLICY_ALLOWED)
         return API_OK;
-    return policy_names_action(inquiry.policies, inquiry.policy_count, inquiry.action)
-               ? API_FORBIDDEN
-               : API_FORBIDDEN_ACTION;
+    return names_action(&inquiry) ? API_FORBIDDEN : API_FORBIDDEN_ACTION;
+}
+
+enum api_error authorize_malformed(struct site *site, struct call *call)
+{
+    const struct row *row = row_of(call->operation);
+    struct inquiry inquiry;
+    const char *id;
+
+    if (!directory_knows(site->directory, &call->caller))
+        return API_FORBIDDEN;
+    if (caller_is_root(&call->caller) || (row && row->scope == FREE))
+        return API_OK;
+    if (!row)
+        return API_FORBIDDEN_ACTION;
+    begin(&inquiry, site, call);
+    if (!names_action(&inquiry))
+        return API_FORBIDDEN_ACTION;
+    id = row->scope == ONE || row->scope == BOTH ? call_text(call, row->parameter) : "";
+    if (!id[0] || strlen(id) >= RECORD_WORD_SIZE || ask_id(&inquiry, id) == POLICY_ALLOWED)
+        return API_OK;
+    return API_FORBIDDEN;
 }

@@ -17,6 +17,10 @@
  * it gets its may_see_cb. */
 enum api_error authorize_call(struct site *site, struct call *call);
 
+/* The same of a call whose parameters are wrong (`call` has them as texts), as far as it can be told:
+ * who may not ask at all, or not about the resource that he names, does not learn what is wrong. */
+enum api_error authorize_malformed(struct site *site, struct call *call);
+
 /* Is it said which resources the operation touches? For the test; one that is not is root's. */
 bool authorize_has_row(const struct operation *operation);
 

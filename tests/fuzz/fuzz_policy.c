@@ -56,6 +56,7 @@ static void check_verdicts(const struct policy *policy, struct policy_question q
         check(verdict == policy_evaluate(both, 1, &question));
         check(unknown != POLICY_ALLOWED || verdict == POLICY_ALLOWED);
         check(verdict != POLICY_ALLOWED || policy_names_action(both, 1, question.action));
+        check(verdict != POLICY_ALLOWED || policy_may_allow(both, 1, &question));
         check(policy_evaluate(both, 2, &question) == POLICY_DENIED);
     }
     policy_free(deny);

@@ -333,6 +333,49 @@ static void test_names_action(void **state)
     policy_free(policy);
 }
 
+/* What can be said of an action before a resource is known. */
+static void test_may_allow(void **state)
+{
+    static const struct {
+        const char *statements;
+        bool is_named, may_allow;
+    } rows[] = {
+        {RULE("Allow", "'*'", "'" PAIR "'"), true, true},
+        {RULE("Allow", "'*'", "'*'") "," RULE("Deny", "'ebs:*'", "'" PAIR "'"), true, true},
+        {RULE("Allow", "'*'", "'*'") "," RULE("Deny", "'ebs:*'", "['" PAIR "','*']"), false, false},
+        {RULE("Allow", "'*'", "'*'") ",{'Effect':'Deny','Action':'*','NotResource':'" PAIR "'}",
+         true, true},
+        {RULE("Allow", "'*'", "'*'") ",{'Effect':'Deny','Action':'*','Resource':'*','Condition':"
+                                     "{'Bool':{'acs:SecureTransport':'false'}}}",
+         true, false},
+        {RULE("Allow", "'*'", "'*'") ",{'Effect':'Deny','Action':'*','Resource':'*','Condition':"
+                                     "{'StringEquals':{'ebs:tag/a':'b'}}}",
+         true, true},
+        {"{'Effect':'Allow','Action':'*','Resource':'*','Condition':"
+         "{'StringEquals':{'ebs:tag/a':'b'}}}",
+         true, true},
+        {"{'Effect':'Allow','Action':'*','Resource':'*','Condition':"
+         "{'Bool':{'acs:SecureTransport':'true'}}}",
+         true, false},
+    };
+    struct policy_question question = usual;
+
+    (void)state;
+    question.is_secure = false;
+    for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
+        char text[2000];
+        struct policy *policy;
+        const struct policy *list[1];
+
+        snprintf(text, sizeof(text), SET("%s"), rows[i].statements);
+        policy = parse(text);
+        list[0] = policy;
+        assert_int_equal(policy_names_action(list, 1, question.action), rows[i].is_named);
+        assert_int_equal(policy_may_allow(list, 1, &question), rows[i].may_allow);
+        policy_free(policy);
+    }
+}
+
 static void test_wildcards(void **state)
 {
     static const struct {
@@ -369,6 +412,7 @@ int main(void)
         cmocka_unit_test(test_verdicts),          cmocka_unit_test(test_conditions),
         cmocka_unit_test(test_other_addresses),   cmocka_unit_test(test_unknown_tags_never_help),
         cmocka_unit_test(test_names_action),      cmocka_unit_test(test_wildcards),
+        cmocka_unit_test(test_may_allow),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -285,6 +285,72 @@ static void test_tags(void **state)
              plain.id);
 }
 
+/* Contract 3.6: first whether he may, then whether the parameters make sense. */
+static void test_authorization_comes_first(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair one, two;
+    struct roster_key key;
+    char statement[300];
+
+    drive_pair(world, &one);
+    drive_pair(world, &two);
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    roster_drive_key(world, PARIS, "anna", &key);
+    snprintf(statement, sizeof(statement), ALLOW("ebs:M*", "acs:ebs:*:*:diskreplicapair/%s"),
+             one.id);
+    roster_drive_policy(world, PARIS, "anna", "one", statement);
+    roster_drive_as(world, "anna", &key);
+    drive_fails(world, PARIS, 403, "Forbidden.Action", NULL, "DeleteDiskReplicaPair", "A=b");
+    drive_fails(world, PARIS, 403, "Forbidden.Action", NULL, "DescribeDiskReplicaPairs",
+                "RegionId=cn-paris&MaxResults=0");
+    drive_fails(world, PARIS, 403, "Forbidden.Action", NULL, "CreateUser", "A=b");
+    drive_fails(world, PARIS, 403, "Forbidden", NULL, "ModifyDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaPairId=%s&RPO=x", two.id);
+    drive_fails(world, PARIS, 400, "InvalidRPO", NULL, "ModifyDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaPairId=%s&RPO=x", one.id);
+    drive_fails(world, PARIS, 400, "MissingReplicaPairId", NULL, "ModifyDiskReplicaPair",
+                "RegionId=cn-paris");
+    drive_fails(world, PARIS, 400, "InvalidReplicaPairId", NULL, "ModifyDiskReplicaPair",
+                "RegionId=cn-paris&ReplicaPairId=");
+}
+
+/* An empty list would tell him that everything is gone. */
+static void test_lists_that_are_denied(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    struct roster_key key;
+    char text[64];
+
+    drive_pair(world, &pair);
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    roster_drive_key(world, PARIS, "anna", &key);
+    roster_drive_policy(world, PARIS, "anna", "all", ALLOW("*", "*"));
+    roster_drive_policy(world, PARIS, "anna", "secure",
+                        "{'Effect':'Deny','Action':'*','Resource':'*','Condition':"
+                        "{'Bool':{'acs:SecureTransport':'false'}}}");
+    roster_drive_policy(world, PARIS, "anna", "tagged",
+                        "{'Effect':'Deny','Action':'*','Resource':'*','Condition':"
+                        "{'StringEquals':{'ebs:tag/team':'b'}}}");
+    roster_drive_as(world, "anna", &key);
+    drive_ok(world, PARIS, "DescribeDiskReplicaPairs", "TotalCount", text, "RegionId=cn-paris");
+    assert_string_equal(text, "1");
+    world->caller.is_secure = false;
+    drive_fails(world, PARIS, 403, "Forbidden", NULL, "DescribeDiskReplicaPairs",
+                "RegionId=cn-paris");
+    drive_fails(world, PARIS, 403, "Forbidden", NULL, "DescribeDisks", "RegionId=cn-paris");
+    drive_fails(world, PARIS, 403, "Forbidden", NULL, "ListTagResources",
+                "RegionId=cn-paris&ResourceType=diskreplicapair&Tag.1.Key=a");
+    roster_drive_as(world, NULL, NULL);
+    roster_drive_policy(world, PARIS, "anna", "never",
+                        "{'Effect':'Deny','Action':'ebs:Describe*','Resource':'*'}");
+    roster_drive_as(world, "anna", &key);
+    drive_fails(world, PARIS, 403, "Forbidden.Action", NULL, "DescribeDiskReplicaPairs",
+                "RegionId=cn-paris");
+    drive_ok(world, PARIS, "DescribeDisks", NULL, NULL, "RegionId=cn-paris");
+}
+
 static void test_administrators(void **state)
 {
     struct fake_world *world = *state;
@@ -333,6 +399,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_conditions_and_disks, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_tags, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_administrators, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_authorization_comes_first, drive_setup,
+                                        drive_teardown),
+        cmocka_unit_test_setup_teardown(test_lists_that_are_denied, drive_setup, drive_teardown),
         cmocka_unit_test(test_every_operation_says_what_it_touches),
     };
 
