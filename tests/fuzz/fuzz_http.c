@@ -11,7 +11,8 @@
  * The library is more patient than the reader in a few places, where the reader follows it: empty
  * lines and lines that begin with NUL before a request, LF for CRLF in and behind chunks, NUL for
  * CR at the end of a line, colon and LF for the empty line (we only see that both have become NUL),
- * any line that begins with a colon for the end of trailers.
+ * NUL, CR, LF, LF for the end of a head (four bytes that have become NUL, as they should), any line
+ * that begins with a colon for the end of trailers.
  *
  * Covers: http/http_exchange.c http/http_strict.c http/http_errors.c http/http_listener.c.
  */
@@ -96,6 +97,7 @@ static void start(void)
 struct reader {
     const uint8_t *at;
     size_t left;
+    bool is_head_over; /* by the last line that was read */
 };
 
 /* A line without its end; `is_strict`: only CRLF ends it, and a CR or NUL in it is a refusal. */
@@ -115,6 +117,13 @@ static bool read_line(struct reader *reader, bool is_strict, const char **ret_li
         length--;
     else if (is_strict)
         return false;
+    if (is_strict && length > 0 && memcmp(*ret_line + length - 1, "\0\r", 2) == 0 &&
+        reader->left > 0 && *reader->at == '\n') {
+        reader->is_head_over = true;
+        reader->at++;
+        reader->left--;
+        length--;
+    }
     *ret_length = length;
     return !is_strict ||
            (memchr(*ret_line, '\0', length) == NULL && memchr(*ret_line, '\r', length) == NULL);
@@ -219,7 +228,7 @@ static bool take_field(const char *line, size_t length, struct expected *expecte
 
 static bool read_fields(struct reader *reader, struct expected *expected)
 {
-    for (;;) {
+    while (!reader->is_head_over) {
         const char *line;
         size_t length;
 
@@ -278,6 +287,7 @@ static bool read_chunks(struct reader *reader, struct expected *expected)
 
 static bool read_request(struct reader *reader, struct expected *expected)
 {
+    reader->is_head_over = false;
     if (!read_request_line(reader, expected) || !read_fields(reader, expected))
         return false;
     if (expected->is_chunked)
