@@ -76,8 +76,9 @@ struct operation {
     bool is_remembered; /* ClientToken replays the reply */
     bool is_read;       /* only looks: may be answered from a snapshot of the data wing's status
                            of 0.1 s ago; not for what tells how old a point is */
-    bool is_shared;     /* run() judges, changes records and ends in sharing_answer() or
-                           sharing_then(), call_reply() or call_fail(); nothing else leaves it */
+    bool is_shared;     /* run() judges, changes records and ends in sharing_answer(),
+                           sharing_then() or sharing_leave(), call_reply() or call_fail(); nothing
+                           else leaves it */
     struct parameter parameters[OPERATION_PARAMETERS_MAX];
     /* Ends with call_reply(), call_fail() or call_pass(), now or later, once. */
     void (*run)(struct call *call);

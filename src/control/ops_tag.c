@@ -273,6 +273,17 @@ static void change_group(struct call *call, struct relation *relation)
     sharing_answer(&change, call, NULL);
 }
 
+static void pass_to_actor(struct call *call)
+{
+    struct relation relation;
+    int result = relation_load(call->site, call_text(call, "ResourceId"), &relation);
+
+    if (result < 0)
+        call_fail_internal(call, err_name(result));
+    else
+        route_pass(call, relation_peer(call->site, &relation));
+}
+
 void ops_tag_change_group(struct call *call)
 {
     const char *id = call_text(call, "ResourceId");
@@ -297,5 +308,5 @@ void ops_tag_change_group(struct call *call)
     else if (relation_is_actor(call->site, &relation))
         change_group(call, &relation);
     else
-        route_pass(call, relation_peer(call->site, &relation));
+        sharing_leave(call, pass_to_actor);
 }

@@ -68,6 +68,18 @@ void sharing_then(struct change *change, struct call *call, void (*then_cb)(stru
     go_on(call);
 }
 
+void sharing_leave(struct call *call, void (*then_cb)(struct call *call))
+{
+    struct site *site = call->site;
+
+    if (!site->is_sharing || !site->meta->is_in_transaction) {
+        then_cb(call);
+        return;
+    }
+    call->then_cb = then_cb;
+    list_append(&site->held, &call->held_node);
+}
+
 static void answer(struct call *call)
 {
     json_t *reply = call->later;

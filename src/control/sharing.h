@@ -19,6 +19,9 @@
 void sharing_answer(struct change *change, struct call *call, json_t *reply);
 /* The same, but instead of the answer then_cb goes on with the operation. */
 void sharing_then(struct change *change, struct call *call, void (*then_cb)(struct call *call));
+/* It changed nothing, and goes on with then_cb, which may ask the data wing or the peer: now, or
+ * behind the commit that others wait for. */
+void sharing_leave(struct call *call, void (*then_cb)(struct call *call));
 /* Before these: the call changes this pair or group, the peer is to be told. */
 void sharing_mark(struct call *call, const char *id);
 

@@ -336,6 +336,33 @@ static void test_several_at_once(void **state)
     assert_int_equal(set.version, 3);
 }
 
+/* What is passed on waits for the commit of those that came with it. */
+static void test_passed_on_beside_a_change(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char queries[2][300];
+    /* The first one is alone: the others come while the status for it is under way. */
+    struct fake_asked asked[3] = {
+        {.action = "TagResources"}, {.action = "TagResources"}, {.action = "ChangeResourceGroup"}};
+
+    drive_pair(world, &pair);
+    snprintf(queries[0], 300,
+             "RegionId=cn-lyon&ResourceType=DiskReplicaPair&ResourceId.1=%s&Tag.1.Key=a", pair.id);
+    snprintf(queries[1], 300,
+             "RegionId=cn-lyon&ResourceType=DiskReplicaPair&ResourceId=%s&NewResourceGroupId=rg-1",
+             pair.id);
+    for (unsigned i = 0; i < 3; i++)
+        asked[i].query = queries[i / 2];
+    fake_ask_together(world, LYON, asked, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(asked[i].status, 200);
+        json_decref(asked[i].reply);
+    }
+    expect_tags(world, PARIS, pair.id, "a= ");
+    drive_expect(world, PARIS, pair.id, "ResourceGroupId", "rg-1");
+}
+
 static void test_resource_groups(void **state)
 {
     struct fake_world *world = *state;
@@ -387,6 +414,7 @@ int main(void)
         TEST(test_every_error),
         TEST(test_twenty_at_most),
         TEST(test_several_at_once),
+        TEST(test_passed_on_beside_a_change),
         TEST(test_resource_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
