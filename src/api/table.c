@@ -205,7 +205,8 @@ static const struct operation group_rows[] = {
     {.name = "DescribeDiskMonitorData",
      .is_read = true,
      .version = EBS,
-     .rule = SITE_HERE,
+     .rule = SITE_DISK,
+     .object = "DiskId",
      NO_STATE,
      .parameters = {REGION, NEEDED("DiskId"), NEEDED("StartTime"), NEEDED("EndTime"),
                     NUMBER("Period", 0, 86400, "5"), CHOICE("Type", "basic|pro", "basic")},
@@ -440,11 +441,13 @@ static const struct operation disk_rows[] = {
         .name = "TagKey", .kind = PARAMETER_LIST, .max = 20, .error = API_NUMBER_EXCEED_TAGS,      \
         .twice = API_DUPLICATE_TAG_KEY                                                             \
     }
+/* Pairs and groups are known at both sites, disks at one. */
 #define TAG_ROWS(api, ecs)                                                                         \
     {.name = "TagResources",                                                                       \
      .is_shared = true,                                                                            \
      .version = api,                                                                               \
-     .rule = SITE_HERE,                                                                            \
+     .rule = (ecs) ? SITE_DISK : SITE_HERE,                                                        \
+     .object = (ecs) ? "ResourceId" : NULL,                                                        \
      NO_STATE,                                                                                     \
      .is_ecs = ecs,                                                                                \
      .is_remembered = true,                                                                        \
@@ -454,7 +457,8 @@ static const struct operation disk_rows[] = {
         {.name = "UntagResources",                                                                 \
          .is_shared = true,                                                                        \
          .version = api,                                                                           \
-         .rule = SITE_HERE,                                                                        \
+         .rule = (ecs) ? SITE_DISK : SITE_HERE,                                                    \
+         .object = (ecs) ? "ResourceId" : NULL,                                                    \
          NO_STATE,                                                                                 \
          .is_ecs = ecs,                                                                            \
          .is_remembered = true,                                                                    \
@@ -462,7 +466,8 @@ static const struct operation disk_rows[] = {
                         FLAG("All", "false"), TOKEN},                                              \
          .run = ops_tag_unset},                                                                    \
     {                                                                                              \
-        .name = "ListTagResources", .is_read = true, .version = api, .rule = SITE_HERE, NO_STATE,  \
+        .name = "ListTagResources", .is_read = true, .version = api,                               \
+        .rule = (ecs) ? SITE_DISK : SITE_HERE, .object = (ecs) ? "ResourceId" : NULL, NO_STATE,    \
         .is_ecs = ecs,                                                                             \
         .parameters = {REGION,                                                                     \
                        RESOURCE_TYPE(API_MISSING_PARAMETER),                                       \

@@ -24,6 +24,11 @@ void call_fini(struct call *call)
     json_decref(call->state);
     json_decref(call->marks);
     json_decref(call->later);
+    json_decref(call->split.own);
+    json_decref(call->split.others);
+    json_decref(call->split.texts);
+    json_decref(call->split.reply);
+    memset(&call->split, 0, sizeof(call->split));
     free(call->moves);
     call->moves = NULL;
     call->parameters = call->texts = call->reply = call->state = NULL;

@@ -16,6 +16,18 @@ enum { CALL_MAGIC = 0x63616c6c, CALL_HOPS_MAX = 2 };
 
 struct change_move;
 
+/* Of a call whose list names disks of both sites: split.c's. */
+struct call_split {
+    json_t *own, *others; /* the disks here and there; NULL: it is not split */
+    json_t *texts;        /* of the peer's part */
+    bool is_looked;       /* it is known whether it is */
+    bool is_done;         /* the peer did its part */
+    void (*again_cb)(struct call *call);
+    const char *list, *wrapped; /* of lists: where the entries are in a reply */
+    bool is_numbered;           /* its pages have numbers */
+    json_t *reply;              /* our part */
+};
+
 struct call {
     uint32_t magic;
     const struct operation *operation;
@@ -46,6 +58,7 @@ struct call {
     /* While its change is not durable: see sharing.h. */
     void (*then_cb)(struct call *call);
     json_t *marks, *later;
+    struct call_split split;
     struct change_move *moves;
     unsigned move_count;
     struct list held_node;

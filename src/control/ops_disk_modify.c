@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Why: attributes of disks (contract 12.6), of one or of several at once: all of them or none. */
+/* Why: attributes of disks (contract 12.6), of one or of several at once: all of them or none, at
+ * each site. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,6 +9,7 @@
 #include "control/change.h"
 #include "control/operations.h"
 #include "control/sharing.h"
+#include "control/split.h"
 #include "control/tree.h"
 
 static const char *const attributes[] = {"DiskName",           "Description",
@@ -89,14 +91,15 @@ static void modify_one(struct call *call, struct change *change, const char *id)
 /* The disks that the call names, a new array; NULL: answered. */
 static json_t *list_disks(struct call *call)
 {
-    json_t *ids = json_object_get(call->parameters, "DiskIds"), *list;
+    const json_t *ids = split_own(call, "DiskIds");
+    json_t *list;
 
     if (ids && call_has(call, "DiskId"))
         call_fail(call, API_DISK_ID_AND_IDS, NULL);
     else if (!ids && !call_has(call, "DiskId"))
         call_fail(call, API_DISK_ID_OR_IDS_MISSING, NULL);
     else if (ids)
-        return json_incref(ids);
+        return json_incref((json_t *)ids);
     else {
         list = json_array();
         check(list && json_array_append_new(list, json_string(call_text(call, "DiskId"))) == 0);
@@ -116,6 +119,8 @@ static void modify_all(struct call *call, const json_t *ids)
         if (!judge_one(call, json_string_value(id)))
             return;
     }
+    if (split_ask(call, "DiskIds", ops_disk_modify))
+        return;
     change_begin(&change, call->site);
     json_array_foreach((json_t *)ids, index, id)
     {

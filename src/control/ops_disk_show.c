@@ -7,8 +7,8 @@
 
 #include "base/check.h"
 #include "control/operations.h"
-#include "control/page.h"
 #include "control/relation.h"
+#include "control/split.h"
 #include "control/tag.h"
 #include "control/tree.h"
 
@@ -151,7 +151,7 @@ void ops_disk_show_all(struct call *call)
 {
     /* An empty list of ids matches nothing. */
     struct page_source source = {.kind = RECORD_DISK,
-                                 .ids = json_object_get(call->parameters, "DiskIds"),
+                                 .ids = split_own(call, "DiskIds"),
                                  .is_wanted_cb = is_disk_wanted,
                                  .show_cb = show_any_disk,
                                  .list = "Disks",
@@ -160,7 +160,7 @@ void ops_disk_show_all(struct call *call)
     if (call_bool(call, "DryRun"))
         call_fail(call, API_DISK_DRY_RUN, NULL);
     else
-        page_reply(call, &source);
+        split_page(call, "DiskIds", &source);
 }
 
 static json_t *show_uris(struct site *site, const char *id)

@@ -11,10 +11,10 @@
 
 #include "base/check.h"
 #include "control/operations.h"
-#include "control/page.h"
 #include "control/relation.h"
 #include "control/route.h"
 #include "control/sharing.h"
+#include "control/split.h"
 #include "control/tag.h"
 #include "control/token.h"
 #include "control/tree.h"
@@ -59,7 +59,7 @@ static int find_resource(struct site *site, const struct resource_type *type, co
 /* Are all of ResourceId.N here? False: answered. */
 static bool check_resources(struct call *call, const struct resource_type *type)
 {
-    const json_t *ids = json_object_get(call->parameters, "ResourceId");
+    const json_t *ids = split_own(call, "ResourceId");
     size_t index;
     json_t *id;
 
@@ -81,7 +81,7 @@ static bool check_resources(struct call *call, const struct resource_type *type)
 
 static void finish(struct call *call, struct change *change, const struct resource_type *type)
 {
-    const json_t *ids = json_object_get(call->parameters, "ResourceId");
+    const json_t *ids = split_own(call, "ResourceId");
     size_t index;
     json_t *id;
 
@@ -99,7 +99,7 @@ static void finish(struct call *call, struct change *change, const struct resour
 /* False: answered. */
 static bool check_tag_quota(struct call *call)
 {
-    const json_t *ids = json_object_get(call->parameters, "ResourceId");
+    const json_t *ids = split_own(call, "ResourceId");
     const json_t *tags = json_object_get(call->parameters, "Tag");
     size_t index;
     json_t *id;
@@ -122,13 +122,14 @@ static bool check_tag_quota(struct call *call)
 
 void ops_tag_set(struct call *call)
 {
-    const json_t *ids = json_object_get(call->parameters, "ResourceId");
+    const json_t *ids = split_own(call, "ResourceId");
     const struct resource_type *type = find_type(call);
     struct change change;
     size_t index;
     json_t *id;
 
-    if (!type || !check_resources(call, type) || !check_tag_quota(call))
+    if (!type || !check_resources(call, type) || !check_tag_quota(call) ||
+        split_ask(call, "ResourceId", ops_tag_set))
         return;
     change_begin(&change, call->site);
     json_array_foreach((json_t *)ids, index, id)
@@ -140,7 +141,7 @@ void ops_tag_set(struct call *call)
 
 void ops_tag_unset(struct call *call)
 {
-    const json_t *ids = json_object_get(call->parameters, "ResourceId");
+    const json_t *ids = split_own(call, "ResourceId");
     const json_t *keys = json_object_get(call->parameters, "TagKey");
     const struct resource_type *type = find_type(call);
     struct change change;
@@ -153,6 +154,8 @@ void ops_tag_unset(struct call *call)
         call_fail_name(call, API_MISSING_PARAMETER, "TagKey.N", NULL);
         return;
     }
+    if (split_ask(call, "ResourceId", ops_tag_unset))
+        return;
     change_begin(&change, call->site);
     json_array_foreach((json_t *)ids, index, id)
     {
@@ -190,7 +193,7 @@ static bool is_tag_wanted(struct call *call, const void *record)
 {
     const struct tag_record *tag = record;
     const struct resource_type *type = type_of(call);
-    const json_t *ids = json_object_get(call->parameters, "ResourceId");
+    const json_t *ids = split_own(call, "ResourceId");
     bool is_listed = !ids;
     size_t index;
     json_t *id;
@@ -219,7 +222,7 @@ static json_t *show_tag(struct call *call, const void *record)
 
 void ops_tag_list(struct call *call)
 {
-    const json_t *ids = json_object_get(call->parameters, "ResourceId");
+    const json_t *ids = split_own(call, "ResourceId");
     bool is_one = json_array_size(ids) == 1;
     struct page_source source = {.kind = RECORD_TAG,
                                  .field = is_one ? "resource_id" : NULL,
@@ -238,7 +241,7 @@ void ops_tag_list(struct call *call)
     if (!ids && !call_has(call, "Tag"))
         call_fail_name(call, API_MISSING_PARAMETER, "ResourceId.N", NULL);
     else if (check_resources(call, type))
-        page_reply(call, &source);
+        split_page(call, "ResourceId", &source);
 }
 
 /* --- resource groups ------------------------------------------------------------------------- */

@@ -18,6 +18,12 @@
 
 enum { PAGE_DEFAULT = 10, TOKEN_LENGTH = 32 };
 
+/* Of the entries in an answer over the link; the rest is for what is around them. */
+enum {
+    PASSED_BYTES_MAX = DATA_CALL_BYTES_MAX / 8 * 7,
+    PASSED_TOKENS_MAX = TREE_REPLY_TOKENS_MAX / 8 * 7,
+};
+
 /* A walk over the records of the source. */
 struct cursor {
     struct call *call;
@@ -224,6 +230,21 @@ static int parse_token(const struct call *call, const char *token, uint64_t *ret
     return 0;
 }
 
+bool page_token_is_ours(const struct call *call, const char *token)
+{
+    uint64_t position;
+
+    return parse_token(call, token, &position) == 0;
+}
+
+void page_end_token(const struct call *call, json_t *page)
+{
+    char token[TOKEN_LENGTH + 1];
+
+    format_token(call, INT64_MAX, token);
+    tree_set_text(page, "NextToken", token);
+}
+
 /* --- the page -------------------------------------------------------------------------------- */
 
 struct page {
@@ -232,13 +253,50 @@ struct page {
     json_t *items;
     char token[TOKEN_LENGTH + 1]; /* of what follows; "": nothing does */
     unsigned total;
+    bool is_bounded, is_full; /* for the link; nothing more fits */
+    size_t bytes, tokens;     /* of the items so far, where it is bounded */
 };
 
-static void show(struct cursor *cursor, struct page *page)
+/* As tree_parse() counts them: names, values, objects, lists. */
+static size_t count_tokens(const json_t *tree)
+{
+    size_t count = 1, index;
+    const char *name;
+    json_t *value;
+
+    json_object_foreach((json_t *)tree, name, value)
+    {
+        count += 1 + count_tokens(value);
+    }
+    json_array_foreach((json_t *)tree, index, value)
+    {
+        count += count_tokens(value);
+    }
+    return count;
+}
+
+/* The first one always fits: how large an entry is is bounded. */
+static bool fits(struct page *page, const json_t *item)
+{
+    if (!page->is_bounded)
+        return true;
+    page->bytes += json_dumpb(item, NULL, 0, JSON_COMPACT) + 1;
+    page->tokens += count_tokens(item);
+    return json_array_size(page->items) == 0 ||
+           (page->bytes <= PASSED_BYTES_MAX && page->tokens <= PASSED_TOKENS_MAX);
+}
+
+/* Adds the entry that the cursor stands at; false: the page ends before it. */
+static bool show(struct cursor *cursor, struct page *page)
 {
     json_t *item = cursor->source->show_cb(cursor->call, cursor->record);
 
-    check(json_array_append_new(page->items, item) == 0);
+    page->is_full = page->is_full || !fits(page, item);
+    if (page->is_full)
+        json_decref(item);
+    else
+        check(json_array_append_new(page->items, item) == 0);
+    return !page->is_full;
 }
 
 /* The records of the page alone are looked at. */
@@ -249,12 +307,11 @@ static int take_of_whole(struct cursor *cursor, struct page *page)
 
     cursor->position = page->after;
     result = cursor_skip(cursor, page->skip);
-    for (uint64_t i = 0; i < page->size && result == 0 && (result = cursor_next(cursor)) == 0;
-         i++) {
+    for (uint64_t i = 0;
+         i < page->size && result == 0 && (result = cursor_next(cursor)) == 0 && show(cursor, page);
+         i++)
         last = cursor->position;
-        show(cursor, page);
-    }
-    if (result == 0)
+    if (result == 0 && !page->is_full)
         result = cursor_next(cursor); /* is there one more? */
     if (result == 0)
         format_token(cursor->call, last, page->token);
@@ -273,12 +330,10 @@ static int take_of_wanted(struct cursor *cursor, struct page *page)
         page->total++;
         if (cursor->position <= page->after || seen++ < page->skip)
             continue;
-        if (json_array_size(page->items) < page->size) {
+        if (!page->token[0] && json_array_size(page->items) < page->size && show(cursor, page))
             last = cursor->position;
-            show(cursor, page);
-        } else if (!page->token[0]) {
+        else if (!page->token[0])
             format_token(cursor->call, last, page->token);
-        }
     }
     return result == -ENOENT ? 0 : result;
 }
@@ -297,6 +352,12 @@ static json_t *reply_tree(const struct page_source *source, json_t *items)
     }
     tree_set(reply, source->list, items);
     return reply;
+}
+
+bool page_is_numbered(const struct call *call)
+{
+    return !call_text(call, "NextToken")[0] && !call_has(call, "MaxResults") &&
+           (call_has(call, "PageNumber") || call_has(call, "PageSize"));
 }
 
 /* What is asked for past the bound is the bound: ECS says so, EBS refuses it before. */
@@ -332,10 +393,12 @@ static int take_page(struct call *call, const struct page_source *source, struct
     return result;
 }
 
-void page_reply(struct call *call, const struct page_source *source)
+json_t *page_make(struct call *call, const struct page_source *source)
 {
     int64_t number = call_has(call, "PageNumber") ? call_int(call, "PageNumber") : 1;
-    struct page page = {.size = page_size(call, source), .items = json_array()};
+    struct page page = {.size = page_size(call, source),
+                        .items = json_array(),
+                        .is_bounded = call->hop_count > 0 && !page_is_numbered(call)};
     json_t *reply;
     int result;
 
@@ -348,12 +411,20 @@ void page_reply(struct call *call, const struct page_source *source)
             call_fail_name(call, API_INVALID_NAME, "NextToken", NULL);
         else
             call_fail_internal(call, err_name(result));
-        return;
+        return NULL;
     }
     reply = reply_tree(source, page.items);
     tree_set_text(reply, "NextToken", page.token);
     tree_set_int(reply, "PageNumber", number);
     tree_set_int(reply, "PageSize", (int64_t)page.size);
     tree_set_int(reply, "TotalCount", page.total);
-    call_reply(call, reply);
+    return reply;
+}
+
+void page_reply(struct call *call, const struct page_source *source)
+{
+    json_t *page = page_make(call, source);
+
+    if (page)
+        call_reply(call, page);
 }

@@ -3,6 +3,8 @@
  * Pages of a Describe operation (contract 3.8): by NextToken, or by PageNumber and PageSize. Only
  * the records of the page are looked at and shown, so that it costs the same however many there
  * are; where a condition must be asked of each record, the total costs a look at all of them.
+ * A page for the peer, which passed the call on, ends early where more would not fit into an answer
+ * over the link; one that is asked for by its number cannot.
  */
 #ifndef CONTROL_PAGE_H
 #define CONTROL_PAGE_H
@@ -29,5 +31,13 @@ struct page_source {
 
 /* Answers the call with one page, in the order of creation. */
 void page_reply(struct call *call, const struct page_source *source);
+/* The page alone, the caller's; NULL: the call was answered with an error. */
+json_t *page_make(struct call *call, const struct page_source *source);
+/* Are its pages counted, rather than continued by token? */
+bool page_is_numbered(const struct call *call);
+/* Did we make this token, for this operation? */
+bool page_token_is_ours(const struct call *call, const char *token);
+/* Says in the page that its list goes on behind all of our entries. */
+void page_end_token(const struct call *call, json_t *page);
 
 #endif

@@ -17,6 +17,7 @@
 struct passing {
     struct peer_call peer_call;
     struct call *call;
+    void (*done_cb)(struct call *call, json_t *body); /* NULL: it is the call's answer */
     char peer[RECORD_WORD_SIZE];
 };
 
@@ -34,21 +35,26 @@ static void pass_done(struct peer_call *peer_call)
         call_fail(call, API_SERVICE_UNAVAILABLE, "Site %s: %s.", passing->peer, peer_call->message);
     else if (status < 200 || status > 599 || !json_is_object(body))
         call_fail_internal(call, "the peer's answer is malformed");
+    else if (passing->done_cb && status == 200)
+        passing->done_cb(call, body);
     else
         call_answer(call, (unsigned)status, json_incref(body));
     free(passing);
 }
 
-void route_pass(struct call *call, const char *peer)
+void route_ask(struct call *call, const char *peer, json_t *texts,
+               void (*done_cb)(struct call *call, json_t *body))
 {
     struct passing *passing;
     json_t *arguments, *caller;
 
     if (call->hop_count >= CALL_HOPS_MAX) {
+        json_decref(texts);
         call_fail_internal(call, "the sites pass this call to each other");
         return;
     }
-    if (json_dumpb(call->texts, NULL, 0, JSON_COMPACT) > DATA_CALL_BYTES_MAX / 2) {
+    if (json_dumpb(texts, NULL, 0, JSON_COMPACT) > DATA_CALL_BYTES_MAX / 2) {
+        json_decref(texts);
         call_fail(call, API_REQUEST_TOO_LARGE, NULL);
         return;
     }
@@ -57,14 +63,20 @@ void route_pass(struct call *call, const char *peer)
     caller = caller_tree(&call->caller);
     check(passing && arguments && caller);
     passing->call = call;
+    passing->done_cb = done_cb;
     strncpy(passing->peer, peer, sizeof(passing->peer) - 1);
     tree_set_text(arguments, "action", call->operation->name);
     tree_set_text(arguments, "version", call->operation->version);
     tree_set_text(arguments, "request_id", call->request_id);
     tree_set_int(arguments, "hops", call->hop_count + 1);
     tree_set(arguments, "caller", caller);
-    tree_set(arguments, "parameters", json_incref(call->texts));
+    tree_set(arguments, "parameters", texts);
     peer_call(call->site, &passing->peer_call, passing->peer, "forward", arguments, pass_done);
+}
+
+void route_pass(struct call *call, const char *peer)
+{
+    route_ask(call, peer, json_incref(call->texts), NULL);
 }
 
 enum where { WHERE_HERE, WHERE_PEER, WHERE_EITHER, WHERE_NOWHERE };
@@ -117,21 +129,31 @@ static bool names_others(struct call *call)
 
 /* Both sites lie in the region, or no region is given (clients leave it out of DetachDisk): the
  * disk tells. One that neither site knows is refused by the peer. */
-static bool route_disk(struct call *call, bool is_either)
+const char *route_disk_peer(const struct call *call)
 {
     struct site *site = call->site;
+    const char *region = call_text(call, "RegionId");
+    const struct site_peer *peer;
+
+    if (call->hop_count > 0)
+        return NULL;
+    if (!region[0])
+        return site->peer_count == 1 ? site->peers[0].name : NULL;
+    peer = strcmp(region, site->region) == 0 ? site_peer_in(site, region, NULL) : NULL;
+    return peer ? peer->name : NULL;
+}
+
+static bool route_disk(struct call *call, bool is_either)
+{
+    const char *peer = route_disk_peer(call);
 
     if (call->hop_count > 0)
         return true;
     if (!names_others(call))
         return !is_either || route_zone(call);
-    if (is_either)
-        route_pass(call, site_peer_in(site, call_text(call, "RegionId"), NULL)->name);
-    else if (!call_has(call, "RegionId") && site->peer_count == 1)
-        route_pass(call, site->peers[0].name);
-    else
-        return true;
-    return false;
+    if (peer)
+        route_pass(call, peer);
+    return !peer;
 }
 
 /* The lost site of a failed-over relation cannot be asked: the promoted one may end it alone. And

@@ -9,5 +9,12 @@
 bool route_call(struct call *call);
 /* Passes the call on to the peer, which answers it. RequestTimeout when it is not reachable. */
 void route_pass(struct call *call, const char *peer);
+/* Has the peer do the call with these texts (taken over) and gives what it answered to done_cb,
+ * which ends the call. Where the peer refuses or cannot be reached, the call is answered so. */
+void route_ask(struct call *call, const char *peer, json_t *texts,
+               void (*done_cb)(struct call *call, json_t *body));
+/* Of a call that names disks: the peer that may have those that are not here; NULL: none is to be
+ * asked. */
+const char *route_disk_peer(const struct call *call);
 
 #endif
