@@ -4,8 +4,10 @@
  *
  *  1. `bits` is what the owner set; `durable` is what the newest finished save wrote; while a round
  *     of saves runs, the page images hold what it writes.
- *  2. A round writes, for each page that changed, the slot that does not hold the newest durable
- *     content, then syncs once. So whatever a crash leaves, one slot of each page is whole.
+ *  2. A round writes, for each page that changed, both copies of the slot that does not hold the
+ *     newest durable content, then syncs once. So whatever a crash leaves, one slot of each page is
+ *     whole; and once a round has ended, its content is there twice: what a slot without a valid
+ *     copy held was never promised, unless two places were damaged.
  *  3. A bit counts as durable only when it is set in `bits`, in `durable`, and in the image under
  *     way if there is one: the round that runs may be about to take it away.
  *  4. The first error of a round fences the file: what its slots hold is unknown from then on.
@@ -26,7 +28,12 @@
 #include "base/step.h"
 #include "store/bitfile_format.h"
 
-enum { BITFILE_MAGIC = 0x76626974, WRITE_COUNT = 8, LOAD_PAGES = 64 };
+enum {
+    BITFILE_MAGIC = 0x76626974,
+    WRITE_COUNT = 8,
+    LOAD_PAGES = 64,
+    PAGE_COPIES = BITFILE_SLOTS * BITFILE_COPIES, /* images of a page in the file, side by side */
+};
 
 struct bitfile_page {
     uint64_t sequence; /* of the newest durable slot; 0: never saved */
@@ -34,7 +41,7 @@ struct bitfile_page {
     uint8_t slot; /* which one that is */
     bool is_dirty;
     bool is_saving;   /* in the round that runs */
-    bool is_doubtful; /* when it was read, one slot was not valid: torn, or the newer one, rotten */
+    bool is_doubtful; /* when it was read, a slot had no valid copy: torn, or rotten in both */
 };
 
 struct page_write {
@@ -57,8 +64,8 @@ struct bitfile {
     struct list waiting, running;
     struct page_write writes[WRITE_COUNT];
     unsigned writes_active;
-    uint64_t round_next, round_to; /* pages of the round still to look at */
-    uint64_t round_from;
+    uint64_t round_from, round_to; /* pages of the round: [from, to) */
+    uint64_t round_next;           /* copies of them that are begun, from the first page's */
     int round_error;
     bool is_round;
     int fence; /* the error that fenced the file, 0: none */
@@ -78,16 +85,29 @@ static uint64_t page_bit_max(const struct bitfile *file, uint64_t page)
     return left < BITFILE_PAGE_BITS ? left : BITFILE_PAGE_BITS;
 }
 
+static void page_changed(struct bitfile *file, uint64_t page)
+{
+    file->pages[page].is_dirty = true;
+    if (file->dirty_from == file->dirty_to) {
+        file->dirty_from = page;
+        file->dirty_to = page + 1;
+    }
+    if (page < file->dirty_from)
+        file->dirty_from = page;
+    if (page >= file->dirty_to)
+        file->dirty_to = page + 1;
+}
+
 /* ---- opening -------------------------------------------------------------------------------- */
 
-/* Files of intent bits are never empty: a slot whose only sector with bits rots to zeros would else
- * look like one that was never written. The other kinds are large, and stay sparse. */
+/* Files of intent bits are never empty: a copy of zeros is a damaged one. The other kinds are
+ * large, and stay sparse. */
 static bool is_sealed(const char *kind)
 {
     return strcmp(kind, "INTN") == 0;
 }
 
-/* Both slots of every page, with all its bits set, or none. */
+/* Both slots of every page, in both copies, with all its bits set, or none. */
 static int fill_file(struct loop *loop, struct io_file *file, const char *kind, uint64_t bit_count,
                      bool is_full)
 {
@@ -101,9 +121,12 @@ static int fill_file(struct loop *loop, struct io_file *file, const char *kind, 
         memset(slot + BITFILE_SLOT_HEAD, is_full ? 0xff : 0, bits / 8);
         if (is_full && bits % 8 != 0)
             slot[BITFILE_SLOT_HEAD + bits / 8] = (uint8_t)((1u << bits % 8) - 1);
-        for (unsigned i = 0; i < 2 && error >= 0; i++) {
-            bitfile_slot_seal(slot, kind, page, i + 1);
-            error = io_file_write_now(loop, file, slot, sizeof(slot), bitfile_slot_offset(page, i));
+        for (unsigned i = 0; i < PAGE_COPIES && error >= 0; i++) {
+            unsigned which = i % BITFILE_SLOTS;
+
+            bitfile_slot_seal(slot, kind, page, which + 1);
+            error = io_file_write_now(loop, file, slot, sizeof(slot),
+                                      bitfile_slot_offset(page, which, i / BITFILE_SLOTS));
         }
     }
     return error;
@@ -149,50 +172,111 @@ static int make_file(struct loop *loop, const char *path, const char *kind, uint
     return 0;
 }
 
-/* Takes the newer valid slot of a page. `slots`: both, one behind the other. */
-static int load_page(struct bitfile *file, uint64_t index, const uint8_t *slots, struct err *err)
+/* What was read of a page: its images as they lie in the file, slot after slot, copy after copy. */
+struct page_images {
+    const uint8_t *bytes;
+    uint64_t sequence[PAGE_COPIES];
+    bool is_valid[PAGE_COPIES];
+    int best; /* the valid one with the highest sequence; -1: there is none */
+};
+
+static const uint8_t *image_at(const struct page_images *images, unsigned i)
+{
+    return images->bytes + i * (size_t)BITFILE_PAGE_BYTES;
+}
+
+/* false: no image is valid, or two that carry the highest sequence differ. */
+static bool judge_images(const struct bitfile *file, uint64_t index, struct page_images *images)
+{
+    images->best = -1;
+    for (unsigned i = 0; i < PAGE_COPIES; i++) {
+        images->is_valid[i] = bitfile_slot_check(image_at(images, i), file->kind, index,
+                                                 page_bit_max(file, index), &images->sequence[i]);
+        if (images->is_valid[i] &&
+            (images->best < 0 || images->sequence[i] > images->sequence[images->best]))
+            images->best = (int)i;
+    }
+    for (unsigned i = 0; i < PAGE_COPIES && images->best >= 0; i++) {
+        if (images->is_valid[i] && images->sequence[i] == images->sequence[images->best] &&
+            memcmp(image_at(images, i), image_at(images, (unsigned)images->best),
+                   BITFILE_PAGE_BYTES) != 0)
+            return false;
+    }
+    return images->best >= 0;
+}
+
+/* Has neither copy of that slot anything to say? */
+static bool is_slot_lost(const struct bitfile *file, const struct page_images *images,
+                         unsigned slot)
+{
+    for (unsigned i = slot; i < PAGE_COPIES; i += BITFILE_SLOTS) {
+        if (images->is_valid[i] && (images->sequence[i] > 0 || !is_sealed(file->kind)))
+            return false;
+    }
+    return true;
+}
+
+/* What counts from here on stands in both copies of its slot: a kill may have come between the two,
+ * or one is damaged. Where there is no room for it the next save sees to it. */
+static int mend_page(struct bitfile *file, uint64_t index, const struct page_images *images)
+{
+    unsigned best = (unsigned)images->best, slot = best % BITFILE_SLOTS;
+    int error = 0;
+
+    for (unsigned i = slot; i < PAGE_COPIES && error >= 0; i += BITFILE_SLOTS) {
+        if (images->is_valid[i] && images->sequence[i] == images->sequence[best])
+            continue;
+        error =
+            io_file_write_now(file->loop, file->file, image_at(images, best), BITFILE_PAGE_BYTES,
+                              bitfile_slot_offset(index, slot, i / BITFILE_SLOTS));
+    }
+    if (error != -ENOSPC)
+        return error;
+    page_changed(file, index);
+    return 0;
+}
+
+/* Takes the newest valid image of a page. `bytes`: all of them. */
+static int load_page(struct bitfile *file, uint64_t index, const uint8_t *bytes, struct err *err)
 {
     struct bitfile_page *page = &file->pages[index];
-    uint64_t sequence[2] = {0, 0}, bit_max = page_bit_max(file, index);
     uint64_t *bits = file->bits + index * BITFILE_PAGE_WORDS;
-    bool valid[2];
+    struct page_images images = {.bytes = bytes};
+    int error;
 
-    for (unsigned slot = 0; slot < 2; slot++)
-        valid[slot] = bitfile_slot_check(slots + slot * BITFILE_PAGE_BYTES, file->kind, index,
-                                         bit_max, &sequence[slot]);
-    if ((!valid[0] && !valid[1]) || (sequence[0] > 0 && sequence[0] == sequence[1]))
-        return err_set(err, -EBADMSG, "%s: both copies at offset %llu are damaged", file->path,
-                       (unsigned long long)bitfile_slot_offset(index, 0));
-    page->is_doubtful =
-        !valid[0] || !valid[1] || (is_sealed(file->kind) && (sequence[0] == 0 || sequence[1] == 0));
-    page->slot = !valid[0] || (valid[1] && sequence[1] > sequence[0]);
-    page->sequence = sequence[page->slot];
+    if (!judge_images(file, index, &images))
+        return err_set(err, -EBADMSG, "%s: all copies at offset %llu are damaged", file->path,
+                       (unsigned long long)bitfile_slot_offset(index, 0, 0));
+    page->is_doubtful = is_slot_lost(file, &images, 0) || is_slot_lost(file, &images, 1);
+    page->slot = (unsigned)images.best % BITFILE_SLOTS;
+    page->sequence = images.sequence[images.best];
     if (page->sequence == 0)
         return 0;
-    memcpy(bits, slots + page->slot * BITFILE_PAGE_BYTES + BITFILE_SLOT_HEAD, BITFILE_BITS_BYTES);
+    memcpy(bits, image_at(&images, (unsigned)images.best) + BITFILE_SLOT_HEAD, BITFILE_BITS_BYTES);
     memcpy(file->durable + index * BITFILE_PAGE_WORDS, bits, BITFILE_BITS_BYTES);
     for (unsigned i = 0; i < BITFILE_PAGE_WORDS; i++)
         page->set_count += (uint32_t)__builtin_popcountll(bits[i]);
-    return 0;
+    error = mend_page(file, index, &images);
+    return error < 0 ? err_set(err, error, "write %s: %s", file->path, err_name(error)) : 0;
 }
 
 static int load_pages(struct bitfile *file, struct err *err)
 {
-    const size_t pair_bytes = 2 * (size_t)BITFILE_PAGE_BYTES;
-    uint8_t *buffer = malloc(LOAD_PAGES * pair_bytes);
+    const size_t page_bytes = PAGE_COPIES * (size_t)BITFILE_PAGE_BYTES;
+    uint8_t *buffer = malloc(LOAD_PAGES * page_bytes);
     int error = buffer ? 0 : err_set(err, -ENOMEM, "open %s: memory is short", file->path);
 
     for (uint64_t from = 0; error == 0 && from < file->page_count; from += LOAD_PAGES) {
         uint64_t left = file->page_count - from, count = left < LOAD_PAGES ? left : LOAD_PAGES;
 
-        error = io_file_read_now(file->loop, file->file, buffer, count * pair_bytes,
-                                 bitfile_slot_offset(from, 0));
+        error = io_file_read_now(file->loop, file->file, buffer, count * page_bytes,
+                                 bitfile_slot_offset(from, 0, 0));
         if (error < 0)
             err_set(err, error, "read %s: %s", file->path, err_name(error));
         else
             error = 0;
         for (uint64_t i = 0; error == 0 && i < count; i++)
-            error = load_page(file, from + i, buffer + i * pair_bytes, err);
+            error = load_page(file, from + i, buffer + i * page_bytes, err);
     }
     free(buffer);
     return error;
@@ -367,19 +451,6 @@ bool bitfile_has_durable(const struct bitfile *file, uint64_t bit)
     return page_image(file, page)[BITFILE_SLOT_HEAD + in_page / 8] & (1u << in_page % 8);
 }
 
-static void page_changed(struct bitfile *file, uint64_t page)
-{
-    file->pages[page].is_dirty = true;
-    if (file->dirty_from == file->dirty_to) {
-        file->dirty_from = page;
-        file->dirty_to = page + 1;
-    }
-    if (page < file->dirty_from)
-        file->dirty_from = page;
-    if (page >= file->dirty_to)
-        file->dirty_to = page + 1;
-}
-
 static void change(struct bitfile *file, uint64_t bit, uint64_t count, bool value)
 {
     uint64_t end = bit + count;
@@ -519,11 +590,12 @@ static void round_nothing(struct loop_task *task)
 
 static void page_written(struct io_op *op, int64_t result);
 
-/* Starts writes while there are free ones and pages left. */
+/* Starts writes while there are free ones and copies left. */
 static void round_write(struct bitfile *file)
 {
-    while (file->round_next < file->round_to && file->round_error == 0) {
-        uint64_t index = file->round_next;
+    while (file->round_next < file->round_to * BITFILE_COPIES && file->round_error == 0) {
+        uint64_t index = file->round_next / BITFILE_COPIES;
+        unsigned copy = file->round_next % BITFILE_COPIES;
         struct page_write *write = NULL;
 
         if (!file->pages[index].is_saving) {
@@ -541,7 +613,7 @@ static void round_write(struct bitfile *file)
         write->iov = (struct iovec){page_image(file, index), BITFILE_PAGE_BYTES};
         file->writes_active++;
         io_file_write(file->loop, &write->op, file->file, &write->iov, 1,
-                      bitfile_slot_offset(index, !file->pages[index].slot), page_written);
+                      bitfile_slot_offset(index, !file->pages[index].slot, copy), page_written);
     }
 }
 
@@ -586,7 +658,8 @@ static void round_begin(struct bitfile *file)
     file->is_round = true;
     file->round_error = file->fence;
     move_list(&file->running, &file->waiting);
-    file->round_from = file->round_next = file->dirty_from;
+    file->round_from = file->dirty_from;
+    file->round_next = file->round_from * BITFILE_COPIES;
     file->round_to = file->fence < 0 ? file->dirty_from : file->dirty_to;
     for (uint64_t i = file->round_from; i < file->round_to; i++) {
         if (!file->pages[i].is_dirty)

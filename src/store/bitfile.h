@@ -3,10 +3,13 @@
  * A durable bitmap: the file behind intent bits (R3), superseded journal blocks (R10) and the
  * blocks a layer holds (R11). Format: docs/bitfile.md.
  *
- * Each page of bits stands twice, in two slots with a sequence number and a CRC32C; a save writes
- * the older slot, so a torn write costs at most the newest save, and both slots damaged is an error
- * that names file and offset. Bits live in memory too; setting and clearing there is immediate, and
- * a save makes all that changed before it durable. Saves that wait together share one sync.
+ * Each page of bits has two slots, with a sequence number and a CRC32C, and each slot two copies. A
+ * save writes both copies of the older slot, so a torn save costs no more than itself; and one copy
+ * that rots, or whose write was lost or landed elsewhere, costs nothing: its twin counts, and
+ * mends it at the next opening. No valid copy left is an error that names file and offset.
+ *
+ * Bits live in memory too; setting and clearing there is immediate, and a save makes all that
+ * changed before it durable. Saves that wait together share one sync.
  */
 #ifndef STORE_BITFILE_H
 #define STORE_BITFILE_H
@@ -29,9 +32,10 @@ int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t
  * Blocks. */
 int bitfile_make_full(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
                       struct err *err);
-/* A page of which one copy is not valid reads as its other copy: right when a save was cut short,
- * older when the newer copy rotted, and nobody can tell. Sets all bits of such pages, for owners to
- * whom too many bits do no harm; true: there were some. A save makes it durable. */
+/* A page of which a slot has no valid copy reads as its other slot: right when a save was cut
+ * short, older when both copies of the newer one are damaged, and nobody can tell. Sets all bits of
+ * such pages, for owners to whom too many bits do no harm; true: there were some. A save makes it
+ * durable. */
 bool bitfile_fill_doubtful(struct bitfile *file);
 /* Is there a file, whatever it holds? For owners to whom a missing one does not mean "no bit". */
 bool bitfile_is_there(struct loop *loop, const char *path);

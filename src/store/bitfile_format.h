@@ -13,6 +13,8 @@ enum {
     BITFILE_BITS_BYTES = BITFILE_PAGE_BYTES - BITFILE_SLOT_HEAD,     /* of bits in a slot */
     BITFILE_PAGE_BITS = BITFILE_BITS_BYTES * 8,                      /* 32512 */
     BITFILE_PAGE_WORDS = BITFILE_BITS_BYTES / (int)sizeof(uint64_t), /* 508 */
+    BITFILE_SLOTS = 2,
+    BITFILE_COPIES = 2, /* of each slot */
 };
 
 #define BITFILE_BIT_COUNT_MAX (UINT64_C(1) << 40)
@@ -22,14 +24,16 @@ static inline uint64_t bitfile_page_count(uint64_t bit_count)
     return (bit_count + BITFILE_PAGE_BITS - 1) / BITFILE_PAGE_BITS;
 }
 
-static inline uint64_t bitfile_slot_offset(uint64_t page, unsigned slot)
+static inline uint64_t bitfile_slot_offset(uint64_t page, unsigned slot, unsigned copy)
 {
-    return BITFILE_PAGE_BYTES + (page * 2 + slot) * (uint64_t)BITFILE_PAGE_BYTES;
+    uint64_t index = (page * BITFILE_COPIES + copy) * BITFILE_SLOTS + slot;
+
+    return BITFILE_PAGE_BYTES + index * BITFILE_PAGE_BYTES;
 }
 
 static inline uint64_t bitfile_bytes(uint64_t bit_count)
 {
-    return bitfile_slot_offset(bitfile_page_count(bit_count), 0);
+    return bitfile_slot_offset(bitfile_page_count(bit_count), 0, 0);
 }
 
 void bitfile_header_encode(uint8_t *page, const char *kind, uint64_t bit_count);

@@ -128,7 +128,7 @@ static void make_image(struct fuzz_image *image)
     data = fuzz_image_find(image, "l-1");
     check(info >= 0 && map >= 0 && data >= 0);
     fuzz_image_mark(image, (unsigned)info, 0, LAYER_INFO_BYTES);
-    for (unsigned page = 0; page < 3; page++)
+    for (unsigned page = 0; page < 5; page++)
         fuzz_image_mark(image, (unsigned)map, (size_t)page * BITFILE_PAGE_BYTES,
                         BITFILE_PAGE_BYTES);
     fuzz_image_mark(image, (unsigned)data, 0, BLOCK_SIZE);

@@ -570,8 +570,8 @@ def row(table, column, kind, length, data=b""):
 
 def images():
     scripts("journal", 8)
-    scripts("bitfile", 5)
-    scripts("layer", 6)
+    scripts("bitfile", 9)
+    scripts("layer", 8)
     for folder in range(4):
         for order_ in range(6):
             add("data_folder", f"good-{folder}-order-{order_}", bytes([folder, order_]))

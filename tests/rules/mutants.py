@@ -334,6 +334,11 @@ M("G-bitfile", "a slot of bits is not checked", "bitfile:damaged_slots_never_giv
   (STORE + "bitfile_format.c", "|| get_le32(slot + SLOT_CRC) != page_crc(slot) ||", "||"))
 M("G-bitfile-fence", "a bitfile goes on after an I/O error", "bitfile:error_fences",
   (STORE + "bitfile.c", "    if (error < 0)\n        file->fence = error;\n", ""))
+M("G-bitfile-twin", "the second copy of a slot of bits is not written", "bitfile:zeros_are_no_empty_slot",
+  (STORE + "bitfile.c", "bitfile_slot_offset(index, !file->pages[index].slot, copy), page_written);",
+   "bitfile_slot_offset(index, !file->pages[index].slot, copy & 0), page_written);"))
+M("G-bitfile-mend", "a damaged copy of a slot of bits is not mended", "bitfile:damaged_slots_never_give_wrong_bits",
+  (STORE + "bitfile.c", "    error = mend_page(file, index, &images);\n", "    error = images.best < 0 ? mend_page(file, index, &images) : 0;\n"))
 M("G-layer", "the description of a snapshot is not checked", "layer:test_info_flips",
   (JOURNAL + "layer_info.c", "        get_le32(bytes + LAYER_CRC_AT) != crc32c(0, copy, sizeof(copy)))", "        false)"))
 M("G-store-fence", "a store goes on after a failed sync", "store:first_failed_sync_is_final",

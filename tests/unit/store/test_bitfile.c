@@ -123,7 +123,8 @@ static void durable_means_in_a_finished_save(void **state)
     save_begin(file, &first);
     bitfile_set(file, 6, 1);
     save_begin(file, &second);
-    assert_true(fake_loop_complete(&fake)); /* written */
+    assert_true(fake_loop_complete(&fake)); /* one copy written */
+    assert_true(fake_loop_complete(&fake)); /* the other */
     assert_false(bitfile_has_durable(file, 5));
     assert_true(fake_loop_complete(&fake)); /* synced */
     assert_int_equal(first.error, 0);
@@ -150,46 +151,62 @@ static void durable_means_in_a_finished_save(void **state)
     fake_loop_fini(&fake);
 }
 
-/* After any torn write of the newest save, the file reads as before it or as after it. */
+static void put_back(struct io_file *file, const uint8_t *before, uint64_t at, uint64_t length)
+{
+    memcpy(file->bytes + at, before + at, length);
+}
+
+/* After a torn save, which got `cut` bytes of one copy on the disk and of the other none, or as
+ * many (`are_both`), the file reads as before it or as after it. */
+static void torn_case(unsigned cut, bool are_both)
+{
+    struct fake_loop fake;
+    struct bitfile *file;
+    struct io_file *bytes;
+    uint8_t *before;
+
+    fake_loop_init(&fake);
+    file = open_good(&fake);
+    bitfile_set(file, 1, 1);
+    assert_int_equal(save_run(&fake, file), 0);
+    bitfile_close(file);
+    file = open_good(&fake); /* which slot is the newest must be found again */
+    bytes = fake_loop_file(&fake, "/b");
+    before = malloc(bytes->size);
+    memcpy(before, bytes->bytes, bytes->size);
+    bitfile_set(file, 2, 1);
+    bitfile_set(file, BITFILE_PAGE_BITS - 1, 1);
+    assert_int_equal(save_run(&fake, file), 0);
+    bitfile_close(file);
+    for (unsigned slot = 0; slot < 2; slot++) {
+        uint64_t at = bitfile_slot_offset(0, slot, 0), twin = bitfile_slot_offset(0, slot, 1);
+
+        if (memcmp(before + at, bytes->bytes + at, BITFILE_PAGE_BYTES) == 0)
+            continue;
+        assert_memory_equal(bytes->bytes + at, bytes->bytes + twin, BITFILE_PAGE_BYTES);
+        put_back(bytes, before, at + cut, BITFILE_PAGE_BYTES - cut);
+        put_back(bytes, before, twin + (are_both ? cut : 0),
+                 BITFILE_PAGE_BYTES - (are_both ? cut : 0));
+    }
+    file = open_good(&fake);
+    assert_true(bitfile_has(file, 1));
+    assert_int_equal(bitfile_has(file, 2), cut == BITFILE_PAGE_BYTES);
+    bitfile_set(file, 3, 1); /* and saving goes on */
+    assert_int_equal(save_run(&fake, file), 0);
+    bitfile_close(file);
+    file = open_good(&fake);
+    assert_true(bitfile_has(file, 1) && bitfile_has(file, 3));
+    bitfile_close(file);
+    fake_loop_fini(&fake);
+    free(before);
+}
+
 static void torn_save_leaves_the_one_before(void **state)
 {
     (void)state;
     for (unsigned cut = 0; cut <= BITFILE_PAGE_BYTES; cut += 256) {
-        struct fake_loop fake;
-        struct bitfile *file;
-        struct io_file *bytes;
-        uint8_t *before;
-
-        fake_loop_init(&fake);
-        file = open_good(&fake);
-        bitfile_set(file, 1, 1);
-        assert_int_equal(save_run(&fake, file), 0);
-        bitfile_close(file);
-        file = open_good(&fake); /* which slot is the newest must be found again */
-        bytes = fake_loop_file(&fake, "/b");
-        before = malloc(bytes->size);
-        memcpy(before, bytes->bytes, bytes->size);
-        bitfile_set(file, 2, 1);
-        bitfile_set(file, BITFILE_PAGE_BITS - 1, 1);
-        assert_int_equal(save_run(&fake, file), 0);
-        bitfile_close(file);
-        for (unsigned slot = 0; slot < 2; slot++) {
-            uint64_t at = bitfile_slot_offset(0, slot);
-
-            if (memcmp(before + at, bytes->bytes + at, BITFILE_PAGE_BYTES) != 0)
-                memcpy(bytes->bytes + at + cut, before + at + cut, BITFILE_PAGE_BYTES - cut);
-        }
-        file = open_good(&fake);
-        assert_true(bitfile_has(file, 1));
-        assert_int_equal(bitfile_has(file, 2), cut == BITFILE_PAGE_BYTES);
-        bitfile_set(file, 3, 1); /* and saving goes on */
-        assert_int_equal(save_run(&fake, file), 0);
-        bitfile_close(file);
-        file = open_good(&fake);
-        assert_true(bitfile_has(file, 1) && bitfile_has(file, 3));
-        bitfile_close(file);
-        fake_loop_fini(&fake);
-        free(before);
+        torn_case(cut, false);
+        torn_case(cut, true);
     }
 }
 
@@ -254,68 +271,146 @@ static void foreign_files_are_refused(void **state)
     fake_loop_fini(&fake);
 }
 
-/* Any damage is found: the page falls back to its other slot, or the file is refused. */
+static struct io_file *make_two_saves(struct fake_loop *fake)
+{
+    struct bitfile *file;
+
+    fake_loop_init(fake);
+    file = open_good(fake);
+    bitfile_set(file, 9, 1);
+    assert_int_equal(save_run(fake, file), 0);
+    bitfile_set(file, 10, 1);
+    assert_int_equal(save_run(fake, file), 0);
+    bitfile_close(file);
+    return fake_loop_file(fake, "/b");
+}
+
+/* Any damage is found. In one place it costs nothing and is mended; in both copies of a slot the
+ * page falls back to the other one, and says so; in all the file is refused. */
 static void damaged_slots_never_give_wrong_bits(void **state)
 {
     struct fake_loop fake;
     struct bitfile *file;
-    struct io_file *bytes;
+    struct io_file *bytes = make_two_saves(&fake);
+    uint8_t *good = malloc(bytes->size);
     struct err err;
 
     (void)state;
-    fake_loop_init(&fake);
-    file = open_good(&fake);
-    bitfile_set(file, 9, 1);
-    assert_int_equal(save_run(&fake, file), 0);
-    bitfile_set(file, 10, 1);
-    assert_int_equal(save_run(&fake, file), 0);
-    bitfile_close(file);
-    bytes = fake_loop_file(&fake, "/b");
+    memcpy(good, bytes->bytes, bytes->size);
     srandom(4);
-    for (unsigned i = 0; i < 500; i++) {
-        uint64_t at = bitfile_slot_offset(0, 0) + (uint64_t)random() % (2 * BITFILE_PAGE_BYTES);
-        uint8_t flip = (uint8_t)(1 + random() % 255);
+    for (unsigned i = 0; i < 1000; i++) {
+        uint64_t in_slot = (uint64_t)random() % BITFILE_PAGE_BYTES;
+        unsigned slot = (unsigned)random() % 2, copy = (unsigned)random() % 2;
+        bool are_both = random() % 2;
 
-        bytes->bytes[at] ^= flip;
+        bytes->bytes[bitfile_slot_offset(0, slot, copy) + in_slot] ^= 1u << random() % 8;
+        if (are_both)
+            bytes->bytes[bitfile_slot_offset(0, slot, !copy) + in_slot] ^= 1u << random() % 8;
         file = open_good(&fake);
         assert_true(bitfile_has(file, 9));
         assert_false(bitfile_has(file, 8));
-        /* Bit 10 may be lost, when it was the newer copy. Who cannot bear that takes all. */
-        assert_true(bitfile_fill_doubtful(file));
-        for (uint64_t bit = 0; bit < BITS; bit++)
+        assert_true(bitfile_has(file, 10) || are_both);
+        /* Bit 10 may be lost, when it was the newer slot. Who cannot bear that takes all. */
+        assert_int_equal(bitfile_fill_doubtful(file), are_both);
+        for (uint64_t bit = 0; bit < BITS && are_both; bit++)
             assert_int_equal(bitfile_has(file, bit), bit < BITFILE_PAGE_BITS);
         assert_false(bitfile_fill_doubtful(file));
         bitfile_close(file);
-        bytes->bytes[at] ^= flip;
+        if (!are_both && slot == 1)
+            assert_memory_equal(bytes->bytes, good, bytes->size); /* it is the newer one */
+        memcpy(bytes->bytes, good, bytes->size);
     }
-    bytes->bytes[bitfile_slot_offset(0, 0) + 50] ^= 1;
-    bytes->bytes[bitfile_slot_offset(0, 1) + 50] ^= 1;
+    for (unsigned i = 0; i < 4; i++)
+        bytes->bytes[bitfile_slot_offset(0, i % 2, i / 2) + 50] ^= 1;
     assert_int_equal(open_result(&fake, "INTN", BITS, &err), -EBADMSG);
     assert_non_null(strstr(err.text, "offset 4096"));
     fake_loop_fini(&fake);
+    free(good);
 }
 
-/* The sector with all its bits rots to zeros: it is no slot that was never written. */
-static void zeros_are_no_empty_slot(void **state)
+/* A write is lost, or lands on another copy of the same page: nothing is lost. */
+static void misdirected_writes_cost_nothing(void **state)
+{
+    (void)state;
+    for (unsigned copy = 0; copy < 2; copy++) {
+        for (unsigned to = 0; to < 4; to++) {
+            struct fake_loop fake;
+            struct io_file *bytes = make_two_saves(&fake);
+            uint64_t from_at = bitfile_slot_offset(0, 1, copy);
+            uint64_t to_at = bitfile_slot_offset(0, to % 2, to / 2);
+            struct bitfile *file;
+
+            memcpy(bytes->bytes + to_at, bytes->bytes + from_at, BITFILE_PAGE_BYTES);
+            if (to_at != from_at)
+                memcpy(bytes->bytes + from_at, bytes->bytes + bitfile_slot_offset(0, 0, copy),
+                       BITFILE_PAGE_BYTES);
+            file = open_good(&fake);
+            assert_true(bitfile_has(file, 9) && bitfile_has(file, 10));
+            assert_int_equal(save_run(&fake, file), 0);
+            bitfile_close(file);
+            fake_loop_fini(&fake);
+        }
+    }
+}
+
+/* Two saves cannot have one sequence: nobody knows which one counts. */
+static void different_copies_of_one_save_are_damage(void **state)
 {
     struct fake_loop fake;
-    struct bitfile *file;
+    struct io_file *bytes = make_two_saves(&fake);
+    uint8_t *at = bytes->bytes + bitfile_slot_offset(0, 1, 1);
+    uint64_t sequence;
 
     (void)state;
-    for (unsigned slot = 0; slot < 2; slot++) {
+    assert_true(bitfile_slot_check(at, "INTN", 0, BITFILE_PAGE_BITS, &sequence));
+    at[BITFILE_SLOT_HEAD + 3] ^= 1;
+    bitfile_slot_seal(at, "INTN", 0, sequence);
+    assert_int_equal(open_result(&fake, "INTN", BITS, NULL), -EBADMSG);
+    fake_loop_fini(&fake);
+}
+
+/* A sector with all the bits of a page rots to zeros: it is no slot that was never written. */
+static void zeros_are_no_empty_slot(void **state)
+{
+    static const char *const kinds[] = {"INTN", "SUPR", "LAYR"};
+
+    (void)state;
+    for (unsigned i = 0; i < 3 * 4; i++) {
+        const char *kind = kinds[i / 4];
+        struct bitfile *file = NULL;
+        struct fake_loop fake;
+
         fake_loop_init(&fake);
-        file = open_good(&fake);
+        assert_int_equal(bitfile_open(&fake.loop, "/b", kind, BITS, &file, NULL), 0);
         assert_false(bitfile_fill_doubtful(file)); /* new */
         bitfile_set(file, 9, 1);
         assert_int_equal(save_run(&fake, file), 0);
         bitfile_close(file);
-        memset(fake_loop_file(&fake, "/b")->bytes + bitfile_slot_offset(0, slot), 0, 512);
-        file = open_good(&fake);
-        assert_true(bitfile_fill_doubtful(file));
+        memset(fake_loop_file(&fake, "/b")->bytes + bitfile_slot_offset(0, i % 2, i / 2 % 2), 0,
+               512);
+        assert_int_equal(bitfile_open(&fake.loop, "/b", kind, BITS, &file, NULL), 0);
         assert_true(bitfile_has(file, 9));
+        assert_false(bitfile_fill_doubtful(file));
         bitfile_close(file);
         fake_loop_fini(&fake);
     }
+}
+
+/* Intent bits are sealed: zeros in both copies of a slot are damage, all of its page is suspect. */
+static void zeros_of_both_copies_are_doubtful(void **state)
+{
+    struct fake_loop fake;
+    struct io_file *bytes = make_two_saves(&fake);
+    struct bitfile *file;
+
+    (void)state;
+    for (unsigned copy = 0; copy < 2; copy++)
+        memset(bytes->bytes + bitfile_slot_offset(0, 1, copy), 0, BITFILE_PAGE_BYTES);
+    file = open_good(&fake);
+    assert_true(bitfile_fill_doubtful(file));
+    assert_true(bitfile_has(file, 10));
+    bitfile_close(file);
+    fake_loop_fini(&fake);
 }
 
 static void slot_of_another_place_is_not_valid(void **state)
@@ -345,7 +440,10 @@ int main(void)
         cmocka_unit_test(error_fences),
         cmocka_unit_test(foreign_files_are_refused),
         cmocka_unit_test(damaged_slots_never_give_wrong_bits),
+        cmocka_unit_test(misdirected_writes_cost_nothing),
+        cmocka_unit_test(different_copies_of_one_save_are_damage),
         cmocka_unit_test(zeros_are_no_empty_slot),
+        cmocka_unit_test(zeros_of_both_copies_are_doubtful),
         cmocka_unit_test(slot_of_another_place_is_not_valid),
     };
 
