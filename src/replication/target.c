@@ -203,7 +203,7 @@ static void refuse_for_good(struct target *target, int error)
     snprintf(text, sizeof(text),
              "target cannot store: %s; check the journal's and the disks' storage at the target, "
              "then restart its daemon",
-             err_name(error));
+             error == -EBADMSG ? "its journal is damaged, its log says where" : err_name(error));
     target->callbacks.trouble_cb(target->callbacks.arg, text);
     send_trouble(target, error, text);
 }

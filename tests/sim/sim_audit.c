@@ -169,12 +169,23 @@ void audit_unrest(struct node *node, char *ret_what, size_t size)
 
 /* --- what rot keeps -------------------------------------------------------------------------- */
 
+/* As DescribeVersoStatus tells it. */
+static void trouble_relation(struct question *question, const void *record)
+{
+    const struct replica_record *relation = record;
+    struct site *site = records_of(question->node);
+    const struct data_stream_status *stream = site_stream(site, relation->id);
+
+    say(question, relation->id,
+        stream && stream->trouble[0] ? stream->trouble : site_trouble(site, relation->id));
+}
+
 static void kept_relation(struct question *question, const void *record)
 {
     const struct replica_record *relation = record;
 
     if (relation->status == REPLICA_DELETE_FAILED || relation->status == REPLICA_DELETING)
-        say(question, relation->id, site_trouble(records_of(question->node), relation->id));
+        trouble_relation(question, record);
 }
 
 static void kept_call(void *arg)
@@ -192,6 +203,24 @@ bool audit_is_kept_by_rot(struct node *node)
 
     return fate_is_rotten(node) && is_up(node) && sim_site_call(node->site, kept_call, &question) &&
            fate_refuses(node, why);
+}
+
+static void trouble_call(void *arg)
+{
+    struct question *question = arg;
+
+    each_record(question, RECORD_GROUP, trouble_relation);
+    each_record(question, RECORD_PAIR, trouble_relation);
+}
+
+/* Does a site whose files rotted say so of one of its relations? */
+static bool is_rot_told(struct node *node)
+{
+    char why[4000] = "";
+    struct question question = {.node = node, .what = why, .size = sizeof(why)};
+
+    return fate_is_rotten(node) && is_up(node) &&
+           sim_site_call(node->site, trouble_call, &question) && fate_is_told(node, why);
 }
 
 /* --- records --------------------------------------------------------------------------------- */
@@ -269,7 +298,7 @@ static void audit_records(struct sim_run *run)
 
 struct telling {
     char *text;
-    bool has_jumps; /* of wall clocks */
+    bool hides_ages; /* wall clocks jumped, or one site has no stream any more, and says why */
 };
 
 static void hide_age(json_t *item)
@@ -295,7 +324,7 @@ static void told(void *arg, unsigned status, const char *reply)
             const char *pair = tree_text(item, "ReplicaPairId");
             json_object_del(item, "Site");
             json_object_del(item, "LastRecoverPoint");
-            if (telling->has_jumps) /* the age of a point is a matter of both clocks */
+            if (telling->hides_ages) /* the age of a point is a matter of both clocks */
                 hide_age(item);
             json_object_set(all, pair[0] ? pair : tree_text(item, "ReplicaGroupId"), item);
         }
@@ -319,8 +348,11 @@ static void audit_describe(struct sim_run *run, const char *action)
 {
     struct telling tellings[RUN_NODES] = {{0}};
 
+    bool hides_ages =
+        run->figures.jumps > 0 || is_rot_told(&run->nodes[0]) || is_rot_told(&run->nodes[1]);
+
     for (unsigned i = 0; i < RUN_NODES; i++) {
-        tellings[i].has_jumps = run->figures.jumps > 0;
+        tellings[i].hides_ages = hides_ages;
         struct client_order order = {.action = action,
                                      .pairs = {"RegionId", node_names[i], "MaxResults", "500"},
                                      .done_cb = told,

@@ -6,9 +6,7 @@
  * 1. A disk that was broken on purpose is followed by a loss of power: nobody goes on with a
  *    machine whose kernel dropped writes.
  * 2. Rot strikes the engine's own files only: a disk's own bytes carry no checksum, so nobody could
- *    tell; nor maps of snapshots and superseded blocks, where a rotten newest slot looks like a
- *    torn one (README.md). At most once in a schedule: with one part damaged, nothing else may be
- *    lost.
+ *    tell (README.md). At most once in a schedule: with one part damaged, nothing else may be lost.
  */
 #include "sim_fate.h"
 
@@ -107,12 +105,17 @@ bool fate_fails_reads(struct node *node)
     return fate_is_rotten(node);
 }
 
-bool fate_refuses(struct node *node, const char *why)
+bool fate_is_told(const struct node *node, const char *why)
 {
     /* A state whose newest slot was lost is an old copy, which its peer recognises. */
-    if (!fate_is_rotten(node) ||
-        (!strstr(why, "/data/") && !strstr(why, "is damaged") && !strstr(why, "older history") &&
-         !strstr(why, "old copy") && !strstr(why, "disk cannot be read")))
+    return fate_is_rotten(node) &&
+           (strstr(why, "/data/") || strstr(why, "is damaged") || strstr(why, "older history") ||
+            strstr(why, "old copy") || strstr(why, "disk cannot be read"));
+}
+
+bool fate_refuses(struct node *node, const char *why)
+{
+    if (!fate_is_told(node, why))
         return false;
     refuse(node, why);
     return true;
@@ -176,8 +179,8 @@ static void break_disk(struct node *node)
 
 static void rot(struct node *node)
 {
-    static const char *const parts[] = {"/journal/", "/journal/", "/state",
-                                        ".info",     "/dirty",    "/intent-"};
+    static const char *const parts[] = {"/journal/", "/journal/", "/state",       ".info",
+                                        "/dirty",    "/intent-",  "/superseded-", ".map"};
     struct sim_world *world = node->run->world;
     struct fate *fate = node->run->fate;
     const char *part = parts[sim_random_below(world, ARRAY_COUNT(parts))];

@@ -32,6 +32,8 @@ void fate_count(struct sim_run *run);
 /* May operations of this site fail, refuse? */
 bool fate_excuses(const struct node *node);
 bool fate_is_rotten(const struct node *node);
+/* Is that the word of a rotten site, or of its peer, that names what is damaged? */
+bool fate_is_told(const struct node *node, const char *why);
 /* A rotten site refuses: lawful when it names a file; ends the schedule. False: nothing excuses
  * it. */
 bool fate_refuses(struct node *node, const char *why);

@@ -181,6 +181,13 @@ bool invariants_is_hole(const struct node *node, unsigned disk, uint64_t offset,
     return sim_disk_is_hole(node->site, path, offset, length);
 }
 
+const char *invariants_trouble(const struct node *node)
+{
+    const struct stream *stream = stream_of(node);
+
+    return stream ? stream->trouble : "";
+}
+
 /* --- I1, I2 ---------------------------------------------------------------------------------- */
 
 static void check_point(struct invariants *invariants, struct node *node,

@@ -26,5 +26,7 @@ void invariants_free(struct invariants *invariants);
 
 /* Holds the site nothing there, neither in its base nor in its journal? */
 bool invariants_is_hole(const struct node *node, unsigned disk, uint64_t offset, uint64_t length);
+/* What its status says is wrong; "" while there is no stream. */
+const char *invariants_trouble(const struct node *node);
 
 #endif

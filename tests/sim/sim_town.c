@@ -398,6 +398,6 @@ void town_audit(struct sim_run *run)
     if (!run->town || !rest(run, false) || is_rot_keeping(run))
         return;
     audit_both(run);
-    if (!run->has_failed && rest(run, true))
+    if (!run->has_failed && rest(run, true) && !is_rot_keeping(run))
         audit_both(run);
 }
