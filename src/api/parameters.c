@@ -34,6 +34,15 @@ static json_t *parse_text(const struct parameter *parameter, const char *text)
     return json_string(text);
 }
 
+static bool is_group(const char *text)
+{
+    for (const char *at = text; *at; at++)
+        if (!(*at >= '0' && *at <= '9') && !((*at | 0x20) >= 'a' && (*at | 0x20) <= 'z') &&
+            !strchr("-_.", *at))
+            return false;
+    return true;
+}
+
 static bool is_link(const char *text)
 {
     return strncasecmp(text, "http://", 7) == 0 || strncasecmp(text, "https://", 8) == 0;
@@ -184,6 +193,8 @@ static json_t *parse_value(const struct parameter *parameter, const char *text)
         return parse_name(parameter, text);
     case PARAMETER_NOTE:
         return is_link(text) ? NULL : parse_text(parameter, text);
+    case PARAMETER_GROUP:
+        return is_group(text) ? parse_text(parameter, text) : NULL;
     case PARAMETER_INT:
         return parse_int(parameter, text);
     case PARAMETER_BOOL:

@@ -29,8 +29,16 @@
     {                                                                                              \
         TEXT(field), .max = 255                                                                    \
     }
-/* Fits a word of the records. */
+/* Of what is made. Fits a word of the records. */
+#define NEW_GROUP(field)                                                                           \
+    .name = field, .kind = PARAMETER_GROUP, .min = 2, .max = 60,                                   \
+    .error = API_RESOURCE_GROUP_NOT_FOUND
 #define RESOURCE_GROUP                                                                             \
+    {                                                                                              \
+        NEW_GROUP("ResourceGroupId")                                                               \
+    }
+/* To be looked for. */
+#define RESOURCE_GROUP_FILTER                                                                      \
     {                                                                                              \
         TEXT("ResourceGroupId"), .max = 60                                                         \
     }
@@ -145,7 +153,7 @@ static const struct operation pair_rows[] = {
                     NAME_FILTER,
                     CHOICE("Site", "production|backup", NULL),
                     MAYBE("ReplicaGroupId"),
-                    RESOURCE_GROUP,
+                    RESOURCE_GROUP_FILTER,
                     TAG_FILTER,
                     PAGES},
      .run = ops_show_pairs},
@@ -220,7 +228,7 @@ static const struct operation group_rows[] = {
                     {.name = "GroupIds", .kind = PARAMETER_IDS, .max = 100},
                     NAME_FILTER,
                     CHOICE("Site", "production|backup", NULL),
-                    RESOURCE_GROUP,
+                    RESOURCE_GROUP_FILTER,
                     TAG_FILTER,
                     PAGES},
      .run = ops_show_groups},
@@ -318,7 +326,7 @@ static const struct operation disk_rows[] = {
           MAYBE("ZoneId"),
           MAYBE("InstanceId"),
           {TEXT("DiskName"), .max = 512},
-          RESOURCE_GROUP,
+          RESOURCE_GROUP_FILTER,
           TAG_FILTER,
           {.name = "Status",
            .kind = PARAMETER_CHOICE,
@@ -492,8 +500,8 @@ static const struct operation tag_rows[] = {
                     RESOURCE_TYPE(API_MISSING_RESOURCE_TYPE),
                     {TEXT("ResourceId"), .is_required = true, .min = 1, .max = 255,
                      .missing = API_MISSING_PARAMETER},
-                    {TEXT("NewResourceGroupId"), .is_required = true, .min = 1, .max = 255,
-                     .missing = API_MISSING_RESOURCE_GROUP, .error = API_RESOURCE_GROUP_NOT_FOUND},
+                    {NEW_GROUP("NewResourceGroupId"), .is_required = true,
+                     .missing = API_MISSING_RESOURCE_GROUP},
                     TOKEN},
      .run = ops_tag_change_group},
 };

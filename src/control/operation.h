@@ -23,8 +23,9 @@ enum parameter_kind {
     PARAMETER_NAME,
     PARAMETER_NAME_ANY, /* the same with letters of any script */
     PARAMETER_NOTE,     /* a description: no http:// first */
-    PARAMETER_INT,      /* min, max */
-    PARAMETER_BOOL,     /* true, false in any case */
+    PARAMETER_GROUP, /* a resource group that may exist: letters, digits, '-', '_', '.'; min, max */
+    PARAMETER_INT,   /* min, max */
+    PARAMETER_BOOL,  /* true, false in any case */
     PARAMETER_CHOICE,
     PARAMETER_IDS,      /* comma-separated: an array of texts; max: how many */
     PARAMETER_IDS_JSON, /* a JSON array of texts; max: how many */

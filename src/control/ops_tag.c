@@ -4,7 +4,6 @@
  * also while the other one is away; both learn of it (tag.h). A resource group is a field of the
  * record and is changed where the record is changed.
  */
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
@@ -246,17 +245,6 @@ void ops_tag_list(struct call *call)
 
 /* --- resource groups ------------------------------------------------------------------------- */
 
-/* They are free text but for their form. */
-static bool is_resource_group(const char *text)
-{
-    size_t length = strlen(text);
-
-    for (const char *at = text; *at; at++)
-        if (!isalnum((unsigned char)*at) && !strchr("-_.", *at))
-            return false;
-    return length >= 2 && length <= 60;
-}
-
 static void change_group(struct call *call, struct relation *relation)
 {
     struct replica_record *own = relation_own(relation);
@@ -296,10 +284,6 @@ void ops_tag_change_group(struct call *call)
 
     if (!type)
         return;
-    if (!is_resource_group(call_text(call, "NewResourceGroupId"))) {
-        call_fail(call, API_RESOURCE_GROUP_NOT_FOUND, "It has 2 to 60 letters, digits, - _ .");
-        return;
-    }
     result = find_resource(call->site, type, id);
     if (result == 0)
         result = relation_load(call->site, id, &relation);

@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "drive.h"
 
+#define MOVE "ResourceType=DiskReplicaPair&ResourceId=%s&NewResourceGroupId=%s"
 #define TAG "RegionId=cn-paris&ResourceType=DiskReplicaPair&ResourceId.1=%s"
 
 /* The tags as "k=v k=v ", as Describe shows them. */
@@ -264,6 +265,43 @@ static const struct {
      "InvalidResourceType.NotFound", NULL},
 };
 
+static void test_groups_that_cannot_exist(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char left[64], right[64];
+    static const char *const wrong[] = {
+        "a",
+        "a b",
+        "a+b",
+        "a/b",
+        "%E7%9B%98%E7%9B%98",
+        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"};
+    static const char *const right_ones[] = {"", "rg-acfmx.A_1"};
+
+    drive_pair(world, &pair);
+    drive_disk(world, PARIS, left);
+    drive_disk(world, LYON, right);
+#define SITES                                                                                      \
+    "RegionId=cn-paris&SourceZoneId=cn-paris-a&DestinationRegionId=cn-lyon&DestinationZoneId=cn-"  \
+    "lyon-a"
+#define NO_GROUP(...)                                                                              \
+    drive_fails(world, PARIS, 404, "InvalidResourceGroup.NotFound",                                \
+                "The ResourceGroup provided does not exist in our records.", __VA_ARGS__)
+    for (unsigned i = 0; i < ARRAY_COUNT(wrong); i++) {
+        NO_GROUP("CreateDisk", "RegionId=cn-paris&ZoneId=cn-paris-a&Size=1&ResourceGroupId=%s",
+                 wrong[i]);
+        NO_GROUP("CreateDiskReplicaGroup", SITES "&ResourceGroupId=%s", wrong[i]);
+        NO_GROUP("CreateDiskReplicaPair",
+                 SITES "&DiskId=%s&DestinationDiskId=%s&ResourceGroupId=%s", left, right, wrong[i]);
+        NO_GROUP("ImportDisk", "Path=/x&ResourceGroupId=%s", wrong[i]);
+        NO_GROUP("ChangeResourceGroup", "RegionId=cn-paris&" MOVE, pair.id, wrong[i]);
+    }
+    for (unsigned i = 0; i < ARRAY_COUNT(right_ones); i++)
+        drive_ok(world, PARIS, "CreateDiskReplicaGroup", NULL, NULL, SITES "&ResourceGroupId=%s",
+                 right_ones[i]);
+}
+
 static void test_every_error(void **state)
 {
     struct fake_world *world = *state;
@@ -372,7 +410,6 @@ static void test_resource_groups(void **state)
     drive_pair(world, &pair);
     drive_group(world, group);
     fake_run(world, 0);
-#define MOVE "ResourceType=DiskReplicaPair&ResourceId=%s&NewResourceGroupId=%s"
     drive_ok(world, PARIS, "ChangeResourceGroup", NULL, NULL, "RegionId=cn-paris&" MOVE, pair.id,
              "rg-1");
     fake_run(world, 0);
@@ -411,6 +448,7 @@ int main(void)
         TEST(test_filters),
         TEST(test_they_go_with_what_had_them),
         TEST(test_they_survive_a_restart),
+        TEST(test_groups_that_cannot_exist),
         TEST(test_every_error),
         TEST(test_twenty_at_most),
         TEST(test_several_at_once),
