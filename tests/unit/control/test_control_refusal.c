@@ -268,7 +268,7 @@ static void test_overlong_texts(void **state)
 
     memset(text, 'x', sizeof(text));
     text[250] = 0;
-    drive_fails(world, PARIS, 400, "InvalidResourceGroupId", NULL, "CreateDisk",
+    drive_fails(world, PARIS, 404, "InvalidResourceGroup.NotFound", NULL, "CreateDisk",
                 "RegionId=cn-paris&ZoneId=cn-paris-a&Size=1&ResourceGroupId=%s", text);
     drive_disk(world, PARIS, disk);
     drive_fails(world, PARIS, 400, "InvalidInstanceId", NULL, "AttachDisk",
