@@ -47,8 +47,9 @@ static void add_filters(const struct options *options, struct params *params)
         params_add(params, "Reads", "true");
 }
 
-/* A page; its lines (the caller's) oldest first, or NULL with the reply's outcome. */
-static json_t *ask(struct command *command, json_int_t after, bool is_newest, unsigned count,
+/* A page of what came before the number `at` (newest) or behind it, 0: any; its lines (the
+ * caller's) oldest first, or NULL with the reply's outcome. */
+static json_t *ask(struct command *command, json_int_t at, bool is_newest, unsigned count,
                    struct reply *ret_reply)
 {
     struct params params = {0};
@@ -58,8 +59,8 @@ static json_t *ask(struct command *command, json_int_t after, bool is_newest, un
     add_filters(&command->options, &params);
     params_addf(&params, "MaxResults", "%u", count);
     params_add(&params, "Order", is_newest ? "newest" : "oldest");
-    if (after > 0)
-        params_addf(&params, "After", "%lld", (long long)after);
+    if (at > 0)
+        params_addf(&params, is_newest ? "NextToken" : "After", "%lld", (long long)at);
     client_call(command->client, "DescribeReplicaEvents", NULL, &params, ret_reply);
     params_fini(&params);
     if (!reply_is_good(ret_reply))
@@ -79,7 +80,7 @@ static int list(struct command *command)
     long wanted = limit ? strtol(limit, NULL, 10) : LIST_DEFAULT;
     json_t *all = json_array(), *lines;
     struct reply reply;
-    json_int_t after = 0;
+    json_int_t before = 0;
     int outcome = 0;
 
     check(all);
@@ -88,7 +89,7 @@ static int list(struct command *command)
         return outcome_usage("--limit: %s is not a number from 1 to 1000000", limit);
     }
     while (wanted > 0) {
-        lines = ask(command, after, true, wanted < PAGE ? (unsigned)wanted : PAGE, &reply);
+        lines = ask(command, before, true, wanted < PAGE ? (unsigned)wanted : PAGE, &reply);
         if (!lines) {
             outcome = outcome_tell(&reply, "event list");
             reply_fini(&reply);
@@ -98,7 +99,7 @@ static int list(struct command *command)
         size_t count = json_array_size(lines);
         bool is_last = !*reply_text(reply.body, "NextToken");
         if (count > 0)
-            after = json_integer_value(json_object_get(json_array_get(lines, 0), "Number"));
+            before = json_integer_value(json_object_get(json_array_get(lines, 0), "Number"));
         check(json_array_extend(lines, all) == 0); /* older ones go before */
         json_decref(all);
         all = lines;

@@ -62,17 +62,22 @@ static bool take_time(struct call *call, const char *name, int64_t *ret_ms)
     return true;
 }
 
-static bool take_token(struct call *call, int64_t *ret_after)
+static bool take_place(struct call *call, struct event_filter *filter)
 {
     const char *text = call_text(call, "NextToken");
+    int64_t number;
     char *end;
 
-    *ret_after = call_int(call, "After");
+    filter->after = call_int(call, "After");
     if (!text[0])
         return true;
     errno = 0;
-    *ret_after = strtoll(text, &end, 10);
-    if (errno == 0 && *end == '\0' && *ret_after > 0 && text[0] >= '0' && text[0] <= '9')
+    number = strtoll(text, &end, 10);
+    if (filter->is_backward)
+        filter->before = number;
+    else
+        filter->after = number;
+    if (errno == 0 && *end == '\0' && number > 0 && text[0] >= '0' && text[0] <= '9')
         return true;
     call_fail_name(call, API_INVALID_NAME, "NextToken", NULL);
     return false;
@@ -101,7 +106,7 @@ static bool take_filter(struct call *call, struct event_filter *filter)
             call_has(call, "MaxResults") ? (unsigned)call_int(call, "MaxResults") : PAGE_DEFAULT,
     };
     return take_time(call, "StartTime", &filter->from_ms) &&
-           take_time(call, "EndTime", &filter->until_ms) && take_token(call, &filter->after);
+           take_time(call, "EndTime", &filter->until_ms) && take_place(call, filter);
 }
 
 void ops_show_events(struct call *call)

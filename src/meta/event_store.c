@@ -38,7 +38,8 @@ enum statement {
 };
 
 #define LIST_WHERE                                                                                 \
-    " (?2 = '' OR object = ?2) AND (?3 = '' OR kind = ?3) AND (?4 = '' OR caller = ?4)"            \
+    " number > ?1 AND number < ?11 AND (?2 = '' OR object = ?2) AND (?3 = '' OR kind = ?3) AND "   \
+    "(?4 = '' OR caller = ?4)"                                                                     \
     " AND (?5 = '' OR action = ?5) AND wall_ms >= ?6 AND (?7 = 0 OR wall_ms < ?7)"                 \
     " AND severity >= ?8 AND (?9 OR class <> 0)"
 
@@ -55,11 +56,10 @@ static const char *const texts[STATEMENT_COUNT] = {
     [STATEMENT_DROP_OLD] = "DELETE FROM events WHERE wall_ms < ?2 AND number IN"
                            " (SELECT number FROM events ORDER BY number LIMIT ?1)"
                            " RETURNING class, bytes",
-    [STATEMENT_LIST] = "SELECT " COLUMNS " FROM events WHERE number > ?1 AND" LIST_WHERE
-                       " ORDER BY number LIMIT ?10",
+    [STATEMENT_LIST] =
+        "SELECT " COLUMNS " FROM events WHERE" LIST_WHERE " ORDER BY number LIMIT ?10",
     [STATEMENT_LIST_BACKWARD] =
-        "SELECT " COLUMNS " FROM events WHERE (?1 = 0 OR number < ?1) AND" LIST_WHERE
-        " ORDER BY number DESC LIMIT ?10",
+        "SELECT " COLUMNS " FROM events WHERE" LIST_WHERE " ORDER BY number DESC LIMIT ?10",
 };
 
 struct event_store {
@@ -463,6 +463,7 @@ static void bind_filter(sqlite3_stmt *statement, const struct event_filter *filt
     sqlite3_bind_int(statement, 8, (int)filter->severity_min);
     sqlite3_bind_int(statement, 9, filter->with_reads);
     sqlite3_bind_int64(statement, 10, filter->count_max);
+    sqlite3_bind_int64(statement, 11, filter->before > 0 ? filter->before : INT64_MAX);
 }
 
 int event_store_list(struct event_store *store, const struct event_filter *filter,

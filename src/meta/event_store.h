@@ -49,8 +49,8 @@ struct event_filter {
     int64_t from_ms, until_ms; /* from <= time < until */
     enum event_severity severity_min;
     bool with_reads;
-    int64_t after;    /* number; 0: from the oldest, or newest */
-    bool is_backward; /* newest first; `after`: older than it */
+    int64_t after, before; /* numbers; 0: from the oldest, or to the newest */
+    bool is_backward;      /* newest first */
     unsigned count_max;
 };
 

@@ -88,6 +88,14 @@ static void test_pages_in_both_orders(void **state)
     expect(world, PARIS, "Kind=test&Order=newest&MaxResults=2", "4|3|");
     snprintf(query, sizeof(query), "Kind=test&Order=newest&NextToken=%s", token);
     expect(world, PARIS, query, "0|");
+    /* What came behind it, in either order. */
+    snprintf(query, sizeof(query), "Kind=test&After=%s", token);
+    expect(world, PARIS, query, "2|3|4|");
+    snprintf(query, sizeof(query), "Kind=test&Order=newest&After=%s", token);
+    expect(world, PARIS, query, "4|3|2|");
+    snprintf(query, sizeof(query), "Kind=test&Order=newest&After=%s&NextToken=%lld", token,
+             atoll(token) + 3);
+    expect(world, PARIS, query, "3|2|");
     drive_fails(world, PARIS, 400, "InvalidNextToken", NULL, "DescribeReplicaEvents",
                 "NextToken=x1");
     drive_fails(world, PARIS, 400, "InvalidStartTime", NULL, "DescribeReplicaEvents",

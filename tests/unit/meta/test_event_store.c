@@ -137,7 +137,12 @@ static void test_filters_and_both_directions(void **state)
     assert_string_equal(shown(fixture, (struct event_filter){.with_reads = true}), "a b c d");
     assert_string_equal(shown(fixture, (struct event_filter){.is_backward = true}), "d c a");
     assert_string_equal(shown(fixture, (struct event_filter){.after = 1}), "c d");
-    assert_string_equal(shown(fixture, (struct event_filter){.after = 4, .is_backward = true}),
+    assert_string_equal(shown(fixture, (struct event_filter){.after = 1, .is_backward = true}),
+                        "d c");
+    assert_string_equal(
+        shown(fixture, (struct event_filter){.after = 1, .before = 4, .is_backward = true}), "c");
+    assert_string_equal(shown(fixture, (struct event_filter){.after = 1, .before = 4}), "c");
+    assert_string_equal(shown(fixture, (struct event_filter){.before = 4, .is_backward = true}),
                         "c a");
     assert_string_equal(shown(fixture, (struct event_filter){.count_max = 1, .after = 1}), "c");
     assert_string_equal(shown(fixture, (struct event_filter){.object = "c"}), "c");
