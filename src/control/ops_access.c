@@ -299,13 +299,18 @@ void ops_access_delete_key(struct call *call)
     commit(call, &edit, NULL);
 }
 
+static bool is_living_key(struct call *call, const void *record)
+{
+    return roster_key_lives(call->site, record);
+}
+
 void ops_access_list_keys(struct call *call)
 {
     const char *user = call_text(call, "UserName");
     struct page_source source = {.kind = RECORD_ACCESS_KEY,
                                  .field = user[0] ? "user" : NULL,
                                  .value = user[0] ? user : NULL,
-                                 .is_wanted_cb = is_living,
+                                 .is_wanted_cb = is_living_key,
                                  .show_cb = show_key,
                                  .list = "AccessKeys"};
 

@@ -110,22 +110,41 @@ int roster_get(struct site *site, enum record_kind kind, const char *id,
     return result == 0 && record->access.is_deleted ? -ENOENT : result;
 }
 
+bool roster_key_lives(struct site *site, const struct access_key_record *key)
+{
+    const char *uid = directory_user_uid(site->directory, key->user);
+
+    return !key->access.is_deleted &&
+           (strcmp(key->user, "root") == 0 || (uid && strcmp(uid, key->user_uid) == 0));
+}
+
+struct counting {
+    struct site *site;
+    enum record_kind kind;
+    unsigned count;
+};
+
 static bool count_living(void *arg, uint64_t position, const void *record)
 {
     const struct access_record *access = record;
-    unsigned *count = arg;
+    struct counting *counting = arg;
 
     (void)position;
-    *count += !access->is_deleted;
+    if (counting->kind == RECORD_ACCESS_KEY)
+        counting->count += roster_key_lives(counting->site, record);
+    else
+        counting->count += !access->is_deleted;
     return true;
 }
 
 int roster_count(struct site *site, enum record_kind kind, const char *user, unsigned *ret_count)
 {
     struct meta_query query = {.kind = kind, .field = user ? "user" : NULL, .value = user};
+    struct counting counting = {.site = site, .kind = kind};
+    int result = meta_walk(site->meta, &query, 0, count_living, &counting);
 
-    *ret_count = 0;
-    return meta_walk(site->meta, &query, 0, count_living, ret_count);
+    *ret_count = counting.count;
+    return result;
 }
 
 void roster_begin(struct roster_edit *edit, struct site *site)

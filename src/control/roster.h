@@ -32,6 +32,9 @@ int roster_prepare(struct site *site, enum record_kind kind, const char *id,
 int roster_get(struct site *site, enum record_kind kind, const char *id,
                union roster_record *record);
 
+/* Is it there, and of the user's present life? One that was made for a user of the same name, at
+ * the other site, who lost against this one, opens nothing. */
+bool roster_key_lives(struct site *site, const struct access_key_record *key);
 /* How many live; `user`: of this user (keys, attachments), NULL: in all. */
 int roster_count(struct site *site, enum record_kind kind, const char *user, unsigned *ret_count);
 

@@ -104,8 +104,15 @@ static void test_one_name_made_at_both(void **state)
         strcpy(uids[site], directory_user_uid(directory, "anna"));
         roster_drive_expect_key(world, site, keys[PARIS].id, keys[PARIS].secret);
         roster_drive_expect_key(world, site, keys[LYON].id, NULL); /* of the anna that lost */
+        expect_total(world, site, "ListAccessKeys", "1");
     }
     assert_string_equal(uids[0], uids[1]);
+    for (unsigned i = 0; i < 4; i++) /* nor does it count for the five */
+        drive_ok(world, LYON, "CreateAccessKey", NULL, NULL, "UserName=anna");
+    drive_fails(world, LYON, 409, "LimitExceeded.User.AccessKey", NULL, "CreateAccessKey",
+                "UserName=anna");
+    drive_ok(world, LYON, "DeleteUser", NULL, NULL, "UserName=anna");
+    expect_total(world, LYON, "ListAccessKeys", "0");
 }
 
 static void test_a_crash_between_is_caught_up(void **state)
