@@ -2,7 +2,8 @@
 /*
  * Why: a handler never sees text that it must check. Required but absent -> Missing{Name}; present
  * but wrong -> the row's error, else InvalidParameter for names and booleans (contract S16), else
- * Invalid{Name}. An empty text of an optional parameter counts as absent.
+ * Invalid{Name}. An empty text of an optional parameter counts as absent, and so does one of a
+ * required parameter whose absence has an error of its own.
  */
 #include "api/parameters.h"
 
@@ -245,6 +246,10 @@ static enum api_error parse_single(const struct parameter *parameter, const json
         text = parameter->absent;
     if (!text)
         return API_OK;
+    if (!text[0] && parameter->empty != API_OK)
+        return parameter->empty;
+    if (!text[0] && parameter->missing != API_OK)
+        return parameter->missing;
     *ret_value = parse_value(parameter, text);
     if (!*ret_value)
         return error_of(parameter);

@@ -25,6 +25,11 @@
     {                                                                                              \
         TEXT(field), .is_required = true, .min = 1, .max = 255                                     \
     }
+/* ECS tells an empty one from one that is not there. */
+#define FILLED(field, most)                                                                        \
+    {                                                                                              \
+        TEXT(field), .is_required = true, .min = 1, .max = most, .empty = API_DISK_EMPTY_PARAMETER \
+    }
 #define MAYBE(field)                                                                               \
     {                                                                                              \
         TEXT(field), .max = 255                                                                    \
@@ -276,6 +281,28 @@ static const struct operation group_rows[] = {
         .absent = "Disabled", .error = API_DISK_MULTI_ATTACH                                       \
     }
 
+#define FILTER_CHOICE(field, list, value, bad)                                                     \
+    {                                                                                              \
+        .name = field, .kind = PARAMETER_CHOICE, .choices = list, .absent = value, .error = bad    \
+    }
+/* What a disk may be asked to be. */
+#define DISK_FILTERS                                                                               \
+    FILTER_CHOICE("Status", "All|In_use|Available|Attaching|Detaching|Creating|ReIniting", "All",  \
+                  API_DISK_FILTER_STATUS),                                                         \
+        FILTER_CHOICE("DiskType", "all|system|data", "all", API_DISK_FILTER_TYPE),                 \
+        FILTER_CHOICE("Category", "all|" CATEGORIES, "all", API_DISK_FILTER_CATEGORY),             \
+        FILTER_CHOICE("MultiAttach", "Disabled|Enabled|LegacyShared", NULL,                        \
+                      API_DISK_MULTI_ATTACH),                                                      \
+        FILTER_CHOICE("DiskChargeType", "PrePaid|PostPaid", NULL, API_DISK_FILTER_CHARGE),         \
+        FILTER_CHOICE("LockReason", "financial|security|recycling|dedicatedhostfinancial", NULL,   \
+                      API_DISK_FILTER_LOCK),                                                       \
+        FLAG("Encrypted", NULL), FLAG("Portable", NULL), FLAG("EnableShared", NULL),               \
+        FLAG("DeleteWithInstance", NULL), FLAG("DeleteAutoSnapshot", NULL),                        \
+        FLAG("EnableAutoSnapshot", NULL), FLAG("EnableAutomatedSnapshotPolicy", NULL),             \
+        MAYBE("SnapshotId"), MAYBE("KMSKeyId"), MAYBE("AutoSnapshotPolicyId"),                     \
+        MAYBE("Filter.1.Key"), MAYBE("Filter.1.Value"), MAYBE("Filter.2.Key"),                     \
+        MAYBE("Filter.2.Value")
+
 static const struct operation disk_rows[] = {
     {.name = "CreateDisk",
      .is_shared = true,
@@ -297,6 +324,9 @@ static const struct operation disk_rows[] = {
            .max = INT64_C(131072) << 30,
            .error = API_DISK_SIZE},
           DISK_KIND,
+          MAYBE("InstanceId"),
+          MAYBE("SnapshotId"),
+          NUMBER("ProvisionedIops", 0, INT32_MAX, NULL),
           FLAG("Encrypted", "false"),
           FLAG("BurstingEnabled", "false"),
           RESOURCE_GROUP,
@@ -309,6 +339,7 @@ static const struct operation disk_rows[] = {
      .rule = SITE_DISK,
      .object = "DiskId",
      NO_STATE,
+     .no_region = API_DISK_REGION_MALFORMED,
      .is_ecs = true,
      .parameters = {REGION_MAYBE, NEEDED("DiskId")},
      .run = ops_disk_delete},
@@ -319,31 +350,18 @@ static const struct operation disk_rows[] = {
      .object = "DiskIds",
      .zone = "ZoneId",
      NO_STATE,
+     .no_region = API_DISK_REGION_NOT_FOUND,
      .is_ecs = true,
      .parameters =
-         {REGION,
+         {{TEXT("RegionId"), .is_required = true, .min = 1, .max = 255,
+           .missing = API_DISK_REGION_MISSING},
           {.name = "DiskIds", .kind = PARAMETER_IDS_JSON, .max = 100, .error = API_DISK_IDS},
           MAYBE("ZoneId"),
           MAYBE("InstanceId"),
           {TEXT("DiskName"), .max = 512},
           RESOURCE_GROUP_FILTER,
           TAG_FILTER,
-          {.name = "Status",
-           .kind = PARAMETER_CHOICE,
-           .choices = "All|In_use|Available|Attaching|Detaching|Creating|ReIniting",
-           .absent = "All",
-           .error = API_DISK_FILTER_STATUS},
-          {.name = "DiskType",
-           .kind = PARAMETER_CHOICE,
-           .choices = "all|system|data",
-           .absent = "all",
-           .error = API_DISK_FILTER_TYPE},
-          {.name = "Category",
-           .kind = PARAMETER_CHOICE,
-           .choices = "all|" CATEGORIES,
-           .absent = "all",
-           .error = API_DISK_FILTER_CATEGORY},
-          FLAG("Encrypted", NULL),
+          DISK_FILTERS,
           FLAG("DryRun", "false"),
           ECS_PAGES},
      .run = ops_disk_show_all},
@@ -353,6 +371,7 @@ static const struct operation disk_rows[] = {
      .rule = SITE_DISK,
      .object = "DiskId",
      NO_STATE,
+     .no_region = API_DISK_REGION_MALFORMED,
      .is_ecs = true,
      .parameters =
          {REGION_MAYBE,
@@ -408,8 +427,8 @@ static const struct operation disk_rows[] = {
      NO_STATE,
      .is_ecs = true,
      .parameters = {REGION_MAYBE,
-                    {TEXT("InstanceId"), .is_required = true, .min = 1, .max = 60},
-                    NEEDED("DiskId"),
+                    FILLED("InstanceId", 60),
+                    FILLED("DiskId", 255),
                     {TEXT("Device"), .max = 60, .error = API_DISK_DEVICE},
                     FLAG("DeleteWithInstance", NULL)},
      .run = ops_disk_attach},
@@ -420,7 +439,7 @@ static const struct operation disk_rows[] = {
      .object = "DiskId",
      NO_STATE,
      .is_ecs = true,
-     .parameters = {REGION_MAYBE, NEEDED("InstanceId"), NEEDED("DiskId")},
+     .parameters = {REGION_MAYBE, FILLED("InstanceId", 255), FILLED("DiskId", 255)},
      .run = ops_disk_detach},
 };
 

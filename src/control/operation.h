@@ -46,6 +46,8 @@ struct parameter {
     enum api_error error;   /* of a bad value; API_OK: InvalidParameter (names, booleans), else
                                Invalid{Name} */
     enum api_error missing; /* of a missing one; API_OK: Missing{Name} */
+    enum api_error empty;   /* of one that is required and empty; API_OK: `missing` where the row
+                               has one, else as a bad value */
     enum api_error twice;   /* LIST: of an item twice; API_OK: it counts once */
 };
 
@@ -61,7 +63,7 @@ enum site_rule {
                       * (a failed-over or invalid relation may be ended at either site) */
 };
 
-enum { OPERATION_PARAMETERS_MAX = 24 };
+enum { OPERATION_PARAMETERS_MAX = 36 };
 
 struct operation {
     const char *name, *version;
@@ -72,14 +74,15 @@ struct operation {
     /* Required states: the row of model/pair_state or group_state, judged by the handler through
      * replica_judge(). -1: none. */
     int pair_op, group_op;
-    bool is_group;      /* `object` is a group */
-    bool is_ecs;        /* lists are wrapped, InternalError has the other message */
-    bool is_remembered; /* ClientToken replays the reply */
-    bool is_read;       /* only looks: may be answered from a snapshot of the data wing's status
-                           of 0.1 s ago; not for what tells how old a point is */
-    bool is_shared;     /* run() judges, changes records and ends in sharing_answer(),
-                           sharing_then() or sharing_leave(), call_reply() or call_fail(); nothing
-                           else leaves it */
+    enum api_error no_region; /* of a region that no site is in; API_OK: InvalidRegionId.NotFound */
+    bool is_group;            /* `object` is a group */
+    bool is_ecs;              /* lists are wrapped, InternalError has the other message */
+    bool is_remembered;       /* ClientToken replays the reply */
+    bool is_read;   /* only looks: may be answered from a snapshot of the data wing's status
+                       of 0.1 s ago; not for what tells how old a point is */
+    bool is_shared; /* run() judges, changes records and ends in sharing_answer(),
+                       sharing_then() or sharing_leave(), call_reply() or call_fail(); nothing
+                       else leaves it */
     struct parameter parameters[OPERATION_PARAMETERS_MAX];
     /* Ends with call_reply(), call_fail() or call_pass(), now or later, once. */
     void (*run)(struct call *call);

@@ -64,6 +64,16 @@ static bool check_disk(struct call *call, const char *id, struct disk_record *re
     return true;
 }
 
+/* The peer's disk must be of the same. False: answered. */
+static bool check_category(struct call *call, const struct disk_record *disk)
+{
+    if (strcmp(disk->category, "cloud_essd") == 0 || strcmp(disk->category, "cloud_auto") == 0)
+        return true;
+    call_fail(call, API_DENIED, "Disk %s is of category %s: cloud_essd and cloud_auto replicate.",
+              disk->id, disk->category);
+    return false;
+}
+
 /* No pair that we know has the peer's disk. False: answered. */
 static bool check_backup(struct call *call, const char *id)
 {
@@ -199,6 +209,8 @@ void ops_create_pair(struct call *call)
     json_t *arguments;
 
     if (!peer || !check_disk(call, call_text(call, "DiskId"), &disk) || !quota_allows_pair(call))
+        return;
+    if (!check_category(call, &disk))
         return;
     if (!id_is_valid("d", call_text(call, "DestinationDiskId"))) {
         call_fail(call, API_NO_SUCH_RESOURCE, "Disk %.60s is not known at site %s.",

@@ -115,6 +115,7 @@ static void fill_disk(struct call *call, struct disk_record *disk)
     disk->is_encrypted = call_bool(call, "Encrypted");
     disk->is_multi_attach = strcmp(call_text(call, "MultiAttach"), "Enabled") == 0;
     disk->is_bursting = call_bool(call, "BurstingEnabled");
+    disk->provisioned_iops = call_int(call, "ProvisionedIops");
     disk->status = DISK_CREATING;
     disk->created_s = site_now_s(call->site);
     COPY(disk->driver, "file");
@@ -223,18 +224,58 @@ static bool check_zone(struct call *call)
     return false;
 }
 
+/* The contract's bound: what the category gives besides the size's own. */
+static int64_t provisioned_iops_max(int64_t size_bytes)
+{
+    int64_t gib = (size_bytes + (INT64_C(1) << GIB_SHIFT) - 1) >> GIB_SHIFT;
+    int64_t baseline = 1800 + 50 * gib, most;
+
+    baseline = baseline > 50000 ? 50000 : baseline < 3000 ? 3000 : baseline;
+    most = 1000 * gib - baseline;
+    return most > 50000 ? 50000 : most < 0 ? 0 : most;
+}
+
+/* What the category must have. False: answered. */
+static bool check_category(struct call *call, const struct disk_record *disk)
+{
+    bool is_auto = strcmp(disk->category, "cloud_auto") == 0;
+    enum api_error error = API_OK;
+
+    if (disk->is_bursting && !is_auto)
+        error = API_DISK_BURSTING_CATEGORY;
+    else if (disk->provisioned_iops > 0 && !is_auto)
+        error = API_DISK_IOPS_CATEGORY;
+    else if (disk->provisioned_iops > provisioned_iops_max(disk->size_bytes))
+        error = API_DISK_IOPS_LIMIT;
+    else if (disk->is_multi_attach && strcmp(disk->category, "cloud_essd") != 0)
+        error = API_DISK_MULTI_ATTACH;
+    if (error != API_OK)
+        call_fail(call, error, NULL);
+    return error == API_OK;
+}
+
+/* Sources that a disk cannot have here. False: answered. */
+static bool check_source(struct call *call)
+{
+    if (call_has(call, "InstanceId"))
+        call_fail(call, API_DISK_ZONE_AND_INSTANCE, NULL);
+    else if (call_has(call, "SnapshotId"))
+        call_fail_name(call, API_INVALID_PARAMETER, "SnapshotId",
+                       "Disks are not made of snapshots here.");
+    else
+        return true;
+    return false;
+}
+
 void ops_disk_create(struct call *call)
 {
     struct disk_record disk;
 
-    if (!check_zone(call))
+    if (!check_source(call) || !check_zone(call))
         return;
     fill_disk(call, &disk);
-    if (disk.is_bursting && strcmp(disk.category, "cloud_auto") != 0) {
-        call_fail(call, API_DISK_BURSTING_CATEGORY, NULL);
-        return;
-    }
-    if (!disk_size(call, &disk.size_bytes) || !quota_allows_disk(call, disk.size_bytes))
+    if (!disk_size(call, &disk.size_bytes) || !check_category(call, &disk) ||
+        !quota_allows_disk(call, disk.size_bytes))
         return;
     COPY(call->object, disk.id);
     call->request = (struct data_request){.op = DATA_DISK_OPEN,

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "control/disk_filter.h"
 #include "control/operations.h"
 #include "control/relation.h"
 #include "control/split.h"
@@ -46,6 +47,11 @@ static json_t *show_tags(struct site *site, const char *id)
     return tree;
 }
 
+/* What no disk here has; clients read the fields without asking whether they are there. */
+static const char *const never[] = {"ExpiredTime",      "ProductCode",     "ImageId",
+                                    "SourceSnapshotId", "KMSKeyId",        "AutoSnapshotPolicyId",
+                                    "StorageSetId",     "StorageClusterId"};
+
 static json_t *show_disk(struct site *site, const struct disk_record *disk,
                          const struct attachment_record *attachment)
 {
@@ -72,6 +78,8 @@ static json_t *show_disk(struct site *site, const struct disk_record *disk,
     tree_set_bool(tree, "DeleteAutoSnapshot", !disk->keeps_auto_snapshots);
     tree_set_bool(tree, "EnableAutoSnapshot", disk->has_auto_snapshots);
     tree_set_bool(tree, "BurstingEnabled", disk->is_bursting);
+    if (strcmp(disk->category, "cloud_auto") == 0)
+        tree_set_int(tree, "ProvisionedIops", disk->provisioned_iops);
     tree_set_bool(tree, "EnableAutomatedSnapshotPolicy", false);
     tree_set_text(tree, "MultiAttach", disk->is_multi_attach ? "Enabled" : "Disabled");
     tree_set_text(tree, "SerialNumber", disk->id + 2);
@@ -81,42 +89,19 @@ static json_t *show_disk(struct site *site, const struct disk_record *disk,
     tree_set_time(tree, "AttachedTime", attachment ? attachment->attached_s : 0);
     tree_set_time(tree, "DetachedTime", disk->detached_s);
     tree_set_text(tree, "DiskChargeType", "PostPaid");
+    for (unsigned i = 0; i < ARRAY_COUNT(never); i++)
+        tree_set_text(tree, never[i], "");
     tree_set_text(tree, "ResourceGroupId", disk->resource_group_id);
     tree_set_text(tree, "ReplicaPairId", /* ours */
                   relation_find_by_disk(site, disk->id, &pair) == 0 ? pair.common.id : "");
     tree_set(tree, "Attachments",
              wrap("Attachment", attachment ? show_attachment(attachment) : NULL));
+    tree_set_int(tree, "MountInstanceNum", attachment ? 1 : 0);
     tree_set(tree, "MountInstances",
              wrap("MountInstance", attachment ? show_attachment(attachment) : NULL));
     tree_set(tree, "OperationLocks", wrap("OperationLock", NULL));
     tree_set(tree, "Tags", show_tags(site, disk->id));
     return tree;
-}
-
-static bool is_text_wanted(struct call *call, const char *name, const char *value)
-{
-    const char *wanted = call_text(call, name);
-
-    return !wanted[0] || strcmp(wanted, value) == 0;
-}
-
-static bool is_wanted(struct call *call, const struct disk_record *disk, const char *instance)
-{
-    const char *status = call_text(call, "Status"), *category = call_text(call, "Category");
-
-    if (strcmp(status, "All") != 0 && strcmp(status, disk_state_name(disk->status)) != 0)
-        return false;
-    if (strcmp(category, "all") != 0 && strcmp(category, disk->category) != 0)
-        return false;
-    if (strcmp(call_text(call, "DiskType"), "system") == 0)
-        return false;
-    if (call_has(call, "Encrypted") && call_bool(call, "Encrypted") != disk->is_encrypted)
-        return false;
-    return is_text_wanted(call, "DiskName", disk->name) &&
-           is_text_wanted(call, "ResourceGroupId", disk->resource_group_id) &&
-           is_text_wanted(call, "ZoneId", call->site->zone) &&
-           is_text_wanted(call, "InstanceId", instance) &&
-           tag_matches(call->site, disk->id, json_object_get(call->parameters, "Tag"));
 }
 
 /* Its attachment, or none: NULL. */
@@ -136,7 +121,7 @@ static bool is_disk_wanted(struct call *call, const void *record)
     if (disk->status == DISK_DELETING || disk->status == DISK_DELETED)
         return false;
     attachment = attachment_of(call->site, disk->id, &memory);
-    return is_wanted(call, disk, attachment ? attachment->instance_id : "");
+    return disk_filter_wants(call, disk, attachment);
 }
 
 static json_t *show_any_disk(struct call *call, const void *record)
@@ -157,6 +142,8 @@ void ops_disk_show_all(struct call *call)
                                  .list = "Disks",
                                  .wrapped = "Disk"};
 
+    if (!disk_filter_check(call))
+        return;
     if (call_bool(call, "DryRun"))
         call_fail(call, API_DISK_DRY_RUN, NULL);
     else

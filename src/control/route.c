@@ -217,7 +217,9 @@ bool route_call(struct call *call)
         return true;
     where = where_is(call, &peer);
     if (where == WHERE_NOWHERE) {
-        call_fail(call, API_REGION_NOT_FOUND, NULL);
+        call_fail(call,
+                  call->operation->no_region ? call->operation->no_region : API_REGION_NOT_FOUND,
+                  NULL);
         return false;
     }
     if (where == WHERE_PEER) {

@@ -42,6 +42,7 @@ static const struct record_field disk_fields[] = {
     FIELD(disk_record, keeps_auto_snapshots, FIELD_BOOL),
     FIELD(disk_record, has_auto_snapshots, FIELD_BOOL),
     FIELD(disk_record, is_bursting, FIELD_BOOL),
+    FIELD(disk_record, provisioned_iops, FIELD_INT),
 };
 
 static const struct record_field attachment_fields[] = {

@@ -42,6 +42,7 @@ struct disk_record {
     bool keeps_auto_snapshots;
     bool has_auto_snapshots;
     bool is_bursting;
+    int64_t provisioned_iops;
 };
 
 struct attachment_record {

@@ -76,6 +76,8 @@ static const char *const migrations[] = {
     /* 5 -> 6: no position twice */
     "CREATE TABLE last_positions (name TEXT PRIMARY KEY NOT NULL, position INTEGER NOT NULL)"
     "  WITHOUT ROWID;",
+    /* 6 -> 7: one more attribute of disks */
+    "ALTER TABLE disks ADD COLUMN provisioned_iops INTEGER NOT NULL DEFAULT 0;",
 };
 
 unsigned schema_version(void)

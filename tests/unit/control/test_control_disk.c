@@ -250,10 +250,180 @@ static void test_cut_off(void **state)
     expect_disk(world, disk, "SizeBytes", "16384");
 }
 
+static void expect_count(struct fake_world *world, const char *filters, const char *wanted)
+{
+    char text[64];
+
+    drive_ok(world, PARIS, "DescribeDisks", "TotalCount", text, "RegionId=cn-paris%s", filters);
+    if (strcmp(text, wanted) != 0)
+        fail_msg("%s: %s disks, not %s", filters, text, wanted);
+}
+
+/* A filter that is not looked at shows too much. */
+static void test_filters(void **state)
+{
+    static const char *const all[] = {
+        "",
+        "&Portable=true",
+        "&EnableShared=false",
+        "&DeleteWithInstance=false",
+        "&MultiAttach=Disabled",
+        "&DiskChargeType=PostPaid",
+        "&EnableAutomatedSnapshotPolicy=false",
+        "&Filter.1.Key=CreationStartTime&Filter.1.Value=2001-01-01T00:00Z",
+        "&Filter.1.Key=CreationEndTime&Filter.1.Value=2999-01-01T00:00Z",
+        "&Filter.1.Key=CreationStartTime&Filter.1.Value=1970-01-01T00:00Z&"
+        "Filter.2.Key=CreationEndTime&Filter.2.Value=2999-01-01T00:00:00Z",
+    };
+    static const char *const none[] = {
+        "&Portable=false",
+        "&EnableShared=true",
+        "&MultiAttach=LegacyShared",
+        "&DiskChargeType=PrePaid",
+        "&EnableAutomatedSnapshotPolicy=true",
+        "&SnapshotId=s-1",
+        "&KMSKeyId=k",
+        "&AutoSnapshotPolicyId=sp-1",
+        "&LockReason=security",
+        "&Filter.1.Key=CreationStartTime&Filter.1.Value=2999-01-01T00:00Z",
+        "&Filter.2.Key=CreationEndTime&Filter.2.Value=1971-01-01T00:00Z",
+    };
+    static const struct {
+        const char *filters;
+        unsigned status;
+        const char *code;
+    } refused[] = {
+        {"&MultiAttach=x", 403, "InvalidParameter.MultiAttach"},
+        {"&DiskChargeType=x", 404, "InvalidDiskChargeType.NotFound"},
+        {"&LockReason=x", 404, "InvalidLockReason.NotFound"},
+        {"&Portable=x", 400, "InvalidParameter"},
+        {"&Filter.1.Key=Size&Filter.1.Value=1", 404, "InvalidFilterKey.NotFound"},
+        {"&Filter.1.Value=2999-01-01T00:00Z", 404, "InvalidFilterKey.NotFound"},
+        {"&Filter.2.Key=CreationEndTime", 404, "InvalidFilterValue"},
+        {"&Filter.1.Key=CreationEndTime&Filter.1.Value=2026-13-01T00:00Z", 404,
+         "InvalidFilterValue"},
+        {"&Filter.1.Key=CreationEndTime&Filter.1.Value=2026-11-01T00:00X", 404,
+         "InvalidFilterValue"},
+    };
+    struct fake_world *world = *state;
+    char disk[64], other[64];
+
+    drive_disk(world, PARIS, disk);
+    drive_disk(world, PARIS, other);
+    for (unsigned i = 0; i < ARRAY_COUNT(all); i++)
+        expect_count(world, all[i], "2");
+    for (unsigned i = 0; i < ARRAY_COUNT(none); i++)
+        expect_count(world, none[i], "0");
+    for (unsigned i = 0; i < ARRAY_COUNT(refused); i++)
+        drive_fails(world, PARIS, refused[i].status, refused[i].code, NULL, "DescribeDisks",
+                    "RegionId=cn-paris%s", refused[i].filters);
+    drive_ok(world, PARIS, "ModifyDiskAttribute", NULL, NULL,
+             "DiskId=%s&DeleteAutoSnapshot=false&EnableAutoSnapshot=true", disk);
+    expect_count(world, "&DeleteAutoSnapshot=false", "1");
+    expect_count(world, "&EnableAutoSnapshot=true", "1");
+    drive_ok(world, PARIS, "AttachDisk", NULL, NULL,
+             "DiskId=%s&InstanceId=i-1&DeleteWithInstance=true", disk);
+    expect_count(world, "&DeleteWithInstance=true", "1");
+    expect_disk(world, disk, "MountInstanceNum", "1");
+    expect_disk(world, other, "MountInstanceNum", "0");
+}
+
+static void test_created_disks(void **state)
+{
+#define NEW "RegionId=cn-paris&ZoneId=cn-paris-a"
+    static const struct {
+        const char *parameters;
+        unsigned status;
+        const char *code, *part;
+    } refused[] = {
+        {NEW "&Size=1&InstanceId=i-1", 403, "InvalidParam.ZoneIdAndInstanceId.Conflict", NULL},
+        {NEW "&Size=1&SnapshotId=s-1", 400, "InvalidParameter", "SnapshotId"},
+        {NEW "&SnapshotId=s-1", 400, "InvalidParameter", "SnapshotId"},
+        {NEW "&Size=1&ProvisionedIops=1", 400, "ProvisionedIopsForDiskCategoryUnsupported", NULL},
+        {NEW "&Size=10&ProvisionedIops=7001&DiskCategory=cloud_auto", 400,
+         "InvalidProvisionedIops.LimitExceed", NULL},
+        {NEW "&Size=1000&ProvisionedIops=50001&DiskCategory=cloud_auto", 400,
+         "InvalidProvisionedIops.LimitExceed", NULL},
+        {NEW "&Size=1&ProvisionedIops=1&DiskCategory=cloud_auto", 400,
+         "InvalidProvisionedIops.LimitExceed", NULL},
+        {NEW "&Size=1&MultiAttach=Enabled&DiskCategory=cloud_auto", 403,
+         "InvalidParameter.MultiAttach", NULL},
+        {"RegionId=cn-paris&ZoneId=&Size=1", 400, "MissingParameter", "ZoneId"},
+    };
+    struct fake_world *world = *state;
+    char disk[64];
+
+    for (unsigned i = 0; i < ARRAY_COUNT(refused); i++)
+        drive_fails(world, PARIS, refused[i].status, refused[i].code, refused[i].part, "CreateDisk",
+                    "%s", refused[i].parameters);
+    drive_ok(world, PARIS, "CreateDisk", "DiskId", disk,
+             NEW "&Size=10&ProvisionedIops=7000&DiskCategory=cloud_auto");
+    expect_disk(world, disk, "ProvisionedIops", "7000");
+#undef NEW
+}
+
+/* The same mistake has another name in each of these (contract 12.2 to 12.6). */
+static void test_regions_and_empty_parameters(void **state)
+{
+    struct fake_world *world = *state;
+
+    drive_fails(world, PARIS, 400, "MissingParamter.RegionId", "The regionId should not be null.",
+                "DescribeDisks", "A=b");
+    drive_fails(world, PARIS, 400, "InvalidRegion.NotFound", NULL, "DescribeDisks",
+                "RegionId=cn-x");
+    drive_fails(world, PARIS, 400, "InvalidRegionId.MalFormed", NULL, "DeleteDisk",
+                "RegionId=cn-x&DiskId=d-1");
+    drive_fails(world, PARIS, 400, "InvalidRegionId.MalFormed", NULL, "ModifyDiskAttribute",
+                "RegionId=cn-x&DiskId=d-1&DiskName=abc");
+    drive_fails(world, PARIS, 404, "InvalidRegionId.NotFound", NULL, "CreateDisk",
+                "RegionId=cn-x&ZoneId=cn-x-a&Size=1");
+    drive_fails(world, PARIS, 400, "InvalidParameter", "is empty", "AttachDisk",
+                "DiskId=d-1&InstanceId=");
+    drive_fails(world, PARIS, 400, "InvalidParameter", "is empty", "DetachDisk",
+                "DiskId=&InstanceId=i-1");
+    drive_fails(world, PARIS, 400, "MissingInstanceId", NULL, "AttachDisk", "DiskId=d-1");
+    drive_fails(world, PARIS, 400, "IncompleteParamter", NULL, "ResizeDisk", "DiskId=&NewSize=2");
+    drive_fails(world, PARIS, 404, "MissingParameter.ResourceType", NULL, "TagResources",
+                "RegionId=cn-paris&ResourceType=&ResourceId.1=pg-1&Tag.1.Key=a");
+}
+
+/* Contract 1 and 7.1: ESSD and ESSD AutoPL. */
+static void test_what_replicates(void **state)
+{
+    static const struct {
+        const char *category;
+        bool is_fine;
+    } rows[] = {{"cloud_auto", true}, {"cloud_efficiency", false}, {"cloud", false}};
+    struct fake_world *world = *state;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
+        char disks[2][64], text[400];
+
+        for (unsigned site = 0; site < 2; site++)
+            drive_ok(world, site, "CreateDisk", "DiskId", disks[site],
+                     "RegionId=%s&ZoneId=%s-a&Size=1&DiskCategory=%s", drive_regions[site],
+                     drive_regions[site], rows[i].category);
+        snprintf(text, sizeof(text),
+                 "RegionId=cn-paris&SourceZoneId=cn-paris-a&DestinationRegionId=cn-lyon&"
+                 "DestinationZoneId=cn-lyon-a&DiskId=%s&DestinationDiskId=%s",
+                 disks[PARIS], disks[LYON]);
+        if (rows[i].is_fine)
+            drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, "%s", text);
+        else
+            drive_fails(world, PARIS, 403, "OperationDenied", rows[i].category,
+                        "CreateDiskReplicaPair", "%s", text);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_filters, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_created_disks, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_regions_and_empty_parameters, drive_setup,
+                                        drive_teardown),
+        cmocka_unit_test_setup_teardown(test_what_replicates, drive_setup, drive_teardown),
         TEST(test_attributes),
         TEST(test_errors_of_modify),
         TEST(test_resize),
