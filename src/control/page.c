@@ -360,6 +360,12 @@ bool page_is_numbered(const struct call *call)
            (call_has(call, "PageNumber") || call_has(call, "PageSize"));
 }
 
+/* PageNumber and PageSize have no effect beside a token (contract 3.8). */
+static bool has_token(const struct call *call)
+{
+    return call_text(call, "NextToken")[0] != 0;
+}
+
 /* What is asked for past the bound is the bound: ECS says so, EBS refuses it before. */
 static uint64_t page_size(const struct call *call, const struct page_source *source)
 {
@@ -367,7 +373,7 @@ static uint64_t page_size(const struct call *call, const struct page_source *sou
 
     if (call_has(call, "MaxResults"))
         size = call_int(call, "MaxResults");
-    else if (call_has(call, "PageSize"))
+    else if (call_has(call, "PageSize") && !has_token(call))
         size = call_int(call, "PageSize");
     check(size > 0);
     return size < PAGE_SIZE_MAX ? (uint64_t)size : PAGE_SIZE_MAX;
@@ -395,7 +401,8 @@ static int take_page(struct call *call, const struct page_source *source, struct
 
 json_t *page_make(struct call *call, const struct page_source *source)
 {
-    int64_t number = call_has(call, "PageNumber") ? call_int(call, "PageNumber") : 1;
+    bool is_numbered = call_has(call, "PageNumber") && !has_token(call);
+    int64_t number = is_numbered ? call_int(call, "PageNumber") : 1;
     struct page page = {.size = page_size(call, source),
                         .items = json_array(),
                         .is_bounded = call->hop_count > 0 && !page_is_numbered(call)};

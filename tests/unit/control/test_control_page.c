@@ -82,7 +82,7 @@ static void test_by_number(void **state)
 static void test_tokens_while_things_change(void **state)
 {
     struct fake_world *world = *state;
-    char ids[GROUPS][64], more[64], token[200], names[200], query[300];
+    char ids[GROUPS][64], more[64], token[200], more_token[200], names[200], query[300];
 
     for (unsigned i = 0; i < GROUPS; i++)
         make_group(world, i, ids[i]);
@@ -99,6 +99,11 @@ static void test_tokens_while_things_change(void **state)
     snprintf(query, sizeof(query), "MaxResults=3&PageNumber=9&NextToken=%s", token);
     page(world, PARIS, query, names, token, 6);
     assert_string_equal(names, "4 5 6 ");
+    /* Nor has PageSize: a page has 10 then. */
+    page(world, PARIS, "PageSize=2", names, more_token, 6);
+    snprintf(query, sizeof(query), "PageSize=1&PageNumber=2&NextToken=%s", more_token);
+    page(world, PARIS, query, names, more_token, 6);
+    assert_string_equal(names, "4 5 6 9 ");
     snprintf(query, sizeof(query), "MaxResults=3&NextToken=%s", token);
     page(world, PARIS, query, names, token, 6);
     assert_string_equal(names, "9 ");
