@@ -39,16 +39,6 @@ struct api_call {
     void *done_arg;
 };
 
-static bool is_read(const char *action)
-{
-    static const char *const verbs[] = {"Describe", "List", "Get"};
-
-    for (unsigned i = 0; i < ARRAY_COUNT(verbs); i++)
-        if (strncmp(action, verbs[i], strlen(verbs[i])) == 0)
-            return true;
-    return false;
-}
-
 /* What a peer passed on; what came by our own door is recorded there, with what was refused. */
 static void record_passed(const struct api_call *api_call)
 {
@@ -60,7 +50,7 @@ static void record_passed(const struct api_call *api_call)
                                     .body = call->reply,
                                     .http_status = call->http_status,
                                     .began_ns = api_call->began_ns,
-                                    .is_read = is_read(call->operation->name),
+                                    .is_read = call_only_looks(call->operation->name),
                                     .is_passed = true};
 
     if (call->hop_count > 0)
@@ -89,7 +79,7 @@ static void refuse(enum api_error error, const char *name, const char *detail,
 }
 
 /* Refused before it runs. */
-static void refuse_call(struct api *api, const struct audit_call *line, unsigned hop_count,
+static void refuse_call(struct api *api, const struct audit_call *line, bool is_passed,
                         enum api_error error, const char *name, control_executed_fn done_cb,
                         void *done_arg)
 {
@@ -100,9 +90,9 @@ static void refuse_call(struct api *api, const struct audit_call *line, unsigned
     refused.body = tree;
     refused.http_status = api_error_entry(error)->http_status;
     refused.began_ns = loop_now_ns(site->loop);
-    refused.is_read = is_read(line->action);
+    refused.is_read = call_only_looks(line->action);
     refused.is_passed = true;
-    if (hop_count > 0)
+    if (is_passed)
         audit_call(site, &refused);
     done_cb(done_arg, refused.http_status, tree);
     json_decref(tree);
@@ -122,8 +112,17 @@ static enum api_error judge_malformed(struct api *api, const struct operation *o
     return refusal != API_OK ? refusal : error;
 }
 
+static void take_pass(struct call *call, const struct call_pass *pass)
+{
+    if (!pass)
+        return;
+    call->hop_count = pass->hop_count;
+    snprintf(call->sender, sizeof(call->sender), "%s", pass->sender);
+    snprintf(call->pass_number, sizeof(call->pass_number), "%s", pass->number);
+}
+
 void api_execute(void *arg, const char *action, const char *version, const json_t *texts,
-                 const struct caller *caller, const char *request_id, unsigned hop_count,
+                 const struct caller *caller, const char *request_id, const struct call_pass *pass,
                  control_executed_fn done_cb, void *done_arg)
 {
     struct api *api = arg;
@@ -140,7 +139,7 @@ void api_execute(void *arg, const char *action, const char *version, const json_
     if (error != API_OK) {
         if (operation)
             error = judge_malformed(api, operation, &line, error);
-        refuse_call(api, &line, hop_count, error, name, done_cb, done_arg);
+        refuse_call(api, &line, pass != NULL, error, name, done_cb, done_arg);
         return;
     }
     api_call = calloc(1, sizeof(*api_call));
@@ -154,13 +153,13 @@ void api_execute(void *arg, const char *action, const char *version, const json_
     api_call->call.parameters = typed;
     api_call->call.texts = json_incref((json_t *)texts);
     api_call->call.caller = *caller;
-    api_call->call.hop_count = hop_count;
+    take_pass(&api_call->call, pass);
     api_call->call.done_cb = execute_done;
     check(api_call->call.texts);
     strncpy(api_call->call.request_id, request_id, sizeof(api_call->call.request_id) - 1);
     error = authorize_call(control_site(api->control), &api_call->call);
     if (error != API_OK) {
-        refuse_call(api, &line, hop_count, error, "", done_cb, done_arg);
+        refuse_call(api, &line, pass != NULL, error, "", done_cb, done_arg);
         call_fini(&api_call->call);
         free(api_call);
         return;
@@ -237,7 +236,7 @@ static void record_visit(const struct visit *visit, unsigned http_status, const 
                                     .body = body,
                                     .http_status = http_status,
                                     .began_ns = visit->began_ns,
-                                    .is_read = is_read(visit->action)};
+                                    .is_read = call_only_looks(visit->action)};
 
     if (!visit->is_proven)
         claimed_key(visit->request, key_id, sizeof(key_id));
@@ -332,5 +331,5 @@ void api_route(void *arg, struct http_request *request)
     }
     visit->texts = texts_of(request, &verdict);
     api_execute(api, verdict.action, verdict.version, visit->texts, &visit->caller,
-                visit->request_id, 0, visit_done, visit);
+                visit->request_id, NULL, visit_done, visit);
 }

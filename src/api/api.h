@@ -18,7 +18,7 @@ void api_free(struct api *api); /* no call under way; NULL is fine */
 
 /* Runs an operation by its name: a control_execute_fn with the api as its argument. */
 void api_execute(void *api, const char *action, const char *version, const json_t *texts,
-                 const struct caller *caller, const char *request_id, unsigned hop_count,
+                 const struct caller *caller, const char *request_id, const struct call_pass *pass,
                  control_executed_fn done_cb, void *done_arg);
 
 /* Who judges requests; before api_route() is called. It stays the caller's and outlives the api. */

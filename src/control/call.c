@@ -72,6 +72,16 @@ bool call_may_see(const struct call *call, enum record_kind kind, const char *id
     return !call->may_see_cb || call->may_see_cb(call, kind, id);
 }
 
+bool call_only_looks(const char *action)
+{
+    static const char *const verbs[] = {"Describe", "List", "Get"};
+
+    for (unsigned i = 0; i < ARRAY_COUNT(verbs); i++)
+        if (strncmp(action, verbs[i], strlen(verbs[i])) == 0)
+            return true;
+    return false;
+}
+
 bool call_is_running(struct site *site, void (*run)(struct call *call), const char *object)
 {
     struct list *node, *next;

@@ -35,6 +35,9 @@ struct call {
     json_t *texts;      /* as they came, for passing on and for the token's digest */
     char request_id[40];
     unsigned hop_count; /* how often it was passed on */
+    /* The peer that passed it on, and what it calls it; "": it came by our own door. */
+    char sender[RECORD_WORD_SIZE], pass_number[20];
+    bool is_consented; /* or refused: the sender was asked; see consent.h */
     struct caller caller;
     /* Of this life of the caller's user; "root" of root. As it was when the call was allowed. */
     char caller_uid[RECORD_WORD_SIZE];
@@ -84,6 +87,9 @@ bool call_bool(const struct call *call, const char *name);
 
 /* For every entry of a list, before it is counted or shown. */
 bool call_may_see(const struct call *call, enum record_kind kind, const char *id);
+
+/* Does an operation of that name change nothing? */
+bool call_only_looks(const char *action);
 
 /* Is one of these under way here, for this object? */
 bool call_is_running(struct site *site, void (*run)(struct call *call), const char *object);

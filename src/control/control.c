@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "control/boot.h"
+#include "control/consent.h"
 #include "control/jobs.h"
 #include "control/pulse.h"
 #include "control/services.h"
@@ -219,15 +220,18 @@ static void serve_forward(struct control *control, struct peer_answer *answer)
 {
     const json_t *texts = json_object_get(answer->arguments, "parameters");
     int64_t hops = tree_int(answer->arguments, "hops", 0);
+    struct call_pass pass = {.sender = answer->peer,
+                             .number = tree_text(answer->arguments, "number")};
     struct forwarded *forwarded;
     struct caller caller;
 
     if (!texts_are_sane(texts) ||
         !caller_parse(json_object_get(answer->arguments, "caller"), &caller) || hops < 1 ||
-        hops > CALL_HOPS_MAX) {
+        hops > CALL_HOPS_MAX || strlen(pass.number) != CONSENT_NUMBER_SIZE - 1) {
         peer_answer_fail(answer, API_INVALID_PARAMETER_FORMAT, "malformed call");
         return;
     }
+    pass.hop_count = (unsigned)hops;
     forwarded = calloc(1, sizeof(*forwarded));
     check(forwarded);
     forwarded->control = control;
@@ -235,8 +239,7 @@ static void serve_forward(struct control *control, struct peer_answer *answer)
     control->call_count++;
     control->execute_cb(control->execute_arg, tree_text(answer->arguments, "action"),
                         tree_text(answer->arguments, "version"), texts, &caller,
-                        tree_text(answer->arguments, "request_id"), (unsigned)hops, forward_done,
-                        forwarded);
+                        tree_text(answer->arguments, "request_id"), &pass, forward_done, forwarded);
 }
 
 /* peer_receive() knows services by name only; this one needs the wing. */

@@ -11,14 +11,20 @@
 
 struct control;
 
+/* How a call came that a peer passed on. */
+struct call_pass {
+    unsigned hop_count;          /* how often it was passed on: 1 … CALL_HOPS_MAX */
+    const char *sender, *number; /* the peer, and what it calls it */
+};
+
 /* The answer of a call that a peer passed on. */
 typedef void (*control_executed_fn)(void *arg, unsigned http_status, json_t *body);
 
 /* Looks an operation up by name, parses `texts` and submits it, as the HTTP door does: given by
- * api/, which holds the table. done_cb once. */
+ * api/, which holds the table. `pass`: NULL of our own door. done_cb once. */
 typedef void (*control_execute_fn)(void *arg, const char *action, const char *version,
                                    const json_t *texts, const struct caller *caller,
-                                   const char *request_id, unsigned hop_count,
+                                   const char *request_id, const struct call_pass *pass,
                                    control_executed_fn done_cb, void *done_arg);
 
 /* `meta` stays the caller's and outlives the wing. */
@@ -32,7 +38,7 @@ void control_start(struct control *control, void (*started_cb)(void *arg), void 
 /* No new calls; ends what waits; stopped_cb once nothing of control is under way. */
 void control_stop(struct control *control, void (*stopped_cb)(void *arg), void *arg);
 
-/* Runs a call; its trees, operation, request_id, hop_count, done_cb are filled in. */
+/* Runs a call; its trees, operation, request_id, pass, done_cb are filled in. */
 void control_submit(struct control *control, struct call *call);
 
 /* For the bridge: a data_events_fn with the control as its argument. */

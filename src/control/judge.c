@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "control/audit.h"
+#include "control/consent.h"
 #include "control/jobs.h"
 #include "control/sharing.h"
 #include "control/token.h"
@@ -46,13 +47,23 @@ static enum state_verdict judge_state(struct call *call, const struct relation *
                             ret_error);
 }
 
-void judge_repeat(struct call *call)
+static void repeat_consented(void *arg, bool is_given)
 {
+    struct call *call = arg;
     struct change change;
 
+    if (!is_given) {
+        consent_fail(call);
+        return;
+    }
     change_begin(&change, call->site);
     token_remember(&change, call, NULL);
     sharing_answer(&change, call, NULL);
+}
+
+void judge_repeat(struct call *call)
+{
+    consent_ask(call, repeat_consented, call);
 }
 
 enum state_verdict judge_relation(struct call *call, struct relation *ret_relation)

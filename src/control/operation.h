@@ -83,6 +83,8 @@ struct operation {
     bool is_shared; /* run() judges, changes records and ends in sharing_answer(),
                        sharing_then() or sharing_leave(), call_reply() or call_fail(); nothing
                        else leaves it */
+    bool asks_late; /* run() asks for the consent itself (consent.h), behind what it asks the
+                       peer; else it is asked for before run() */
     struct parameter parameters[OPERATION_PARAMETERS_MAX];
     /* Ends with call_reply(), call_fail() or call_pass(), now or later, once. */
     void (*run)(struct call *call);

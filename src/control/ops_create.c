@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Why: creating and showing pairs. A pair is created only when both sites have agreed: the peer
- * checks its disk and keeps the record in `creating` until it hears that it lives (sync). If this
- * site dies in between, the peer's half is dropped at the next contact.
+ * checks its disk and keeps the record in `creating` until it hears that it lives (sync), or that
+ * it never will (pair.drop; the link keeps the order, so that comes behind a pair.prepare that is
+ * late). If this site dies in between, the peer's half is dropped at the next contact.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include "base/check.h"
 #include "base/id.h"
 #include "control/change.h"
+#include "control/consent.h"
 #include "control/judge.h"
 #include "control/operations.h"
 #include "control/peer.h"
@@ -22,6 +24,7 @@
 
 struct creation {
     struct peer_call peer_call;
+    struct site *site;
     struct call *call;
     struct pair_record pair;
 };
@@ -121,20 +124,65 @@ static void create_accept(struct creation *creation)
     sharing_answer(&change, call, reply);
 }
 
+static void drop_told(struct peer_call *peer_call)
+{
+    free(container_of(peer_call, struct creation, peer_call));
+}
+
+/* The peer may have kept its half. Told once: should that get lost, the link was, and a peer that
+ * comes back asks what became of it. Takes `creation` over. */
+static void drop_half(struct creation *creation)
+{
+    const struct replica_record *record = &creation->pair.common;
+    json_t *arguments = json_object();
+
+    check(arguments);
+    tree_set_text(arguments, "id", record->id);
+    peer_call(creation->site, &creation->peer_call, record->backup_site, "pair.drop", arguments,
+              drop_told);
+}
+
+/* The call is answered, its struct may be gone. */
+static void create_end(struct creation *creation)
+{
+    struct relation relation;
+
+    if (relation_load(creation->site, creation->pair.common.id, &relation) == -ENOENT)
+        drop_half(creation);
+    else
+        free(creation);
+}
+
+static void create_consented(void *arg, bool is_given)
+{
+    struct creation *creation = arg;
+
+    if (is_given)
+        create_accept(creation);
+    else
+        consent_fail(creation->call);
+    create_end(creation);
+}
+
 static void create_prepared(struct peer_call *peer_call)
 {
     struct creation *creation = container_of(peer_call, struct creation, peer_call);
     struct call *call = creation->call;
 
+    if (peer_call->error == 0 && peer_call->status == 200) {
+        consent_ask(call, create_consented, creation);
+        return;
+    }
     if (peer_call->error < 0)
         call_fail(call, API_REQUEST_TIMEOUT, "Site %s is not reachable: %s.",
                   creation->pair.common.backup_site, peer_call->why);
     else if (peer_call->status != 200)
         judge_fail_as_peer(call, creation->pair.common.backup_site, peer_call->code,
                            peer_call->message);
+    if (peer_call->error < 0 && peer_call->error != -EHOSTUNREACH)
+        drop_half(creation);
     else
-        create_accept(creation);
-    free(creation);
+        free(creation);
 }
 
 /* The peer of the destination; NULL: answered. */
@@ -222,6 +270,7 @@ void ops_create_pair(struct call *call)
     creation = calloc(1, sizeof(*creation));
     check(creation);
     creation->call = call;
+    creation->site = call->site;
     fill_common(call, peer, call_text(call, "PairName"), "pair", 14, &creation->pair.common);
     COPY(call->object, creation->pair.common.id);
     COPY(creation->pair.production_disk, disk.id);

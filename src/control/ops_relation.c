@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "control/consent.h"
 #include "control/judge.h"
 #include "control/opening.h"
 #include "control/operations.h"
@@ -65,6 +66,14 @@ static void start_accept(struct call *call)
     judge_accept(call, &relation, to, "start", "");
 }
 
+static void start_consented(void *arg, bool is_given)
+{
+    if (is_given)
+        start_accept(arg);
+    else
+        consent_fail(arg);
+}
+
 static void start_opened(void *arg, int error, const char *why)
 {
     struct call *call = arg;
@@ -74,7 +83,7 @@ static void start_opened(void *arg, int error, const char *why)
     else if (error < 0)
         call_fail_internal(call, why);
     else
-        start_accept(call);
+        consent_ask(call, start_consented, call);
 }
 
 static void start_asked(struct peer_call *peer_call)
@@ -202,20 +211,30 @@ static bool check_detached(struct call *call, const struct relation *relation)
     return false;
 }
 
+static void reprotect_consented(void *arg, bool is_given)
+{
+    struct call *call = arg;
+    struct relation relation;
+
+    if (!is_given)
+        consent_fail(call);
+    else if (judge_relation(call, &relation) == STATE_ALLOW && check_detached(call, &relation))
+        judge_accept(call, &relation, REPLICA_REPROTECTING, "reprotect",
+                     call_bool(call, "ReverseReplicate") ? "reverse" : "cancel");
+}
+
 static void reprotect_asked(struct peer_call *peer_call)
 {
     struct asking *asking = container_of(peer_call, struct asking, peer_call);
     struct call *call = asking->call;
-    struct relation relation;
 
     if (peer_call->error < 0)
         call_fail(call, API_REQUEST_TIMEOUT, "Site %s is not reachable: %s.", asking->peer,
                   peer_call->why);
     else if (peer_call->status != 200)
         judge_fail_as_peer(call, asking->peer, peer_call->code, peer_call->message);
-    else if (judge_relation(call, &relation) == STATE_ALLOW && check_detached(call, &relation))
-        judge_accept(call, &relation, REPLICA_REPROTECTING, "reprotect",
-                     call_bool(call, "ReverseReplicate") ? "reverse" : "cancel");
+    else
+        consent_ask(call, reprotect_consented, call);
     free(asking);
 }
 

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "control/consent.h"
 #include "control/peer.h"
 #include "control/relation.h"
 #include "control/tree.h"
@@ -18,8 +19,21 @@ struct passing {
     struct peer_call peer_call;
     struct call *call;
     void (*done_cb)(struct call *call, json_t *body); /* NULL: it is the call's answer */
+    struct consent consent;
     char peer[RECORD_WORD_SIZE];
 };
+
+/* It may have been done: RequestTimeout would be a lie. */
+static void fail_unknown(struct call *call, const struct passing *passing)
+{
+    char why[500];
+
+    snprintf(why, sizeof(why),
+             "site %s has begun it and has not told the end (%.200s): it may be done. Look, or "
+             "repeat it with the same ClientToken",
+             passing->peer, passing->peer_call.error < 0 ? passing->peer_call.why : "malformed");
+    call_fail_internal(call, why);
+}
 
 static void pass_done(struct peer_call *peer_call)
 {
@@ -27,13 +41,17 @@ static void pass_done(struct peer_call *peer_call)
     struct call *call = passing->call;
     int64_t status = tree_int(peer_call->reply, "status", 0);
     json_t *body = json_object_get(peer_call->reply, "body");
+    bool is_whole = peer_call->error == 0 && peer_call->status == 200 && status >= 200 &&
+                    status <= 599 && json_is_object(body);
 
-    if (peer_call->error < 0)
+    if (consent_close(&passing->consent) && !is_whole)
+        fail_unknown(call, passing);
+    else if (peer_call->error < 0)
         call_fail(call, API_REQUEST_TIMEOUT, "Site %s is not reachable: %s.", passing->peer,
                   peer_call->why);
     else if (peer_call->status != 200)
         call_fail(call, API_SERVICE_UNAVAILABLE, "Site %s: %s.", passing->peer, peer_call->message);
-    else if (status < 200 || status > 599 || !json_is_object(body))
+    else if (!is_whole)
         call_fail_internal(call, "the peer's answer is malformed");
     else if (passing->done_cb && status == 200)
         passing->done_cb(call, body);
@@ -65,9 +83,11 @@ void route_ask(struct call *call, const char *peer, json_t *texts,
     passing->call = call;
     passing->done_cb = done_cb;
     strncpy(passing->peer, peer, sizeof(passing->peer) - 1);
+    consent_open(&passing->consent, call, passing->peer, call->site->call_timeout_ns);
     tree_set_text(arguments, "action", call->operation->name);
     tree_set_text(arguments, "version", call->operation->version);
     tree_set_text(arguments, "request_id", call->request_id);
+    tree_set_text(arguments, "number", passing->consent.number);
     tree_set_int(arguments, "hops", call->hop_count + 1);
     tree_set(arguments, "caller", caller);
     tree_set(arguments, "parameters", texts);

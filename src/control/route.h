@@ -7,7 +7,8 @@
 
 /* True: it runs here. False: it was passed on to the peer, or refused; the call is answered. */
 bool route_call(struct call *call);
-/* Passes the call on to the peer, which answers it. RequestTimeout when it is not reachable. */
+/* Passes the call on to the peer, which answers it. RequestTimeout when it does not in time: then
+ * it does nothing any more (consent.h); InternalError when it had the consent to do it. */
 void route_pass(struct call *call, const char *peer);
 /* Has the peer do the call with these texts (taken over) and gives what it answered to done_cb,
  * which ends the call. Where the peer refuses or cannot be reached, the call is answered so. */

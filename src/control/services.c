@@ -3,7 +3,9 @@
  * Why: the other half of operations that need both sites. Whatever the peer says is checked against
  * our own records: it can touch only relations between it and us.
  *
+ *     forward.consent consent.c
  *     pair.prepare    our disk fits the peer's new pair: keep the record, creating
+ *     pair.drop       the peer does not make that pair: our half of it goes
  *     stream.prepare  first start: take the records over, open our end of the stream
  *     reprotect.check the failover is to be left: are our disks detached?
  *     record.put, record.delete: sync.c
@@ -15,12 +17,14 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "control/consent.h"
 #include "control/jobs.h"
 #include "control/opening.h"
 #include "control/operations.h"
 #include "control/quota.h"
 #include "control/roster_sync.h"
 #include "control/sync.h"
+#include "control/tag.h"
 #include "control/tree.h"
 
 /* --- pair.prepare ---------------------------------------------------------------------------- */
@@ -167,6 +171,31 @@ static void serve_pair_prepare(struct peer_answer *answer)
     peer_answer_ok(answer, NULL);
 }
 
+/* Our half; what the peer has made of it since is not touched. */
+static void serve_pair_drop(struct peer_answer *answer)
+{
+    const char *id = tree_text(answer->arguments, "id");
+    struct relation relation;
+    struct change change;
+    int result = relation_load(answer->site, id, &relation);
+
+    if (result == 0 &&
+        (relation.is_group || strcmp(relation.pair.common.production_site, answer->peer) != 0)) {
+        peer_answer_fail(answer, API_FORBIDDEN, "%.60s is no pair of yours", id);
+        return;
+    }
+    if (result == 0 && relation.pair.common.status == REPLICA_CREATING) {
+        change_begin(&change, answer->site);
+        change_remove(&change, RECORD_PAIR, id);
+        tag_forget(&change, id);
+        result = change_commit(&change);
+    }
+    if (result < 0 && result != -ENOENT)
+        peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", err_name(result));
+    else
+        peer_answer_ok(answer, NULL);
+}
+
 /* --- stream.prepare -------------------------------------------------------------------------- */
 
 static void prepare_opened(void *arg, int error, const char *why)
@@ -261,9 +290,14 @@ static void serve_reprotect_check(struct peer_answer *answer)
 }
 
 static const struct peer_service table[] = {
-    {"pair.prepare", serve_pair_prepare},       {"stream.prepare", serve_stream_prepare},
-    {"reprotect.check", serve_reprotect_check}, {"record.put", sync_serve_put},
-    {"record.delete", sync_serve_delete},       {"access.put", roster_sync_serve},
+    {"forward.consent", consent_serve},
+    {"pair.prepare", serve_pair_prepare},
+    {"pair.drop", serve_pair_drop},
+    {"stream.prepare", serve_stream_prepare},
+    {"reprotect.check", serve_reprotect_check},
+    {"record.put", sync_serve_put},
+    {"record.delete", sync_serve_delete},
+    {"access.put", roster_sync_serve},
 };
 
 const struct peer_service *services_table(unsigned *ret_count)

@@ -19,6 +19,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/step.h"
+#include "control/consent.h"
 #include "control/jobs.h"
 #include "control/route.h"
 #include "control/sync.h"
@@ -143,13 +144,36 @@ static void end(struct site *site)
 
 /* --- running --------------------------------------------------------------------------------- */
 
-/* False: answered, or passed on. */
+/* While it waited others were served: it is looked at again, but for the token, which is its own
+ * since. */
+static void consent_told(void *arg, bool is_given)
+{
+    struct call *call = arg;
+    struct list alone;
+
+    if (!is_given) {
+        consent_fail(call);
+        return;
+    }
+    list_init(&alone);
+    list_append(&alone, &call->held_node);
+    sharing_run(call->site, &alone);
+}
+
+/* False: answered, passed on, or the sender is asked first. */
 static bool enter(struct call *call)
 {
-    if (token_replay(call) || !route_call(call))
+    bool is_back = call->is_consented;
+
+    if ((!is_back && token_replay(call)) || !route_call(call))
         return false;
+    if (is_back)
+        return true;
     list_append(&call->site->calls, &call->node);
-    return true;
+    if (!consent_is_due(call) || call->operation->asks_late)
+        return true;
+    consent_ask(call, consent_told, call);
+    return false;
 }
 
 void sharing_run_alone(struct call *call)

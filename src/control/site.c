@@ -65,6 +65,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     memset(site, 0, sizeof(*site));
     site->magic = SITE_MAGIC;
     list_init(&site->calls);
+    list_init(&site->consents);
     list_init(&site->held);
     site->is_snapshot_stale = true;
     list_init(&site->openings);
@@ -101,7 +102,8 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
 void site_fini(struct site *site)
 {
     check_magic(site, SITE_MAGIC);
-    check(site->pending_count == 0 && list_is_empty(&site->calls));
+    check(site->pending_count == 0 && list_is_empty(&site->calls) &&
+          list_is_empty(&site->consents));
     json_decref(site->grown);
     free(site->snapshot);
     site->snapshot = NULL;

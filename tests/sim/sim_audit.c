@@ -9,6 +9,7 @@
  *              state and direction mean; it is started exactly when it should be
  *   writers    no disk of a pair is open at both sites (I8)
  *   files      no stream and no disk lies on the disk that no record names
+ *   tokens     nobody remembers to have done what was answered with RequestTimeout
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -532,8 +533,39 @@ static void audit_writers(struct sim_run *run)
     sim_kernel_free(ledger.text);
 }
 
+/* --- tokens ---------------------------------------------------------------------------------- */
+
+static void token_row(struct question *question, const void *record)
+{
+    const char *id = record, *at = strstr(id, "/token-");
+    unsigned long number = at ? strtoul(at + strlen("/token-"), NULL, 10) : TOKENS_JUDGED;
+
+    if (number < TOKENS_JUDGED && question->node->run->town->is_timed_out[number])
+        say(question, id, "was done, and answered with RequestTimeout");
+}
+
+static void token_call(void *arg)
+{
+    each_record(arg, RECORD_TOKEN, token_row);
+}
+
+static void audit_tokens(struct sim_run *run)
+{
+    for (unsigned i = 0; i < RUN_NODES && !run->has_failed; i++) {
+        char what[500] = "";
+        struct question question = {.node = &run->nodes[i], .what = what, .size = sizeof(what)};
+
+        check(sim_site_call(run->nodes[i].site, token_call, &question));
+        if (what[0])
+            run_fail(run, &run->nodes[i], "%s", what);
+    }
+}
+
 void audit_both(struct sim_run *run)
 {
+    audit_tokens(run);
+    if (run->has_failed)
+        return;
     audit_records(run);
     if (!run->has_failed)
         audit_describe(run, "DescribeDiskReplicaPairs");

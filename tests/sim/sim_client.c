@@ -31,6 +31,8 @@ struct client_call {
     struct client_order order;
     char texts[2 * CLIENT_PAIRS_MAX + 2][CLIENT_TEXT_SIZE], token[40], action[40];
     unsigned count; /* texts */
+    unsigned token_number;
+    bool may_be_done; /* an attempt had no answer, or one that does not tell */
     unsigned attempts_left;
     struct attempt *attempt; /* under way */
     struct sim_event *timer; /* of a pause or a timeout */
@@ -77,6 +79,7 @@ static void call_unanswered(struct client_call *call)
     if (call->attempt) {
         call->attempt->call = NULL;
         call->attempt = NULL;
+        call->may_be_done = true;
     }
     if (call->timer)
         sim_after_cancel(call->timer);
@@ -129,6 +132,24 @@ static bool is_starting(unsigned status, const char *reply)
     return status == 503 || has_code(reply, "LastTokenProcessing");
 }
 
+/* The other site had the consent to do it, and has not answered (control/consent.h). */
+static bool is_untold(const char *reply)
+{
+    char message[400];
+
+    client_text(reply, "Message", message, sizeof(message));
+    return has_code(reply, "InternalError") && strstr(message, "has not told the end");
+}
+
+/* A caller who is told RequestTimeout may count on it that nothing was done, and that nothing will
+ * be: the audit looks for the token. */
+static void note_timeout(struct client_call *call, const char *reply)
+{
+    if (has_code(reply, "RequestTimeout") && !call->may_be_done &&
+        call->token_number < TOKENS_JUDGED)
+        call->node->run->town->is_timed_out[call->token_number] = true;
+}
+
 static void call_answered(struct client_call *call, const struct attempt *attempt)
 {
     const char *reply = attempt->reply;
@@ -138,10 +159,16 @@ static void call_answered(struct client_call *call, const struct attempt *attemp
 
     sim_trace(run->world, call->node->site, "client: %s %s: %u %.300s", call->order.action,
               call->token, status, reply);
+    if (is_untold(reply)) {
+        call->may_be_done = true;
+        call_unanswered(call);
+        return;
+    }
     if (is_starting(status, reply)) {
         call_unanswered(call);
         return;
     }
+    note_timeout(call, reply);
     if (call->timer)
         sim_after_cancel(call->timer);
     call->timer = NULL;
@@ -223,7 +250,7 @@ static void api_ask(void *arg)
            !table_find(call->order.action, versions[version]))
         version++;
     api_execute(call->node->whole->api, call->order.action, versions[version], texts, &caller,
-                "sim", 0, api_answered, attempt);
+                "sim", NULL, api_answered, attempt);
     json_decref(texts);
 }
 
@@ -279,7 +306,8 @@ void client_ask(struct node *node, const struct client_order *order)
     call->attempts_left = order->attempts;
     snprintf(call->action, sizeof(call->action), "%s", order->action);
     call->order.action = call->action;
-    snprintf(call->token, sizeof(call->token), "token-%u", run->town->next_token++);
+    call->token_number = run->town->next_token++;
+    snprintf(call->token, sizeof(call->token), "token-%u", call->token_number);
     for (; order->pairs[call->count]; call->count++) {
         check(call->count < 2 * CLIENT_PAIRS_MAX);
         snprintf(call->texts[call->count], CLIENT_TEXT_SIZE, "%s", order->pairs[call->count]);
@@ -301,8 +329,10 @@ void client_node_died(struct node *node)
         next = attempt->next;
         if (attempt->node != node || attempt->reply)
             continue;
-        if (call)
+        if (call) {
             call->attempt = NULL;
+            call->may_be_done = true;
+        }
         attempt_free(attempt);
         if (call)
             call_unanswered(call); /* asks later, if at all: no attempt begins in here */

@@ -13,7 +13,7 @@
 #include "model/replica_state.h"
 #include "sim_run.h"
 
-enum { CLERK_DISKS = 3, CLERK_RELATIONS = 6, ACT_SLOTS = 64 };
+enum { TOKENS_JUDGED = 4096, CLERK_DISKS = 3, CLERK_RELATIONS = 6, ACT_SLOTS = 64 };
 
 struct client_call;
 struct attempt;
@@ -33,9 +33,10 @@ struct town {
     struct client_call *calls;
     struct attempt *attempts;
     unsigned next_token;
-    unsigned step;                  /* the founder's */
-    bool is_founded, is_disordered; /* the pairs are not in the order of the disks */
-    unsigned wrong;                 /* the one that is made again */
+    bool is_timed_out[TOKENS_JUDGED]; /* all answers to that token were RequestTimeout */
+    unsigned step;                    /* the founder's */
+    bool is_founded, is_disordered;   /* the pairs are not in the order of the disks */
+    unsigned wrong;                   /* the one that is made again */
     char pair_ids[JUDGE_DISKS][40];
     struct attendant {
         struct node *node;

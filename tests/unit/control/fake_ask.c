@@ -50,7 +50,7 @@ static void ask(struct fake_world *world, unsigned site, const char *action, con
         json_object_set_new(texts, form.pairs[i].name, json_string(form.pairs[i].value));
     form_fini(&form);
     api_execute(world->sites[site].api, action, version_of(action, texts), texts, &world->caller,
-                "R-1", 0, answered, question);
+                "R-1", NULL, answered, question);
     json_decref(texts);
 }
 

@@ -162,10 +162,12 @@ static unsigned ask_as_stranger(struct fake_world *world, const char *action, co
     struct caller caller = {
         .kind = CALLER_USER, .user = "alice", .key_id = "VK1", .source = "192.0.2.7"};
     json_t *texts = json_pack("{s:s, s:s}", "RegionId", "cn-lyon", "ReplicaPairId", pair);
+    const struct call_pass pass = {
+        .hop_count = hop_count, .sender = "paris", .number = "0123456789abcdef"};
     unsigned status = 0;
 
-    api_execute(world->sites[LYON].api, action, "2021-07-30", texts, &caller, "R-9", hop_count,
-                take_status, &status);
+    api_execute(world->sites[LYON].api, action, "2021-07-30", texts, &caller, "R-9",
+                hop_count > 0 ? &pass : NULL, take_status, &status);
     json_decref(texts);
     return status;
 }

@@ -417,34 +417,58 @@ static void test_direction_is_the_engines(void **state)
     drive_expect(world, PARIS, pair.id, "SourceRegion", "cn-lyon");
 }
 
-/* Its reply came too late, the link stayed up: the half goes by itself. */
+/* Its reply came too late, the link stayed up: the half goes at once. */
 static void test_stale_half_goes(void **state)
 {
     struct fake_world *world = *state;
-    char paris[64], lyon[64], count[64], query[300];
+    enum replica_state status;
+    char paris[64], lyon[64], query[300];
 
     drive_disk(world, PARIS, paris);
     drive_disk(world, LYON, lyon);
     snprintf(query, sizeof(query), CREATE_PAIR, paris, lyon);
     fake_hold(world, LYON, DATA_CALL_REPLY, false);
     fake_ask_and_forget(world, PARIS, "CreateDiskReplicaPair", query);
+    assert_int_equal(pairs_of(world, LYON, &status), 1);
     struct fake_call *waiting = &world->sites[PARIS].calls[0];
-    waiting->request->error = -ETIMEDOUT;
-    waiting->request->done_cb(waiting->request);
+    struct data_request *request = waiting->request;
     waiting->request = NULL;
+    request->error = -ETIMEDOUT;
+    request->done_cb(request);
     fake_release(world, LYON);
-    drive_ok(world, LYON, "DescribeDiskReplicaPairs", "TotalCount", count, "RegionId=cn-lyon");
-    assert_string_equal(count, "1");
-    fake_run(world, 30ull * 1000000000);
-    drive_ok(world, LYON, "DescribeDiskReplicaPairs", "TotalCount", count, "RegionId=cn-lyon");
-    assert_string_equal(count, "0");
+    assert_int_equal(pairs_of(world, LYON, &status), 0);
+}
+
+/* Only its own half, and only while it is one. */
+static void test_only_a_half_is_dropped(void **state)
+{
+    struct fake_world *world = *state;
+    struct data_event event = {.kind = DATA_EVENT_CALL, .name = "paris", .call = 4711};
+    struct drive_pair pair;
+    enum replica_state status;
+    char call[200];
+
+    drive_pair(world, &pair);
+    snprintf(call, sizeof(call), "{\"v\":1,\"call\":\"pair.drop\",\"args\":{\"id\":\"%s\"}}",
+             pair.id);
+    event.bytes = call;
+    event.length = (uint32_t)strlen(call);
+    control_event(world->sites[LYON].control, &event);
+    fake_run(world, 0);
+    assert_int_equal(pairs_of(world, LYON, &status), 1);
+    drive_write_state(world, PARIS, pair.id, REPLICA_CREATING); /* as if lyon were making it */
+    strcpy(event.name, "lyon");
+    control_event(world->sites[PARIS].control, &event);
+    fake_run(world, 0);
+    assert_int_equal(pairs_of(world, PARIS, &status), 1);
 }
 
 /* While the peer was asked, the disk was deleted: no pair without a disk. */
 static void test_disk_goes_while_the_peer_is_asked(void **state)
 {
     struct fake_world *world = *state;
-    char paris[64], lyon[64], count[64], query[300];
+    enum replica_state status;
+    char paris[64], lyon[64], query[300];
 
     drive_disk(world, PARIS, paris);
     drive_disk(world, LYON, lyon);
@@ -453,9 +477,9 @@ static void test_disk_goes_while_the_peer_is_asked(void **state)
     fake_ask_and_forget(world, PARIS, "CreateDiskReplicaPair", query);
     drive_ok(world, PARIS, "DeleteDisk", NULL, NULL, "DiskId=%s", paris);
     fake_release(world, LYON);
-    fake_run(world, 1000000000);
-    drive_ok(world, PARIS, "DescribeDiskReplicaPairs", "TotalCount", count, "RegionId=cn-paris");
-    assert_string_equal(count, "0");
+    fake_run(world, 0);
+    assert_int_equal(pairs_of(world, PARIS, &status), 0);
+    assert_int_equal(pairs_of(world, LYON, &status), 0); /* its half neither */
 }
 
 /* A success that did nothing is remembered as well: asked again later, nothing happens. */
@@ -560,6 +584,7 @@ int main(void)
         STORY(test_stale_half_makes_room),
         STORY(test_stale_half_of_the_same_primary),
         STORY(test_stale_half_goes),
+        STORY(test_only_a_half_is_dropped),
         STORY(test_half_of_one_under_way_stays),
         STORY(test_direction_is_the_engines),
         STORY(test_disk_goes_while_the_peer_is_asked),
