@@ -12,7 +12,7 @@
 #include "control/operation.h"
 #include "control/site.h"
 
-enum { CALL_MAGIC = 0x63616c6c, CALL_HOPS_MAX = 2 };
+enum { CALL_MAGIC = 0x63616c6c, CALL_HOPS_MAX = 2, CALL_NUMBER_SIZE = 17 };
 
 struct change_move;
 
@@ -36,7 +36,7 @@ struct call {
     char request_id[40];
     unsigned hop_count; /* how often it was passed on */
     /* The peer that passed it on, and what it calls it; "": it came by our own door. */
-    char sender[RECORD_WORD_SIZE], pass_number[20];
+    char sender[RECORD_WORD_SIZE], pass_number[CALL_NUMBER_SIZE];
     bool is_consented; /* or refused: the sender was asked; see consent.h */
     struct caller caller;
     /* Of this life of the caller's user; "root" of root. As it was when the call was allowed. */

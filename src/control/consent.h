@@ -22,14 +22,12 @@ enum consent_state {
     CONSENT_REFUSED, /* for good */
 };
 
-enum { CONSENT_NUMBER_SIZE = 17 };
-
 /* Embedded in who waits for the answer. */
 struct consent {
     struct list node; /* of site->consents */
     struct call *call;
     enum consent_state state;
-    char peer[RECORD_WORD_SIZE], number[CONSENT_NUMBER_SIZE];
+    char peer[RECORD_WORD_SIZE], number[CALL_NUMBER_SIZE];
     uint64_t began_ns, limit_ns; /* given until began + limit at the latest */
 };
 

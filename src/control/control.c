@@ -16,7 +16,6 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "control/boot.h"
-#include "control/consent.h"
 #include "control/jobs.h"
 #include "control/pulse.h"
 #include "control/services.h"
@@ -227,7 +226,7 @@ static void serve_forward(struct control *control, struct peer_answer *answer)
 
     if (!texts_are_sane(texts) ||
         !caller_parse(json_object_get(answer->arguments, "caller"), &caller) || hops < 1 ||
-        hops > CALL_HOPS_MAX || strlen(pass.number) != CONSENT_NUMBER_SIZE - 1) {
+        hops > CALL_HOPS_MAX || strlen(pass.number) != CALL_NUMBER_SIZE - 1) {
         peer_answer_fail(answer, API_INVALID_PARAMETER_FORMAT, "malformed call");
         return;
     }

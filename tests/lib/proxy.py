@@ -4,8 +4,9 @@
 
     proxy = Proxy(target_port)          # listens on proxy.port at once
     proxy.cut()                         # ends all connections and refuses new ones ...
-    proxy.heal()                        # ... until now; also ends black_hole and throttle
+    proxy.heal()                        # ... until now; also ends black_hole, hold_back and throttle
     proxy.black_hole()                  # swallows all bytes, nobody is told
+    proxy.hold_back(1)                  # keeps what comes from the target, behind so many pieces more, until heal()
     proxy.throttle(1 << 20)             # bytes a second, each direction; None: no limit
     proxy.flip(0.01)                    # damages one bit of so large a share of the pieces; 0: none
     proxy.flip_at(100000)               # damages one bit once, after so many bytes more
@@ -51,6 +52,7 @@ class Proxy:
         self.pairs = set()
         self.is_cut = self.is_black_hole = self.is_closed = False
         self.rate = None
+        self.pieces_back = None  # until it holds back
         self.flip_share, self.flip_after = 0.0, None
         self.connections = self.flips = self.bytes_passed = self.bytes_swallowed = 0
         self.listener = self._listen(port)
@@ -75,11 +77,14 @@ class Proxy:
 
     def heal(self):
         self.is_cut = self.is_black_hole = False
-        self.rate = None
+        self.rate = self.pieces_back = None
         self.flip_share, self.flip_after = 0.0, None
 
     def black_hole(self):
         self.is_black_hole = True
+
+    def hold_back(self, pieces=0):
+        self.pieces_back = pieces
 
     def throttle(self, rate):
         self.rate = rate
@@ -134,16 +139,24 @@ class Proxy:
             self.connections += 1
         if self.is_cut or self.is_closed:
             pair.shutdown()
-        other = threading.Thread(target=self._carry, args=(pair, client, server), daemon=True)
+        other = threading.Thread(target=self._carry, args=(pair, client, server, False), daemon=True)
         other.start()
-        self._carry(pair, server, client)
+        self._carry(pair, server, client, True)
         other.join()
         with self.lock:
             self.pairs.remove(pair)
         reset(client)
         reset(server)
 
-    def _carry(self, pair, source, sink):
+    def _hold(self):
+        """Returns when the piece may go on: a condition that others set, looked at now and then."""
+        while not self.is_closed and not self.is_cut and self.pieces_back is not None:
+            if self.pieces_back > 0:
+                self.pieces_back -= 1
+                return
+            time.sleep(PAUSE / 10)
+
+    def _carry(self, pair, source, sink, is_back):
         """Passes bytes on until one end is gone."""
         try:
             while piece := source.recv(self._piece_bytes()):
@@ -151,6 +164,8 @@ class Proxy:
                     self.bytes_swallowed += len(piece)
                     continue
                 piece = self._damage(piece)
+                if is_back:
+                    self._hold()
                 if self.rate:
                     time.sleep(len(piece) / self.rate)
                 sink.sendall(piece)
@@ -199,6 +214,7 @@ def main():
     proxy = Proxy(options.target_port, options.listen, options.seed)
     commands = {"cut": proxy.cut, "heal": proxy.heal, "black-hole": proxy.black_hole, "drop": proxy.drop,
                 "throttle": lambda rate: proxy.throttle(int(rate) or None),
+                "hold-back": lambda pieces: proxy.hold_back(int(pieces)),
                 "flip": lambda share: proxy.flip(float(share)), "flip-at": lambda after: proxy.flip_at(int(after)),
                 "stats": lambda: print(proxy.stats())}
     print(f"listening on {proxy.port}", flush=True)
