@@ -31,8 +31,23 @@ static bool parse_moment(const char *text, int64_t *ret_s)
 static const char *const filters[][2] = {{"Filter.1.Key", "Filter.1.Value"},
                                          {"Filter.2.Key", "Filter.2.Value"}};
 
+/* Is the zone, where one is named, that of any site? */
+static bool is_zone_known(struct call *call)
+{
+    const char *zone = call_text(call, "ZoneId");
+    bool is_known = !zone[0] || strcmp(zone, call->site->zone) == 0;
+
+    for (unsigned i = 0; i < call->site->peer_count && !is_known; i++)
+        is_known = strcmp(zone, call->site->peers[i].zone) == 0;
+    return is_known;
+}
+
 bool disk_filter_check(struct call *call)
 {
+    if (!is_zone_known(call)) {
+        call_fail(call, API_DISK_FILTER_ZONE, NULL);
+        return false;
+    }
     for (unsigned i = 0; i < ARRAY_COUNT(filters); i++) {
         const char *key = call_text(call, filters[i][0]), *value = call_text(call, filters[i][1]);
         int64_t moment_s;

@@ -492,6 +492,31 @@ static bool may_attach(struct call *call, const struct disk_record *disk)
     return false;
 }
 
+/* Is the instance's device, where one is named, free? False: answered. */
+static bool check_device(struct call *call)
+{
+    const char *device = call_text(call, "Device"), *instance = call_text(call, "InstanceId");
+    const struct attachment_record *attachments;
+    const char *holder = NULL;
+    void *records = NULL;
+    unsigned count = 0;
+    int result = 0;
+
+    if (device[0])
+        result = meta_list(call->site->meta, RECORD_ATTACHMENT, "instance_id", instance, &records,
+                           &count);
+    attachments = records;
+    for (unsigned i = 0; i < count && !holder; i++)
+        if (strcmp(attachments[i].device, device) == 0)
+            holder = attachments[i].disk_id;
+    if (result < 0)
+        call_fail_internal(call, err_name(result));
+    else if (holder)
+        call_fail(call, API_DISK_DEVICE_IN_USE, "Disk %s has it.", holder);
+    free(records);
+    return result == 0 && !holder;
+}
+
 void ops_disk_attach(struct call *call)
 {
     struct attachment_record attachment = {.attached_s = site_now_s(call->site)};
@@ -499,7 +524,7 @@ void ops_disk_attach(struct call *call)
     struct change change;
 
     if (!load_disk(call, &disk) || !judge_disk(call, DISK_ATTACH, &disk) ||
-        !may_attach(call, &disk))
+        !may_attach(call, &disk) || !check_device(call))
         return;
     COPY(attachment.disk_id, disk.id);
     COPY(attachment.instance_id, call_text(call, "InstanceId"));

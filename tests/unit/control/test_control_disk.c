@@ -277,6 +277,7 @@ static void test_filters(void **state)
     };
     static const char *const none[] = {
         "&Portable=false",
+        "&ZoneId=cn-lyon-a",
         "&EnableShared=true",
         "&MultiAttach=LegacyShared",
         "&DiskChargeType=PrePaid",
@@ -297,6 +298,7 @@ static void test_filters(void **state)
         {"&DiskChargeType=x", 404, "InvalidDiskChargeType.NotFound"},
         {"&LockReason=x", 404, "InvalidLockReason.NotFound"},
         {"&Portable=x", 400, "InvalidParameter"},
+        {"&ZoneId=cn-x-a", 400, "InvalidZoneId.NotFound"},
         {"&Filter.1.Key=Size&Filter.1.Value=1", 404, "InvalidFilterKey.NotFound"},
         {"&Filter.1.Value=2999-01-01T00:00Z", 404, "InvalidFilterKey.NotFound"},
         {"&Filter.2.Key=CreationEndTime", 404, "InvalidFilterValue"},
@@ -362,6 +364,21 @@ static void test_created_disks(void **state)
 #undef NEW
 }
 
+static void test_devices(void **state)
+{
+    struct fake_world *world = *state;
+    char one[64], two[64];
+
+    drive_disk(world, PARIS, one);
+    drive_disk(world, PARIS, two);
+    drive_ok(world, PARIS, "AttachDisk", NULL, NULL, "DiskId=%s&InstanceId=i-1&Device=/dev/xvdb",
+             one);
+    drive_fails(world, PARIS, 403, "InvalidDevice.InUse", one, "AttachDisk",
+                "DiskId=%s&InstanceId=i-1&Device=/dev/xvdb", two);
+    drive_ok(world, PARIS, "AttachDisk", NULL, NULL, "DiskId=%s&InstanceId=i-2&Device=/dev/xvdb",
+             two);
+}
+
 /* The same mistake has another name in each of these (contract 12.2 to 12.6). */
 static void test_regions_and_empty_parameters(void **state)
 {
@@ -420,6 +437,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_filters, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_devices, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_created_disks, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_regions_and_empty_parameters, drive_setup,
                                         drive_teardown),
