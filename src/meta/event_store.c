@@ -384,6 +384,12 @@ static int trim(struct event_store *store, int64_t now_ms, struct err *err)
     return result;
 }
 
+static void roll_back(struct event_store *store)
+{
+    if (!sqlite3_get_autocommit(store->database))
+        sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+}
+
 int event_store_append(struct event_store *store, struct event_record *records, unsigned count,
                        bool is_durable, struct err *err)
 {
@@ -398,6 +404,7 @@ int event_store_append(struct event_store *store, struct event_record *records, 
         if (result < 0)
             return result;
     }
+    roll_back(store); /* what there was no memory for to roll back then */
     memcpy(before, store->bytes, sizeof(before));
     result = execute(store,
                      is_durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL", err);
@@ -410,8 +417,7 @@ int event_store_append(struct event_store *store, struct event_record *records, 
     if (result == 0)
         result = execute(store, "COMMIT", err);
     if (result < 0) {
-        if (!sqlite3_get_autocommit(store->database))
-            sqlite3_exec(store->database, "ROLLBACK", NULL, NULL, NULL);
+        roll_back(store);
         memcpy(store->bytes, before, sizeof(before));
     }
     return result;
@@ -419,16 +425,24 @@ int event_store_append(struct event_store *store, struct event_record *records, 
 
 /* --- reading --------------------------------------------------------------------------------- */
 
-static void take_text(sqlite3_stmt *row, int column, char *to, size_t size)
-{
-    const char *text = (const char *)sqlite3_column_text(row, column);
-
-    snprintf(to, size, "%s", text ? text : "");
-}
-
-static void load(sqlite3_stmt *row, struct event_record *record)
+/* False: no memory; no text is NULL. */
+static bool load(sqlite3_stmt *row, struct event_record *record)
 {
     int class = sqlite3_column_int(row, 2), severity = sqlite3_column_int(row, 3);
+    const struct {
+        char *to;
+        size_t size;
+    } fields[] = {
+        {record->kind, sizeof(record->kind)},
+        {record->object, sizeof(record->object)},
+        {record->text, sizeof(record->text)},
+        {record->caller, sizeof(record->caller)},
+        {record->key_id, sizeof(record->key_id)},
+        {record->source, sizeof(record->source)},
+        {record->request_id, sizeof(record->request_id)},
+        {record->action, sizeof(record->action)},
+        {record->code, sizeof(record->code)},
+    };
 
     memset(record, 0, sizeof(*record));
     record->number = sqlite3_column_int64(row, 0);
@@ -438,17 +452,16 @@ static void load(sqlite3_stmt *row, struct event_record *record)
     record->severity = severity >= EVENT_INFO && severity <= EVENT_CRITICAL
                            ? (enum event_severity)severity
                            : EVENT_WARNING;
-    take_text(row, 4, record->kind, sizeof(record->kind));
-    take_text(row, 5, record->object, sizeof(record->object));
-    take_text(row, 6, record->text, sizeof(record->text));
-    take_text(row, 7, record->caller, sizeof(record->caller));
-    take_text(row, 8, record->key_id, sizeof(record->key_id));
-    take_text(row, 9, record->source, sizeof(record->source));
-    take_text(row, 10, record->request_id, sizeof(record->request_id));
-    take_text(row, 11, record->action, sizeof(record->action));
-    take_text(row, 12, record->code, sizeof(record->code));
+    for (int i = 0; i < (int)ARRAY_COUNT(fields); i++) {
+        const char *text = (const char *)sqlite3_column_text(row, 4 + i);
+
+        if (!text)
+            return false;
+        snprintf(fields[i].to, fields[i].size, "%s", text);
+    }
     record->status = sqlite3_column_int64(row, 13);
     record->duration_us = sqlite3_column_int64(row, 14);
+    return true;
 }
 
 static void bind_filter(sqlite3_stmt *statement, const struct event_filter *filter)
@@ -482,7 +495,10 @@ int event_store_list(struct event_store *store, const struct event_filter *filte
     statement = store->statements[filter->is_backward ? STATEMENT_LIST_BACKWARD : STATEMENT_LIST];
     bind_filter(statement, filter);
     while (count < filter->count_max && (result = sqlite3_step(statement)) == SQLITE_ROW)
-        load(statement, &records[count++]);
+        if (!load(statement, &records[count++])) {
+            result = SQLITE_NOMEM;
+            break;
+        }
     if (result != SQLITE_ROW && result != SQLITE_DONE) {
         fail(store, err);
         count = 0;

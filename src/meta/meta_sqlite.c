@@ -96,11 +96,6 @@ static int64_t pragma_number(struct meta_sqlite *self, const char *sql)
     return value;
 }
 
-static int meta_sqlite_begin(struct meta *meta, struct err *err)
-{
-    return execute(sqlite_of(meta), "BEGIN IMMEDIATE", err);
-}
-
 static int meta_sqlite_commit(struct meta *meta, struct err *err)
 {
     return execute(sqlite_of(meta), "COMMIT", err);
@@ -113,6 +108,13 @@ static void meta_sqlite_rollback(struct meta *meta)
     /* A failed statement may have rolled back already. */
     if (!sqlite3_get_autocommit(self->database))
         sqlite3_exec(self->database, "ROLLBACK", NULL, NULL, NULL);
+}
+
+static int meta_sqlite_begin(struct meta *meta, struct err *err)
+{
+    /* The last one is still open if there was no memory to roll it back. */
+    meta_sqlite_rollback(meta);
+    return execute(sqlite_of(meta), "BEGIN IMMEDIATE", err);
 }
 
 static int meta_sqlite_part_begin(struct meta *meta, struct err *err)
@@ -145,7 +147,10 @@ static int row_load(sqlite3_stmt *row, int first, const struct record_type *type
         bool is_good;
 
         if (field_is_text(field)) {
+            bool is_null = sqlite3_column_type(row, column) == SQLITE_NULL;
             const char *text = (const char *)sqlite3_column_text(row, column);
+            if (!text && !is_null)
+                return -ENOMEM;
             is_good = record_set_text(field, record, text ? text : "");
         } else {
             is_good = record_set_int(field, record, sqlite3_column_int64(row, column));
@@ -405,6 +410,8 @@ static int migrate(struct meta_sqlite *self, struct err *err)
     int64_t version = pragma_number(self, "PRAGMA user_version");
     char sql[80];
 
+    if (version < 0)
+        return fail(self, err, "schema");
     for (; version < (int64_t)schema_version(); version++) {
         int result = execute(self, "BEGIN IMMEDIATE", err);
         if (result == 0)

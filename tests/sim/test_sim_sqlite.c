@@ -4,6 +4,7 @@
  * database to its last commit, by kill and by loss of power. Afterwards every transaction that was
  * committed is there, the one under way wholly or not at all.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +17,7 @@
 
 #include "io/file.h"
 #include "meta/record_cache.h"
+#include "sim_alloc.h"
 #include "sim_sqlite.h"
 
 enum { TRANSACTIONS = 6 };
@@ -141,11 +143,90 @@ static void test_power_loss_at_each_call(void **state)
     die_at_each(true);
 }
 
+/* --- calls that fail ------------------------------------------------------------------------- */
+
+static bool refuse(void *arg, const void *owner)
+{
+    return *(bool *)arg;
+}
+
+static void roll_back_without_memory(void *arg)
+{
+    struct fixture *fixture = arg;
+    struct disk_record disk = {.id = "d-1", .status = DISK_AVAILABLE, .size_bytes = 4096};
+    struct meta *meta;
+    bool is_short = false;
+    struct err err;
+
+    open_meta(fixture, &meta);
+    assert_int_equal(fixture->error, 0);
+    assert_int_equal(meta_begin(meta, &err), 0);
+    assert_int_equal(meta_put(meta, RECORD_DISK, &disk, &err), 0);
+    sim_alloc_watch(refuse, &is_short);
+    is_short = true;
+    meta_rollback(meta);
+    is_short = false;
+    sim_alloc_watch(NULL, NULL);
+    assert_int_equal(meta_begin(meta, &err), 0); /* it is not open for ever */
+    assert_int_equal(meta_commit(meta, &err), 0);
+    meta_close(meta);
+    fixture->disks = UINT32_MAX;
+    open_meta(fixture, &meta);
+    fixture->disks = count_of(meta, RECORD_DISK);
+    meta_close(meta);
+}
+
+static void test_rollback_without_memory(void **state)
+{
+    struct fixture fixture = {.world = sim_world_new(1)};
+
+    fixture.site = sim_site_new(fixture.world, "paris");
+    fixture.sqlite = sim_sqlite_new(fixture.site, "/data/site.db", fixture.path);
+    assert_true(sim_site_call(fixture.site, roll_back_without_memory, &fixture));
+    assert_int_equal(fixture.disks, 0);
+    sim_world_free(fixture.world);
+    sim_sqlite_free(fixture.sqlite);
+}
+
+static void open_only(void *arg)
+{
+    struct fixture *fixture = arg;
+    struct meta *meta;
+
+    open_meta(fixture, &meta);
+    if (fixture->error == 0)
+        meta_close(meta);
+}
+
+/* What cannot be read while it is opened, its version too, is an error and no end of the process.
+ */
+static void test_each_read_of_the_opening_fails(void **state)
+{
+    unsigned failures = 0;
+
+    for (unsigned nth = 1; nth < 30; nth++) {
+        struct fixture fixture = {.world = sim_world_new(nth)};
+
+        fixture.site = sim_site_new(fixture.world, "paris");
+        fixture.sqlite = sim_sqlite_new(fixture.site, "/data/site.db", fixture.path);
+        sim_disk_fail(fixture.site, SIM_DISK_READ, "site.db", nth, -EIO);
+        assert_true(sim_site_call(fixture.site, open_only, &fixture));
+        failures += fixture.error < 0;
+        sim_disk_repair(fixture.site);
+        assert_true(sim_site_call(fixture.site, write_all, &fixture));
+        sim_world_free(fixture.world);
+        sim_sqlite_free(fixture.sqlite);
+    }
+    assert_true(failures > 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kill_at_each_call),
         cmocka_unit_test(test_power_loss_at_each_call),
+        cmocka_unit_test(test_rollback_without_memory),
+        cmocka_unit_test(test_each_read_of_the_opening_fails),
     };
 
     sim_sqlite_init();
