@@ -55,6 +55,7 @@ int control_new(struct loop *loop, struct meta *meta, const struct data_ops *ops
     if (!control)
         return err_set(err, -ENOMEM, "control: out of memory");
     control->magic = CONTROL_MAGIC;
+    tree_init();
     result = site_init(&control->site, loop, meta, options, err);
     if (result < 0) {
         free(control);

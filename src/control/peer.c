@@ -141,7 +141,6 @@ struct peer_answer *peer_receive(struct site *site, const struct data_event *eve
 {
     struct peer_answer *answer = calloc(1, sizeof(*answer)), *left = NULL;
     json_t *tree = tree_parse(event->bytes, event->length, TREE_TOKENS_MAX);
-    bool is_short = !tree && errno == ENOMEM;
     json_t *arguments = json_object_get(tree, "args");
     bool is_special = strcmp(tree_text(tree, "call"), special) == 0;
     const struct peer_service *service = NULL;
@@ -157,8 +156,6 @@ struct peer_answer *peer_receive(struct site *site, const struct data_event *eve
     if (site->is_stopping || !site->is_ready) {
         peer_answer_fail(answer, API_SERVICE_UNAVAILABLE, "site %s is starting or stopping",
                          site->name);
-    } else if (is_short) { /* asked again, it may be understood */
-        peer_answer_fail(answer, API_SERVICE_UNAVAILABLE, "site %s has no memory", site->name);
     } else if (tree_int(tree, "v", 0) != PEER_VERSION || !json_is_object(arguments) ||
                (!service && !is_special) || !site_peer_named(site, answer->peer)) {
         if (log_limit_take(&site->malformed_limit, loop_now_ns(site->loop), &dropped))

@@ -5,7 +5,7 @@
  */
 #include "control/tree.h"
 
-#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -54,18 +54,24 @@ static bool is_modest(const char *bytes, size_t length, unsigned token_max)
     return true;
 }
 
+static void *take_memory(size_t size)
+{
+    void *memory = malloc(size);
+
+    check(memory);
+    return memory;
+}
+
+void tree_init(void)
+{
+    json_set_alloc_funcs(take_memory, free);
+}
+
 json_t *tree_parse(const void *bytes, size_t length, unsigned token_max)
 {
-    json_error_t error;
-    json_t *tree;
-
-    errno = EINVAL;
-    if (!is_modest(bytes, length, token_max))
-        return NULL;
-    tree = json_loadb(bytes, length, JSON_REJECT_DUPLICATES, &error);
-    if (!tree) /* Jansson finds words for all but a lack of memory */
-        errno = error.text[0] ? EINVAL : ENOMEM;
-    return tree;
+    return is_modest(bytes, length, token_max)
+               ? json_loadb(bytes, length, JSON_REJECT_DUPLICATES, NULL)
+               : NULL;
 }
 
 json_t *tree_from_record(enum record_kind kind, const void *record)

@@ -7,6 +7,10 @@
 
 #include "meta/records.h"
 
+/* Once, before the first tree: a failed allocation of Jansson's ends the process. It would go on
+ * with a text cut off, a member less or a word for malformed, and say so to nobody. */
+void tree_init(void);
+
 json_t *tree_from_record(enum record_kind kind, const void *record);
 /* A number from the peer is counted up and multiplied here: far from where that would overflow. */
 #define TREE_INT_MAX (INT64_C(1) << 53)
@@ -22,7 +26,7 @@ enum {
 
 /* JSON from outside: NULL when it is malformed, has a name twice, is nested deeper than
  * TREE_DEPTH_MAX or has more than `token_max` tokens (names, values, objects, lists). The last two
- * are seen before anything is made of it. NULL with errno ENOMEM: for want of memory alone. */
+ * are seen before anything is made of it. */
 json_t *tree_parse(const void *bytes, size_t length, unsigned token_max);
 
 /* The text or "" (also when it is of another type). */
