@@ -103,7 +103,8 @@ int removal_begin(struct engine *engine, struct stream *stream, bool give_up_jou
     if (!stream->is_open && !give_up_journal && stream_needs_journal(stream))
         return refuse(err, stream->id, stream->trouble);
     removal = malloc(sizeof(*removal));
-    check(removal != NULL);
+    if (!removal)
+        return err_set(err, -ENOMEM, "remove stream %s: memory is short", stream->id);
     *removal = (struct removal){.engine = engine, .stream = stream, .done_cb = done_cb, .arg = arg};
     stream_end(stream, false, !give_up_journal, ended, removal);
     return 0;
