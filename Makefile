@@ -62,9 +62,10 @@ hardening: build ## protections in binaries, unit and process; limits against cr
 	VERSO_BUILD=$(BUILD) tests/integration/test_hardening.py
 	VERSO_BUILD=$(BUILD) tests/integration/test_limits.py
 
-nth: ## every allocation and every I/O of the scenarios fails, once and from there on; an hour or more
+nth: ## every allocation and every I/O of 60 operations fails, once and from there on; NTH="--every 50": some of it
 	@$(MAKE) --no-print-directory build
 	$(BUILD)/tests/nth/nth-nbd
+	$(BUILD)/tests/nth/nth-control $(NTH)
 	$(BUILD)/tests/nth/nth-engine $(NTH)
 
 analyse: build ## cppcheck and gcc -fanalyzer: no finding without a reason

@@ -168,6 +168,35 @@ void audit_unrest(struct node *node, char *ret_what, size_t size)
         snprintf(ret_what, size, "it is down");
 }
 
+/* --- troubles -------------------------------------------------------------------------------- */
+
+static void first_trouble(struct question *question, const void *record)
+{
+    const struct replica_record *relation = record;
+    struct engine_stream_status status;
+
+    if (question->what[0] == '\0' &&
+        engine_stream_status(question->node->engine, relation->id, &status))
+        snprintf(question->what, question->size, "%s", status.trouble);
+}
+
+static void first_trouble_call(void *arg)
+{
+    struct question *question = arg;
+
+    each_record(question, RECORD_GROUP, first_trouble);
+    each_record(question, RECORD_PAIR, first_trouble);
+}
+
+void audit_trouble(struct node *node, char *ret_what, size_t size)
+{
+    struct question question = {.node = node, .what = ret_what, .size = size};
+
+    ret_what[0] = '\0';
+    if (is_up(node))
+        sim_site_call(node->site, first_trouble_call, &question);
+}
+
 /* --- what rot keeps -------------------------------------------------------------------------- */
 
 /* As DescribeVersoStatus tells it. */
@@ -414,10 +443,10 @@ static void engine_relation(struct question *question, const void *record)
                  node_role_name(status.role));
         say(question, own->id, text);
     }
-    /* A failover that failed leaves the source as it was. */
+    /* A failover, a stop that failed leave the source as it was. */
     if (status.role == STREAM_ROLE_SOURCE && own->status != REPLICA_MANUAL_SYNCING &&
-        own->status != REPLICA_FAILOVERED && own->status != REPLICA_FAILOVER_FAILED &&
-        own->status != REPLICA_REPROTECT_FAILED &&
+        own->status != REPLICA_STOP_FAILED && own->status != REPLICA_FAILOVERED &&
+        own->status != REPLICA_FAILOVER_FAILED && own->status != REPLICA_REPROTECT_FAILED &&
         status.is_started != replica_state_is_active(own->status)) {
         snprintf(text, sizeof(text), "is %s, its stream is %s", replica_state_name(own->status),
                  status.is_started ? "started" : "stopped");

@@ -8,7 +8,7 @@
 
 #include "sim_run.h"
 
-enum { CLIENT_PAIRS_MAX = 12, CLIENT_TEXT_SIZE = 64 };
+enum { CLIENT_PAIRS_MAX = 12, CLIENT_TEXT_SIZE = 160 };
 
 /* `reply` is JSON, valid inside only; status 0: no answer after all attempts. */
 typedef void (*client_done_fn)(void *arg, unsigned status, const char *reply);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "io/file.h"
+#include "sim_alloc.h"
 #include "sim_kernel.h"
 #include "sim_whole.h"
 
@@ -84,7 +86,57 @@ static void control_timer_cancel(struct loop *loop, struct loop_timer *timer)
     loop_timer_cancel(machine(loop), timer);
 }
 
-/* Control has no business with files and sockets: what is not here ends the process. */
+static int control_file_open(struct loop *loop, const char *path, unsigned flags,
+                             struct io_file **ret_file, struct err *err)
+{
+    return io_file_open(machine(loop), path, flags, ret_file, err);
+}
+
+static void control_file_close(struct loop *loop, struct io_file *file)
+{
+    io_file_close(machine(loop), file);
+}
+
+static int control_file_size(struct loop *loop, struct io_file *file, uint64_t *ret_bytes)
+{
+    return io_file_size(machine(loop), file, ret_bytes);
+}
+
+static int control_file_resize_now(struct loop *loop, struct io_file *file, uint64_t bytes)
+{
+    return io_file_resize_now(machine(loop), file, bytes);
+}
+
+static int control_file_read_now(struct loop *loop, struct io_file *file, void *bytes,
+                                 size_t length, uint64_t offset)
+{
+    return io_file_read_now(machine(loop), file, bytes, length, offset);
+}
+
+static int control_file_write_now(struct loop *loop, struct io_file *file, const void *bytes,
+                                  size_t length, uint64_t offset)
+{
+    return io_file_write_now(machine(loop), file, bytes, length, offset);
+}
+
+static int control_dir_make(struct loop *loop, const char *path)
+{
+    return io_dir_make(machine(loop), path);
+}
+
+static int control_dir_list(struct loop *loop, const char *path,
+                            void (*entry_cb)(void *arg, const char *name), void *arg)
+{
+    return io_dir_list(machine(loop), path, entry_cb, arg);
+}
+
+static int control_unlink(struct loop *loop, const char *path)
+{
+    return io_unlink(machine(loop), path);
+}
+
+/* Control has no business with sockets, nor with operations that end later: what is not here ends
+ * the process. */
 static const struct loop_ops control_loop_ops = {
     .name = "simulated control",
     .now_ns = control_now,
@@ -95,14 +147,22 @@ static const struct loop_ops control_loop_ops = {
     .defer = control_defer,
     .timer_set = control_timer_set,
     .timer_cancel = control_timer_cancel,
+    .file_open = control_file_open,
+    .file_close = control_file_close,
+    .file_size = control_file_size,
+    .file_resize_now = control_file_resize_now,
+    .file_read_now = control_file_read_now,
+    .file_write_now = control_file_write_now,
+    .dir_make = control_dir_make,
+    .dir_list = control_dir_list,
+    .unlink = control_unlink,
 };
 
 struct loop *control_loop_new(struct sim_site *site, uint64_t delay_ns,
                               void (*posted_cb)(void *arg), void *arg)
 {
-    struct control_loop *self = calloc(1, sizeof(*self));
+    struct control_loop *self = sim_owned_alloc(sizeof(*self));
 
-    check(self);
     *self =
         (struct control_loop){{LOOP_MAGIC, &control_loop_ops}, site, delay_ns, 0, posted_cb, arg};
     return &self->loop;

@@ -33,11 +33,10 @@ struct nbd_export {
 int nbd_server_new(struct loop *loop, const struct nbd_server_options *options,
                    struct nbd_server **ret_server, struct err *err)
 {
-    struct nbd_server *server = calloc(1, sizeof(*server));
+    struct nbd_server *server = sim_owned_alloc(sizeof(*server));
 
-    check(server && !options->addresses[0]);
-    server->loop = loop;
-    server->node = sim_site_user(sim_loop_site(loop));
+    check(!options->addresses[0]);
+    *server = (struct nbd_server){.loop = loop, .node = sim_site_user(sim_loop_site(loop))};
     *ret_server = server;
     return 0;
 }

@@ -116,6 +116,7 @@ struct sim_run {
     bool has_rests, picks_points; /* picks: fails over to older points too */
     bool is_filled[RUN_NODES];    /* the disks hold something before the stream is made */
     bool dials[RUN_NODES];
+    bool has_office; /* whole sites make access keys, record events, take samples of disks */
     bool is_calm; /* settling: no faults, no hosts */
     struct fate *fate;
     struct invariants *invariants;

@@ -500,3 +500,10 @@ const struct scenario *scenario_find(const char *name)
     }
     return NULL;
 }
+
+bool scenario_is_chosen(const struct scenario *scenario, const struct sim_options *options)
+{
+    if (options->scenario)
+        return strcmp(options->scenario, scenario->name) == 0;
+    return scenario->is_whole ? options->has_sites : options->has_engines;
+}

@@ -6,6 +6,7 @@
 #ifndef SIM_SCRIPT_H
 #define SIM_SCRIPT_H
 
+#include "sim_options.h"
 #include "sim_run.h"
 
 struct script;
@@ -56,6 +57,7 @@ struct script {
 /* The table, ended by a name of NULL. */
 const struct scenario *scenario_table(void);
 const struct scenario *scenario_find(const char *name);
+bool scenario_is_chosen(const struct scenario *scenario, const struct sim_options *options);
 
 /* The same run each time. */
 struct script *script_new(const struct scenario *scenario, uint64_t seed, bool is_traced);

@@ -9,14 +9,11 @@
  * again (in half of the runs the script goes on first), and the judge wants both to become equal,
  * nothing promised lost. The parent goes on to the next step. Ends with 0 when all was lawful.
  */
-#include <malloc.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/check.h"
-#include "base/log.h"
 #include "sim_branch.h"
 #include "sim_script.h"
 
@@ -163,19 +160,12 @@ static bool play(struct hunt *hunt)
 
 /* --- runs ------------------------------------------------------------------------------------ */
 
-struct options {
-    const char *scenario;
-    uint64_t seed, every, phase, step;
-    unsigned variant, jobs;
-    bool is_traced, has_engines, has_sites;
-};
-
-static bool hunt_scenario(const struct options *options, const struct scenario *scenario,
+static bool hunt_scenario(const struct sim_options *options, const struct scenario *scenario,
                           uint64_t *ret_runs)
 {
     struct hunt hunt = {.every = options->every,
                         .phase = options->phase,
-                        .only_step = options->step,
+                        .only_step = options->point,
                         .variant = options->variant};
     struct timespec begin, end;
     bool is_lawful;
@@ -194,7 +184,7 @@ static bool hunt_scenario(const struct options *options, const struct scenario *
                  "it has only %llu steps", (unsigned long long)hunt.step);
     }
     if (!is_lawful)
-        say_failure(&hunt, options->step, options->variant, BRANCH_FAILED,
+        say_failure(&hunt, options->point, options->variant, BRANCH_FAILED,
                     hunt.script->run->failure);
     clock_gettime(CLOCK_MONOTONIC, &end);
     printf("%-18s %7llu steps %8llu runs %6llu failures %6.1f s  %s\n", scenario->name,
@@ -209,84 +199,29 @@ static bool hunt_scenario(const struct options *options, const struct scenario *
     return hunt.failures == 0;
 }
 
-static int usage(void)
-{
-    fprintf(stderr, "usage: sim-steps [--scenario S | --engines | --sites] [--every J] [--phase P] "
-                    "[--jobs N] [--seed N]\n"
-                    "       sim-steps --scenario S --step K --variant V [--trace]\n"
-                    "       sim-steps --list\n");
-    return 2;
-}
-
-static bool parse(int argc, char **argv, struct options *options)
-{
-    for (int i = 1; i < argc; i++) {
-        const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
-        uint64_t number = value ? strtoull(value, NULL, 10) : 0;
-        bool is_flag = strcmp(name, "--trace") == 0 || strcmp(name, "--sites") == 0 ||
-                       strcmp(name, "--engines") == 0;
-        i += !is_flag;
-        if (strcmp(name, "--trace") == 0)
-            options->is_traced = true;
-        else if (strcmp(name, "--sites") == 0)
-            options->has_engines = false;
-        else if (strcmp(name, "--engines") == 0)
-            options->has_sites = false;
-        else if (!value)
-            return false;
-        else if (strcmp(name, "--scenario") == 0)
-            options->scenario = value;
-        else if (strcmp(name, "--every") == 0)
-            options->every = number;
-        else if (strcmp(name, "--phase") == 0)
-            options->phase = number;
-        else if (strcmp(name, "--seed") == 0)
-            options->seed = number;
-        else if (strcmp(name, "--step") == 0)
-            options->step = number;
-        else if (strcmp(name, "--variant") == 0)
-            options->variant = (unsigned)number;
-        else if (strcmp(name, "--jobs") == 0)
-            options->jobs = (unsigned)number;
-        else
-            return false;
-    }
-    options->phase = options->every ? options->phase % options->every : 0;
-    return options->every > 0 && options->variant < VARIANTS && options->jobs > 0 &&
-           options->jobs <= 8 && (options->step == 0 || options->scenario) &&
-           (!options->scenario || scenario_find(options->scenario));
-}
-
-static void list_scenarios(void)
+static int list_scenarios(void)
 {
     for (const struct scenario *scenario = scenario_table(); scenario->name; scenario++)
         printf("%-18s %s\n", scenario->name, scenario->about);
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
-    struct options options = {
-        .seed = 1, .every = 1, .jobs = 2, .has_engines = true, .has_sites = true};
+    struct sim_options options;
     uint64_t runs = 0;
     bool is_lawful = true;
 
-    if (argc == 2 && strcmp(argv[1], "--list") == 0) {
-        list_scenarios();
-        return 0;
-    }
-    if (!parse(argc, argv, &options))
-        return usage();
-    /* Pages of the simulated disks come and go: keep them. */
-    mallopt(M_MMAP_THRESHOLD, 1 << 30);
-    mallopt(M_TRIM_THRESHOLD, 1 << 30);
-    log_set_level(options.is_traced ? LOG_DEBUG : (enum log_level)0);
+    if (argc == 2 && strcmp(argv[1], "--list") == 0)
+        return list_scenarios();
+    if (!sim_options_parse(argc, argv, "--step", VARIANTS, &options))
+        return 2;
+    if (options.scenario && !scenario_find(options.scenario))
+        return sim_options_unknown(&options);
+    sim_options_settle(&options);
     for (const struct scenario *scenario = scenario_table(); scenario->name; scenario++) {
-        if (options.scenario ? strcmp(options.scenario, scenario->name) == 0
-                             : (scenario->is_whole ? options.has_sites : options.has_engines))
+        if (scenario_is_chosen(scenario, &options))
             is_lawful = hunt_scenario(&options, scenario, &runs) && is_lawful;
     }
-    printf("%llu runs, phase %llu of every %llu: %s\n", (unsigned long long)runs,
-           (unsigned long long)options.phase, (unsigned long long)options.every,
-           is_lawful ? "lawful" : "FAILED");
-    return is_lawful ? 0 : 1;
+    return sim_options_end(&options, runs, is_lawful);
 }

@@ -82,6 +82,8 @@ bool audit_state(struct node *node, const char *id, enum replica_state *ret_stat
 bool audit_is_attached(struct node *node, const char *disk, bool *ret_is_known);
 /* No job, no passing state, no creation under way; "" or what there is. */
 void audit_unrest(struct node *node, char *ret_what, size_t size);
+/* What troubles a stream of it; "": nothing, or it is down. */
+void audit_trouble(struct node *node, char *ret_what, size_t size);
 /* A rotten site refuses to delete a relation, and names the file: ends the schedule, lawfully. */
 bool audit_is_kept_by_rot(struct node *node);
 void audit_both(struct sim_run *run);

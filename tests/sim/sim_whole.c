@@ -14,9 +14,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/secret_box.h"
 #include "base/check.h"
 #include "daemon/wing.h"
 #include "io/file.h"
+#include "meta/event_store.h"
 #include "meta/record_cache.h"
 #include "sim_alloc.h"
 #include "sim_fate.h"
@@ -47,6 +49,9 @@ void whole_make(struct node *node)
     whole->sqlite = sim_sqlite_new(node->site, "/data/site.db", whole->path);
     if (node->run->plant == PLANT_COMMIT)
         sim_sqlite_skip_log_syncs(whole->sqlite);
+    if (node->run->has_office)
+        whole->secret_box = secret_box_new((const uint8_t[SECRET_BOX_KEY_SIZE]){1});
+    check(whole->secret_box || !node->run->has_office);
     node->whole = whole;
     sim_site_user_set(node->site, node);
 }
@@ -56,6 +61,7 @@ void whole_free(struct node *node)
     if (!node->whole)
         return;
     sim_sqlite_free(node->whole->sqlite);
+    secret_box_free(node->whole->secret_box);
     sim_kernel_free(node->whole);
     node->whole = NULL;
 }
@@ -251,6 +257,11 @@ static int rise_control(struct whole *whole, struct err *err)
     struct site_options options = {.name = name, .region = name, .zone = name, .peer_count = 1};
     int error;
 
+    if (node->run->has_office) {
+        options.events = whole->events;
+        options.secret_box = whole->secret_box;
+        options.monitor_folder = "/data/monitor";
+    }
     options.peers[0].name = options.peers[0].region = options.peers[0].zone = peer;
     error = control_new(whole->control_loop, whole->meta, wing_ops(), whole->wing, &options,
                         &whole->control, err);
@@ -259,6 +270,19 @@ static int rise_control(struct whole *whole, struct err *err)
     if (error == 0)
         control_start(whole->control, started, whole);
     return error;
+}
+
+/* As daemon/control_wing.c: without it the site goes on. */
+static void open_events(struct whole *whole)
+{
+    struct sim_site *site = whole->node->site;
+    const struct event_limits limits = {0};
+    char path[SIM_SQLITE_PATH_SIZE];
+    struct err err;
+
+    snprintf(path, sizeof(path), "file:/data/events.db?vfs=sim-%s", sim_site_name(site));
+    event_store_open(path, &limits, (int64_t)(loop_wall_ns(sim_site_loop(site)) / SIM_MS),
+                     &whole->events, &err);
 }
 
 static void rise_call(void *arg)
@@ -275,6 +299,8 @@ static void rise_call(void *arg)
     if (rise->error < 0)
         return;
     whole->meta = plant_meta_new(node->run->plant, whole->meta);
+    if (node->run->has_office)
+        open_events(whole);
     whole->control_loop = control_loop_new(node->site, CONTROL_DELAY_NS, posted, node);
     rise->error = rise_wing(whole, &rise->err);
     if (rise->error == 0)
@@ -301,6 +327,7 @@ void whole_died(struct node *node)
         return;
     whole->control_loop = NULL;
     whole->meta = NULL;
+    whole->events = NULL;
     whole->control = NULL;
     whole->api = NULL;
     whole->wing = NULL;
@@ -354,6 +381,7 @@ void whole_release(struct node *node)
     api_free(whole->api);
     control_free(whole->control);
     wing_free(whole->wing);
+    event_store_close(whole->events);
     meta_close(whole->meta);
     control_loop_free(whole->control_loop);
     whole->control = NULL;

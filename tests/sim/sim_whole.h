@@ -15,6 +15,8 @@
 #include "sim_run.h"
 
 struct wing;
+struct event_store;
+struct secret_box;
 struct sim_sqlite;
 struct door_export;
 
@@ -22,10 +24,12 @@ struct whole {
     struct node *node;
     struct sim_sqlite *sqlite;
     char path[96];                                 /* of the metadata, for meta_sqlite_open() */
+    struct secret_box *secret_box;                 /* the harness's; NULL: no access keys */
     char stream_id[40], disk_ids[JUDGE_DISKS][40]; /* what the judge watches; "": not made yet */
     /* Of this life: */
     struct loop *control_loop;
     struct meta *meta;
+    struct event_store *events; /* NULL: none are recorded */
     struct control *control;
     struct api *api;
     struct wing *wing;
