@@ -26,13 +26,13 @@ static int open_store(struct loop *loop, const struct site_disk_options *options
     return store_open(loop, &store, ret_store, err);
 }
 
-/* For good: a power loss does not bring it back. */
+/* For good: a power loss does not bring it back. It may have gone before. */
 static int remove_file(struct loop *loop, const char *path)
 {
     char folder[PATH_MAX];
     int error = io_unlink(loop, path);
 
-    if (error != 0)
+    if (error != 0 && error != -ENOENT)
         return error;
     snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
     return io_dir_sync(loop, folder);
@@ -96,18 +96,15 @@ int site_disk_close(struct loop *loop, struct site_disk *disk, struct snapshots 
         return err_set(err, -EBUSY, "disk %s is in use", disk->id);
     if (remove)
         remove_snapshots(disk, snapshots);
+    if (remove && disk->path[0] != '\0')
+        error = remove_file(loop, disk->path);
+    if (error != 0) /* it stays open: asked again, the file goes */
+        return err_set(err, error, "%s: %s", disk->path, err_name(error));
     snapshots_detach(snapshots, disk->id);
     volume_free(disk->volume);
-    if (remove && disk->path[0] != '\0') {
-        error = remove_file(loop, disk->path);
-        if (error == -ENOENT)
-            error = 0;
-        if (error != 0)
-            err_set(err, error, "%s: %s", disk->path, err_name(error));
-    }
     list_remove(&disk->node);
     free(disk);
-    return error;
+    return 0;
 }
 
 bool site_disk_set(struct site_disk *disk, bool may_write, const char *why)
