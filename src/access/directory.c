@@ -8,6 +8,7 @@
  */
 #include "access/directory.h"
 
+#include <errno.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -326,8 +327,10 @@ static struct policy *compile(const struct policy_record *record)
                                   "\"Action\":\"*\",\"Resource\":\"*\"}]}";
     struct policy *policy = NULL;
     struct err err = {0};
+    int result = policy_parse(record->document, strlen(record->document), &policy, &err);
 
-    if (policy_parse(record->document, strlen(record->document), &policy, &err) == 0)
+    check(result != -ENOMEM);
+    if (result == 0)
         return policy;
     log_error("access", "policy %s is not understood, so it denies everything: %s",
               record->access.id, err.text);

@@ -69,12 +69,13 @@ static json_t *show_policy(struct call *call, const void *record)
     const struct policy_record *policy = record;
     json_t *tree = json_object();
     unsigned count;
+    int result = count_links(call->site, "policy", policy->access.id, policy->uid, &count);
 
-    check(tree);
+    check(tree && result != -ENOMEM);
     tree_set_text(tree, "PolicyName", policy->access.id);
     tree_set_text(tree, "Description", policy->description);
     tree_set_time(tree, "CreateDate", policy->access.created_s);
-    if (count_links(call->site, "policy", policy->access.id, policy->uid, &count) == 0)
+    if (result == 0)
         tree_set_int(tree, "AttachmentCount", count);
     return tree;
 }
@@ -94,11 +95,14 @@ static bool check_document(struct call *call, const char *document)
 {
     struct policy *policy = NULL;
     struct err err = {0};
+    int result = policy_parse(document, strlen(document), &policy, &err);
 
-    if (policy_parse(document, strlen(document), &policy, &err) < 0) {
+    if (result == -ENOMEM)
+        call_fail_internal(call, err.text);
+    else if (result < 0)
         call_fail(call, API_POLICY_MALFORMED, "%s.", err.text);
+    if (result < 0)
         return false;
-    }
     policy_free(policy);
     return true;
 }

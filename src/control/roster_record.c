@@ -33,12 +33,15 @@ static bool is_sane_policy(const struct policy_record *record)
 {
     struct policy *policy = NULL;
     struct err err = {0};
+    int result;
 
     if (!roster_record_is_name(record->access.id) || !is_word(record->uid, "-"))
         return false;
     if (record->access.is_deleted)
         return true;
-    if (policy_parse(record->document, strlen(record->document), &policy, &err) < 0)
+    result = policy_parse(record->document, strlen(record->document), &policy, &err);
+    check(result != -ENOMEM);
+    if (result < 0)
         return false;
     policy_free(policy);
     return true;
