@@ -264,14 +264,17 @@ static int take_forgotten(struct site *site, const char *id, int64_t forgotten)
     struct relation relation;
     struct replica_record *own;
     struct change change;
-    bool is_there;
+    bool is_there, goes_here = false;
     int result = load_if_there(site, id, &relation, &is_there);
 
     if (!is_there || relation_is_member(&relation))
         return result;
     own = relation_own(&relation);
-    if (own->status == REPLICA_DELETING ||
-        (own->status == REPLICA_INVALID && strcmp(own->status_message, message) == 0))
+    if (own->status == REPLICA_DELETING) /* else: theirs said so, on its way to be forgotten */
+        result = jobs_exist(site, "delete", id, &goes_here);
+    if (result < 0)
+        return result;
+    if (goes_here || (own->status == REPLICA_INVALID && strcmp(own->status_message, message) == 0))
         return 0;
     log_warning("control", "%s: %s has given it up for itself%s; delete it here as well", id,
                 relation_peer(site, &relation),

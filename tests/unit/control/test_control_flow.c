@@ -361,6 +361,23 @@ static void test_forget_at_the_target_leaves_the_source(void **state)
     drive_status(world, pair.id, "");
 }
 
+/* The one that gives it up died before the end, and its record came with the link: "deleting". */
+static void test_forget_that_was_pushed(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    PAIR_OK(PARIS, "StartDiskReplicaPair", "cn-paris", pair.id);
+    fake_copy(world);
+    drive_write_state(world, PARIS, pair.id, REPLICA_DELETING);
+    drive_ok(world, LYON, "ForgetDiskReplica", NULL, NULL, "ReplicaId=%s&Confirm=%s&Reason=moving",
+             pair.id, pair.id);
+    fake_run(world, 20000000000);
+    drive_expect(world, LYON, pair.id, "Status", "");
+    drive_expect(world, PARIS, pair.id, "Status", "invalid");
+}
+
 static void test_one_region_finds_the_site(void **state)
 {
     struct fake_world *world = fake_world_new(true);
@@ -477,6 +494,7 @@ int main(void)
         STORY(test_delete_that_fails_at_the_target_rests),
         STORY(test_forget_ends_a_failed_over_group),
         STORY(test_forget_at_the_target_leaves_the_source),
+        STORY(test_forget_that_was_pushed),
         cmocka_unit_test(test_one_region_finds_the_site),
         STORY(test_a_first_point_is_enough_to_fail_over),
         STORY(test_an_age_is_that_of_now),
