@@ -120,18 +120,21 @@ static void decode_slot(const uint8_t bytes[SLOT_SIZE], uint32_t stamp, struct m
         *ret = slot;
 }
 
-/* 0, or why the file is of no use: -EUCLEAN. */
-static int check_head(struct loop *loop, struct io_file *file)
+/* -EUCLEAN: the file is of no use. Another error: nobody can say. */
+static int check_head(struct loop *loop, struct io_file *file, const char *path, struct err *err)
 {
     uint8_t head[HEAD_SIZE], wanted[HEAD_SIZE];
     uint64_t size = 0;
+    int result = io_file_size(loop, file, &size);
 
     encode_head(wanted);
-    if (io_file_size(loop, file, &size) < 0 || size != HEAD_SIZE + MONITOR_SLOTS * SLOT_SIZE ||
-        io_file_read_now(loop, file, head, HEAD_SIZE, 0) < 0 ||
-        memcmp(head, wanted, HEAD_SIZE) != 0)
-        return -EUCLEAN;
-    return 0;
+    if (result == 0 && size != HEAD_SIZE + MONITOR_SLOTS * SLOT_SIZE)
+        result = -EUCLEAN;
+    if (result == 0)
+        result = io_file_read_now(loop, file, head, HEAD_SIZE, 0);
+    if (result == 0 && memcmp(head, wanted, HEAD_SIZE) != 0)
+        result = -EUCLEAN;
+    return result < 0 ? err_set(err, result, "%s: %s", path, err_name(result)) : 0;
 }
 
 static int make_file(struct monitor *monitor, struct loop *loop, const char *path,
@@ -165,10 +168,12 @@ static int open_file(struct monitor *monitor, struct site *site, const char *dis
 
     path_of(monitor, disk, path);
     result = io_file_open(site->loop, path, 0, ret_file, err);
-    if (result == 0 && (is_checked || check_head(site->loop, *ret_file) == 0))
-        return 0;
-    if (result == 0) {
-        io_file_close(site->loop, *ret_file);
+    if (result == 0 && !is_checked) {
+        result = check_head(site->loop, *ret_file, path, err);
+        if (result < 0)
+            io_file_close(site->loop, *ret_file);
+    }
+    if (result == -EUCLEAN) {
         (void)io_unlink(site->loop, path);
         audit_event(site, "monitor", EVENT_WARNING, disk,
                     "the file of its samples was damaged and is begun anew");
@@ -351,14 +356,16 @@ int monitor_read(struct monitor *monitor, struct site *site, const char *disk, u
     memset(ret_slots, 0, count * sizeof(*ret_slots));
     path_of(monitor, disk, path);
     result = io_file_open(site->loop, path, IO_READ_ONLY, &file, err);
-    if (result == 0 && check_head(site->loop, file) < 0) {
-        io_file_close(site->loop, file);
-        look_again(monitor, disk);
-        result = -ENOENT;
+    if (result == 0) {
+        result = check_head(site->loop, file, path, err);
+        if (result < 0)
+            io_file_close(site->loop, file);
     }
+    if (result == -EUCLEAN)
+        look_again(monitor, disk);
     if (result < 0) {
         free(bytes);
-        return result == -ENOENT ? 0 : result; /* no sample yet */
+        return result == -ENOENT || result == -EUCLEAN ? 0 : result; /* no sample yet */
     }
     while (result == 0 && done < count) {
         unsigned at = (first + done) % MONITOR_SLOTS, run = MONITOR_SLOTS - at;
