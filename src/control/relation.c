@@ -145,8 +145,7 @@ int relation_members(struct site *site, const struct relation *relation,
     check(!relation_is_member(relation));
     if (!relation->is_group) {
         pairs = malloc(sizeof(struct pair_record));
-        if (!pairs)
-            return -ENOMEM;
+        check(pairs);
         memcpy(pairs, &relation->pair, sizeof(struct pair_record));
         *ret_pairs = pairs;
         *ret_count = 1;
@@ -154,6 +153,7 @@ int relation_members(struct site *site, const struct relation *relation,
     }
     result = meta_list(site->meta, RECORD_PAIR, "group_id", relation->group.common.id, &pairs,
                        ret_count);
+    check(result != -ENOMEM); /* not all who ask could tell that from none */
     if (result < 0)
         return result;
     if (*ret_count > 1)
