@@ -101,33 +101,19 @@ static enum shown judge_look(const struct trial *trial, const char *look)
     return look && failed && strstr(look, failed) ? SHOWN_FAILED : 0;
 }
 
-/* One of those in `wanted` is shown, soon; which. */
-static enum shown look_until(struct trial *trial, const char *when, enum shown wanted)
-{
-    struct desk *desk = trial->desk;
-    enum shown shown = 0;
-
-    for (unsigned i = 0; i < LOOKS && shown == 0 && !desk->run->has_failed; i++) {
-        char *look;
-        if (i > 0)
-            desk_wait(desk, 500 * SIM_MS);
-        look = desk_look(desk, trial->operation->looks);
-        shown = judge_look(trial, look) & wanted;
-        if (i + 1 == LOOKS && shown == 0)
-            fail_look(trial, when, look, trial->after);
-        sim_kernel_free(look);
-    }
-    return shown;
-}
-
-/* As an operator does with a site that asks for it. */
-static void restart_in_trouble(struct trial *trial)
+/* As an operator does with a site that asks for it; a disk whose half made file could not be taken
+ * away stays Creating until then. */
+static void restart_in_trouble(struct trial *trial, const char *unrest)
 {
     struct nth_faults *faults = &trial->faults;
-    struct node *node = node_of(trial, faults->site);
+    struct node *node = faults->site ? node_of(trial, faults->site) : NULL;
     char trouble[300];
 
+    if (!node)
+        return;
     audit_trouble(node, trouble, sizeof(trouble));
+    if (strstr(unrest, "Creating"))
+        snprintf(trouble, sizeof(trouble), "a disk that is left");
     if (!nth_wants_restart(trouble))
         return;
     if (faults->note[0] == '\0')
@@ -142,9 +128,29 @@ static void rest(struct trial *trial)
 
     if (desk_rests_within(trial->desk, 15, unrest))
         return;
-    if (trial->faults.site)
-        restart_in_trouble(trial);
+    restart_in_trouble(trial, unrest);
     desk_rest(trial->desk);
+}
+
+/* One of those in `wanted` is shown, soon; which. */
+static enum shown look_until(struct trial *trial, const char *when, enum shown wanted)
+{
+    struct desk *desk = trial->desk;
+    enum shown shown = 0;
+
+    for (unsigned i = 0; i < LOOKS && shown == 0 && !desk->run->has_failed; i++) {
+        char *look;
+        if (i > 0)
+            desk_wait(desk, 500 * SIM_MS);
+        if (i == LOOKS / 4)
+            restart_in_trouble(trial, "");
+        look = desk_look(desk, trial->operation->looks);
+        shown = judge_look(trial, look) & wanted;
+        if (i + 1 == LOOKS && shown == 0)
+            fail_look(trial, when, look, trial->after);
+        sim_kernel_free(look);
+    }
+    return shown;
 }
 
 /* It was not granted, though nothing fails any more. */
@@ -153,14 +159,12 @@ static void ask_again(struct trial *trial)
     struct desk *desk = trial->desk;
 
     for (unsigned i = 0; i < TRIES && !desk->run->has_failed; i++) {
-        if (desk_ask(desk, &trial->operation->ask) == 200)
-            return;
+        desk_ask(desk, &trial->operation->ask);
         rest(trial);
         if (look_until(trial, "behind a refusal", SHOWN_ANY) == SHOWN_AFTER)
             return;
-        restart_in_trouble(trial);
+        restart_in_trouble(trial, "");
         rest(trial);
-        desk_wait(desk, 200 * SIM_MS);
     }
     run_fail(desk->run, NULL, "asked again %u times, at last: %u %.300s", TRIES, desk->status,
              desk->reply);
@@ -251,10 +255,8 @@ static void play(struct trial *trial)
     }
     sim_kernel_free(before);
     shown = look_until(trial, "afterwards", status == 200 ? SHOWN_AFTER | SHOWN_FAILED : SHOWN_ANY);
-    if (shown != SHOWN_AFTER && !run->has_failed) {
+    if (shown != SHOWN_AFTER && !run->has_failed)
         ask_again(trial);
-        look_until(trial, "done again", SHOWN_AFTER);
-    }
     desk_lose_power(desk);
     desk_rest(desk);
     look_until(trial, "after a power loss", SHOWN_AFTER);
