@@ -4,8 +4,7 @@
  * are apart.
  *
  * Rules
- *  1. One push is under way to a peer at a time, of a few records. One that fails is repeated; a
- *     peer that comes up gets everything. So nothing but the records is durable.
+ *  1. They are pushed a few at a time (pusher.h).
  *  2. What is newer here than what the peer pushed is pushed back.
  *  3. The peer's records are input: checked one by one; one that makes no sense is left out and
  *     named in the log, the others are taken.
@@ -15,12 +14,14 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/log.h"
 #include "control/change.h"
+#include "control/pusher.h"
 #include "control/tree.h"
 
 enum { BATCH_MAX = 16, ITEMS_MAX = 64 };
@@ -32,232 +33,103 @@ static const char *const kind_names[] = {
     [RECORD_POLICY_LINK] = "link",
 };
 
-struct mark {
-    struct list node;
-    enum record_kind kind;
-    char id[RECORD_ACCESS_ID_SIZE];
-};
-
-struct pusher {
-    struct roster_sync *sync;
-    unsigned peer;
-    struct list marks, batch; /* to be pushed; under way */
-    struct peer_call call;
-    struct loop_timer timer;
-    bool is_waiting, is_calling;
-    bool is_unlisted; /* the records could not be read: they are to be marked yet */
-};
-
 struct roster_sync {
     struct site *site;
     struct pusher pushers[SITE_PEERS_MAX];
 };
 
-static void push_next(struct pusher *pusher);
-static void mark_all(struct pusher *pusher);
-
-static void pusher_fired(struct loop_timer *timer)
-{
-    struct pusher *pusher = container_of(timer, struct pusher, timer);
-
-    pusher->is_waiting = false;
-    if (pusher->is_unlisted)
-        mark_all(pusher);
-    push_next(pusher);
-}
-
-static void pusher_wait(struct pusher *pusher)
-{
-    struct site *site = pusher->sync->site;
-
-    pusher->is_waiting = true;
-    loop_timer_set(site->loop, &pusher->timer, loop_now_ns(site->loop) + site->retry_max_ns / 5);
-}
-
-struct roster_sync *roster_sync_new(struct site *site)
-{
-    struct roster_sync *sync = calloc(1, sizeof(*sync));
-
-    check(sync);
-    sync->site = site;
-    for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
-        struct pusher *pusher = &sync->pushers[i];
-
-        pusher->sync = sync;
-        pusher->peer = i;
-        list_init(&pusher->marks);
-        list_init(&pusher->batch);
-        pusher->timer.fired_cb = pusher_fired;
-    }
-    return sync;
-}
-
-static void marks_free(struct list *marks)
-{
-    struct list *node;
-
-    while ((node = list_pop(marks)))
-        free(list_entry(node, struct mark, node));
-}
-
-void roster_sync_stop(struct roster_sync *sync)
-{
-    for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
-        loop_timer_cancel(sync->site->loop, &sync->pushers[i].timer);
-        sync->pushers[i].is_waiting = false;
-        marks_free(&sync->pushers[i].marks);
-    }
-}
-
-void roster_sync_free(struct roster_sync *sync)
-{
-    for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
-        check(!sync->pushers[i].is_calling);
-        marks_free(&sync->pushers[i].marks);
-    }
-    free(sync);
-}
-
 /* --- pushing --------------------------------------------------------------------------------- */
 
-static void mark_append(struct pusher *pusher, enum record_kind kind, const char *id)
-{
-    struct mark *mark = calloc(1, sizeof(*mark));
+/* A mark is "key/VERSO…": the kind's name and the id. */
+enum { MARK_SIZE = RECORD_ACCESS_ID_SIZE + 8 };
 
-    check(mark && strlen(id) < sizeof(mark->id));
-    mark->kind = kind;
-    strcpy(mark->id, id);
-    list_append(&pusher->marks, &mark->node);
+static void format_mark(enum record_kind kind, const char *id, char ret_mark[MARK_SIZE])
+{
+    check(snprintf(ret_mark, MARK_SIZE, "%s/%s", kind_names[kind], id) < MARK_SIZE);
 }
 
-static void mark_for(struct pusher *pusher, enum record_kind kind, const char *id)
+static const char *parse_mark(const char *mark, enum record_kind *ret_kind)
 {
-    struct list *node, *next;
+    for (unsigned i = ROSTER_KIND_FIRST; i <= ROSTER_KIND_LAST; i++) {
+        size_t length = strlen(kind_names[i]);
 
-    list_for_each(node, next, &pusher->marks)
-    {
-        const struct mark *mark = list_entry(node, struct mark, node);
-
-        if (mark->kind == kind && strcmp(mark->id, id) == 0)
-            return;
+        *ret_kind = (enum record_kind)i;
+        if (strncmp(mark, kind_names[i], length) == 0 && mark[length] == '/')
+            return mark + length + 1;
     }
-    mark_append(pusher, kind, id);
+    check(!"a mark of ours");
+    return NULL;
 }
 
 void roster_sync_mark(struct roster_sync *sync, enum record_kind kind, const char *id)
 {
+    char mark[MARK_SIZE];
+
     if (sync->site->is_stopping)
         return;
+    format_mark(kind, id, mark);
     for (unsigned i = 0; i < sync->site->peer_count; i++)
-        if (sync->site->peers[i].is_up) { /* else it gets everything once it is */
-            mark_for(&sync->pushers[i], kind, id);
-            push_next(&sync->pushers[i]);
-        }
+        if (sync->site->peers[i].is_up) /* else it gets everything once it is */
+            pusher_mark(&sync->pushers[i], mark);
 }
 
 /* The record with its secret, as it travels. 0, *ret_item NULL: there is nothing to tell. */
-static int item_of(struct site *site, const struct mark *mark, json_t **ret_item)
+static int item_of(struct site *site, const char *mark, json_t **ret_item)
 {
     char secret[SECRET_BOX_SECRET_MAX + 1] = "";
     union roster_record record;
-    int result = meta_get(site->meta, mark->kind, mark->id, &record);
+    enum record_kind kind;
+    const char *id = parse_mark(mark, &kind);
+    int result = meta_get(site->meta, kind, id, &record);
 
     *ret_item = NULL;
     if (result < 0)
         return result == -ENOENT ? 0 : result;
-    if (mark->kind == RECORD_ACCESS_KEY && !record.access.is_deleted &&
+    if (kind == RECORD_ACCESS_KEY && !record.access.is_deleted &&
         roster_record_unseal(site, &record.key, secret) < 0)
         return 0; /* the peer may have what we lost */
     *ret_item = json_object();
     check(*ret_item);
-    tree_set_text(*ret_item, "kind", kind_names[mark->kind]);
-    tree_set(*ret_item, "record", tree_from_record(mark->kind, &record));
+    tree_set_text(*ret_item, "kind", kind_names[kind]);
+    tree_set(*ret_item, "record", tree_from_record(kind, &record));
     if (secret[0])
         tree_set_text(*ret_item, "secret", secret);
     OPENSSL_cleanse(secret, sizeof(secret));
     return 0;
 }
 
-static void push_again(struct pusher *pusher)
+/* A few records. */
+static int push_make(struct pusher *pusher, const char **ret_call, json_t **ret_tree)
 {
-    struct list *node;
+    json_t *items = json_array(), *item;
+    const char *mark;
+    int result = 0;
 
-    while ((node = list_pop(&pusher->batch))) {
-        struct mark *mark = list_entry(node, struct mark, node);
-
-        mark_for(pusher, mark->kind, mark->id);
-        free(mark);
+    check(items);
+    while (result == 0 && json_array_size(items) < BATCH_MAX && (mark = pusher_take(pusher))) {
+        result = item_of(pusher->site, mark, &item);
+        if (result == 0 && item)
+            check(json_array_append_new(items, item) == 0);
     }
-    pusher_wait(pusher);
+    if (result < 0 || json_array_size(items) == 0) {
+        json_decref(items);
+        return result;
+    }
+    *ret_call = "access.put";
+    *ret_tree = json_object();
+    check(*ret_tree);
+    tree_set(*ret_tree, "items", items);
+    return 0;
 }
 
-static void push_done(struct peer_call *call)
+static int push_done(struct pusher *pusher, const struct peer_call *call, const json_t *marks)
 {
-    struct pusher *pusher = container_of(call, struct pusher, call);
-    struct site *site = pusher->sync->site;
-
-    pusher->is_calling = false;
-    if (site->is_stopping) {
-        marks_free(&pusher->batch);
-        return;
-    }
-    if (call->error < 0 || call->status >= 500) {
-        push_again(pusher);
-        return;
-    }
+    (void)marks;
     if (call->status != 200 || tree_int(call->reply, "refused", 0) > 0)
         log_warning("control", "%s does not take all of our users, keys and policies: %s",
-                    site->peers[pusher->peer].name,
+                    pusher_peer_name(pusher),
                     call->status != 200 ? call->message : "its log says which");
-    marks_free(&pusher->batch);
-    push_next(pusher);
-}
-
-/* Up to BATCH_MAX marks become a batch and its items. False: they cannot be read now. */
-static bool gather_batch(struct pusher *pusher, json_t *items)
-{
-    while (json_array_size(items) < BATCH_MAX && !list_is_empty(&pusher->marks)) {
-        struct mark *mark = list_entry(list_pop(&pusher->marks), struct mark, node);
-        json_t *item;
-        int result = item_of(pusher->sync->site, mark, &item);
-
-        if (result == 0 && !item) {
-            free(mark);
-            continue;
-        }
-        list_append(&pusher->batch, &mark->node);
-        if (result < 0)
-            return false;
-        check(json_array_append_new(items, item) == 0);
-    }
-    return true;
-}
-
-static void push_next(struct pusher *pusher)
-{
-    struct site *site = pusher->sync->site;
-    json_t *items, *tree;
-
-    if (pusher->is_calling || pusher->is_waiting || site->is_stopping || !site->is_ready ||
-        !site->peers[pusher->peer].is_up || list_is_empty(&pusher->marks))
-        return;
-    items = json_array();
-    tree = json_object();
-    check(items && tree);
-    if (!gather_batch(pusher, items)) {
-        json_decref(items);
-        json_decref(tree);
-        push_again(pusher);
-        return;
-    }
-    if (json_array_size(items) == 0) {
-        json_decref(items);
-        json_decref(tree);
-        return;
-    }
-    tree_set(tree, "items", items);
-    pusher->is_calling = true;
-    peer_call(site, &pusher->call, site->peers[pusher->peer].name, "access.put", tree, push_done);
+    return 0;
 }
 
 struct marking {
@@ -268,40 +140,59 @@ struct marking {
 static bool mark_one(void *arg, uint64_t position, const void *record)
 {
     struct marking *marking = arg;
+    char mark[MARK_SIZE];
 
     (void)position;
-    mark_append(marking->pusher, marking->kind, record); /* the id is first */
+    format_mark(marking->kind, record, mark); /* the id is first */
+    pusher_add(marking->pusher, mark);
     return true;
 }
 
-static void mark_all(struct pusher *pusher)
+static int push_list(struct pusher *pusher)
 {
     int result = 0;
 
-    marks_free(&pusher->marks);
     for (unsigned i = ROSTER_KIND_FIRST; result >= 0 && i <= ROSTER_KIND_LAST; i++) {
         struct meta_query query = {.kind = (enum record_kind)i};
         struct marking marking = {.pusher = pusher, .kind = query.kind};
 
-        result = meta_walk(pusher->sync->site->meta, &query, 0, mark_one, &marking);
+        result = meta_walk(pusher->site->meta, &query, 0, mark_one, &marking);
     }
-    pusher->is_unlisted = result < 0;
-    if (result < 0)
-        pusher_wait(pusher);
+    return result;
 }
 
 void roster_sync_peer_up(struct roster_sync *sync, const char *peer)
 {
-    for (unsigned i = 0; i < sync->site->peer_count; i++) {
-        struct pusher *pusher = &sync->pushers[i];
+    for (unsigned i = 0; i < sync->site->peer_count; i++)
+        if (strcmp(sync->site->peers[i].name, peer) == 0 && !sync->site->is_stopping)
+            pusher_peer_up(&sync->pushers[i]);
+}
 
-        if (strcmp(sync->site->peers[i].name, peer) != 0 || sync->site->is_stopping)
-            continue;
-        loop_timer_cancel(sync->site->loop, &pusher->timer);
-        pusher->is_waiting = false;
-        mark_all(pusher);
-        push_next(pusher);
-    }
+/* --- start and stop -------------------------------------------------------------------------- */
+
+struct roster_sync *roster_sync_new(struct site *site)
+{
+    static const struct pusher_ops ops = {.list = push_list, .make = push_make, .done = push_done};
+    struct roster_sync *sync = calloc(1, sizeof(*sync));
+
+    check(sync);
+    sync->site = site;
+    for (unsigned i = 0; i < SITE_PEERS_MAX; i++)
+        pusher_init(&sync->pushers[i], site, i, &ops);
+    return sync;
+}
+
+void roster_sync_stop(struct roster_sync *sync)
+{
+    for (unsigned i = 0; i < SITE_PEERS_MAX; i++)
+        pusher_stop(&sync->pushers[i]);
+}
+
+void roster_sync_free(struct roster_sync *sync)
+{
+    for (unsigned i = 0; i < SITE_PEERS_MAX; i++)
+        pusher_fini(&sync->pushers[i]);
+    free(sync);
 }
 
 /* --- adopting -------------------------------------------------------------------------------- */

@@ -4,10 +4,9 @@
  * site), and both must agree again after a separation.
  *
  * Rules
- *  1. One push is under way to a peer at a time, in the order of marking; groups go before pairs.
- *  2. A push that fails is repeated; a peer that comes up gets everything again. So nothing that is
- *     to be pushed needs to be durable but the records and tombstones themselves.
- *  3. Adoption keeps local fields, cancels jobs of the record that stood here, and lets a job
+ *  1. Records and tombstones are pushed one by one (pusher.h); of a peer that comes up, groups
+ * before pairs.
+ *  2. Adoption keeps local fields, cancels jobs of the record that stood here, and lets a job
  *     remove a stream whose serial is past.
  */
 #include "control/sync.h"
@@ -21,25 +20,10 @@
 #include "base/log.h"
 #include "control/call.h"
 #include "control/jobs.h"
+#include "control/pusher.h"
 #include "control/roster.h"
 #include "control/tag.h"
 #include "control/tree.h"
-
-struct mark {
-    struct list node;
-    char id[RECORD_ID_SIZE];
-};
-
-struct pusher {
-    struct site *site;
-    unsigned peer;
-    struct list marks;
-    struct mark *current; /* under way */
-    struct peer_call call;
-    struct loop_timer timer;
-    bool is_waiting;
-    bool is_unlisted; /* what concerns the peer could not be read: it is to be marked yet */
-};
 
 struct sync {
     struct pusher pushers[SITE_PEERS_MAX];
@@ -50,68 +34,6 @@ static const char *const verdict_names[] = {
     [SYNC_DELETED] = "deleted", [SYNC_UNKNOWN] = "unknown", [SYNC_WAIT] = "wait",
     [SYNC_REFUSED] = "refused",
 };
-
-static void push_next(struct pusher *pusher);
-static void mark_all(struct pusher *pusher);
-
-static void pusher_fired(struct loop_timer *timer)
-{
-    struct pusher *pusher = container_of(timer, struct pusher, timer);
-
-    pusher->is_waiting = false;
-    if (pusher->is_unlisted)
-        mark_all(pusher);
-    push_next(pusher);
-}
-
-static void pusher_wait(struct pusher *pusher)
-{
-    struct site *site = pusher->site;
-
-    pusher->is_waiting = true;
-    loop_timer_set(site->loop, &pusher->timer, loop_now_ns(site->loop) + site->retry_max_ns / 5);
-}
-
-void sync_init(struct site *site)
-{
-    roster_init(site);
-    site->sync = calloc(1, sizeof(*site->sync));
-    check(site->sync);
-    for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
-        struct pusher *pusher = &site->sync->pushers[i];
-        pusher->site = site;
-        pusher->peer = i;
-        list_init(&pusher->marks);
-        pusher->timer.fired_cb = pusher_fired;
-    }
-}
-
-void sync_stop(struct site *site)
-{
-    roster_stop(site);
-    for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
-        struct pusher *pusher = &site->sync->pushers[i];
-        struct list *node;
-
-        loop_timer_cancel(site->loop, &pusher->timer);
-        pusher->is_waiting = false;
-        while ((node = list_pop(&pusher->marks)))
-            free(list_entry(node, struct mark, node));
-    }
-}
-
-void sync_fini(struct site *site)
-{
-    if (!site->sync)
-        return;
-    for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
-        check(!site->sync->pushers[i].current);
-        check(list_is_empty(&site->sync->pushers[i].marks));
-    }
-    free(site->sync);
-    site->sync = NULL;
-    roster_fini(site);
-}
 
 static json_t *tree_of(const struct relation *relation)
 {
@@ -134,22 +56,6 @@ json_t *sync_record_tree(struct site *site, const char *id)
 
 /* --- pushing --------------------------------------------------------------------------------- */
 
-static void mark_for(struct pusher *pusher, const char *id)
-{
-    struct list *node, *next;
-    struct mark *mark;
-
-    list_for_each(node, next, &pusher->marks)
-    {
-        if (strcmp(list_entry(node, struct mark, node)->id, id) == 0)
-            return;
-    }
-    mark = calloc(1, sizeof(*mark));
-    check(mark && strlen(id) < sizeof(mark->id));
-    strcpy(mark->id, id);
-    list_append(&pusher->marks, &mark->node);
-}
-
 static struct pusher *pusher_of(struct site *site, const char *peer)
 {
     for (unsigned i = 0; i < site->peer_count; i++)
@@ -161,12 +67,8 @@ static struct pusher *pusher_of(struct site *site, const char *peer)
 /* Whose it is cannot be read now: each peer gets again what concerns it. */
 static void mark_later(struct site *site)
 {
-    for (unsigned i = 0; i < site->peer_count; i++) {
-        struct pusher *pusher = &site->sync->pushers[i];
-        pusher->is_unlisted = true;
-        if (!pusher->is_waiting)
-            pusher_wait(pusher);
-    }
+    for (unsigned i = 0; i < site->peer_count; i++)
+        pusher_mark_all_later(&site->sync->pushers[i]);
 }
 
 void sync_mark(struct site *site, const char *id)
@@ -188,10 +90,8 @@ void sync_mark(struct site *site, const char *id)
     }
     if (result < 0 && result != -ENOENT)
         mark_later(site);
-    if (!pusher)
-        return;
-    mark_for(pusher, id);
-    push_next(pusher);
+    if (pusher)
+        pusher_mark(pusher, id);
 }
 
 /* What the peer's word means for our record is repeatable; negative: it could not be recorded. */
@@ -319,18 +219,14 @@ static int ack_tombstone(struct site *site, const char *id)
     return change_commit(&change);
 }
 
-static void wait_and_push(struct pusher *pusher, struct mark *mark)
-{
-    mark_for(pusher, mark->id);
-    free(mark);
-    pusher_wait(pusher);
-}
-
-static int take_verdict(struct pusher *pusher, const struct peer_call *call, const char *id)
+static int push_done(struct pusher *pusher, const struct peer_call *call, const json_t *marks)
 {
     const char *verdict = tree_text(call->reply, "verdict");
+    const char *id = json_object_iter_key(json_object_iter((json_t *)marks));
     struct site *site = pusher->site;
 
+    if (strcmp(verdict, "wait") == 0)
+        return -EAGAIN;
     if (strcmp(verdict, "deleted") == 0)
         return push_deleted(site, id, tree_int(call->reply, "term", 0));
     if (strcmp(verdict, "forgotten") == 0)
@@ -340,88 +236,56 @@ static int take_verdict(struct pusher *pusher, const struct peer_call *call, con
     if (strcmp(verdict, "gone") == 0)
         return ack_tombstone(site, id);
     if (call->status != 200 || strcmp(verdict, "refused") == 0)
-        log_warning("control", "%s refused our record of %s: %s", site->peers[pusher->peer].name,
-                    id, call->message);
+        log_warning("control", "%s refused our record of %s: %s", pusher_peer_name(pusher), id,
+                    call->message);
     return 0;
 }
 
-static void push_done(struct peer_call *call)
-{
-    struct pusher *pusher = container_of(call, struct pusher, call);
-    struct mark *mark = pusher->current;
-
-    pusher->current = NULL;
-    if (pusher->site->is_stopping) {
-        free(mark);
-        return;
-    }
-    if (call->error < 0 || call->status >= 500 ||
-        strcmp(tree_text(call->reply, "verdict"), "wait") == 0 ||
-        take_verdict(pusher, call, mark->id) < 0) {
-        wait_and_push(pusher, mark);
-        return;
-    }
-    free(mark);
-    push_next(pusher);
-}
-
 /* With its tags. */
-static void push_record(struct pusher *pusher, struct mark *mark, const struct relation *relation)
+static int make_put(struct site *site, const char *id, const struct relation *relation,
+                    json_t **ret_tree)
 {
-    struct site *site = pusher->site;
-    json_t *tree, *tags = NULL;
+    json_t *tags = NULL;
+    int result = tag_tree(site, id, &tags);
 
-    if (tag_tree(site, mark->id, &tags) < 0) {
-        wait_and_push(pusher, mark);
-        return;
-    }
-    tree = tree_of(relation);
+    if (result < 0)
+        return result;
+    *ret_tree = tree_of(relation);
     if (tags)
-        tree_set(tree, "tags", tags);
-    pusher->current = mark;
-    peer_call(site, &pusher->call, site->peers[pusher->peer].name, "record.put", tree, push_done);
+        tree_set(*ret_tree, "tags", tags);
+    return 0;
 }
 
-static void push_next(struct pusher *pusher)
+static json_t *make_delete(const struct tombstone_record *tombstone)
+{
+    json_t *tree = json_object();
+
+    check(tree);
+    tree_set_text(tree, "id", tombstone->id);
+    tree_set_int(tree, "term", tombstone->term);
+    tree_set_int(tree, "forgotten", tombstone->forgotten);
+    return tree;
+}
+
+/* One record, or its tombstone. */
+static int push_make(struct pusher *pusher, const char **ret_call, json_t **ret_tree)
 {
     struct site *site = pusher->site;
-    struct tombstone_record tombstone = {0};
+    const char *id = pusher_take(pusher);
+    struct tombstone_record tombstone;
     struct relation relation;
-    struct mark *mark;
-    struct list *node;
-    json_t *tree;
-    int result;
+    int result = relation_load(site, id, &relation);
 
-    if (pusher->current || pusher->is_waiting || site->is_stopping || !site->is_ready ||
-        !site->peers[pusher->peer].is_up || list_is_empty(&pusher->marks))
-        return;
-    node = list_pop(&pusher->marks);
-    check(node);
-    mark = list_entry(node, struct mark, node);
-    result = relation_load(site, mark->id, &relation);
-    if (result == 0) {
-        push_record(pusher, mark, &relation);
-        return;
-    }
+    *ret_call = "record.put";
+    if (result == 0)
+        return make_put(site, id, &relation, ret_tree);
     if (result == -ENOENT)
-        result = meta_get(site->meta, RECORD_TOMBSTONE, mark->id, &tombstone);
-    if (result == -ENOENT) {
-        free(mark);
-        push_next(pusher);
-        return;
-    }
-    if (result < 0) { /* it cannot be read now: no reason to forget that the peer must have it */
-        wait_and_push(pusher, mark);
-        return;
-    }
-    tree = json_object();
-    check(tree);
-    tree_set_text(tree, "id", mark->id);
-    tree_set_int(tree, "term", tombstone.term);
-    tree_set_int(tree, "forgotten", tombstone.forgotten);
-    pusher->current = mark;
-    peer_call(site, &pusher->call, site->peers[pusher->peer].name, "record.delete", tree,
-              push_done);
+        result = meta_get(site->meta, RECORD_TOMBSTONE, id, &tombstone);
+    if (result < 0)
+        return result == -ENOENT ? 0 : result;
+    *ret_call = "record.delete";
+    *ret_tree = make_delete(&tombstone);
+    return 0;
 }
 
 static bool mark_relation(void *arg, uint64_t position, const void *record)
@@ -431,7 +295,7 @@ static bool mark_relation(void *arg, uint64_t position, const void *record)
     const struct replica_record *common = record; /* a pair and a group begin with it */
 
     if (strcmp(common->production_site, peer) == 0 || strcmp(common->backup_site, peer) == 0)
-        mark_for(pusher, common->id);
+        pusher_add(pusher, common->id);
     return true;
 }
 
@@ -440,12 +304,12 @@ static bool mark_tombstone(void *arg, uint64_t position, const void *record)
     const struct tombstone_record *tombstone = record;
 
     if (!tombstone->is_acked)
-        mark_for(arg, tombstone->id);
+        pusher_add(arg, tombstone->id);
     return true;
 }
 
-/* Everything that concerns the peer; what cannot be listed now, in a moment. */
-static void mark_all(struct pusher *pusher)
+/* Everything that concerns the peer. */
+static int push_list(struct pusher *pusher)
 {
     struct meta *meta = pusher->site->meta;
     struct meta_query groups = {.kind = RECORD_GROUP}, pairs = {.kind = RECORD_PAIR};
@@ -457,9 +321,36 @@ static void mark_all(struct pusher *pusher)
         result = meta_walk(meta, &pairs, 0, mark_relation, pusher);
     if (result == 0)
         result = meta_walk(meta, &tombstones, 0, mark_tombstone, pusher);
-    pusher->is_unlisted = result < 0;
-    if (result < 0)
-        pusher_wait(pusher);
+    return result;
+}
+
+void sync_init(struct site *site)
+{
+    static const struct pusher_ops ops = {.list = push_list, .make = push_make, .done = push_done};
+
+    roster_init(site);
+    site->sync = calloc(1, sizeof(*site->sync));
+    check(site->sync);
+    for (unsigned i = 0; i < SITE_PEERS_MAX; i++)
+        pusher_init(&site->sync->pushers[i], site, i, &ops);
+}
+
+void sync_stop(struct site *site)
+{
+    roster_stop(site);
+    for (unsigned i = 0; i < SITE_PEERS_MAX; i++)
+        pusher_stop(&site->sync->pushers[i]);
+}
+
+void sync_fini(struct site *site)
+{
+    if (!site->sync)
+        return;
+    for (unsigned i = 0; i < SITE_PEERS_MAX; i++)
+        pusher_fini(&site->sync->pushers[i]);
+    free(site->sync);
+    site->sync = NULL;
+    roster_fini(site);
 }
 
 void sync_peer_up(struct site *site, const char *peer)
@@ -469,10 +360,7 @@ void sync_peer_up(struct site *site, const char *peer)
     if (!pusher || site->is_stopping)
         return;
     roster_sync_peer_up(site->roster_sync, peer);
-    loop_timer_cancel(site->loop, &pusher->timer);
-    pusher->is_waiting = false;
-    mark_all(pusher);
-    push_next(pusher);
+    pusher_peer_up(pusher);
 }
 
 /* --- adopting -------------------------------------------------------------------------------- */
