@@ -78,17 +78,24 @@ static void refuse(enum api_error error, const char *name, const char *detail,
     json_decref(tree);
 }
 
+struct refusal {
+    enum api_error error;
+    const char *name;
+    json_t *denied; /* the detail, where it is for want of a right; taken over */
+};
+
 /* Refused before it runs. */
 static void refuse_call(struct api *api, const struct audit_call *line, bool is_passed,
-                        enum api_error error, const char *name, control_executed_fn done_cb,
-                        void *done_arg)
+                        const struct refusal *refusal, control_executed_fn done_cb, void *done_arg)
 {
     struct site *site = control_site(api->control);
     struct audit_call refused = *line;
-    json_t *tree = call_error_tree(error, name, NULL);
+    json_t *tree = call_error_tree(refusal->error, refusal->name, NULL);
 
+    if (refusal->denied)
+        tree_set(tree, "AccessDeniedDetail", refusal->denied);
     refused.body = tree;
-    refused.http_status = api_error_entry(error)->http_status;
+    refused.http_status = api_error_entry(refusal->error)->http_status;
     refused.began_ns = loop_now_ns(site->loop);
     refused.is_read = call_only_looks(line->action);
     refused.is_passed = true;
@@ -100,16 +107,19 @@ static void refuse_call(struct api *api, const struct audit_call *line, bool is_
 
 /* Authorization comes before the parameters (contract 3.6): what the caller of these wrong ones is
  * told. */
-static enum api_error judge_malformed(struct api *api, const struct operation *operation,
-                                      const struct audit_call *line, enum api_error error)
+static void judge_malformed(struct api *api, const struct operation *operation,
+                            const struct audit_call *line, struct refusal *refusal)
 {
     struct call call = {.magic = CALL_MAGIC,
                         .operation = operation,
                         .parameters = (json_t *)line->texts,
                         .caller = *line->caller};
-    enum api_error refusal = authorize_malformed(control_site(api->control), &call);
+    enum api_error error = authorize_malformed(control_site(api->control), &call);
 
-    return refusal != API_OK ? refusal : error;
+    if (error == API_OK)
+        return;
+    refusal->error = error;
+    refusal->denied = authorize_detail(control_site(api->control), &call);
 }
 
 static void take_pass(struct call *call, const struct call_pass *pass)
@@ -130,16 +140,16 @@ void api_execute(void *arg, const char *action, const char *version, const json_
         .caller = caller, .request_id = request_id, .action = action, .texts = texts};
     const struct operation *operation = table_find(action, version);
     struct api_call *api_call;
-    const char *name = "";
+    struct refusal refusal = {.error = API_NOT_FOUND, .name = ""};
     json_t *typed = NULL;
-    enum api_error error;
 
     check_magic(api, API_MAGIC);
-    error = operation ? parameters_parse(operation, texts, &typed, &name) : API_NOT_FOUND;
-    if (error != API_OK) {
+    if (operation)
+        refusal.error = parameters_parse(operation, texts, &typed, &refusal.name);
+    if (refusal.error != API_OK) {
         if (operation)
-            error = judge_malformed(api, operation, &line, error);
-        refuse_call(api, &line, pass != NULL, error, name, done_cb, done_arg);
+            judge_malformed(api, operation, &line, &refusal);
+        refuse_call(api, &line, pass != NULL, &refusal, done_cb, done_arg);
         return;
     }
     api_call = calloc(1, sizeof(*api_call));
@@ -157,9 +167,10 @@ void api_execute(void *arg, const char *action, const char *version, const json_
     api_call->call.done_cb = execute_done;
     check(api_call->call.texts);
     strncpy(api_call->call.request_id, request_id, sizeof(api_call->call.request_id) - 1);
-    error = authorize_call(control_site(api->control), &api_call->call);
-    if (error != API_OK) {
-        refuse_call(api, &line, pass != NULL, error, "", done_cb, done_arg);
+    refusal.error = authorize_call(control_site(api->control), &api_call->call);
+    if (refusal.error != API_OK) {
+        refusal.denied = authorize_detail(control_site(api->control), &api_call->call);
+        refuse_call(api, &line, pass != NULL, &refusal, done_cb, done_arg);
         call_fini(&api_call->call);
         free(api_call);
         return;

@@ -320,6 +320,7 @@ enum api_error authorize_call(struct site *site, struct call *call)
 {
     const struct row *row = row_of(call->operation);
     struct inquiry inquiry;
+    enum policy_verdict verdict;
 
     if (!directory_knows(site->directory, &call->caller))
         return API_FORBIDDEN;
@@ -329,9 +330,35 @@ enum api_error authorize_call(struct site *site, struct call *call)
     if (!row)
         return API_FORBIDDEN_ACTION;
     begin(&inquiry, site, call);
-    if (ask_row(&inquiry, row, call) == POLICY_ALLOWED)
+    verdict = ask_row(&inquiry, row, call);
+    if (verdict == POLICY_ALLOWED)
         return API_OK;
+    call->is_denied = verdict == POLICY_DENIED && !call->may_see_cb;
+    call->is_unnamed = verdict == POLICY_UNNAMED;
     return names_action(&inquiry) ? API_FORBIDDEN : API_FORBIDDEN_ACTION;
+}
+
+json_t *authorize_detail(struct site *site, const struct call *call)
+{
+    const char *uid = directory_user_uid(site->directory, call->caller.user);
+    json_t *tree;
+    struct inquiry inquiry;
+
+    if (!uid || !directory_knows(site->directory, &call->caller))
+        return NULL;
+    begin(&inquiry, site, call);
+    tree = json_object();
+    check(tree);
+    tree_set_text(tree, "AuthAction", inquiry.action);
+    tree_set_text(tree, "AuthPrincipalDisplayName", uid);
+    tree_set_text(tree, "AuthPrincipalOwnerId", site->account_id);
+    tree_set_text(tree, "AuthPrincipalType", "SubUser");
+    tree_set_text(tree, "PolicyType", "AccountLevelIdentityBasedPolicy");
+    /* Where tags are asked it would tell whether the resource is there. */
+    if ((call->is_denied || call->is_unnamed) &&
+        !policy_asks_tags(inquiry.policies, inquiry.policy_count))
+        tree_set_text(tree, "NoPermissionType", call->is_denied ? "ExplicitDeny" : "ImplicitDeny");
+    return tree;
 }
 
 enum api_error authorize_malformed(struct site *site, struct call *call)

@@ -16,9 +16,13 @@
  * nothing allows him the operation at all. `call` has operation, parameters and caller; for lists
  * it gets its may_see_cb. */
 enum api_error authorize_call(struct site *site, struct call *call);
+/* Behind API_FORBIDDEN and API_FORBIDDEN_ACTION: the AccessDeniedDetail of the reply
+ * (contract 3.7), the caller's; NULL: the caller is nobody whom we know. */
+json_t *authorize_detail(struct site *site, const struct call *call);
 
-/* The same of a call whose parameters are wrong (`call` has them as texts), as far as it can be told:
- * who may not ask at all, or not about the resource that he names, does not learn what is wrong. */
+/* The same of a call whose parameters are wrong (`call` has them as texts), as far as it can be
+ * told: who may not ask at all, or not about the resource that he names, does not learn what is
+ * wrong. */
 enum api_error authorize_malformed(struct site *site, struct call *call);
 
 /* Is it said which resources the operation touches? For the test; one that is not is root's. */

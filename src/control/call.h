@@ -41,6 +41,7 @@ struct call {
     struct caller caller;
     /* Of this life of the caller's user; "root" of root. As it was when the call was allowed. */
     char caller_uid[RECORD_WORD_SIZE];
+    bool is_denied, is_unnamed; /* refused by a statement; for want of one */
     /* Of lists: may the caller see this one? Given by api/; NULL: everything. */
     bool (*may_see_cb)(const struct call *call, enum record_kind kind, const char *id);
     /* Called once, on the control loop, perhaps from inside control_submit(). */

@@ -190,6 +190,56 @@ static void test_what_they_may(void **state)
              one.id);
 }
 
+/* "action type" of the refusal's detail. */
+static void expect_detail(struct fake_world *world, const char *action, const char *query,
+                          const char *wanted)
+{
+    unsigned status;
+    json_t *reply = fake_ask(world, PARIS, action, query, &status);
+    const json_t *detail = json_object_get(reply, "AccessDeniedDetail");
+    const char *type = json_string_value(json_object_get(detail, "NoPermissionType"));
+    char text[200] = "none";
+
+    assert_int_equal(status, 403);
+    if (detail)
+        snprintf(text, sizeof(text), "%s %s",
+                 json_string_value(json_object_get(detail, "AuthAction")), type ? type : "-");
+    assert_string_equal(text, wanted);
+    if (detail) {
+        assert_string_equal(json_string_value(json_object_get(detail, "AuthPrincipalType")),
+                            "SubUser");
+        assert_string_equal(json_string_value(json_object_get(detail, "AuthPrincipalOwnerId")),
+                            "1000000000000001");
+    }
+    json_decref(reply);
+}
+
+static void test_details_of_a_refusal(void **state)
+{
+    static const char start[] = "RegionId=cn-paris&ReplicaPairId=pair-none";
+    struct fake_world *world = *state;
+    struct roster_key key;
+
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    roster_drive_key(world, PARIS, "anna", &key);
+    roster_drive_as(world, "anna", &key);
+    expect_detail(world, "StartDiskReplicaPair", start, "ebs:StartDiskReplicaPair ImplicitDeny");
+    expect_detail(world, "CreateDisk", "RegionId=cn-paris&Size=no", "ecs:CreateDisk -");
+    roster_drive_as(world, NULL, NULL);
+    roster_drive_policy(world, PARIS, "anna", "no",
+                        "{'Effect':'Deny','Action':'ebs:Start*','Resource':'*'}");
+    roster_drive_as(world, "anna", &key);
+    expect_detail(world, "StartDiskReplicaPair", start, "ebs:StartDiskReplicaPair ExplicitDeny");
+    roster_drive_as(world, NULL, NULL);
+    roster_drive_policy(world, PARIS, "anna", "tagged",
+                        "{'Effect':'Deny','Action':'*','Resource':'*','Condition':"
+                        "{'StringEquals':{'ebs:tag/a':'b'}}}");
+    roster_drive_as(world, "anna", &key); /* it would tell what is there */
+    expect_detail(world, "StartDiskReplicaPair", start, "ebs:StartDiskReplicaPair -");
+    world->caller.key_id[0]++; /* a stranger is told nothing */
+    expect_detail(world, "StartDiskReplicaPair", start, "none");
+}
+
 static void test_conditions_and_disks(void **state)
 {
     struct fake_world *world = *state;
@@ -396,6 +446,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_policies, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_identity, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_what_they_may, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_details_of_a_refusal, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_conditions_and_disks, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_tags, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_administrators, drive_setup, drive_teardown),
