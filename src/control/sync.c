@@ -409,10 +409,21 @@ static enum sync_verdict judge_disks(struct site *site, const struct relation *t
     return strcmp(other.common.id, theirs->pair.common.id) == 0 ? SYNC_TAKEN : SYNC_REFUSED;
 }
 
+/* Our end of its stream has gone since: a change of membership here, while the other site was apart
+ * and failed over. A reprotect would wait for it for ever. */
+static bool is_without_our_end(struct relation *theirs)
+{
+    const struct replica_record *own = relation_own(theirs);
+
+    return own->status == REPLICA_REPROTECTING && own->opened_serial == 0 &&
+           !relation_is_member(theirs);
+}
+
 static enum sync_verdict take(struct site *site, struct relation *theirs,
                               const struct relation *ours)
 {
     struct replica_record *record = relation_own(theirs);
+    bool ends_reprotect;
     struct change change;
 
     change_begin(&change, site);
@@ -426,9 +437,16 @@ static enum sync_verdict take(struct site *site, struct relation *theirs,
     }
     if (record->opened_serial != 0 && record->opened_serial != record->stream_serial)
         jobs_add(&change, "drop", record->id, "");
+    ends_reprotect = is_without_our_end(theirs);
+    if (ends_reprotect) {
+        log_warning("control", "reprotect of %s: the replication has ended here", record->id);
+        relation_move(theirs, REPLICA_REPROTECT_FAILED);
+    }
     relation_put(&change, theirs);
     if (change_commit(&change) < 0)
         return SYNC_WAIT;
+    if (ends_reprotect)
+        sync_mark(site, record->id);
     jobs_wake(site);
     return SYNC_TAKEN;
 }

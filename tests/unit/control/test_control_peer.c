@@ -407,6 +407,19 @@ static void test_reprotect_with_an_ended_stream(void **state)
     drive_status(world, pair.id, "failovered");
 }
 
+/* The same, and the reprotect was accepted before the membership changed: it cannot end, and says
+ * so at both sites. */
+static void test_reprotect_without_our_end(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    push_changed(world, "paris", pair.id, "status", json_string("reprotecting"), "taken");
+    fake_run(world, UINT64_C(30) * 1000000000);
+    drive_status(world, pair.id, "reprotect_failed");
+}
+
 #define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
 
 int main(void)
@@ -422,6 +435,7 @@ int main(void)
         STORY(test_deletion_of_one_failed_over_since),
         STORY(test_deletion_that_is_not_understood),
         STORY(test_reprotect_with_an_ended_stream),
+        STORY(test_reprotect_without_our_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
