@@ -22,6 +22,10 @@ struct generation_entry {
     uint64_t parent_epoch; /* epoch of the entry before at which this one begins */
 };
 
+/* Of a line that is read from a file. What a peer says is half of it (wire/stream_message.h), so
+ * that counting on from there never gets here. */
+#define GENERATION_TERM_LIMIT (UINT64_C(1) << 63)
+
 enum { GENERATION_COUNT_MAX = 64 }; /* oldest are forgotten beyond it */
 
 /* Oldest first: entry i's parent is entry i - 1. */

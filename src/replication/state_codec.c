@@ -126,8 +126,13 @@ static void take_line(struct bytes_reader *reader, struct generation_line *ret_l
     }
     ret_line->count = count;
     for (unsigned i = 0; i < count; i++) {
-        take_generation(reader, &ret_line->entries[i].id);
+        struct generation *id = &ret_line->entries[i].id;
+
+        take_generation(reader, id);
         ret_line->entries[i].parent_epoch = bytes_le64(reader);
+        if (id->term >= GENERATION_TERM_LIMIT ||
+            (i > 0 && id->term <= ret_line->entries[i - 1].id.term))
+            reader->failed = true;
     }
 }
 

@@ -63,7 +63,7 @@ static void put_line(struct bytes_writer *writer, const struct stream_line *line
     }
 }
 
-/* Terms rise along a line; the last value of 64 bits is never used, so a next one exists. */
+/* Terms rise along a line, and what we count on from them is far from any end. */
 static bool get_line(struct bytes_reader *reader, uint16_t count, struct stream_line *ret_line)
 {
     if (count > STREAM_MESSAGE_LINE_MAX)
@@ -72,7 +72,7 @@ static bool get_line(struct bytes_reader *reader, uint16_t count, struct stream_
     for (unsigned i = 0; i < count; i++) {
         ret_line->entries[i].id = get_generation(reader);
         ret_line->entries[i].parent_epoch = bytes_le64(reader);
-        if (ret_line->entries[i].id.term >= UINT64_MAX / 2)
+        if (ret_line->entries[i].id.term >= STREAM_MESSAGE_TERM_LIMIT)
             return false;
         if (i > 0 && ret_line->entries[i].id.term <= ret_line->entries[i - 1].id.term)
             return false;

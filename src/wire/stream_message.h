@@ -50,6 +50,7 @@ enum {
 
 /* Block numbers and counts on the wire stay below this, so sums never overflow. */
 #define STREAM_MESSAGE_BLOCK_LIMIT (UINT64_C(1) << 48)
+#define STREAM_MESSAGE_TERM_LIMIT (UINT64_C(1) << 62)
 
 struct stream_generation {
     uint64_t term, site, incarnation;

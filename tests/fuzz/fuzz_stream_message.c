@@ -17,6 +17,9 @@ static uint8_t out[STREAM_HELLO_SIZE_MAX + STREAM_DIRTY_SIZE_MAX];
 static void check_line(const struct stream_line *line)
 {
     check(line->count <= STREAM_MESSAGE_LINE_MAX);
+    for (unsigned i = 0; i < line->count; i++)
+        check(line->entries[i].id.term < STREAM_MESSAGE_TERM_LIMIT &&
+              (i == 0 || line->entries[i].id.term > line->entries[i - 1].id.term));
 }
 
 static void try_hello(const uint8_t *bytes, size_t length)

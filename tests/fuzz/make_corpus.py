@@ -582,6 +582,10 @@ def images():
                 bytes([folder, 2, E_SEAL_ALL]) + b"".join(number(mark + i, 32 + 8 * i, 3, kind) for i, kind in enumerate((5, 7, 10))))
         for index in range(8):
             add("data_folder", f"folder-{folder}-without-file-{index}", bytes([folder, index, E_REMOVE, index]))
+    for entry in range(2):  # terms near the end of 64 bits, in the line of both slots of a target's state; then a failover
+        at = 32 + 80 + 1 + len("lyon") + 4 + 32 * entry
+        for kind in (6, 7, 12):
+            add("data_folder", f"term-of-entry-{entry}-{kind}", bytes([0, 2, E_SEAL_ALL]) + number(1, at, 3, kind) + number(11, at, 3, kind))
     add("metadata", "good-untouched", b"\0")
     for mark in range(0, 24, 3):
         add("metadata", f"flipped-{mark}", b"\0" + flip(mark, 3, 2) + flip(mark + 1, 9, 1))

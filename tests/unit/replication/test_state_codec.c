@@ -132,6 +132,33 @@ static void test_hostile_bodies(void **test)
     free(state);
 }
 
+/* A failover counts on from the newest term, a line only rises: others are in no file of ours. */
+static void test_terms_have_bounds(void **test)
+{
+    static const struct {
+        uint64_t first, second;
+        int error;
+    } lines[] = {
+        {1, 2, 0},
+        {GENERATION_TERM_LIMIT - 2, GENERATION_TERM_LIMIT - 1, 0},
+        {1, GENERATION_TERM_LIMIT, -EBADMSG},
+        {1, UINT64_MAX, -EBADMSG},
+        {2, 2, -EBADMSG},
+        {2, 1, -EBADMSG},
+    };
+    struct stream_state *state = make_state(3, 2, 10);
+    uint8_t *slot = malloc(STATE_SLOT_BYTES);
+
+    for (unsigned i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        state->line.entries[0].id.term = lines[i].first;
+        state->line.entries[1].id.term = lines[i].second;
+        state_encode(state, 1, slot);
+        assert_int_equal(state_decode(slot, state), lines[i].error);
+    }
+    free(slot);
+    free(state);
+}
+
 static void test_newer_version(void **test)
 {
     struct stream_state *state = make_state(1, 1, 10);
@@ -149,9 +176,8 @@ static void test_newer_version(void **test)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_every_flip_is_seen),
-        cmocka_unit_test(test_hostile_bodies),
+        cmocka_unit_test(test_round_trip),        cmocka_unit_test(test_every_flip_is_seen),
+        cmocka_unit_test(test_terms_have_bounds), cmocka_unit_test(test_hostile_bodies),
         cmocka_unit_test(test_newer_version),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -183,6 +183,7 @@ static void refuses_bad_hellos(void **state)
         {6, 65},    /* line: too long */
         {15, 0xff}, /* epoch near the end of 64 bits */
         {31, 0xff}, /* term near the end */
+        {31, 0x40}, /* term at its limit */
         {56, 1},    /* term does not rise */
     };
 
