@@ -429,7 +429,7 @@ bool engine_stream_status(struct engine *engine, const char *id,
     ret_status->is_one_shot = state->is_one_shot;
     ret_status->is_connected = (stream->source != NULL && source_is_connected(stream->source)) ||
                                (stream->target != NULL && target_is_connected(stream->target));
-    ret_status->has_point = state->has_point;
+    ret_status->has_point = state->has_point && !state->is_point_unsaved;
     ret_status->is_draining = !state->is_drained && state->role != STREAM_ROLE_TARGET;
     ret_status->is_waiting_peer = stream->is_waiting_peer;
     if (state->line.count > 0)

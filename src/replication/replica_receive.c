@@ -188,6 +188,8 @@ static void commit_saved(struct state_save *save, int error)
     struct replica *replica = container_of(save, struct replica, commit_save);
 
     check_magic(replica, REPLICA_MAGIC);
+    if (error == 0)
+        replica->state->is_point_unsaved = false;
     commit_end(replica, error);
 }
 
@@ -207,6 +209,7 @@ static void journal_done(struct journal_op *journal_op, int error)
     }
     for (unsigned i = 0; i < replica->disk_count; i++)
         state->disks[i].is_initial = false;
+    state->is_point_unsaved = state->is_point_unsaved || !state->has_point;
     state->has_point = true;
     if (state->epoch < replica->commit_epoch.epoch)
         state->epoch = replica->commit_epoch.epoch;

@@ -160,8 +160,13 @@ static void observe_target(struct node *node)
 {
     const struct engine_stream_status *status = &node->status;
 
-    if (!status->has_point)
+    if (!status->has_point) {
+        if (node->epoch_seen > 0 && node->is_read && node->is_running && !is_shut(node) &&
+            !fate_is_rotten(node))
+            run_fail(node->run, node, "I14: committed epoch %llu is gone, there is no point",
+                     (unsigned long long)node->epoch_seen);
         return;
+    }
     /* A commit that landed elsewhere looks like a torn tail: the peer must recognise the site
      * (R16). */
     if (status->epoch_acked < node->epoch_seen && node->is_read && node->is_running &&
@@ -461,7 +466,7 @@ static void role_changed(struct node *node, enum stream_role before)
             node->line_before = node->line;
         }
         node->line = NULL;
-        node->epoch_seen = node->status.epoch_acked;
+        node->epoch_seen = node->status.has_point ? node->status.epoch_acked : 0;
         node->judged_epoch = 0;
         for (unsigned i = 0; i < JUDGED_MAX; i++)
             node->judged[i].epoch = 0;
