@@ -3,6 +3,7 @@
 #include "control/site.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     list_init(&site->calls);
     list_init(&site->consents);
     list_init(&site->held);
+    list_init(&site->troubles);
     site->is_snapshot_stale = true;
     list_init(&site->openings);
     site->loop = loop;
@@ -101,9 +103,13 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
 
 void site_fini(struct site *site)
 {
+    struct list *node;
+
     check_magic(site, SITE_MAGIC);
     check(site->pending_count == 0 && list_is_empty(&site->calls) &&
           list_is_empty(&site->consents));
+    while ((node = list_pop(&site->troubles)) != NULL)
+        free(list_entry(node, struct site_trouble, node));
     json_decref(site->grown);
     free(site->snapshot);
     site->snapshot = NULL;
@@ -183,34 +189,42 @@ struct site_peer *site_peer_in(struct site *site, const char *region, const char
     return NULL;
 }
 
+static struct site_trouble *find_trouble(const struct site *site, const char *id)
+{
+    for (const struct list *node = site->troubles.next; node != &site->troubles;
+         node = node->next) {
+        struct site_trouble *trouble = list_entry(node, struct site_trouble, node);
+
+        if (strcmp(trouble->id, id) == 0)
+            return trouble;
+    }
+    return NULL;
+}
+
 void site_note_trouble(struct site *site, const char *id, const char *text)
 {
-    struct site_trouble *free_one = NULL;
+    struct site_trouble *trouble = find_trouble(site, id);
 
-    for (unsigned i = 0; i < SITE_TROUBLES_MAX; i++) {
-        struct site_trouble *trouble = &site->troubles[i];
-        if (strcmp(trouble->id, id) == 0) {
-            free_one = trouble;
-            break;
-        }
-        if (!trouble->id[0] && !free_one)
-            free_one = trouble;
-    }
-    if (!free_one)
-        return; /* the log has it */
-    memset(free_one, 0, sizeof(*free_one));
-    if (!text[0])
+    if (!text[0]) {
+        if (trouble)
+            list_remove(&trouble->node);
+        free(trouble);
         return;
-    strncpy(free_one->id, id, sizeof(free_one->id) - 1);
-    strncpy(free_one->text, text, sizeof(free_one->text) - 1);
+    }
+    if (!trouble) {
+        trouble = calloc(1, sizeof(*trouble));
+        check(trouble && strlen(id) < sizeof(trouble->id));
+        strcpy(trouble->id, id);
+        list_append(&site->troubles, &trouble->node);
+    }
+    snprintf(trouble->text, sizeof(trouble->text), "%s", text);
 }
 
 const char *site_trouble(const struct site *site, const char *id)
 {
-    for (unsigned i = 0; i < SITE_TROUBLES_MAX; i++)
-        if (strcmp(site->troubles[i].id, id) == 0)
-            return site->troubles[i].text;
-    return "";
+    const struct site_trouble *trouble = find_trouble(site, id);
+
+    return trouble ? trouble->text : "";
 }
 
 int64_t site_now_s(struct site *site)

@@ -13,7 +13,7 @@
 #include "control/data_ops.h"
 #include "meta/meta.h"
 
-enum { SITE_PEERS_MAX = 8, SITE_TROUBLES_MAX = 32 };
+enum { SITE_PEERS_MAX = 8 };
 
 struct audit;
 struct monitor;
@@ -32,8 +32,9 @@ struct site_peer {
     char why[200]; /* why it is down */
 };
 
-/* What could not be opened, for the status. */
+/* What could not be opened, or not be deleted, for the status. */
 struct site_trouble {
+    struct list node;
     char id[RECORD_ID_SIZE];
     char text[200];
 };
@@ -86,7 +87,7 @@ struct site {
     unsigned pending_count;         /* data requests under way */
     bool is_ready;                  /* start is done: operations may run */
     bool is_stopping;
-    struct site_trouble troubles[SITE_TROUBLES_MAX];
+    struct list troubles;   /* struct site_trouble: of a relation each */
     bool is_sharing;        /* several operations share a transaction: see sharing.h */
     int share_error;        /* it can only be rolled back */
     struct list held;       /* calls that wait for its commit */
@@ -136,7 +137,7 @@ struct site_peer *site_peer_named(struct site *site, const char *name);
 /* The peer in that region and zone; a NULL zone matches any. */
 struct site_peer *site_peer_in(struct site *site, const char *region, const char *zone);
 
-/* A stream of that id cannot be opened, and why; "": it can. */
+/* A stream of that id cannot be opened, or not be deleted, and why; "": it can, or is gone. */
 void site_note_trouble(struct site *site, const char *id, const char *text);
 const char *site_trouble(const struct site *site, const char *id);
 

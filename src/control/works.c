@@ -382,6 +382,7 @@ static void delete_end(struct job *job, struct relation *relation)
     if (change_commit(&change) < 0) {
         job_retry(job, change.err.text);
     } else {
+        site_note_trouble(site, tombstone.id, "");
         job_finish(job);
         mark_ended(site, &tombstone, pairs, count);
     }

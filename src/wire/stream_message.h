@@ -48,10 +48,9 @@ enum {
     STREAM_DIRTY_SIZE_MAX = 16 + STREAM_MESSAGE_RUNS_MAX * 16,
 };
 
-/* Block numbers and counts on the wire stay below this, so sums never overflow. */
+/* Block numbers, counts and terms on the wire stay below, so sums never overflow. */
 #define STREAM_MESSAGE_BLOCK_LIMIT (UINT64_C(1) << 48)
 #define STREAM_MESSAGE_TERM_LIMIT (UINT64_C(1) << 62)
-
 struct stream_generation {
     uint64_t term, site, incarnation;
 };

@@ -260,7 +260,12 @@ static void test_delete_that_fails_at_the_target_rests(void **state)
 {
     struct fake_world *world = *state;
     struct drive_pair pair;
+    char other[40];
 
+    for (unsigned i = 0; i < 100; i++) { /* any number of relations have their troubles */
+        snprintf(other, sizeof(other), "pair-%u", i);
+        site_note_trouble(control_site(world->sites[LYON].control), other, "its journal rots");
+    }
     drive_pair(world, &pair);
     PAIR_OK(PARIS, "StartDiskReplicaPair", "cn-paris", pair.id);
     fake_copy(world);
