@@ -306,6 +306,15 @@ static void import_misfits(struct data_request *request)
                    call_text(call, "Path"), (unsigned long long)request->size_bytes);
 }
 
+/* Asked again, now that its size is known and others came while it was opened. */
+static void import_is_too_much(struct data_request *request)
+{
+    struct call *call = call_of(request);
+
+    if (quota_allows_disk(call, (int64_t)request->size_bytes)) /* one has gone meanwhile */
+        call_fail(call, API_DISK_QUOTA, "There was no room for it a moment ago: ask again.");
+}
+
 static void import_lost(struct data_request *request)
 {
     call_fail_internal(call_of(request), "the disk's record could not be stored");
@@ -323,6 +332,10 @@ static void import_opened(struct data_request *request)
     }
     if (request->size_bytes < DISK_GRAIN || request->size_bytes > (uint64_t)GIB_MAX << GIB_SHIFT) {
         import_close(call, import_misfits);
+        return;
+    }
+    if (quota_has_room_for_disk(call->site, (int64_t)request->size_bytes) <= 0) {
+        import_close(call, import_is_too_much);
         return;
     }
     fill_disk(call, &disk);

@@ -125,22 +125,56 @@ static bool add_disk(void *arg, uint64_t position, const void *record)
     return true;
 }
 
-bool quota_allows_growth(struct call *call, int64_t bytes)
+/* What disks gain that grow now: it is not in their records yet. */
+static uint64_t bytes_under_way(const struct site *site)
 {
-    struct site *site = call->site;
+    const struct list *head = &site->calls;
+    uint64_t bytes = 0;
+
+    for (const struct list *node = head->next; node != head; node = node->next) {
+        const struct call *call = container_of(node, const struct call, node);
+        struct disk_record disk;
+
+        if (call->request.op == DATA_DISK_GROW && call->object[0] &&
+            meta_get(site->meta, RECORD_DISK, call->object, &disk) == 0 &&
+            call->request.size_bytes > (uint64_t)disk.size_bytes)
+            bytes += call->request.size_bytes - (uint64_t)disk.size_bytes;
+    }
+    return bytes;
+}
+
+int quota_has_room_for_bytes(struct site *site, int64_t bytes)
+{
     struct meta_query disks = {.kind = RECORD_DISK};
-    struct sum sum = {.bytes = (uint64_t)bytes};
+    struct sum sum = {.bytes = (uint64_t)bytes + bytes_under_way(site)};
     int result = 0;
 
     if (site->quota.disk_bytes > 0)
         result = meta_walk(site->meta, &disks, 0, add_disk, &sum);
     if (result < 0)
-        call_fail_internal(call, err_name(result));
-    else if (site->quota.disk_bytes > 0 && sum.bytes > site->quota.disk_bytes)
-        call_fail_name(call, API_DISK_CAPACITY_QUOTA, site->zone, NULL);
-    else
-        return true;
-    return false;
+        return result;
+    return site->quota.disk_bytes == 0 || sum.bytes <= site->quota.disk_bytes;
+}
+
+bool quota_allows_growth(struct call *call, int64_t bytes)
+{
+    int room = quota_has_room_for_bytes(call->site, bytes);
+
+    if (room < 0)
+        call_fail_internal(call, err_name(room));
+    else if (room == 0)
+        call_fail_name(call, API_DISK_CAPACITY_QUOTA, call->site->zone, NULL);
+    return room > 0;
+}
+
+int quota_has_room_for_disk(struct site *site, int64_t bytes)
+{
+    unsigned count = 0;
+    int result = count_of(site, RECORD_DISK, &count);
+
+    if (result < 0 || count >= site->quota.disks)
+        return result;
+    return quota_has_room_for_bytes(site, bytes);
 }
 
 bool quota_allows_disk(struct call *call, int64_t size_bytes)

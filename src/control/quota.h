@@ -15,7 +15,10 @@ bool quota_allows_growth(struct call *call, int64_t bytes); /* of a disk that is
 bool quota_allows_member(struct call *call, const struct relation *group,
                          const struct relation *pair);
 
-/* For a pair that another site makes with us: 1, 0, or why it cannot be told. */
+/* 1, 0, or why it cannot be told: for a pair that another site makes with us; for what all disks
+ * gain; for one more disk. */
 int quota_has_room_for_pair(struct site *site);
+int quota_has_room_for_bytes(struct site *site, int64_t bytes);
+int quota_has_room_for_disk(struct site *site, int64_t bytes);
 
 #endif

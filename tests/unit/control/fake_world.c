@@ -232,7 +232,7 @@ static int disk_open(struct fake_site *site, struct data_request *request)
 
     bool is_odd = strcmp(request->path, "/odd") == 0;
 
-    if (request->path[0] && !is_odd && strcmp(request->path, "/there") != 0) {
+    if (request->path[0] && !is_odd && strncmp(request->path, "/there", 6) != 0) {
         snprintf(request->why, sizeof(request->why), "no such file");
         return -ENOENT;
     }

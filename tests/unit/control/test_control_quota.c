@@ -139,6 +139,47 @@ static void test_disks(void **state)
     drive_disk(world, PARIS, disk);
 }
 
+/* Two in one moment: the second is judged before the first is in the records. */
+static void test_disks_at_once(void **state)
+{
+    struct fake_world *world = *state;
+    struct fake_asked imports[2] = {{.action = "ImportDisk", .query = "Path=/there-1"},
+                                    {.action = "ImportDisk", .query = "Path=/there-2"}};
+    char disks[2][64], queries[2][100];
+    struct fake_asked growths[2] = {{.action = "ResizeDisk", .query = queries[0]},
+                                    {.action = "ResizeDisk", .query = queries[1]}};
+    struct meta_query all = {.kind = RECORD_DISK};
+    unsigned done = 0, count;
+
+    for (unsigned i = 0; i < 2; i++) {
+        drive_disk(world, PARIS, disks[i]);
+        snprintf(queries[i], 100, "DiskId=%s&NewSizeBytes=16384", disks[i]);
+    }
+    quota_of(world, PARIS)->disk_bytes = 3 * 8192;
+    fake_ask_together(world, PARIS, growths, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        done += growths[i].status == 200;
+        json_decref(growths[i].reply);
+    }
+    assert_int_equal(done, 1);
+    quota_of(world, PARIS)->disk_bytes = 0;
+    quota_of(world, PARIS)->disks = 3;
+    fake_ask_together(world, PARIS, imports, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        done += imports[i].status == 200;
+        json_decref(imports[i].reply);
+    }
+    assert_int_equal(done, 2);
+    assert_int_equal(meta_count(world->sites[PARIS].meta, &all, &count), 0);
+    assert_int_equal(count, 3);
+    /* Nor more than the quota of bytes, once its size is known. */
+    quota_of(world, PARIS)->disks = 4;
+    quota_of(world, PARIS)->disk_bytes = 1;
+    drive_fails(world, PARIS, 400, "QuotaExceed.DiskCapacity", NULL, "ImportDisk", "Path=/there-3");
+    quota_of(world, PARIS)->disk_bytes = 0;
+    drive_ok(world, PARIS, "ImportDisk", NULL, NULL, "Path=/there-3");
+}
+
 /* More than half the RPO between two one-shot starts. */
 static void test_one_shot_interval(void **state)
 {
@@ -251,6 +292,7 @@ int main(void)
         TEST(test_groups),
         TEST(test_members),
         TEST(test_disks),
+        TEST(test_disks_at_once),
         TEST(test_one_shot_interval),
         TEST(test_regions),
         TEST(test_edges),
