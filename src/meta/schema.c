@@ -78,6 +78,8 @@ static const char *const migrations[] = {
     "  WITHOUT ROWID;",
     /* 6 -> 7: one more attribute of disks */
     "ALTER TABLE disks ADD COLUMN provisioned_iops INTEGER NOT NULL DEFAULT 0;",
+    /* 7 -> 8: never used; events lie in a database of their own */
+    "DROP TABLE events;",
 };
 
 unsigned schema_version(void)

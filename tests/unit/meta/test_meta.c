@@ -458,6 +458,36 @@ static void expect_refusal(struct fixture *fixture, int code, const char *text)
         fail_msg("'%s' lacks '%s'", err.text, text);
 }
 
+/* A database of version 1, with a disk in it. */
+static void make_first_version(const char *path)
+{
+    char text[100];
+
+    raw(path, schema_migration(0));
+    raw(path, "INSERT INTO disks VALUES ('d-1', 'old', '', 'Available', 4096, 'cloud_essd', 'PL1',"
+              " 'file', '', '', 0, 0, 17, 0)");
+    snprintf(text, sizeof(text), "PRAGMA application_id = %d; PRAGMA user_version = 1",
+             SCHEMA_APPLICATION_ID);
+    raw(path, text);
+}
+
+static void test_an_old_database_is_brought_up(void **state)
+{
+    struct fixture *fixture = *state;
+    struct disk_record disk;
+    struct err err;
+
+    meta_close(fixture->meta);
+    unlink(fixture->path);
+    make_first_version(fixture->path);
+    assert_int_equal(fixture->open(fixture->path, &fixture->meta, &err), 0);
+    assert_int_equal(meta_get(fixture->meta, RECORD_DISK, "d-1", &disk), 0);
+    assert_string_equal(disk.name, "old");
+    meta_close(fixture->meta);
+    fixture->meta = NULL;
+    raw(fixture->path, "CREATE TABLE events (unused)"); /* what nobody used is not there */
+}
+
 static void test_refuses_what_is_not_ours(void **state)
 {
     struct fixture *fixture = *state;
@@ -741,6 +771,7 @@ int main(void)
         BOTH(test_a_position_is_given_once),
         BOTH(test_fields_find_what_changed),
         BOTH(test_a_part_is_undone_alone),
+        BOTH(test_an_old_database_is_brought_up),
         BOTH(test_refuses_what_is_not_ours),
         BOTH(test_refuses_damage),
         cmocka_unit_test(test_fields_refuse_what_does_not_fit),
