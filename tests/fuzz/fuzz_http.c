@@ -10,9 +10,8 @@
  *
  * The library is more patient than the reader in a few places, where the reader follows it: empty
  * lines and lines that begin with NUL before a request, LF for CRLF in and behind chunks, NUL for
- * CR at the end of a line, colon and LF for the empty line (we only see that both have become NUL),
- * NUL, CR, LF, LF for the end of a head (four bytes that have become NUL, as they should), any line
- * that begins with a colon for the end of trailers.
+ * CR at the end of a line, what is_end() has for the end of a head (we only see four bytes, which
+ * it made NUL), any line that begins with a colon for the end of trailers.
  *
  * Covers: http/http_exchange.c http/http_strict.c http/http_errors.c http/http_listener.c.
  */
@@ -100,6 +99,37 @@ struct reader {
     bool is_head_over; /* by the last line that was read */
 };
 
+/* The end of a head's last line, and the line behind it, which the library takes for an empty one.
+ */
+static bool is_end(const uint8_t *at, size_t left)
+{
+    if (left < 4 || at[3] != '\n')
+        return false;
+    if (at[0] == '\n')
+        return at[2] != '\n' && (at[1] == ':' || at[1] == '\0');
+    if (at[1] == '\n')
+        return (at[0] == '\r' || at[0] == '\0') && at[2] != '\n' && strchr("\r:", at[2]) != NULL;
+    return at[2] == '\n' && at[0] == '\0';
+}
+
+/* The last line of a head. */
+static bool read_last(struct reader *reader, const char **ret_line, size_t *ret_length)
+{
+    size_t length = 0;
+
+    while (length < reader->left && reader->at[length] != '\0' && reader->at[length] != '\r' &&
+           reader->at[length] != '\n')
+        length++;
+    if (length == 0 || !is_end(reader->at + length, reader->left - length))
+        return false;
+    *ret_line = (const char *)reader->at;
+    *ret_length = length;
+    reader->at += length + 4;
+    reader->left -= length + 4;
+    reader->is_head_over = true;
+    return true;
+}
+
 /* A line without its end; `is_strict`: only CRLF ends it, and a CR or NUL in it is a refusal. */
 static bool read_line(struct reader *reader, bool is_strict, const char **ret_line,
                       size_t *ret_length)
@@ -107,6 +137,8 @@ static bool read_line(struct reader *reader, bool is_strict, const char **ret_li
     const uint8_t *end = reader->left ? memchr(reader->at, '\n', reader->left) : NULL;
     size_t length;
 
+    if (is_strict && read_last(reader, ret_line, ret_length))
+        return true;
     if (end == NULL)
         return false;
     length = (size_t)(end - reader->at);
@@ -117,13 +149,6 @@ static bool read_line(struct reader *reader, bool is_strict, const char **ret_li
         length--;
     else if (is_strict)
         return false;
-    if (is_strict && length > 0 && memcmp(*ret_line + length - 1, "\0\r", 2) == 0 &&
-        reader->left > 0 && *reader->at == '\n') {
-        reader->is_head_over = true;
-        reader->at++;
-        reader->left--;
-        length--;
-    }
     *ret_length = length;
     return !is_strict ||
            (memchr(*ret_line, '\0', length) == NULL && memchr(*ret_line, '\r', length) == NULL);
@@ -232,11 +257,6 @@ static bool read_fields(struct reader *reader, struct expected *expected)
         const char *line;
         size_t length;
 
-        if (reader->left >= 2 && memcmp(reader->at, ":\n", 2) == 0) {
-            reader->at += 2;
-            reader->left -= 2;
-            break;
-        }
         if (!read_line(reader, true, &line, &length))
             return false;
         if (length == 0)
