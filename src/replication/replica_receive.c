@@ -190,7 +190,9 @@ static void commit_saved(struct state_save *save, int error)
     check_magic(replica, REPLICA_MAGIC);
     if (error == 0)
         replica->state->is_point_unsaved = false;
-    commit_end(replica, error);
+    /* Room that comes later helps nobody here: the file of the state ends with its first error, and
+     * the epochs behind this one would be told without it. */
+    commit_end(replica, error == -ENOSPC ? -EIO : error);
 }
 
 /* C2 */
