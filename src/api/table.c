@@ -141,6 +141,7 @@ static const struct operation pair_rows[] = {
      .run = ops_relation_reprotect},
     {.name = "ModifyDiskReplicaPair",
      .is_shared = true,
+     .is_by_record = true,
      .rule = SITE_SOURCE,
      PAIR_ROW(PAIR_MODIFY),
      .parameters = {REGION, NEEDED("ReplicaPairId"), NAMES("PairName", ":_.-"), OBJECTIVES, TOKEN},
@@ -177,6 +178,7 @@ static const struct operation pair_rows[] = {
 static const struct operation group_rows[] = {
     {.name = "CreateDiskReplicaGroup",
      .is_shared = true,
+     .is_by_record = true,
      .version = EBS,
      .rule = SITE_ZONE,
      .zone = "SourceZoneId",
@@ -210,6 +212,7 @@ static const struct operation group_rows[] = {
      .run = ops_relation_reprotect},
     {.name = "ModifyDiskReplicaGroup",
      .is_shared = true,
+     .is_by_record = true,
      .rule = SITE_PRODUCTION,
      GROUP_ROW(GROUP_MODIFY),
      .parameters = {REGION, NEEDED("ReplicaGroupId"), NAMES("GroupName", ":_-"), OBJECTIVES, TOKEN},
@@ -372,6 +375,7 @@ static const struct operation disk_rows[] = {
      .run = ops_disk_show_all},
     {.name = "ModifyDiskAttribute",
      .is_shared = true,
+     .is_by_record = true,
      .version = ECS,
      .rule = SITE_DISK,
      .object = "DiskId",
@@ -477,6 +481,7 @@ static const struct operation disk_rows[] = {
 #define TAG_ROWS(api, ecs)                                                                         \
     {.name = "TagResources",                                                                       \
      .is_shared = true,                                                                            \
+     .is_by_record = true,                                                                         \
      .version = api,                                                                               \
      .rule = (ecs) ? SITE_DISK : SITE_HERE,                                                        \
      .object = (ecs) ? "ResourceId" : NULL,                                                        \
@@ -488,6 +493,7 @@ static const struct operation disk_rows[] = {
      .run = ops_tag_set},                                                                          \
         {.name = "UntagResources",                                                                 \
          .is_shared = true,                                                                        \
+         .is_by_record = true,                                                                     \
          .version = api,                                                                           \
          .rule = (ecs) ? SITE_DISK : SITE_HERE,                                                    \
          .object = (ecs) ? "ResourceId" : NULL,                                                    \
@@ -516,6 +522,7 @@ static const struct operation tag_rows[] = {
     TAG_ROWS(ECS, true),
     {.name = "ChangeResourceGroup",
      .is_shared = true,
+     .is_by_record = true,
      .version = EBS,
      .rule = SITE_HERE,
      NO_STATE,

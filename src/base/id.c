@@ -2,7 +2,6 @@
 /* Ids: made from the loop's randomness, so that a simulation makes the same ones again. */
 #include "base/id.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -26,15 +25,23 @@ void id_make(const char *prefix, unsigned letters, uint64_t (*random)(void *arg)
 
 void id_make_uuid(uint64_t (*random)(void *arg), void *arg, char *ret_uuid)
 {
+    static const char digits[] = "0123456789ABCDEF";
+    static const uint8_t dashes[] = {8, 13, 18, 23};
     uint64_t high = random(arg), low = random(arg);
-    int length;
+    unsigned used = 0, dash = 0;
 
     high = (high & ~UINT64_C(0xf000)) | 0x4000;               /* version 4 */
     low = (low & ~(UINT64_C(3) << 62)) | (UINT64_C(2) << 62); /* RFC 4122 variant */
-    length = snprintf(ret_uuid, 37, "%08X-%04X-%04X-%04X-%012llX", (unsigned)(high >> 32),
-                      (unsigned)(high >> 16 & 0xffff), (unsigned)(high & 0xffff),
-                      (unsigned)(low >> 48), (unsigned long long)(low & 0xffffffffffff));
-    check(length == 36);
+    for (unsigned i = 0; i < 32; i++) {
+        uint64_t half = i < 16 ? high : low;
+
+        if (dash < sizeof(dashes) && used == dashes[dash]) {
+            ret_uuid[used++] = '-';
+            dash++;
+        }
+        ret_uuid[used++] = digits[half >> (60 - i % 16 * 4) & 15];
+    }
+    ret_uuid[used] = '\0';
 }
 
 bool id_is_valid(const char *prefix, const char *text)

@@ -55,10 +55,12 @@ struct call {
 
     /* For the operation while it waits: */
     struct site *site;
-    struct list node; /* of site->calls, while it runs here */
+    struct list node;                  /* of site->calls, while it runs here */
+    char token_key[RECORD_TOKEN_SIZE]; /* see token.c; "": none */
     struct data_request request;
     json_t *state;
-    char object[RECORD_ID_SIZE]; /* what it makes or works on */
+    char object[RECORD_ID_SIZE];        /* what it makes or works on */
+    void (*join_cb)(struct call *call); /* see sharing_join() */
     /* While its change is not durable: see sharing.h. */
     void (*then_cb)(struct call *call);
     json_t *marks, *later;

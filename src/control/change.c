@@ -40,7 +40,7 @@ static bool is_replica(enum record_kind kind)
 }
 
 static bool load_old(struct change *change, enum record_kind kind, const char *key,
-                     struct replica_record *ret)
+                     enum replica_state *ret_status)
 {
     union {
         struct replica_record common; /* first in both */
@@ -50,7 +50,7 @@ static bool load_old(struct change *change, enum record_kind kind, const char *k
 
     if (meta_get(change->site->meta, kind, key, &old) < 0)
         return false;
-    *ret = old.common;
+    *ret_status = old.common.status;
     return true;
 }
 
@@ -65,15 +65,14 @@ static void note_put(struct change *change, enum record_kind kind, const void *r
 {
     const struct replica_record *new = record;
     struct change_move move = {0};
-    struct replica_record old;
 
     if (change->result < 0 || !audit_store(change->site) || !is_replica(kind))
         return;
     move.to = new->status;
-    move.is_new = !load_old(change, kind, new->id, &old);
-    if (!move.is_new && old.status == new->status)
+    move.from = new->status;
+    move.is_new = !load_old(change, kind, new->id, &move.from);
+    if (!move.is_new && move.from == new->status)
         return;
-    move.from = move.is_new ? new->status : old.status;
     strcpy(move.id, new->id);
     note_move(change, &move);
 }
@@ -81,13 +80,12 @@ static void note_put(struct change *change, enum record_kind kind, const void *r
 static void note_remove(struct change *change, enum record_kind kind, const char *key)
 {
     struct change_move move = {.is_gone = true};
-    struct replica_record old;
 
     if (change->result < 0 || !audit_store(change->site) || !is_replica(kind) ||
-        !load_old(change, kind, key, &old))
+        !load_old(change, kind, key, &move.from))
         return;
-    move.from = old.status;
-    strcpy(move.id, old.id);
+    check(strlen(key) < sizeof(move.id));
+    strcpy(move.id, key);
     note_move(change, &move);
 }
 

@@ -68,6 +68,7 @@ int control_new(struct loop *loop, struct meta *meta, const struct data_ops *ops
     kinds = works_kinds(&kind_count);
     pulse_init(&control->site, options);
     jobs_init(&control->site, kinds, kind_count);
+    sharing_init(&control->site);
     sync_init(&control->site);
     *ret_control = control;
     return 0;
@@ -175,6 +176,10 @@ void control_submit(struct control *control, struct call *call)
     }
     if (call->operation->is_read && site_snapshot_is_fresh(&control->site)) {
         sharing_run_alone(call);
+        return;
+    }
+    if (call->operation->is_by_record && site_snapshot_is_fresh(&control->site)) {
+        sharing_join(call, NULL);
         return;
     }
     list_append(&control->arrived, &call->held_node);

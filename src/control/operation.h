@@ -78,13 +78,15 @@ struct operation {
     bool is_group;            /* `object` is a group */
     bool is_ecs;              /* lists are wrapped, InternalError has the other message */
     bool is_remembered;       /* ClientToken replays the reply */
-    bool is_read;   /* only looks: may be answered from a snapshot of the data wing's status
-                       of 0.1 s ago; not for what tells how old a point is */
-    bool is_shared; /* run() judges, changes records and ends in sharing_answer(),
-                       sharing_then() or sharing_leave(), call_reply() or call_fail(); nothing
-                       else leaves it */
-    bool asks_late; /* run() asks for the consent itself (consent.h), behind what it asks the
-                       peer; else it is asked for before run() */
+    bool is_read;      /* only looks: may be answered from a snapshot of the data wing's status
+                          of 0.1 s ago; not for what tells how old a point is */
+    bool is_by_record; /* of is_shared: what it judges by is in the records, so that status will
+                          do for it as well */
+    bool is_shared;    /* run() judges, changes records and ends in sharing_answer(),
+                          sharing_then() or sharing_leave(), call_reply() or call_fail(); nothing
+                          else leaves it */
+    bool asks_late;    /* run() asks for the consent itself (consent.h), behind what it asks the
+                          peer; else it is asked for before run() */
     struct parameter parameters[OPERATION_PARAMETERS_MAX];
     /* Ends with call_reply(), call_fail() or call_pass(), now or later, once. */
     void (*run)(struct call *call);

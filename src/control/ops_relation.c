@@ -21,6 +21,7 @@
 #include "control/opening.h"
 #include "control/operations.h"
 #include "control/peer.h"
+#include "control/sharing.h"
 #include "control/sync.h"
 #include "control/tree.h"
 
@@ -69,7 +70,7 @@ static void start_accept(struct call *call)
 static void start_consented(void *arg, bool is_given)
 {
     if (is_given)
-        start_accept(arg);
+        sharing_join(arg, start_accept);
     else
         consent_fail(arg);
 }
@@ -211,16 +212,21 @@ static bool check_detached(struct call *call, const struct relation *relation)
     return false;
 }
 
-static void reprotect_consented(void *arg, bool is_given)
+static void reprotect_accept(struct call *call)
 {
-    struct call *call = arg;
     struct relation relation;
 
-    if (!is_given)
-        consent_fail(call);
-    else if (judge_relation(call, &relation) == STATE_ALLOW && check_detached(call, &relation))
+    if (judge_relation(call, &relation) == STATE_ALLOW && check_detached(call, &relation))
         judge_accept(call, &relation, REPLICA_REPROTECTING, "reprotect",
                      call_bool(call, "ReverseReplicate") ? "reverse" : "cancel");
+}
+
+static void reprotect_consented(void *arg, bool is_given)
+{
+    if (is_given)
+        sharing_join(arg, reprotect_accept);
+    else
+        consent_fail(arg);
 }
 
 static void reprotect_asked(struct peer_call *peer_call)

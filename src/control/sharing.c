@@ -182,28 +182,68 @@ void sharing_run_alone(struct call *call)
         call->operation->run(call);
 }
 
+/* Puts those that may share into `sharing`; the others are answered, or run for themselves. */
+static void sort(struct site *site, struct list *calls, struct list *sharing)
+{
+    struct list *node;
+
+    while ((node = list_pop(calls))) {
+        struct call *call = list_entry(node, struct call, held_node);
+
+        if (call->join_cb) /* entered before it waited */
+            list_append(sharing, &call->held_node);
+        else if (site->is_stopping)
+            call_fail(call, API_SERVICE_UNAVAILABLE, "Site %s is stopping.", site->name);
+        else if (!call->operation->is_shared)
+            sharing_run_alone(call);
+        else if (enter(call))
+            list_append(sharing, &call->held_node);
+    }
+}
+
+static void run(struct call *call)
+{
+    void (*run_cb)(struct call * call) = call->join_cb ? call->join_cb : call->operation->run;
+
+    call->join_cb = NULL;
+    run_cb(call);
+}
+
 void sharing_run(struct site *site, struct list *calls)
 {
     struct list sharing, *node;
 
     list_init(&sharing);
-    while ((node = list_pop(calls))) {
-        struct call *call = list_entry(node, struct call, held_node);
-
-        if (site->is_stopping)
-            call_fail(call, API_SERVICE_UNAVAILABLE, "Site %s is stopping.", site->name);
-        else if (!call->operation->is_shared)
-            sharing_run_alone(call);
-        else if (enter(call))
-            list_append(&sharing, &call->held_node);
-    }
+    sort(site, calls, &sharing);
     if (list_is_empty(&sharing))
         return;
     begin(site);
-    while ((node = list_pop(&sharing))) {
-        struct call *call = list_entry(node, struct call, held_node);
-
-        call->operation->run(call);
-    }
+    while ((node = list_pop(&sharing)))
+        run(list_entry(node, struct call, held_node));
     end(site);
+}
+
+static void joined(struct loop_task *task)
+{
+    struct site *site = container_of(task, struct site, join_task);
+
+    sharing_run(site, &site->joining);
+}
+
+void sharing_init(struct site *site)
+{
+    list_init(&site->joining);
+    list_init(&site->join_task.node);
+    site->join_task.run_cb = joined;
+}
+
+void sharing_join(struct call *call, void (*run_cb)(struct call *call))
+{
+    if (run_cb && consent_is_due(call)) { /* what it was given is given for now */
+        run_cb(call);
+        return;
+    }
+    call->join_cb = run_cb;
+    list_append(&call->site->joining, &call->held_node);
+    loop_defer(call->site->loop, &call->site->join_task);
 }

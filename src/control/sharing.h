@@ -25,9 +25,15 @@ void sharing_leave(struct call *call, void (*then_cb)(struct call *call));
 /* Before these: the call changes this pair or group, the peer is to be told. */
 void sharing_mark(struct call *call, const char *id);
 
+/* Begins a call, or, with run_cb, runs the rest of one: at the end of this turn of the loop, with
+ * all who joined in it, in one transaction. Of the rest the same is asked as of an operation that
+ * is_shared: it judges, changes records and ends as that. What has a consent (consent.h) is run at
+ * once. */
+void sharing_join(struct call *call, void (*run_cb)(struct call *call));
 /* Runs the calls of this list (their held_node), emptied: those that may not share first, each for
  * itself, then the others, in one transaction. Token and route are asked first. */
 void sharing_run(struct site *site, struct list *calls);
 void sharing_run_alone(struct call *call);
+void sharing_init(struct site *site);
 
 #endif

@@ -87,10 +87,12 @@ struct site {
     unsigned pending_count;         /* data requests under way */
     bool is_ready;                  /* start is done: operations may run */
     bool is_stopping;
-    struct list troubles;   /* struct site_trouble: of a relation each */
-    bool is_sharing;        /* several operations share a transaction: see sharing.h */
-    int share_error;        /* it can only be rolled back */
-    struct list held;       /* calls that wait for its commit */
+    struct list troubles; /* struct site_trouble: of a relation each */
+    bool is_sharing;      /* several operations share a transaction: see sharing.h */
+    int share_error;      /* it can only be rolled back */
+    struct list held;     /* calls that wait for its commit */
+    struct list joining;  /* calls that begin one at the end of this turn of the loop */
+    struct loop_task join_task;
     bool is_snapshot_stale; /* something was done since */
     uint64_t snapshot_ns;   /* when it came */
     struct list calls;      /* operations under way here (struct call) */

@@ -91,6 +91,7 @@ static bool is_past(const struct token_record *record, int64_t now_s)
 static void digest_text(const struct call *call, char *ret_text, size_t size)
 {
     json_t *tree = json_copy(call->parameters);
+    static const char digits[] = "0123456789abcdef";
     unsigned char hash[SHA256_DIGEST_LENGTH];
     char *text;
 
@@ -98,34 +99,35 @@ static void digest_text(const struct call *call, char *ret_text, size_t size)
     json_object_del(tree, "ClientToken");
     text = json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS);
     check(text && SHA256((const unsigned char *)text, strlen(text), hash));
-    for (unsigned i = 0; i < sizeof(hash); i++)
-        snprintf(ret_text + (size_t)i * 2, size - (size_t)i * 2, "%02x", hash[i]);
+    for (unsigned i = 0; i < sizeof(hash); i++) {
+        ret_text[2 * i] = digits[hash[i] >> 4];
+        ret_text[2 * i + 1] = digits[hash[i] & 15];
+    }
+    ret_text[2 * sizeof(hash)] = '\0';
     free(text);
     json_decref(tree);
 }
 
-/* False: the call has no token that counts. */
-static bool token_key(const struct call *call, char *ret_key, size_t size)
+/* Stays "" when the call has no token that counts. */
+static void fill_key(struct call *call)
 {
     const char *token = call_text(call, "ClientToken");
 
     if (!call->operation->is_remembered || !token[0])
-        return false;
+        return;
     check(call->caller_uid[0]); /* authorize_call() sets it */
-    check(snprintf(ret_key, size, "%s/%s/%s/%s", call->operation->name, call->operation->version,
-                   call->caller_uid, token) < (int)size);
-    return true;
+    check(snprintf(call->token_key, sizeof(call->token_key), "%s/%s/%s/%s", call->operation->name,
+                   call->operation->version, call->caller_uid,
+                   token) < (int)sizeof(call->token_key));
 }
 
-static bool is_running(const struct call *call, const char *key)
+static bool is_running(const struct call *call)
 {
     struct list *head = &call->site->calls, *node, *next;
-    char other[sizeof(((struct token_record *)0)->id)];
 
     list_for_each(node, next, head)
     {
-        if (token_key(list_entry(node, struct call, node), other, sizeof(other)) &&
-            strcmp(other, key) == 0)
+        if (strcmp(list_entry(node, struct call, node)->token_key, call->token_key) == 0)
             return true;
     }
     return false;
@@ -134,17 +136,18 @@ static bool is_running(const struct call *call, const char *key)
 bool token_replay(struct call *call)
 {
     struct token_record record;
-    char wanted[sizeof(record.digest)], key[sizeof(record.id)];
+    char wanted[sizeof(record.digest)];
     int64_t now_s;
     int result;
 
-    if (!token_key(call, key, sizeof(key)))
+    fill_key(call);
+    if (!call->token_key[0])
         return false;
-    if (is_running(call, key)) {
+    if (is_running(call)) {
         call_fail(call, API_LAST_TOKEN_PROCESSING, NULL);
         return true;
     }
-    result = meta_get(call->site->meta, RECORD_TOKEN, key, &record);
+    result = meta_get(call->site->meta, RECORD_TOKEN, call->token_key, &record);
     if (result == 0)
         result = token_now(call->site, &now_s);
     if (result == -ENOENT || (result == 0 && is_past(&record, now_s)))
@@ -189,12 +192,13 @@ static int purge(struct change *change, int64_t now_s, unsigned spare, unsigned 
 
 void token_remember(struct change *change, struct call *call, const json_t *reply)
 {
-    struct token_record record = {0};
+    struct token_record record = {0}, before;
     int result;
     char *text;
 
-    if (!token_key(call, record.id, sizeof(record.id)))
+    if (!call->token_key[0])
         return;
+    strcpy(record.id, call->token_key);
     result = token_now(change->site, &record.created_s);
     if (result == 0)
         result = purge(change, record.created_s, 1, GOING_WITH_ONE);
@@ -207,8 +211,9 @@ void token_remember(struct change *change, struct call *call, const json_t *repl
     check(text && strlen(text) < sizeof(record.reply)); /* ids, nothing longer */
     strcpy(record.reply, text);
     free(text);
-    change_remove(change, RECORD_TOKEN,
-                  record.id); /* one that is past: the new one is the newest */
+    /* One that is past: the new one is the newest. */
+    if (meta_get(change->site->meta, RECORD_TOKEN, record.id, &before) != -ENOENT)
+        change_remove(change, RECORD_TOKEN, record.id);
     change_put(change, RECORD_TOKEN, &record);
 }
 

@@ -30,6 +30,16 @@ enum { META_MAGIC = 0x6d657461, SQL_SIZE = 4096 };
     "max(ifnull((SELECT max(rowid) FROM %s), 0),"                                                  \
     " ifnull((SELECT position FROM last_positions WHERE name = '%s'), 0))"
 
+/* What begins and ends transactions: several a call, so prepared as well. */
+enum step { STEP_BEGIN, STEP_COMMIT, STEP_PART, STEP_PART_END, STEP_COUNT };
+
+static const char *const step_texts[STEP_COUNT] = {
+    [STEP_BEGIN] = "BEGIN IMMEDIATE",
+    [STEP_COMMIT] = "COMMIT",
+    [STEP_PART] = "SAVEPOINT part",
+    [STEP_PART_END] = "RELEASE part",
+};
+
 struct meta_sqlite {
     struct meta meta;
     uint32_t magic;
@@ -38,6 +48,7 @@ struct meta_sqlite {
     sqlite3_stmt *put[RECORD_KIND_COUNT];
     sqlite3_stmt *remove[RECORD_KIND_COUNT];
     sqlite3_stmt *note_last[RECORD_KIND_COUNT]; /* before the row of that key goes */
+    sqlite3_stmt *steps[STEP_COUNT];
 };
 
 static struct meta_sqlite *sqlite_of(struct meta *meta)
@@ -96,9 +107,20 @@ static int64_t pragma_number(struct meta_sqlite *self, const char *sql)
     return value;
 }
 
+static int take_step(struct meta *meta, enum step step, struct err *err)
+{
+    struct meta_sqlite *self = sqlite_of(meta);
+    int result = 0;
+
+    if (sqlite3_step(self->steps[step]) != SQLITE_DONE)
+        result = fail(self, err, "metadata");
+    sqlite3_reset(self->steps[step]);
+    return result;
+}
+
 static int meta_sqlite_commit(struct meta *meta, struct err *err)
 {
-    return execute(sqlite_of(meta), "COMMIT", err);
+    return take_step(meta, STEP_COMMIT, err);
 }
 
 static void meta_sqlite_rollback(struct meta *meta)
@@ -114,17 +136,17 @@ static int meta_sqlite_begin(struct meta *meta, struct err *err)
 {
     /* The last one is still open if there was no memory to roll it back. */
     meta_sqlite_rollback(meta);
-    return execute(sqlite_of(meta), "BEGIN IMMEDIATE", err);
+    return take_step(meta, STEP_BEGIN, err);
 }
 
 static int meta_sqlite_part_begin(struct meta *meta, struct err *err)
 {
-    return execute(sqlite_of(meta), "SAVEPOINT part", err);
+    return take_step(meta, STEP_PART, err);
 }
 
 static int meta_sqlite_part_end(struct meta *meta, struct err *err)
 {
-    return execute(sqlite_of(meta), "RELEASE part", err);
+    return take_step(meta, STEP_PART_END, err);
 }
 
 static int meta_sqlite_part_undo(struct meta *meta, struct err *err)
@@ -491,6 +513,8 @@ static void meta_sqlite_close(struct meta *meta)
         sqlite3_finalize(self->remove[kind]);
         sqlite3_finalize(self->note_last[kind]);
     }
+    for (unsigned step = 0; step < STEP_COUNT; step++)
+        sqlite3_finalize(self->steps[step]);
     check(sqlite3_close(self->database) == SQLITE_OK);
     free(self);
 }
@@ -537,6 +561,8 @@ static int prepare_all(struct meta_sqlite *self, const char *path, struct err *e
         result = make_durable(self, path, err);
     for (unsigned kind = 0; result == 0 && kind < RECORD_KIND_COUNT; kind++)
         result = prepare_kind(self, kind, err);
+    for (unsigned step = 0; result == 0 && step < STEP_COUNT; step++)
+        result = prepare(self, step_texts[step], &self->steps[step], err);
     return result;
 }
 

@@ -19,7 +19,7 @@
 #include "model/replica_state.h"
 
 /* 128 disk ids, each with a space. */
-enum { RECORD_DISKS_SIZE = 5376 };
+enum { RECORD_DISKS_SIZE = 5376, RECORD_TOKEN_SIZE = 240 };
 
 struct disk_record {
     char id[RECORD_ID_SIZE];
@@ -111,7 +111,7 @@ struct job_record {
 /* A remembered reply. Key: "<operation>/<version>/<uid of the caller>/<token>"; "clock": see
  * control/token.c. */
 struct token_record {
-    char id[240];
+    char id[RECORD_TOKEN_SIZE];
     char digest[72];              /* SHA-256 of the parameters, in hexadecimal */
     char reply[RECORD_TEXT_SIZE]; /* JSON */
     int64_t created_s;            /* by a clock that does not jump */

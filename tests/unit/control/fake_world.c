@@ -51,6 +51,12 @@ static void fake_post(struct loop *loop, struct loop_message *message)
     fake->last = &message->next;
 }
 
+static void fake_defer(struct loop *loop, struct loop_task *task)
+{
+    if (list_is_empty(&task->node))
+        list_append(&fake_loop_of(loop)->tasks, &task->node);
+}
+
 static void fake_timer_cancel(struct loop *loop, struct loop_timer *timer)
 {
     struct fake_loop *fake = fake_loop_of(loop);
@@ -80,6 +86,7 @@ static const struct loop_ops fake_ops = {
     .wall_ns = fake_wall,
     .random = fake_random,
     .post = fake_post,
+    .defer = fake_defer,
     .timer_set = fake_timer_set,
     .timer_cancel = fake_timer_cancel,
 };
@@ -93,18 +100,39 @@ static struct fake_loop *fake_loop_new(struct fake_world *world)
     fake->loop.ops = &fake_ops;
     fake->world = world;
     fake->last = &fake->first;
+    list_init(&fake->tasks);
     return fake;
+}
+
+/* The messages of one turn are those that were there when it began. */
+static struct loop_message *message_of_turn(struct fake_loop *fake)
+{
+    if (fake->turn_left == 0 && list_is_empty(&fake->tasks))
+        for (struct loop_message *at = fake->first; at; at = at->next)
+            fake->turn_left++;
+    if (fake->turn_left == 0)
+        return NULL;
+    fake->turn_left--;
+    return fake->first;
 }
 
 static bool loop_turn(struct fake_loop *fake)
 {
-    struct loop_message *message = fake->first;
+    struct loop_message *message = message_of_turn(fake);
+    struct list *node;
 
     if (message) {
         fake->first = message->next;
         if (!fake->first)
             fake->last = &fake->first;
         message->run_cb(message);
+        return true;
+    }
+    node = list_pop(&fake->tasks);
+    if (node) {
+        struct loop_task *task = list_entry(node, struct loop_task, node);
+
+        task->run_cb(task);
         return true;
     }
     for (unsigned i = 0; i < FAKE_TIMERS; i++) {

@@ -19,6 +19,8 @@ struct fake_loop {
     struct loop loop;
     struct fake_world *world;
     struct loop_message *first, **last;
+    unsigned turn_left; /* messages */
+    struct list tasks;  /* deferred to the end of the turn */
     struct loop_timer *timers[FAKE_TIMERS];
 };
 
