@@ -74,6 +74,12 @@ static json_t *ask(struct command *command, json_int_t at, bool is_newest, unsig
     return lines;
 }
 
+/* Where the next page begins, which may be empty as this one; 0: there is none. */
+static json_int_t next_of(const struct reply *reply)
+{
+    return strtoll(reply_text(reply->body, "NextToken"), NULL, 10);
+}
+
 static int list(struct command *command)
 {
     const char *limit = command->options.limit;
@@ -97,15 +103,13 @@ static int list(struct command *command)
             return outcome;
         }
         size_t count = json_array_size(lines);
-        bool is_last = !*reply_text(reply.body, "NextToken");
-        if (count > 0)
-            before = json_integer_value(json_object_get(json_array_get(lines, 0), "Number"));
+        before = next_of(&reply);
         check(json_array_extend(lines, all) == 0); /* older ones go before */
         json_decref(all);
         all = lines;
         wanted -= (long)count;
         reply_fini(&reply);
-        if (is_last || count == 0)
+        if (before == 0)
             break;
     }
     outcome = output_rows(&command->options, "events", all, columns, ARRAY_COUNT(columns));
@@ -185,12 +189,12 @@ static int follow(struct command *command)
     const struct options *options = &command->options;
     uint64_t end_ns = options->timeout ? now_ns() + (uint64_t)(atof(options->timeout) * 1e9) : 0;
     bool is_begun = false, is_away = false;
-    json_int_t after = 0;
+    json_int_t after = 0, next;
     struct reply reply;
 
     do {
         json_t *lines = ask(command, after, !is_begun, is_begun ? PAGE : FOLLOW_FIRST, &reply);
-        bool is_more = is_begun && lines && *reply_text(reply.body, "NextToken");
+        next = lines ? next_of(&reply) : 0;
 
         if (!lines && reply.status != 0 && reply.status < 500) {
             int outcome = outcome_tell(&reply, "event follow");
@@ -200,11 +204,15 @@ static int follow(struct command *command)
         if (!lines && !is_away && !options->quiet)
             fprintf(stderr, "verso: the daemon does not answer; going on when it does\n");
         is_away = !lines;
-        is_begun |= lines != NULL;
         after = print_lines(options, lines, after);
+        if (next != 0 && (is_begun || json_array_size(lines) == 0))
+            after = next; /* at the beginning: towards the oldest, until there is one */
+        else
+            next = 0;
+        is_begun |= lines != NULL && next == 0;
         json_decref(lines);
         reply_fini(&reply);
-        if (!is_more)
+        if (next == 0)
             nanosleep(&(struct timespec){.tv_nsec = 500000000}, NULL);
     } while (end_ns == 0 || now_ns() < end_ns);
     return 0;

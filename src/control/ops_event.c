@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Why: DescribeReplicaEvents: what was recorded (audit.h), by filters, a page at a time. A page
- * token is the number of the last line shown; numbers only rise, so who goes on after one loses
- * nothing and sees nothing twice.
+ * token is the number of the last line that was shown or looked at; numbers only rise, so who goes
+ * on after one loses nothing and sees nothing twice.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -117,6 +117,7 @@ void ops_show_events(struct call *call)
     json_t *reply, *list;
     unsigned count = 0, wanted;
     char token[32] = "";
+    int64_t next;
     struct err err;
 
     if (!take_filter(call, &filter))
@@ -127,7 +128,7 @@ void ops_show_events(struct call *call)
     }
     audit_flush(call->site);
     wanted = filter.count_max++;
-    if (event_store_list(store, &filter, &records, &count, &err) < 0) {
+    if (event_store_list(store, &filter, &records, &count, &next, &err) < 0) {
         call_fail_internal(call, err.text);
         return;
     }
@@ -137,7 +138,9 @@ void ops_show_events(struct call *call)
     for (unsigned i = 0; i < count && i < wanted; i++)
         check(json_array_append_new(list, show_line(&records[i])) == 0);
     if (count > wanted)
-        snprintf(token, sizeof(token), "%lld", (long long)records[wanted - 1].number);
+        next = records[wanted - 1].number;
+    if (next != 0)
+        snprintf(token, sizeof(token), "%lld", (long long)next);
     free(records);
     tree_set_text(reply, "NextToken", token);
     tree_set_int(reply, "TotalCount", (int64_t)json_array_size(list));

@@ -18,7 +18,12 @@
 
 #include "base/check.h"
 
-enum { EVENT_STORE_MAGIC = 0x65767374, APPLICATION_ID = 0x56524556, TRIM_ROWS = 1000 };
+enum {
+    EVENT_STORE_MAGIC = 0x65767374,
+    APPLICATION_ID = 0x56524556,
+    TRIM_ROWS = 1000,
+    SCAN_ROWS = 10000
+};
 
 #define KEEP_MS (INT64_C(90) * 86400 * 1000)
 #define KEEP_BYTES (INT64_C(64) << 20)
@@ -34,6 +39,8 @@ enum statement {
     STATEMENT_DROP_OLD,
     STATEMENT_LIST,
     STATEMENT_LIST_BACKWARD,
+    STATEMENT_WINDOW,
+    STATEMENT_WINDOW_BACKWARD,
     STATEMENT_COUNT
 };
 
@@ -60,6 +67,10 @@ static const char *const texts[STATEMENT_COUNT] = {
         "SELECT " COLUMNS " FROM events WHERE" LIST_WHERE " ORDER BY number LIMIT ?10",
     [STATEMENT_LIST_BACKWARD] =
         "SELECT " COLUMNS " FROM events WHERE" LIST_WHERE " ORDER BY number DESC LIMIT ?10",
+    [STATEMENT_WINDOW] = "SELECT number FROM events WHERE number > ?1 AND number < ?2"
+                         " ORDER BY number LIMIT 1 OFFSET ?3",
+    [STATEMENT_WINDOW_BACKWARD] = "SELECT number FROM events WHERE number > ?1 AND number < ?2"
+                                  " ORDER BY number DESC LIMIT 1 OFFSET ?3",
 };
 
 struct event_store {
@@ -464,6 +475,33 @@ static bool load(sqlite3_stmt *row, struct event_record *record)
     return true;
 }
 
+/* Narrows `bounded` to the lines that are looked at; *ret_next: where the others begin, 0: none. */
+static int find_window(struct event_store *store, struct event_filter *bounded, int64_t *ret_next,
+                       struct err *err)
+{
+    sqlite3_stmt *statement =
+        store->statements[bounded->is_backward ? STATEMENT_WINDOW_BACKWARD : STATEMENT_WINDOW];
+    int result;
+
+    if (bounded->before <= 0)
+        bounded->before = INT64_MAX;
+    sqlite3_bind_int64(statement, 1, bounded->after);
+    sqlite3_bind_int64(statement, 2, bounded->before);
+    sqlite3_bind_int64(statement, 3, bounded->scan_max > 0 ? bounded->scan_max : SCAN_ROWS);
+    result = sqlite3_step(statement);
+    *ret_next = 0;
+    if (result == SQLITE_ROW && bounded->is_backward) {
+        bounded->after = sqlite3_column_int64(statement, 0);
+        *ret_next = bounded->after + 1;
+    } else if (result == SQLITE_ROW) {
+        bounded->before = sqlite3_column_int64(statement, 0);
+        *ret_next = bounded->before - 1;
+    }
+    result = result == SQLITE_ROW || result == SQLITE_DONE ? 0 : fail(store, err);
+    sqlite3_reset(statement);
+    return result;
+}
+
 static void bind_filter(sqlite3_stmt *statement, const struct event_filter *filter)
 {
     const char *const words[] = {filter->object, filter->kind, filter->caller, filter->action};
@@ -476,24 +514,30 @@ static void bind_filter(sqlite3_stmt *statement, const struct event_filter *filt
     sqlite3_bind_int(statement, 8, (int)filter->severity_min);
     sqlite3_bind_int(statement, 9, filter->with_reads);
     sqlite3_bind_int64(statement, 10, filter->count_max);
-    sqlite3_bind_int64(statement, 11, filter->before > 0 ? filter->before : INT64_MAX);
+    sqlite3_bind_int64(statement, 11, filter->before);
 }
 
 int event_store_list(struct event_store *store, const struct event_filter *filter,
-                     struct event_record **ret_records, unsigned *ret_count, struct err *err)
+                     struct event_record **ret_records, unsigned *ret_count, int64_t *ret_next,
+                     struct err *err)
 {
+    struct event_filter bounded = *filter;
     sqlite3_stmt *statement;
     struct event_record *records;
     unsigned count = 0;
-    int result = SQLITE_DONE;
+    int result;
 
     check_magic(store, EVENT_STORE_MAGIC);
     check(filter->count_max > 0 && filter->count_max <= 10000);
+    result = find_window(store, &bounded, ret_next, err);
+    if (result < 0)
+        return result;
     records = calloc(filter->count_max, sizeof(*records));
     if (!records)
         return err_set(err, -ENOMEM, "events: out of memory");
     statement = store->statements[filter->is_backward ? STATEMENT_LIST_BACKWARD : STATEMENT_LIST];
-    bind_filter(statement, filter);
+    bind_filter(statement, &bounded);
+    result = SQLITE_DONE;
     while (count < filter->count_max && (result = sqlite3_step(statement)) == SQLITE_ROW)
         if (!load(statement, &records[count++])) {
             result = SQLITE_NOMEM;

@@ -52,6 +52,7 @@ struct event_filter {
     int64_t after, before; /* numbers; 0: from the oldest, or to the newest */
     bool is_backward;      /* newest first */
     unsigned count_max;
+    unsigned scan_max; /* lines that are looked at, whether shown or not; 0: 10,000 */
 };
 
 struct event_store;
@@ -68,8 +69,11 @@ void event_store_close(struct event_store *store); /* NULL is fine */
  * it is there. Old lines go as the limits say. */
 int event_store_append(struct event_store *store, struct event_record *records, unsigned count,
                        bool is_durable, struct err *err);
-/* *ret_records is the caller's to free(), NULL when there are none. */
+/* *ret_records is the caller's to free(), NULL when there are none. So that a filter which matches
+ * little costs no more than others, the look ends after scan_max lines: *ret_next is then what to
+ * go on with as `after` (backwards: `before`), 0 when it came to the end. */
 int event_store_list(struct event_store *store, const struct event_filter *filter,
-                     struct event_record **ret_records, unsigned *ret_count, struct err *err);
+                     struct event_record **ret_records, unsigned *ret_count, int64_t *ret_next,
+                     struct err *err);
 
 #endif

@@ -120,10 +120,11 @@ static int64_t count_of(struct fake_world *world, const char *kind, const char *
         .kind = kind, .caller = caller, .with_reads = true, .count_max = 10000};
     struct event_record *records;
     unsigned count;
+    int64_t next;
     struct err err;
 
-    assert_int_equal(event_store_list(world->sites[PARIS].events, &filter, &records, &count, &err),
-                     0);
+    assert_int_equal(
+        event_store_list(world->sites[PARIS].events, &filter, &records, &count, &next, &err), 0);
     free(records);
     return count;
 }

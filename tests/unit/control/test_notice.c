@@ -85,6 +85,7 @@ static void expect(struct fixture *fixture, int64_t *after, const char *lines)
     struct event_record *records;
     char got[2000] = "";
     unsigned count;
+    int64_t next;
     struct err err;
 
     for (int i = 0; i < 3; i++) {
@@ -92,7 +93,7 @@ static void expect(struct fixture *fixture, int64_t *after, const char *lines)
         fixture->fake.now_ns += 5 * SECOND;
     }
     audit_flush(&fixture->site);
-    assert_int_equal(event_store_list(fixture->store, &filter, &records, &count, &err), 0);
+    assert_int_equal(event_store_list(fixture->store, &filter, &records, &count, &next, &err), 0);
     for (unsigned i = 0; i < count; i++) {
         snprintf(got + strlen(got), sizeof(got) - strlen(got), "%s %s %d %s|", records[i].object,
                  records[i].kind, (int)records[i].severity, records[i].text);

@@ -96,10 +96,11 @@ static const char *shown(struct fixture *fixture, struct event_filter filter)
     static char text[4000];
     struct event_record *records;
     unsigned count;
+    int64_t next;
     struct err err;
 
     filter.count_max = filter.count_max ? filter.count_max : 100;
-    assert_int_equal(event_store_list(fixture->store, &filter, &records, &count, &err), 0);
+    assert_int_equal(event_store_list(fixture->store, &filter, &records, &count, &next, &err), 0);
     text[0] = '\0';
     for (unsigned i = 0; i < count; i++)
         snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s%s", i ? " " : "",
@@ -114,12 +115,13 @@ static void test_all_fields_come_back_and_survive(void **state)
     struct event_record record = line(EVENT_CHANGE, "d-1", 5), *records;
     struct event_filter filter = {.count_max = 5};
     unsigned count;
+    int64_t next;
     struct err err;
 
     assert_int_equal(event_store_append(fixture->store, &record, 1, true, &err), 0);
     assert_int_equal(record.number, 1);
     reopen(fixture);
-    assert_int_equal(event_store_list(fixture->store, &filter, &records, &count, &err), 0);
+    assert_int_equal(event_store_list(fixture->store, &filter, &records, &count, &next, &err), 0);
     assert_int_equal(count, 1);
     assert_memory_equal(records, &record, sizeof(record));
     free(records);
@@ -159,6 +161,7 @@ static void test_reads_cannot_push_out_changes(void **state)
     struct event_filter all = {.with_reads = true, .count_max = 10000};
     struct event_record *records;
     unsigned count, changes = 0;
+    int64_t next;
     struct stat file;
     struct err err;
 
@@ -169,7 +172,7 @@ static void test_reads_cannot_push_out_changes(void **state)
         append(fixture, EVENT_READ, "read", 20, 500);
         append(fixture, EVENT_REFUSED, "refused", 20, 200);
     }
-    assert_int_equal(event_store_list(fixture->store, &all, &records, &count, &err), 0);
+    assert_int_equal(event_store_list(fixture->store, &all, &records, &count, &next, &err), 0);
     for (unsigned i = 0; i < count; i++)
         changes += strcmp(records[i].object, "kept") == 0;
     free(records);
@@ -187,6 +190,7 @@ static void test_bounded_by_size_and_age(void **state)
     struct event_record *records;
     struct event_filter all = {.count_max = 10000};
     unsigned count;
+    int64_t next;
     struct err err;
 
     fixture->limits.keep_bytes = 400000;
@@ -194,7 +198,7 @@ static void test_bounded_by_size_and_age(void **state)
     reopen(fixture);
     for (unsigned i = 0; i < 100; i++)
         append(fixture, EVENT_CHANGE, "x", 10, 100);
-    assert_int_equal(event_store_list(fixture->store, &all, &records, &count, &err), 0);
+    assert_int_equal(event_store_list(fixture->store, &all, &records, &count, &next, &err), 0);
     assert_in_range(count, 500, 2600);
     assert_int_equal(records[count - 1].number, 10000); /* the oldest went */
     free(records);
@@ -221,6 +225,7 @@ static void test_damage_is_begun_anew_with_a_line(void **state)
     struct event_filter all = {.count_max = 10};
     struct event_record *records;
     unsigned count;
+    int64_t next;
     struct err err;
     char damaged[120];
 
@@ -230,7 +235,7 @@ static void test_damage_is_begun_anew_with_a_line(void **state)
     scribble(fixture->path, 0);
     reopen(fixture);
     append(fixture, EVENT_CHANGE, "new", NOW_MS, 1);
-    assert_int_equal(event_store_list(fixture->store, &all, &records, &count, &err), 0);
+    assert_int_equal(event_store_list(fixture->store, &all, &records, &count, &next, &err), 0);
     assert_int_equal(count, 2);
     assert_string_equal(records[0].kind, "store");
     assert_string_equal(records[1].object, "new");
@@ -277,11 +282,49 @@ static void test_a_strange_file_is_put_aside(void **state)
     assert_string_equal(shown(fixture, (struct event_filter){.object = "new"}), "new");
 }
 
+/* Of a filter that matches little each call looks at a bounded part, and says where to go on; so
+ * all of it is found, once. */
+static void test_a_bounded_look(void **state)
+{
+    struct fixture *fixture = *state;
+    unsigned calls = 0, found = 0;
+
+    for (unsigned i = 0; i < 10; i++) {
+        append(fixture, EVENT_STATE, "common", 1, 9);
+        append(fixture, EVENT_STATE, i % 5 == 0 ? "rare" : "common", 1, 1);
+    }
+    for (unsigned backward = 0; backward < 2; backward++) {
+        struct event_filter filter = {
+            .object = "rare", .count_max = 5, .scan_max = 30, .is_backward = backward};
+
+        bool is_more;
+
+        calls = found = 0;
+        do {
+            struct event_record *records;
+            unsigned count;
+            int64_t next;
+            struct err err;
+
+            assert_int_equal(
+                event_store_list(fixture->store, &filter, &records, &count, &next, &err), 0);
+            free(records);
+            found += count;
+            calls++;
+            *(backward ? &filter.before : &filter.after) = next;
+            is_more = next != 0;
+        } while (is_more);
+        assert_int_equal(found, 2);
+        assert_int_equal(calls, 4); /* of 100 lines 30 each */
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_all_fields_come_back_and_survive, setup, teardown),
         cmocka_unit_test_setup_teardown(test_filters_and_both_directions, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_bounded_look, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reads_cannot_push_out_changes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounded_by_size_and_age, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_is_begun_anew_with_a_line, setup, teardown),
