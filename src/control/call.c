@@ -16,6 +16,8 @@
 
 #define AGAIN_NS UINT64_C(1000000000)
 
+enum { AGAIN_MAX = 2 }; /* an answer comes within 3 s */
+
 void call_fini(struct call *call)
 {
     json_decref(call->parameters);
@@ -215,21 +217,88 @@ void call_fail_internal(struct call *call, const char *why)
               why);
 }
 
+/* --- when the records cannot be changed ------------------------------------------------------- */
+
 static void again_fired(struct loop_timer *timer)
 {
     struct call *call = container_of(timer, struct call, again_timer);
+    void (*again_cb)(struct call * call) = call->again_cb;
 
     check_magic(call, CALL_MAGIC);
+    call->again_cb = NULL;
     if (call->site->is_stopping)
         call_fail_internal(call, "the records cannot be changed, and the daemon stops");
     else
-        call->again_cb(call);
+        again_cb(call);
 }
 
-void call_again(struct call *call, void (*again_cb)(struct call *call))
+void call_stop(struct site *site)
 {
-    check_magic(call, CALL_MAGIC);
+    struct list *node, *next;
+
+    check(site->is_stopping);
+    list_for_each(node, next, &site->calls)
+    {
+        struct call *call = list_entry(node, struct call, node);
+
+        if (!call->again_cb)
+            continue;
+        loop_timer_cancel(site->loop, &call->again_timer);
+        again_fired(&call->again_timer);
+    }
+}
+
+static void wait_again(struct call *call, void (*again_cb)(struct call *call))
+{
     call->again_cb = again_cb;
     call->again_timer.fired_cb = again_fired;
     loop_timer_set(call->site->loop, &call->again_timer, loop_now_ns(call->site->loop) + AGAIN_NS);
+}
+
+static void left_done(struct call *call)
+{
+    log_info("control", "%s: what was left of it at %s ended: %s", call->operation->name,
+             call->object, call->http_status == 200 ? "done" : tree_text(call->reply, "Message"));
+    call->site->left_count--;
+    call_fini(call);
+    free(call);
+}
+
+/* The rest goes on without its caller. It keeps the token and the object: who asks again meanwhile
+ * is told that it is under way. */
+static struct call *leave(const struct call *call)
+{
+    struct call *left = calloc(1, sizeof(*left));
+
+    check(left);
+    *left = (struct call){.magic = CALL_MAGIC,
+                          .operation = call->operation,
+                          .parameters = json_incref(call->parameters),
+                          .texts = json_incref(call->texts),
+                          .caller = call->caller,
+                          .done_cb = left_done,
+                          .site = call->site,
+                          .is_left = true};
+    memcpy(left->request_id, call->request_id, sizeof(left->request_id));
+    memcpy(left->caller_uid, call->caller_uid, sizeof(left->caller_uid));
+    memcpy(left->token_key, call->token_key, sizeof(left->token_key));
+    memcpy(left->object, call->object, sizeof(left->object));
+    left->request.error = call->request.error;
+    memcpy(left->request.why, call->request.why, sizeof(left->request.why));
+    list_append(&call->site->calls, &left->node);
+    left->site->left_count++;
+    return left;
+}
+
+void call_again(struct call *call, void (*again_cb)(struct call *call),
+                void (*left_cb)(struct call *call))
+{
+    check_magic(call, CALL_MAGIC);
+    if (!call->is_left && call->again_count == AGAIN_MAX) {
+        wait_again(leave(call), left_cb);
+        call_fail_internal(call, "the records cannot be changed now; it is ended when they can");
+        return;
+    }
+    call->again_count++;
+    wait_again(call, again_cb);
 }

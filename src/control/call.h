@@ -69,13 +69,19 @@ struct call {
     unsigned move_count;
     struct list held_node;
     struct loop_timer again_timer;
-    void (*again_cb)(struct call *call);
+    void (*again_cb)(struct call *call); /* NULL: it does not wait */
+    unsigned again_count;
+    bool is_left; /* its caller was answered: see call_again() */
 };
 
 /* For the end of what the data wing did, when the records cannot be changed: calls again_cb a
- * second later, so that no passing state stays for ever; the caller waits. When the site stops it
- * answers instead: the restart ends that state. */
-void call_again(struct call *call, void (*again_cb)(struct call *call));
+ * second later, so that no passing state stays for ever; the caller waits. After two seconds he is
+ * told so (InternalError), and what is left goes on without him as a call of its own, with the same
+ * object: left_cb, until it succeeds. When the site stops it ends: the restart ends that state. */
+void call_again(struct call *call, void (*again_cb)(struct call *call),
+                void (*left_cb)(struct call *call));
+/* The site stops: those that wait for that end now. */
+void call_stop(struct site *site);
 
 /* Is a call under way here that makes this (its `object`)? */
 bool call_is_making(const struct site *site, const char *id);

@@ -137,7 +137,7 @@ static void stop_polled(struct loop_timer *timer)
     struct loop *loop = control->site.loop;
 
     check_magic(control, CONTROL_MAGIC);
-    if (control->site.pending_count > 0 || control->call_count > 0)
+    if (control->site.pending_count > 0 || control->call_count > 0 || control->site.left_count > 0)
         loop_timer_set(loop, timer, loop_now_ns(loop) + STOP_POLL_NS);
     else
         control->stopped_cb(control->stopped_arg);
@@ -152,6 +152,7 @@ void control_stop(struct control *control, void (*stopped_cb)(void *arg), void *
     site->is_stopping = true;
     control->stopped_cb = stopped_cb;
     control->stopped_arg = arg;
+    call_stop(site);
     token_stop(site);
     pulse_stop(site);
     jobs_stop(site);

@@ -141,34 +141,22 @@ static json_t *put_new_disk(struct call *call, const struct disk_record *disk)
 
 /* False: answered, or it is done again. */
 static bool load_own(struct call *call, struct disk_record *ret_disk,
-                     void (*again_cb)(struct call *call))
+                     void (*again_cb)(struct call *call), void (*left_cb)(struct call *call))
 {
     int result = meta_get(call->site->meta, RECORD_DISK, call->object, ret_disk);
 
     if (result == -ENOENT)
         call_fail_internal(call, "the disk's record is gone");
     else if (result < 0)
-        call_again(call, again_cb);
+        call_again(call, again_cb, left_cb);
     return result == 0;
 }
 
-static void record_created(struct call *call)
+/* Nothing stays of it. */
+static void record_vain(struct call *call)
 {
-    struct disk_record disk;
     struct change change;
-    json_t *reply;
 
-    if (!load_own(call, &disk, record_created))
-        return;
-    if (call->request.error == 0) {
-        disk_move(&disk, DISK_AVAILABLE);
-        reply = put_new_disk(call, &disk);
-        if (reply)
-            call_reply(call, reply);
-        else
-            call_again(call, record_created);
-        return;
-    }
     if (call->request.error ==
         -EUCLEAN) { /* a file is left: the record stays, for the next start */
         call_fail_internal(call, call->request.why);
@@ -177,9 +165,41 @@ static void record_created(struct call *call)
     change_begin(&change, call->site);
     change_remove(&change, RECORD_DISK, call->object);
     if (change_commit(&change) < 0)
-        call_again(call, record_created);
+        call_again(call, record_vain, record_vain);
     else
         call_fail_internal(call, call->request.why);
+}
+
+static void create_undone(struct data_request *request)
+{
+    record_vain(call_of(request));
+}
+
+/* Who asked for it was told that it failed, and knows no name of it. */
+static void create_undo(struct call *call)
+{
+    call->request =
+        (struct data_request){.op = DATA_DISK_CLOSE, .disk = call->object, .remove = true};
+    site_submit(call->site, &call->request, create_undone);
+}
+
+static void record_created(struct call *call)
+{
+    struct disk_record disk;
+    json_t *reply;
+
+    if (call->request.error < 0) {
+        record_vain(call);
+        return;
+    }
+    if (!load_own(call, &disk, record_created, create_undo))
+        return;
+    disk_move(&disk, DISK_AVAILABLE);
+    reply = put_new_disk(call, &disk);
+    if (reply)
+        call_reply(call, reply);
+    else
+        call_again(call, record_created, create_undo);
 }
 
 static void create_opened(struct data_request *request)
@@ -394,7 +414,7 @@ static void record_deleted(struct call *call)
     struct disk_record disk;
     struct change change;
 
-    if (!is_gone && !load_own(call, &disk, record_deleted))
+    if (!is_gone && !load_own(call, &disk, record_deleted, record_deleted))
         return;
     change_begin(&change, call->site);
     if (is_gone) {
@@ -405,7 +425,7 @@ static void record_deleted(struct call *call)
         change_put(&change, RECORD_DISK, &disk);
     }
     if (change_commit(&change) < 0)
-        call_again(call, record_deleted);
+        call_again(call, record_deleted, record_deleted);
     else if (is_gone)
         call_reply(call, NULL);
     else
@@ -564,12 +584,12 @@ static void record_detached(struct call *call)
     struct disk_record disk;
     struct change change;
 
-    if (!load_own(call, &disk, record_detached))
+    if (!load_own(call, &disk, record_detached, record_detached))
         return;
     if (call->request.error < 0 && call->request.error != -ENOENT) {
         disk_move(&disk, DISK_IN_USE);
         if (put_disk(call->site, &disk) < 0)
-            call_again(call, record_detached);
+            call_again(call, record_detached, record_detached);
         else
             call_fail_internal(call, call->request.why);
         return;
@@ -580,7 +600,7 @@ static void record_detached(struct call *call)
     change_remove(&change, RECORD_ATTACHMENT, disk.id);
     change_put(&change, RECORD_DISK, &disk);
     if (change_commit(&change) < 0)
-        call_again(call, record_detached);
+        call_again(call, record_detached, record_detached);
     else
         call_reply(call, NULL);
 }

@@ -96,6 +96,7 @@ struct site {
     bool is_snapshot_stale; /* something was done since */
     uint64_t snapshot_ns;   /* when it came */
     struct list calls;      /* operations under way here (struct call) */
+    unsigned left_count;    /* of them: those whose caller was answered */
     struct list consents;   /* of calls that were passed on (struct consent) */
     struct list openings;   /* of streams (struct opening) */
     json_t *grown;          /* keys: disks that are larger than their records say; NULL: none */

@@ -14,7 +14,7 @@ struct fake_meta {
     enum record_kind kind;
     bool is_get;
     unsigned left;
-    unsigned commits, commits_failing;
+    unsigned commits, commits_failing, commits_spared;
     const char *put_failing; /* the key of the record; NULL: none */
 };
 
@@ -48,7 +48,8 @@ static int fake_commit(struct meta *meta, struct err *err)
 {
     struct fake_meta *fake = fake_of(meta);
 
-    if (fake->commits_failing == 0) {
+    if (fake->commits_failing == 0 || fake->commits_spared > 0) {
+        fake->commits_spared -= fake->commits_spared > 0;
         fake->commits++;
         return meta_commit(fake->real, err);
     }
@@ -170,6 +171,12 @@ unsigned fake_meta_left(const struct meta *meta)
 
 void fake_meta_fail_commits(struct meta *meta, unsigned count)
 {
+    fake_meta_fail_commits_behind(meta, 0, count);
+}
+
+void fake_meta_fail_commits_behind(struct meta *meta, unsigned spared, unsigned count)
+{
+    fake_of(meta)->commits_spared = spared;
     fake_of(meta)->commits_failing = count;
 }
 

@@ -11,6 +11,8 @@ struct meta *fake_meta_new(struct meta *real);
 void fake_meta_fail(struct meta *meta, enum record_kind kind, bool is_get, unsigned count);
 /* The next `count` commits fail, and leave nothing. */
 void fake_meta_fail_commits(struct meta *meta, unsigned count);
+/* The same behind `spared` ones that do not. */
+void fake_meta_fail_commits_behind(struct meta *meta, unsigned spared, unsigned count);
 /* From now on the record with this key (NULL: none) cannot be written. */
 void fake_meta_fail_put(struct meta *meta, const char *key);
 /* How many commits there were. */

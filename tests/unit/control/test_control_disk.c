@@ -432,6 +432,71 @@ static void test_what_replicates(void **state)
     }
 }
 
+/* What the data wing did cannot be recorded, for long: the caller is told within 3 s, what is
+ * left ends by itself. */
+static void ask_unrecorded(struct fake_world *world, const char *action, const char *query)
+{
+    struct meta *meta = world->sites[PARIS].meta;
+    uint64_t began_ns = world->now_ns;
+    unsigned status = 0;
+    json_t *reply;
+
+    fake_meta_fail_commits_behind(meta, 1, 8);
+    reply = fake_ask(world, PARIS, action, query, &status);
+    assert_int_equal(status, 500);
+    assert_true(world->now_ns - began_ns < UINT64_C(3000000000));
+    assert_string_equal(json_string_value(json_object_get(reply, "Code")), "InternalError");
+    assert_non_null(strstr(json_string_value(json_object_get(reply, "Message")),
+                           "the records cannot be changed now"));
+    json_decref(reply);
+}
+
+static void test_cannot_be_recorded(void **state)
+{
+    struct fake_world *world = *state;
+    char disk[64], query[200], count[64];
+
+    ask_unrecorded(world, "CreateDisk",
+                   "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=8192&ClientToken=t");
+    drive_ok(world, PARIS, "DescribeDisks", "TotalCount", count, "RegionId=cn-paris");
+    assert_string_equal(count, "1"); /* Creating */
+    drive_fails(world, PARIS, 403, "LastTokenProcessing", NULL, "CreateDisk",
+                "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=8192&ClientToken=t");
+    fake_run(world, UINT64_C(10000000000));
+    drive_ok(world, PARIS, "DescribeDisks", "TotalCount", count, "RegionId=cn-paris");
+    assert_string_equal(count, "0"); /* it failed, so nothing of it stays */
+    for (unsigned i = 0; i < FAKE_DISKS; i++)
+        assert_false(world->sites[PARIS].disks[i].exists);
+
+    drive_ok(world, PARIS, "CreateDisk", "DiskId", disk,
+             "RegionId=cn-paris&ZoneId=cn-paris-a&SizeBytes=8192&ClientToken=t");
+    drive_ok(world, PARIS, "AttachDisk", NULL, NULL, "DiskId=%s&InstanceId=i-1", disk);
+    sprintf(query, "DiskId=%s&InstanceId=i-1", disk);
+    ask_unrecorded(world, "DetachDisk", query);
+    expect_disk(world, disk, "Status", "Detaching");
+    fake_run(world, UINT64_C(10000000000));
+    expect_disk(world, disk, "Status", "Available");
+    sprintf(query, "DiskId=%s", disk);
+    ask_unrecorded(world, "DeleteDisk", query);
+    drive_fails(world, PARIS, 403, "IncorrectDiskStatus", NULL, "AttachDisk",
+                "DiskId=%s&InstanceId=i-1", disk);
+    fake_run(world, UINT64_C(10000000000));
+    drive_fails(world, PARIS, 404, "InvalidDiskId.NotFound", NULL, "AttachDisk",
+                "DiskId=%s&InstanceId=i-1", disk);
+}
+
+/* The daemon stops while something is left: that waits for nobody, and the next start ends it.
+ */
+static void test_left_at_the_stop(void **state)
+{
+    struct fake_world *world = *state;
+    char disk[64], query[200];
+
+    drive_disk(world, PARIS, disk);
+    sprintf(query, "DiskId=%s", disk);
+    ask_unrecorded(world, "DeleteDisk", query);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
@@ -450,6 +515,8 @@ int main(void)
         TEST(test_cut_off),
         TEST(test_resized_while_a_pair_is_made),
         TEST(test_unrecorded_size),
+        TEST(test_cannot_be_recorded),
+        TEST(test_left_at_the_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

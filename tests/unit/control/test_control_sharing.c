@@ -205,6 +205,50 @@ static void test_disks_begin_behind_the_commit(void **state)
     }
 }
 
+/* What asked the peer first shares the commit at its end; and what judges by records needs no
+ * status of the data wing. */
+static void test_after_a_wait(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[4];
+    char queries[4][200];
+    struct fake_asked asked[4];
+    unsigned before;
+
+    for (unsigned i = 0; i < 4; i++) {
+        drive_pair(world, &pairs[i]);
+        snprintf(queries[i], sizeof(queries[i]), "RegionId=cn-paris&ReplicaPairId=%.60s",
+                 pairs[i].id);
+        asked[i] = (struct fake_asked){.action = "StartDiskReplicaPair", .query = queries[i]};
+    }
+    before = fake_meta_commits(world->sites[PARIS].meta);
+    fake_ask_together(world, PARIS, asked, 4);
+    for (unsigned i = 0; i < 4; i++)
+        assert_int_equal(asked[i].status, 200);
+    /* Of each: that its stream is open, that its job ended. Of all: that they are started. */
+    assert_in_range(fake_meta_commits(world->sites[PARIS].meta) - before, 1, 9);
+    drop(asked, 4);
+}
+
+static void test_by_record(void **state)
+{
+    struct fake_world *world = *state;
+    struct fake_asked asked[MANY];
+    unsigned before;
+
+    fill(asked);
+    fake_ask_and_forget(world, PARIS, "DescribeDiskReplicaGroups", "RegionId=cn-paris");
+    fake_hold(world, PARIS, DATA_STATUS, false);
+    before = fake_meta_commits(world->sites[PARIS].meta);
+    fake_ask_together(world, PARIS, asked, MANY);
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(asked[i].status, 200);
+    assert_int_equal(fake_meta_commits(world->sites[PARIS].meta) - before, 1);
+    fake_ask_and_forget(world, PARIS, "DescribeVersoStatus", ""); /* this does */
+    fake_release(world, PARIS);
+    drop(asked, MANY);
+}
+
 #define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
 
 int main(void)
@@ -213,6 +257,7 @@ int main(void)
         STORY(test_one_commit_for_all),    STORY(test_all_fall_with_the_commit),
         STORY(test_one_falls_alone),       STORY(test_judged_in_turn),
         STORY(test_a_token_twice_at_once), STORY(test_disks_begin_behind_the_commit),
+        STORY(test_after_a_wait),          STORY(test_by_record),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
