@@ -344,3 +344,29 @@ void api_route(void *arg, struct http_request *request)
     api_execute(api, verdict.action, verdict.version, visit->texts, &visit->caller,
                 visit->request_id, NULL, visit_done, visit);
 }
+
+void api_refused(void *arg, const struct http_refusal *refusal)
+{
+    struct api *api = arg;
+    struct site *site = control_site(api->control);
+    struct audit_call line = {.source = refusal->source,
+                              .request_id = refusal->request_id,
+                              .action = "",
+                              .http_status = refusal->status,
+                              .began_ns = loop_now_ns(site->loop)};
+    char message[300];
+    json_t *body = json_object();
+
+    check_magic(api, API_MAGIC);
+    check(body);
+    snprintf(message, sizeof(message), "%s", refusal->message);
+    if (refusal->more > 0 || refusal->others > 0)
+        snprintf(message, sizeof(message),
+                 "%s Since the last line: %u more from there, %u from elsewhere.", refusal->message,
+                 refusal->more, refusal->others);
+    tree_set_text(body, "Code", refusal->code);
+    tree_set_text(body, "Message", message);
+    line.body = body;
+    audit_call(site, &line);
+    json_decref(body);
+}

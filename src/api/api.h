@@ -23,6 +23,8 @@ void api_execute(void *api, const char *action, const char *version, const json_
 
 /* Who judges requests; before api_route() is called. It stays the caller's and outlives the api. */
 void api_set_door(struct api *api, struct door *door);
+/* Its refused_cb: what was no request has a line in the record of calls. */
+void api_refused(void *api, const struct http_refusal *refusal);
 /* The router: struct http_server_options.route_cb with the api as its argument. */
 void api_route(void *api, struct http_request *request);
 

@@ -197,7 +197,9 @@ static void control_started(void *arg)
         .connected_arg = wing,
         .limits = wing->config->api.limits,
         .route_cb = api_route,
+        .refused_cb = api_refused,
         .arg = wing->api,
+        .host_id = wing->config->site.name,
     };
 
     if (http_server_new(&options, &wing->http, &wing->answer) < 0)

@@ -24,6 +24,7 @@
 #include "base/check.h"
 #include "base/id.h"
 #include "http/http_peer.h"
+#include "http/http_refusals.h"
 
 struct answer {
     unsigned status;
@@ -56,29 +57,33 @@ static const struct answer *answer_of(unsigned status)
 }
 
 struct body {
-    char id[ID_SIZE], text[256];
+    char id[ID_SIZE], text[384];
     size_t length;
 };
 
-static void make_body(unsigned status, struct body *body)
+static void make_body(const struct http_peer *peer, unsigned status, struct body *body)
 {
     const struct answer *answer = answer_of(status);
     int length;
 
     id_make_uuid(draw, NULL, body->id);
+    /* The site's name is a word: nothing in it needs an escape. */
     length = snprintf(body->text, sizeof(body->text),
-                      "{\"RequestId\":\"%s\",\"Code\":\"%s\",\"Message\":\"%s\"}", body->id,
-                      answer->code, answer->message);
+                      "{\"RequestId\":\"%s\",\"HostId\":\"%s\",\"Code\":\"%s\",\"Message\":\"%s\"}",
+                      body->id, peer ? peer->host_id : "", answer->code, answer->message);
+    if (peer && peer->refusals)
+        http_refusals_note(peer->refusals, peer->source, status, answer->code, answer->message,
+                           body->id);
     check(length > 0 && length < (int)sizeof(body->text));
     body->length = (size_t)length;
 }
 
-struct MHD_Response *http_errors_response(unsigned status)
+struct MHD_Response *http_errors_response(const struct http_peer *peer, unsigned status)
 {
     struct MHD_Response *response;
     struct body body;
 
-    make_body(status, &body);
+    make_body(peer, status, &body);
     response = MHD_create_response_from_buffer(body.length, body.text, MHD_RESPMEM_MUST_COPY);
     if (response == NULL)
         return NULL;
@@ -88,12 +93,12 @@ struct MHD_Response *http_errors_response(unsigned status)
     return response;
 }
 
-size_t http_errors_write(unsigned status, char *text, size_t size)
+size_t http_errors_write(const struct http_peer *peer, unsigned status, char *text, size_t size)
 {
     struct body body;
     int length;
 
-    make_body(status, &body);
+    make_body(peer, status, &body);
     length =
         snprintf(text, size,
                  "HTTP/1.1 %u %s\r\nContent-Type: application/json;charset=utf-8\r\n"
@@ -103,14 +108,15 @@ size_t http_errors_write(unsigned status, char *text, size_t size)
     return (size_t)length;
 }
 
-void http_errors_send(struct MHD_Connection *connection, unsigned status)
+void http_errors_send(struct MHD_Connection *connection, const struct http_peer *peer,
+                      unsigned status)
 {
     const union MHD_ConnectionInfo *session =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     char text[HTTP_ERRORS_TEXT_SIZE];
-    size_t length = http_errors_write(status, text, sizeof(text));
+    size_t length = http_errors_write(peer, status, text, sizeof(text));
 
     if (session != NULL && session->tls_session != NULL)
         (void)gnutls_record_send(session->tls_session, text, length);
@@ -154,10 +160,10 @@ enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned s
     if (peer != NULL)
         peer->is_owed = false;
     if (may_answer_twice(connection, peer)) {
-        http_errors_send(connection, our_status(status));
+        http_errors_send(connection, peer, our_status(status));
         return MHD_NO;
     }
-    response = http_errors_response(our_status(status));
+    response = http_errors_response(peer, our_status(status));
     if (response != NULL) {
         result = http_errors_queue()(connection, our_status(status), response);
         MHD_destroy_response(response);

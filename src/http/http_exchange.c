@@ -248,7 +248,7 @@ static unsigned judge_head(struct exchange *exchange, const char *version)
 
 static enum MHD_Result refuse(struct exchange *exchange, unsigned status)
 {
-    struct MHD_Response *response = http_errors_response(status);
+    struct MHD_Response *response = http_errors_response(exchange->peer, status);
     enum MHD_Result result;
 
     if (response == NULL)
@@ -294,7 +294,7 @@ static enum MHD_Result discard(struct exchange *exchange, size_t length)
     exchange->discarded_bytes += length;
     if (exchange->discarded_bytes / DISCARDED_MAX < exchange->gate->front->limits->body_bytes_max)
         return MHD_YES;
-    http_errors_send(exchange->connection, MHD_HTTP_CONTENT_TOO_LARGE);
+    http_errors_send(exchange->connection, exchange->peer, MHD_HTTP_CONTENT_TOO_LARGE);
     exchange->is_last = true;
     return MHD_NO;
 }

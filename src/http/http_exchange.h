@@ -18,6 +18,8 @@ struct http_front {
     void *arg;
     const struct http_limits *limits;
     http_queue_fn queue_fn;
+    const char *host_id;
+    struct http_refusals *refusals;
     char rest_hint[32];      /* Keep-Alive: how long a client may leave a connection unused */
     bool is_parsed_in_place; /* by this version of the library: see http_strict_in_place() */
     atomic_uint waiting;     /* requests given to the loop and not answered */

@@ -119,7 +119,7 @@ static void answer_mismatch(const struct http_listener *listener, struct http_pe
     if (listener->tls == NULL)
         (void)send(fd, alert, sizeof(alert), MSG_DONTWAIT | MSG_NOSIGNAL);
     else
-        (void)send(fd, text, http_errors_write(400, text, sizeof(text)),
+        (void)send(fd, text, http_errors_write(peer, 400, text, sizeof(text)),
                    MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)shutdown(fd, SHUT_WR);
     peer->is_owed = false;
@@ -133,6 +133,8 @@ static void greet(struct http_listener *listener, struct MHD_Connection *connect
         ask(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
 
     peer->is_owed = true;
+    peer->host_id = listener->gate.front->host_id;
+    peer->refusals = listener->gate.front->refusals;
     if (listener->gate.door == HTTP_DOOR_UNIX) {
         address = NULL;
         take_credentials(peer, fd);
@@ -161,9 +163,11 @@ static void part(struct http_listener *listener, struct MHD_Connection *connecti
     unsigned char byte;
     bool has_closed = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 
+    if (has_closed) /* perhaps without a word, to see whether the door is there: no line of it */
+        peer->refusals = NULL;
     /* Who asked before and closes now goes as he should. */
     if (is_ours && peer->is_owed && !(has_closed && peer->has_asked) && listener->tls == NULL)
-        http_errors_send(connection, MHD_HTTP_BAD_REQUEST);
+        http_errors_send(connection, peer, MHD_HTTP_BAD_REQUEST);
     if (peer->guest != NULL)
         http_patrol_leave(patrol, peer->guest, is_ours && !has_closed);
     http_tls_drop(peer->certificate);

@@ -8,12 +8,15 @@
 
 struct http_certificate;
 struct http_guest;
+struct http_refusals;
 
 /* The other end of a connection; its socket context in the library. */
 struct http_peer {
     struct http_guest *guest; /* NULL: no memory for it */
     struct http_certificate *certificate;
     char source[64];
+    const char *host_id;            /* of the server's options; "": none */
+    struct http_refusals *refusals; /* NULL: nobody wants to know */
     bool is_loopback, is_permitted;
     bool has_asked; /* a request line came */
     bool has_begun; /* the last request: its head came */

@@ -42,6 +42,8 @@ struct http_server {
     unsigned listener_count;
     struct http_patrol *patrol_local, *patrol_network;
     struct http_tls *tls;
+    char host_id[64];
+    struct http_refusals *refusals; /* NULL: nobody wants them */
     struct loop_message stop_message;
     bool is_stop_posted;
     void (*stopped_cb)(void *arg);
@@ -113,6 +115,7 @@ void http_server_free(struct http_server *server)
     http_patrol_free(server->patrol_local);
     http_patrol_free(server->patrol_network);
     http_tls_free(server->tls);
+    http_refusals_free(server->refusals);
     server->magic = 0;
     free(server);
 }
@@ -172,6 +175,14 @@ static struct http_server *make_server(const struct http_server_options *options
     server->front.limits = &server->limits;
     set_hint(&server->front);
     server->front.queue_fn = http_errors_queue();
+    snprintf(server->host_id, sizeof(server->host_id), "%s",
+             options->host_id ? options->host_id : "");
+    server->front.host_id = server->host_id;
+    if (options->refused_cb) {
+        server->refusals = http_refusals_new(options->loop, options->refused_cb, options->arg);
+        check(server->refusals);
+    }
+    server->front.refusals = server->refusals;
     server->front.is_parsed_in_place = library_parses_in_place();
     server->front.quiet_cb = stop_if_quiet;
     server->patrol_local = http_patrol_new(options->loop, &server->limits);

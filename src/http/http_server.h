@@ -14,6 +14,7 @@
 
 #include "base/err.h"
 #include "http/http_patrol.h"
+#include "http/http_refusals.h"
 #include "http/http_request.h"
 #include "io/loop.h"
 
@@ -27,7 +28,10 @@ struct http_server_options {
     const char *tls_cert, *tls_key;  /* PEM files, for tls_listen; http_tls.h */
     struct loop *loop;               /* route_cb runs there */
     void (*route_cb)(void *arg, struct http_request *request);
+    /* Some of what never reaches the router, on the loop: http_refusals.h. NULL: none. */
+    http_refused_fn refused_cb;
     void *arg;
+    const char *host_id; /* a word, in the errors that http makes itself; NULL: "" */
     /* On thread `thread` (below HTTP_LISTENERS_MAX) of the library, at each of its connections;
      * NULL: none. */
     void (*connected_cb)(void *arg, unsigned thread);

@@ -252,6 +252,17 @@ class Doors(HttpCase):
                 sock.sendall(request)
                 self.assertTrue(is_ended(sock))
 
+    def test_what_is_no_request_is_recorded(self):
+        """With the site's name, and a line; many from one address in a moment have one line."""
+        answer = self.ask(self.dial(), b"garbage\r\n")
+        self.assertEqual(answer.body["HostId"], "paris")
+        for _ in range(20):
+            self.ask(self.dial(), b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n")
+        events = self.paris.api_call("DescribeReplicaEvents", Kind="call", MaxResults=500)["Events"]
+        lines = [line for line in events if line["ErrorCode"] == "InvalidRequest"]
+        self.assertEqual([(line["SourceIp"], line["Status"], line["Caller"], line["CallRequestId"]) for line in lines],
+                         [("127.0.0.1", 400, "", answer.body["RequestId"])])
+
     def test_paths_and_methods(self):
         for method, path, status in (("GET", "/nothing", 404), ("POST", "/v1/x?y", 404), ("PUT", "/", 400),
                                      ("DELETE", "/", 400), ("OPTIONS", "/", 400), ("OPTIONS", "*", 400),
