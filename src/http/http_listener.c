@@ -28,19 +28,31 @@ enum { BACKLOG = 1024, LIBRARY_IDLE_S = 75, TLS_HANDSHAKE = 0x16, DEFER_S = 1 };
 
 /* --- sockets --------------------------------------------------------------------------------- */
 
+/* 0: nobody answers there. Where that cannot be found out somebody may. */
+static int probe(const struct sockaddr_un *address, struct err *err)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), error = 0;
+
+    if (fd < 0)
+        return err_set(err, -errno, "%s: %s", address->sun_path, err_name(errno));
+    if (connect(fd, (const void *)address, sizeof(*address)) == 0)
+        error = err_set(err, -EADDRINUSE, "%s: another process listens there", address->sun_path);
+    else if (errno != ECONNREFUSED && errno != ENOENT && errno != ENOTSOCK)
+        error = err_set(err, -errno, "%s: %s", address->sun_path, err_name(errno));
+    close(fd);
+    return error;
+}
+
 /* A socket file that nobody answers on is replaced, a live one is not. */
 int http_listener_bind_unix(const char *path, struct err *err)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    int fd, probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd;
 
     check(strlen(path) < sizeof(address.sun_path));
     strcpy(address.sun_path, path);
-    if (probe >= 0 && connect(probe, (void *)&address, sizeof(address)) == 0) {
-        close(probe);
-        return err_set(err, -EADDRINUSE, "%s: another process listens there", path);
-    }
-    close(probe);
+    if (probe(&address, err) < 0)
+        return err->code;
     unlink(path);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || bind(fd, (void *)&address, sizeof(address)) != 0 || chmod(path, 0660) != 0 ||
