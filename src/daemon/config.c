@@ -357,7 +357,11 @@ static int load_psk(struct config *config, const char *path, struct err *err)
         return err_set(err, code, "psk-file %s: %s", config->link.psk_file, err_name(code));
     }
     length = read(fd, config->link.psk, sizeof(config->link.psk));
+    if (length < 0)
+        err_set(err, -errno, "psk-file %s: %s", config->link.psk_file, err_name(errno));
     close(fd);
+    if (length < 0)
+        return err->code;
     if (facts.st_mode & 077)
         return err_set(err, -EPERM, "psk-file %s: others may read it: chmod 600",
                        config->link.psk_file);
@@ -448,14 +452,20 @@ static int check_whole(struct config *config, const char *path, struct err *err)
 int config_load(const char *path, struct config *ret_config, struct err *err)
 {
     struct reading reading = {.path = path, .config = ret_config, .err = err};
+    bool is_cut;
+    FILE *file;
     int line;
 
     set_defaults(ret_config);
     err->code = 0;
-    line = ini_parse(path, take_line, &reading);
-    if (line == -1)
-        return err_set(err, -ENOENT, "%s: cannot be opened: %s", path,
-                       err_name(errno ? errno : ENOENT));
+    file = fopen(path, "re");
+    if (!file)
+        return err_set(err, -errno, "%s: cannot be opened: %s", path, err_name(errno));
+    line = ini_parse_file(file, take_line, &reading);
+    is_cut = ferror(file);
+    fclose(file);
+    if (is_cut) /* what was not read would be a default */
+        return err_set(err, -EIO, "%s: cannot be read", path);
     if (err->code < 0)
         return err_wrap(err, "line %d", line);
     if (line != 0)
