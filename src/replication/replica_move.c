@@ -141,6 +141,7 @@ static void saved(struct state_save *save, int error)
 
     check_magic(replica, REPLICA_MAGIC);
     replica->is_saving = false;
+    replica->is_unsavable = replica->is_unsavable || error != 0;
     if (error != 0)
         replica->work_error = error;
     replica_kick(replica);
@@ -158,7 +159,10 @@ void replica_fail_work(struct replica *replica, const char *what)
     const char *next = "it is tried again; check the storage of this site";
 
     check(replica->work_error != 0);
-    if (replica->work_error == -EBADMSG)
+    if (replica->is_unsavable)
+        next = "its state cannot be stored: check the storage of the data folder, then restart the "
+               "daemon";
+    else if (replica->work_error == -EBADMSG)
         next = "the journal is damaged (the log names the place); repair its storage";
     snprintf(replica->trouble, sizeof(replica->trouble), "%s stopped: %s; %s", what,
              err_name(replica->work_error), next);

@@ -60,6 +60,7 @@ struct replica {
     bool is_saving;   /* state */
     struct state_save save;
     int work_error;    /* of the batch or pass under way */
+    bool is_unsavable; /* the file of the state has had its last error */
     uint64_t retry_ns; /* no work before it */
     char trouble[200];
     unsigned reads;    /* overlay reads under way */
