@@ -166,6 +166,8 @@ static void record_vain(struct call *call)
     change_remove(&change, RECORD_DISK, call->object);
     if (change_commit(&change) < 0)
         call_again(call, record_vain, record_vain);
+    else if (call->request.error == -EFBIG) /* no repetition helps: nothing that clients repeat */
+        call_fail(call, API_DISK_SIZE, "%s.", call->request.why);
     else
         call_fail_internal(call, call->request.why);
 }

@@ -358,6 +358,12 @@ static void test_created_disks(void **state)
     for (unsigned i = 0; i < ARRAY_COUNT(refused); i++)
         drive_fails(world, PARIS, refused[i].status, refused[i].code, refused[i].part, "CreateDisk",
                     "%s", refused[i].parameters);
+    /* More than a file can hold: not an error that clients repeat. */
+    world->sites[PARIS].fail_op = DATA_DISK_OPEN;
+    world->sites[PARIS].fail_error = -EFBIG;
+    drive_fails(world, PARIS, 400, "InvalidSize.ValueNotSupported", NULL, "CreateDisk", "%s",
+                NEW "&Size=131072");
+    expect_count(world, "", "0");
     drive_ok(world, PARIS, "CreateDisk", "DiskId", disk,
              NEW "&Size=10&ProvisionedIops=7000&DiskCategory=cloud_auto");
     expect_disk(world, disk, "ProvisionedIops", "7000");
