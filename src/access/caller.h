@@ -10,7 +10,7 @@
 
 #include "meta/records.h"
 
-enum { CALLER_SOURCE_SIZE = 64 };
+enum { CALLER_SOURCE_SIZE = 64, CALLER_NONCE_SIZE = 65 };
 
 enum caller_kind {
     CALLER_LOCAL,    /* the unix socket: root of the site, without a key */
@@ -25,6 +25,8 @@ struct caller {
     char source[CALLER_SOURCE_SIZE]; /* the address without port; "": unix socket */
     bool is_secure;                  /* TLS or unix socket */
     int64_t now_s;                   /* when it was proven */
+    char nonce[CALLER_NONCE_SIZE];   /* of the signed request; "": it was not signed */
+    int64_t signed_s;                /* when, as it says */
 };
 
 /* The unix socket, the simulation, tests. */

@@ -19,6 +19,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "control/audit.h"
+#include "control/spent.h"
 #include "control/tree.h"
 
 enum { API_MAGIC = 0x61706900 };
@@ -63,6 +64,7 @@ static void execute_done(struct call *call)
 
     check(json_is_object(call->reply));
     record_passed(api_call);
+    spent_tell(call);
     api_call->done_cb(api_call->done_arg, call->http_status, call->reply);
     api_call->api->call_count--;
     call_fini(call);
@@ -206,6 +208,8 @@ void api_set_door(struct api *api, struct door *door)
 {
     check_magic(api, API_MAGIC);
     api->door = door;
+    control_site(api->control)->take_nonce_cb = door_take_elsewhere;
+    control_site(api->control)->take_nonce_arg = door;
 }
 
 /* --- the door -------------------------------------------------------------------------------- */

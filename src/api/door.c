@@ -208,6 +208,15 @@ static bool check_v3_parts(struct visitor *visitor)
     return check_v3_fields(visitor);
 }
 
+/* ASCII, as all clients have it: it travels to the other site in JSON. */
+static bool is_nonce(const char *text)
+{
+    for (const char *at = text; *at; at++)
+        if (*at < ' ' || *at > '~')
+            return false;
+    return strlen(text) <= DOOR_NONCE_MAX;
+}
+
 static bool check_parts(struct visitor *visitor)
 {
     bool is_whole =
@@ -215,7 +224,7 @@ static bool check_parts(struct visitor *visitor)
 
     if (is_whole) /* not proven yet: for the audit */
         snprintf(visitor->verdict->caller.key_id, RECORD_WORD_SIZE, "%s", visitor->key_id);
-    if (is_whole && strlen(visitor->nonce) > DOOR_NONCE_MAX)
+    if (is_whole && !is_nonce(visitor->nonce))
         return refuse(visitor, API_INVALID_NAME, "SignatureNonce");
     return is_whole;
 }
@@ -426,12 +435,33 @@ static bool check_nonce(struct visitor *visitor)
     return true;
 }
 
+enum api_error door_take_elsewhere(void *arg, const char *key_id, const char *text, int64_t time_s)
+{
+    struct door *door = arg;
+    enum nonce_verdict verdict;
+    struct nonce nonce;
+
+    check_magic(door, DOOR_MAGIC);
+    if (!door->nonces && !door->options.is_remote) /* whoever can ask here has the unix socket */
+        return API_OK;
+    if (!open_nonces(door))
+        return API_SERVICE_UNAVAILABLE;
+    verdict = nonces_judge(door->nonces, key_id, text, time_s, &nonce);
+    if (verdict == NONCE_USED)
+        return API_NONCE_USED;
+    if (verdict == NONCE_FRESH && nonces_take(door->nonces, &nonce) < 0)
+        return API_SERVICE_UNAVAILABLE;
+    return API_OK;
+}
+
 static void give_caller(struct visitor *visitor)
 {
     struct caller *caller = &visitor->verdict->caller;
 
     caller->kind = visitor->key.kind;
     snprintf(caller->user, sizeof(caller->user), "%s", visitor->key.user);
+    snprintf(caller->nonce, sizeof(caller->nonce), "%s", visitor->nonce);
+    caller->signed_s = visitor->time_s;
     directory_use_key(visitor->door->options.directory, visitor->key_id, visitor->now_s);
 }
 

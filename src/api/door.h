@@ -20,7 +20,7 @@
 #include "http/http_request.h"
 #include "model/api_error.h"
 
-enum { DOOR_RATE = 200, DOOR_NONCE_MAX = 64, DOOR_DETAIL_MAX = 64 << 10 };
+enum { DOOR_RATE = 200, DOOR_NONCE_MAX = CALLER_NONCE_SIZE - 1, DOOR_DETAIL_MAX = 64 << 10 };
 
 struct door;
 
@@ -55,6 +55,12 @@ void door_free(struct door *door); /* NULL is fine */
 /* Of a request without a problem. What is taken cannot be taken again. */
 void door_judge(struct door *door, const struct http_request *request,
                 struct door_verdict *ret_verdict);
+
+/* The nonce of a request that was taken at another site is used here as well: API_OK,
+ * API_NONCE_USED (it was before), API_SERVICE_UNAVAILABLE (it could not be remembered). What the
+ * door would refuse for its time is fine: it cannot be used here either. */
+enum api_error door_take_elsewhere(void *door, const char *key_id, const char *nonce,
+                                   int64_t time_s);
 
 /* Is this a parameter of the protocol (Action, Signature, ...), which no operation ever sees? */
 bool door_is_protocol(const struct door_verdict *verdict, const char *name);

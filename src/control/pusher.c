@@ -82,6 +82,18 @@ void pusher_mark(struct pusher *pusher, const char *mark)
     go(pusher);
 }
 
+unsigned pusher_trim(struct pusher *pusher, unsigned count_max)
+{
+    unsigned count = 0;
+
+    while (json_object_size(pusher->marks) > count_max) {
+        check(json_object_del(pusher->marks,
+                              json_object_iter_key(json_object_iter(pusher->marks))) == 0);
+        count++;
+    }
+    return count;
+}
+
 void pusher_mark_all_later(struct pusher *pusher)
 {
     pusher->is_unlisted = true;

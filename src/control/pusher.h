@@ -42,6 +42,8 @@ void pusher_fini(struct pusher *pusher); /* after the stop, nothing under way */
 
 /* This changed: it is pushed as soon as it may be. */
 void pusher_mark(struct pusher *pusher, const char *mark);
+/* The oldest that wait are not pushed, so that `count_max` are left; how many those were. */
+unsigned pusher_trim(struct pusher *pusher, unsigned count_max);
 /* Anything may have changed: all is listed anew, in a while. */
 void pusher_mark_all_later(struct pusher *pusher);
 /* The peer is there (again). */

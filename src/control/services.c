@@ -4,6 +4,7 @@
  * our own records: it can touch only relations between it and us.
  *
  *     forward.consent consent.c
+ *     nonces.put      spent.c
  *     pair.prepare    our disk fits the peer's new pair: keep the record, creating
  *     pair.drop       the peer does not make that pair: our half of it goes
  *     stream.prepare  first start: take the records over, open our end of the stream
@@ -23,6 +24,7 @@
 #include "control/operations.h"
 #include "control/quota.h"
 #include "control/roster_sync.h"
+#include "control/spent.h"
 #include "control/sync.h"
 #include "control/tag.h"
 #include "control/tree.h"
@@ -290,13 +292,10 @@ static void serve_reprotect_check(struct peer_answer *answer)
 }
 
 static const struct peer_service table[] = {
-    {"forward.consent", consent_serve},
-    {"pair.prepare", serve_pair_prepare},
-    {"pair.drop", serve_pair_drop},
-    {"stream.prepare", serve_stream_prepare},
-    {"reprotect.check", serve_reprotect_check},
-    {"record.put", sync_serve_put},
-    {"record.delete", sync_serve_delete},
+    {"forward.consent", consent_serve},       {"nonces.put", spent_serve},
+    {"pair.prepare", serve_pair_prepare},     {"pair.drop", serve_pair_drop},
+    {"stream.prepare", serve_stream_prepare}, {"reprotect.check", serve_reprotect_check},
+    {"record.put", sync_serve_put},           {"record.delete", sync_serve_delete},
     {"access.put", roster_sync_serve},
 };
 

@@ -22,6 +22,7 @@
 #include "control/consent.h"
 #include "control/jobs.h"
 #include "control/route.h"
+#include "control/spent.h"
 #include "control/sync.h"
 #include "control/token.h"
 #include "control/tree.h"
@@ -165,7 +166,7 @@ static bool enter(struct call *call)
 {
     bool is_back = call->is_consented;
 
-    if ((!is_back && token_replay(call)) || !route_call(call))
+    if ((!is_back && (!spent_take(call) || token_replay(call))) || !route_call(call))
         return false;
     if (is_back)
         return true;

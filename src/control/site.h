@@ -12,6 +12,7 @@
 #include "base/log_limit.h"
 #include "control/data_ops.h"
 #include "meta/meta.h"
+#include "model/api_error.h"
 
 enum { SITE_PEERS_MAX = 8 };
 
@@ -24,6 +25,7 @@ struct jobs;
 struct roster;
 struct roster_sync;
 struct secret_box;
+struct spent;
 struct sync;
 
 struct site_peer {
@@ -113,6 +115,12 @@ struct site {
     struct pulse *pulse;     /* NULL: none */
     struct jobs *jobs;
     struct sync *sync;
+    struct spent *spent;
+    /* A nonce that was used elsewhere: API_OK: it is used here from now on; API_NONCE_USED: it was
+     * before; API_SERVICE_UNAVAILABLE. Given by api/; NULL: nothing is signed here. */
+    enum api_error (*take_nonce_cb)(void *arg, const char *key_id, const char *nonce,
+                                    int64_t time_s);
+    void *take_nonce_arg;
     struct log_limit malformed_limit; /* lines about calls of peers that make no sense */
 };
 

@@ -22,6 +22,7 @@
 #include "control/jobs.h"
 #include "control/pusher.h"
 #include "control/roster.h"
+#include "control/spent.h"
 #include "control/tag.h"
 #include "control/tree.h"
 
@@ -329,6 +330,7 @@ void sync_init(struct site *site)
     static const struct pusher_ops ops = {.list = push_list, .make = push_make, .done = push_done};
 
     roster_init(site);
+    spent_init(site);
     site->sync = calloc(1, sizeof(*site->sync));
     check(site->sync);
     for (unsigned i = 0; i < SITE_PEERS_MAX; i++)
@@ -338,6 +340,7 @@ void sync_init(struct site *site)
 void sync_stop(struct site *site)
 {
     roster_stop(site);
+    spent_stop(site);
     for (unsigned i = 0; i < SITE_PEERS_MAX; i++)
         pusher_stop(&site->sync->pushers[i]);
 }
@@ -351,6 +354,7 @@ void sync_fini(struct site *site)
     free(site->sync);
     site->sync = NULL;
     roster_fini(site);
+    spent_fini(site);
 }
 
 void sync_peer_up(struct site *site, const char *peer)
@@ -361,6 +365,7 @@ void sync_peer_up(struct site *site, const char *peer)
         return;
     roster_sync_peer_up(site->roster_sync, peer);
     pusher_peer_up(pusher);
+    spent_peer_up(site, peer);
 }
 
 /* --- adopting -------------------------------------------------------------------------------- */

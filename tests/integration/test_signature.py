@@ -289,6 +289,65 @@ class FlowTest(SignatureTest):
         self.refused(v3(self.port, self.key, x_acs_date=now(70)), 400, "InvalidTimeStamp.Expired")
 
 
+class ReplayTest(LabCase):
+    """A request that was heard on its way to one site is not taken by the other one either."""
+
+    start_lab = False
+
+    def setUp(self):
+        super().setUp()
+        self.ports = {site: free_port() for site in (self.paris, self.lyon)}
+        for site, port in self.ports.items():
+            site.api_options = {"listen": f"127.0.0.1:{port}"}
+        self.lab.configure()
+        self.lab.start()
+        made = json.loads(self.paris.verso("key", "create", "--root", "--json"))["AccessKey"]
+        self.key = made["AccessKeyId"], made["AccessKeySecret"]
+        where = {"RegionId": self.lyon.region}
+        wait_until(lambda: v3(self.ports[self.lyon], self.key, where).send()[0] == 200, "lyon knows the key")
+
+    def replay(self, request, site):
+        """The same bytes, to another door."""
+        request.port = self.ports[site]
+        status, reply, _ = request.send()
+        return status, reply.get("Code")
+
+    def disks(self, site):
+        return site.api_call("DescribeDisks", RegionId=site.region)["TotalCount"]
+
+    def told(self, site, other):
+        """What the sites tell each other is heard in the order of telling: this comes behind it."""
+        self.assertEqual(site.api_call("DescribeVersoStatus", RegionId=other.region)["Site"]["Name"], other.name)
+
+    def test_what_runs_at_one_site(self):
+        """Done where it was asked, or passed on: the same at the other door, and at this one."""
+        for sign in (v1, v3):
+            for asked, site in ((self.paris, self.paris), (self.paris, self.lyon), (self.lyon, self.paris)):
+                before = self.disks(site)
+                query = {"RegionId": site.region, "ZoneId": site.zone, "SizeBytes": "65536"}
+                request = sign(self.ports[asked], self.key, query, action="CreateDisk", version="2014-05-26")
+                self.assertEqual(request.send()[0], 200)
+                for door in (self.lyon, self.paris):
+                    self.assertEqual(self.replay(request, door), (400, "SignatureNonceUsed"))
+                self.assertEqual(self.disks(site), before + 1)
+
+    def test_what_runs_at_whichever_is_asked(self):
+        for asked, other in ((self.paris, self.lyon), (self.lyon, self.paris)):
+            request = v3(self.ports[asked], self.key, {"UserName": asked.name}, action="CreateUser", version="2026-11-22")
+            self.assertEqual(request.send()[0], 200)
+            self.told(asked, other)
+            self.assertEqual(self.replay(request, other), (400, "SignatureNonceUsed"))
+
+    def test_what_was_asked_while_the_other_was_away(self):
+        self.lyon.stop()
+        request = v3(self.ports[self.paris], self.key, {"UserName": "anna"}, action="CreateUser", version="2026-11-22")
+        self.assertEqual(request.send()[0], 200)
+        self.lyon.start()
+        self.lab.wait_link()
+        self.told(self.paris, self.lyon)
+        self.assertEqual(self.replay(request, self.lyon), (400, "SignatureNonceUsed"))
+
+
 # What FlowTest inherits is run once, above.
 for inherited in [name for name in dir(SignatureTest) if name.startswith("test_")]:
     setattr(FlowTest, inherited, None)

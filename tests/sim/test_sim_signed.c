@@ -651,6 +651,50 @@ static void make_folder(void *arg)
     check(io_dir_make_durable(sim_site_loop(((struct bench *)arg)->site), "/later") == 0);
 }
 
+struct elsewhere {
+    struct bench *bench;
+    const char *nonce;
+    int64_t time_s;
+    enum api_error error;
+};
+
+static void take_elsewhere(void *arg)
+{
+    struct elsewhere *elsewhere = arg;
+
+    elsewhere->error = door_take_elsewhere(elsewhere->bench->door, "LTAIanna", elsewhere->nonce,
+                                           elsewhere->time_s);
+}
+
+static enum api_error used_elsewhere(struct bench *bench, const char *nonce, int64_t time_s)
+{
+    struct elsewhere elsewhere = {.bench = bench, .nonce = nonce, .time_s = time_s};
+
+    assert_true(sim_site_call(bench->site, take_elsewhere, &elsewhere));
+    return elsewhere.error;
+}
+
+/* A request that another site took is not taken here, nor the other way round. */
+static void test_nonces_of_another_site(void **state)
+{
+    struct bench bench;
+
+    begin(&bench);
+    bench.options.is_remote = true;
+    assert_true(sim_site_call(bench.site, open_door, &bench));
+    assert_int_equal(used_elsewhere(&bench, "n1", CAPTURED_S), API_OK);
+    assert_int_equal(used_elsewhere(&bench, "n1", CAPTURED_S), API_NONCE_USED);
+    assert_int_equal(call(&bench, "LTAIanna", 1), API_NONCE_USED);
+    assert_int_equal(call(&bench, "LTAIanna", 2), API_OK);
+    assert_string_equal(bench.verdict.caller.nonce, "n2");
+    assert_int_equal(bench.verdict.caller.signed_s, CAPTURED_S);
+    assert_int_equal(used_elsewhere(&bench, "n2", CAPTURED_S), API_NONCE_USED);
+    /* It could not be used here: no reason to refuse what the other site found in time. */
+    assert_int_equal(used_elsewhere(&bench, "n3", CAPTURED_S - 7200), API_OK);
+    assert_int_equal(used_elsewhere(&bench, "n3", CAPTURED_S - 7200), API_OK);
+    end(&bench);
+}
+
 /* A full disk, say: only signed requests wait, and not for ever. */
 static void test_nonces_that_cannot_be_kept(void **state)
 {
@@ -698,6 +742,7 @@ int main(void)
         cmocka_unit_test(test_times),
         cmocka_unit_test(test_flow_control),
         cmocka_unit_test(test_nonces_that_cannot_be_kept),
+        cmocka_unit_test(test_nonces_of_another_site),
         cmocka_unit_test(test_protocol_parameters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

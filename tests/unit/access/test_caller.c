@@ -18,7 +18,9 @@ static void comes_back(void **state)
                           .key_id = "LTAI1",
                           .source = "2001:db8::1",
                           .is_secure = true,
-                          .now_s = 77};
+                          .now_s = 77,
+                          .nonce = "n-1",
+                          .signed_s = 76};
     struct caller local = caller_local(5), back;
     json_t *tree = caller_tree(&user);
 
@@ -30,6 +32,8 @@ static void comes_back(void **state)
     assert_string_equal(back.source, "2001:db8::1");
     assert_true(back.is_secure);
     assert_int_equal(back.now_s, 77);
+    assert_string_equal(back.nonce, "n-1");
+    assert_int_equal(back.signed_s, 76);
     json_decref(tree);
     tree = caller_tree(&local);
     assert_true(caller_parse(tree, &back));
@@ -42,21 +46,38 @@ static void refuses(void **state)
     static const char *const texts[] = {
         "null",
         "{}",
-        "{'kind':'god','user':'root','key':'','source':'','secure':true,'now':1}",
-        "{'kind':'local','user':'anna','key':'','source':'','secure':true,'now':1}",
-        "{'kind':'local','user':'root','key':'K','source':'','secure':true,'now':1}",
-        "{'kind':'local','user':'root','key':'','source':'1.2.3.4','secure':true,'now':1}",
-        "{'kind':'user','user':'root','key':'K','source':'','secure':true,'now':1}",
-        "{'kind':'root-key','user':'anna','key':'K','source':'','secure':true,'now':1}",
-        "{'kind':'root-key','user':'root','key':'','source':'','secure':true,'now':1}",
-        "{'kind':'user','user':'','key':'K','source':'','secure':true,'now':1}",
-        "{'kind':'user','user':'anna','key':'K','source':'','secure':1,'now':1}",
-        "{'kind':'user','user':'anna','key':'K','source':'','secure':true,'now':-1}",
-        "{'kind':'user','user':'anna','key':'K','source':'','secure':true}",
-        "{'kind':'user','user':'anna','key':'K','secure':true,'now':1}",
-        "{'kind':'user','user':'an\\u0000na','key':'K','source':'','secure':true,'now':1}",
+        "{'kind':'god','user':'root','key':'','source':'','secure':true,'now':1,'nonce':'','signed'"
+        ":0}",
+        "{'kind':'local','user':'anna','key':'','source':'','secure':true,'now':1,'nonce':'','"
+        "signed':0}",
+        "{'kind':'local','user':'root','key':'K','source':'','secure':true,'now':1,'nonce':'','"
+        "signed':0}",
+        "{'kind':'local','user':'root','key':'','source':'1.2.3.4','secure':true,'now':1,'nonce':''"
+        ",'signed':0}",
+        "{'kind':'user','user':'root','key':'K','source':'','secure':true,'now':1,'nonce':'','"
+        "signed':0}",
+        "{'kind':'root-key','user':'anna','key':'K','source':'','secure':true,'now':1,'nonce':'','"
+        "signed':0}",
+        "{'kind':'root-key','user':'root','key':'','source':'','secure':true,'now':1,'nonce':'','"
+        "signed':0}",
+        "{'kind':'user','user':'','key':'K','source':'','secure':true,'now':1,'nonce':'','signed':"
+        "0}",
+        "{'kind':'user','user':'anna','key':'K','source':'','secure':1,'now':1,'nonce':'','signed':"
+        "0}",
+        "{'kind':'user','user':'anna','key':'K','source':'','secure':true,'now':-1,'nonce':'','"
+        "signed':0}",
+        "{'kind':'user','user':'anna','key':'K','source':'','secure':true,'nonce':'','signed':0}",
+        "{'kind':'user','user':'anna','key':'K','secure':true,'now':1,'nonce':'','signed':0}",
+        "{'kind':'user','user':'an\\u0000na','key':'K','source':'','secure':true,'now':1,'nonce':''"
+        ",'signed':0}",
+        "{'kind':'local','user':'root','key':'','source':'','secure':true,'now':1,'nonce':'n',"
+        "'signed':0}",
+        "{'kind':'user','user':'anna','key':'K','source':'','secure':true,'now':1,'signed':0}",
+        "{'kind':'user','user':'anna','key':'K','source':'','secure':true,'now':1,'nonce':'n'}",
+        "{'kind':'user','user':'anna','key':'K','source':'','secure':true,'now':1,'nonce':"
+        "'01234567890123456789012345678901234567890123456789012345678901234','signed':0}",
         "{'kind':'user','user':'0123456789012345678901234567890123456789012345678901234567890123',"
-        "'key':'K','source':'','secure':true,'now':1}",
+        "'key':'K','source':'','secure':true,'now':1,'nonce':'','signed':0}",
     };
 
     (void)state;
