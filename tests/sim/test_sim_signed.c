@@ -320,6 +320,9 @@ static const struct expectation v1_order[] = {
     {V1_HEAD "&AccessKeyId=x&SignatureMethod=x&SignatureNonce=" NONCE_65
              "&SignatureVersion=2&Timestamp=t",
      API_INVALID_NAME, "SignatureNonce"},
+    {V1_HEAD "&AccessKeyId=x&SignatureMethod=x&SignatureNonce=n%C3%A9"
+             "&SignatureVersion=2&Timestamp=t",
+     API_INVALID_NAME, "SignatureNonce"},
 #define V1_BAD "&SignatureMethod=x&SignatureNonce=n&SignatureVersion=2"
     {V1_HEAD V1_BAD "&AccessKeyId=x&Timestamp=t&SecurityToken=t", API_SECURITY_TOKEN, ""},
     {V1_HEAD V1_BAD "&AccessKeyId=x&Timestamp=t&SecurityToken=", API_ACCESS_KEY_NOT_FOUND, ""},
