@@ -100,11 +100,7 @@ static void call_read(void *arg)
 
 static int run(struct game *game, void (*fn)(void *arg))
 {
-    game->is_done = false;
-    game->error = 0;
-    fuzz_scene_call(&game->scene, fn, game);
-    fuzz_scene_await(&game->scene, &game->is_done);
-    return game->error;
+    return fuzz_scene_run(&game->scene, fn, game, &game->is_done, &game->error);
 }
 
 static void make_image(struct fuzz_image *image)

@@ -44,6 +44,16 @@ void fuzz_scene_await(struct fuzz_scene *scene, const bool *flag)
                             sim_now_ns(scene->world) + 60 * SIM_SECOND));
 }
 
+int fuzz_scene_run(struct fuzz_scene *scene, void (*fn)(void *arg), void *arg, bool *is_done,
+                   int *error)
+{
+    *is_done = false;
+    *error = 0;
+    fuzz_scene_call(scene, fn, arg);
+    fuzz_scene_await(scene, is_done);
+    return *error;
+}
+
 static void receive(struct fuzz_peer *peer);
 
 static void receive_done(struct io_op *op, int64_t result)

@@ -24,6 +24,9 @@ void fuzz_scene_call(struct fuzz_scene *scene, void (*fn)(void *arg), void *arg)
 void fuzz_scene_run_us(struct fuzz_scene *scene, uint64_t us);
 /* Runs until *flag; that takes longer than a virtual minute: the server hangs. */
 void fuzz_scene_await(struct fuzz_scene *scene, const bool *flag);
+/* Calls fn(arg) and awaits *is_done; returns what is then in *error, 0 before. */
+int fuzz_scene_run(struct fuzz_scene *scene, void (*fn)(void *arg), void *arg, bool *is_done,
+                   int *error);
 
 /* One raw connection of the stranger's. */
 struct fuzz_peer {

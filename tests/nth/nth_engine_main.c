@@ -182,17 +182,8 @@ static bool hunt_scenario(const struct sim_options *options, const struct scenar
 int main(int argc, char **argv)
 {
     struct sim_options options;
-    uint64_t runs = 0;
-    bool is_lawful = true;
 
     if (!sim_options_parse(argc, argv, "--point", NTH_VARIANTS, &options))
         return 2;
-    if (options.scenario && !scenario_find(options.scenario))
-        return sim_options_unknown(&options);
-    sim_options_settle(&options);
-    for (const struct scenario *scenario = scenario_table(); scenario->name; scenario++) {
-        if (scenario_is_chosen(scenario, &options))
-            is_lawful = hunt_scenario(&options, scenario, &runs) && is_lawful;
-    }
-    return sim_options_end(&options, runs, is_lawful);
+    return scenarios_hunt(&options, hunt_scenario);
 }

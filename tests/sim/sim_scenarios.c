@@ -501,9 +501,26 @@ const struct scenario *scenario_find(const char *name)
     return NULL;
 }
 
-bool scenario_is_chosen(const struct scenario *scenario, const struct sim_options *options)
+static bool is_chosen(const struct scenario *scenario, const struct sim_options *options)
 {
     if (options->scenario)
         return strcmp(options->scenario, scenario->name) == 0;
     return scenario->is_whole ? options->has_sites : options->has_engines;
+}
+
+int scenarios_hunt(const struct sim_options *options,
+                   bool (*hunt_cb)(const struct sim_options *options,
+                                   const struct scenario *scenario, uint64_t *ret_runs))
+{
+    uint64_t runs = 0;
+    bool is_lawful = true;
+
+    if (options->scenario && !scenario_find(options->scenario))
+        return sim_options_unknown(options);
+    sim_options_settle(options);
+    for (const struct scenario *scenario = table; scenario->name; scenario++) {
+        if (is_chosen(scenario, options))
+            is_lawful = hunt_cb(options, scenario, &runs) && is_lawful;
+    }
+    return sim_options_end(options, runs, is_lawful);
 }

@@ -57,7 +57,11 @@ struct script {
 /* The table, ended by a name of NULL. */
 const struct scenario *scenario_table(void);
 const struct scenario *scenario_find(const char *name);
-bool scenario_is_chosen(const struct scenario *scenario, const struct sim_options *options);
+/* hunt_cb() with each scenario that the options choose: main()'s result. `ret_runs` is counted up.
+ */
+int scenarios_hunt(const struct sim_options *options,
+                   bool (*hunt_cb)(const struct sim_options *options,
+                                   const struct scenario *scenario, uint64_t *ret_runs));
 
 /* The same run each time. */
 struct script *script_new(const struct scenario *scenario, uint64_t seed, bool is_traced);

@@ -209,19 +209,10 @@ static int list_scenarios(void)
 int main(int argc, char **argv)
 {
     struct sim_options options;
-    uint64_t runs = 0;
-    bool is_lawful = true;
 
     if (argc == 2 && strcmp(argv[1], "--list") == 0)
         return list_scenarios();
     if (!sim_options_parse(argc, argv, "--step", VARIANTS, &options))
         return 2;
-    if (options.scenario && !scenario_find(options.scenario))
-        return sim_options_unknown(&options);
-    sim_options_settle(&options);
-    for (const struct scenario *scenario = scenario_table(); scenario->name; scenario++) {
-        if (scenario_is_chosen(scenario, &options))
-            is_lawful = hunt_scenario(&options, scenario, &runs) && is_lawful;
-    }
-    return sim_options_end(&options, runs, is_lawful);
+    return scenarios_hunt(&options, hunt_scenario);
 }

@@ -54,6 +54,18 @@ class GroupTorture(Torture):
 
     # -- roles
 
+    def move_and_compare(self):
+        """A planned move: the other site shows what the source held (I11). Returns how many disks were compared."""
+        self.wait_point(self.source)
+        expected = [self.source.image_digest(disk) for disk in self.exports[self.source]]
+        self.detach(self.source)
+        self.target.verso("group", "failover", self.group, "-q", "--timeout", "60")
+        for disk, image in zip(self.exports[self.target], expected):
+            self.target.attach(disk)
+            if self.target.image_digest(disk) != image:
+                raise Failure(f"I11: {disk} at {self.target.name} differs after all faults were over")
+        return len(expected)
+
     def come_back(self, rng, old):
         """The old source must not export, not even for a moment, before it is fenced and after."""
         falls = self.rise(rng, old)
