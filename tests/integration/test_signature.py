@@ -1,15 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """Signed requests to a real daemon over TCP, signed by Python's own hmac: both versions in all forms, nothing taken
-twice, across a restart and a kill too, and each refusal of the door with status, code and text."""
+twice, across a restart and a kill too, and each refusal of the door with status, code and text.
+
+With VERSO_FAR=1 only what an address needs that is not loopback: FarAddressTest runs that in a network namespace."""
 import base64
 import datetime
 import hashlib
 import hmac
 import http.client
 import json
+import os
 import pathlib
+import shutil
+import subprocess
 import sys
+import unittest
 import urllib.parse
 import uuid
 
@@ -20,6 +26,7 @@ from unix_http import UnixConnection  # noqa: E402
 
 EBS = "2021-07-30"
 FORM = "application/x-www-form-urlencoded"
+FAR = "192.0.2.1"  # for documentation only: nobody's
 HOSTILE = "space * ~ ! ' ( ) + \u00e9 / & = %41"
 
 
@@ -40,12 +47,12 @@ class Request:
     """method, target, body, headers; send() gives (status, reply, headers of the reply). `port` may be a unix socket."""
 
     def __init__(self, port, method="POST", query=None, body=None, headers=None):
-        self.port, self.method, self.body = port, method, body
+        self.host, self.port, self.method, self.body = "127.0.0.1", port, method, body
         self.target = "/?" + urllib.parse.urlencode(query) if query else "/"
         self.headers = dict(headers or {})
 
     def send(self):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30) if isinstance(self.port, int) \
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=30) if isinstance(self.port, int) \
             else UnixConnection(self.port)
         connection.request(self.method, self.target, self.body, self.headers)
         answer = connection.getresponse()
@@ -100,11 +107,14 @@ class SignatureTest(LabCase):
     def setUp(self):
         super().setUp()
         self.port = free_port()
-        self.paris.api_options = {"listen": f"127.0.0.1:{self.port}", **self.options}
+        self.paris.api_options = self.make_options()
         self.lab.configure()
         self.paris.start()
         self.key = self.make_key("--root")
         self.where = {"RegionId": self.paris.region}
+
+    def make_options(self):
+        return {"listen": f"127.0.0.1:{self.port}", **self.options}
 
     def make_key(self, *whose):
         made = json.loads(self.paris.verso("key", "create", *whose, "--json"))["AccessKey"]
@@ -348,9 +358,72 @@ class ReplayTest(LabCase):
         self.assertEqual(self.replay(request, self.lyon), (400, "SignatureNonceUsed"))
 
 
-# What FlowTest inherits is run once, above.
+class FarAddressTest(unittest.TestCase):
+    """What holds away from loopback, on an address of a network namespace of its own."""
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare") and shutil.which("ip"), "needs root, unshare, ip")
+    def test_in_a_namespace(self):
+        inside = f"ip link set lo up && ip address add {FAR} dev lo && exec {sys.executable} {__file__}"
+        done = subprocess.run(["unshare", "--net", "sh", "-c", inside], env={**os.environ, "VERSO_FAR": "1"},
+                              capture_output=True, text=True, timeout=120)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn("Ran 2 tests", done.stderr)
+
+
+class Far(SignatureTest):
+    """Run by FarAddressTest. Plain HTTP on FAR and on loopback."""
+
+    options = {"allow-plain": "yes", "account-id": "42"}
+
+    def make_options(self):
+        self.far_port = free_port()
+        return {"listen": f"127.0.0.1:{self.port}, {FAR}:{self.far_port}", **self.options}
+
+    def at_far(self, request):
+        request.host, request.port = FAR, self.far_port
+        return request
+
+    def taken_everywhere(self, make):
+        self.taken(make(self.port, self.key, self.where))
+        self.taken(self.at_far(make(self.port, self.key, self.where)))
+
+    def test_v1_needs_tls(self):
+        self.taken_everywhere(v3)
+        self.taken(v1(self.port, self.key, self.where))
+        self.refused(self.at_far(v1(self.port, self.key, self.where)), 404, "InvalidProtocol.NeedSsl",
+                     "Your request is denied as lack of ssl protect.")
+        self.paris.stop()
+        self.paris.api_options["allow-v1"] = "yes"
+        self.lab.configure()
+        self.paris.start()
+        self.taken_everywhere(v1)
+        self.taken_everywhere(v3)
+
+    def test_account(self):
+        """The configured number is that of identities and of resources."""
+        _, reply, _ = v3(self.port, self.key, version="2015-04-01", action="GetCallerIdentity").send()
+        self.assertEqual((reply["AccountId"], reply["Arn"]), ("42", "acs:ram::42:root"))
+        for account, status in (("42", 200), ("1000000000000001", 403)):
+            with self.subTest(account=account):
+                self.paris.verso("user", "create", f"u{account}")
+                policy = self.lab.folder / f"u{account}.json"
+                policy.write_text(json.dumps({"Version": "1", "Statement": [
+                    {"Effect": "Allow", "Action": "ebs:DescribeRegions", "Resource": f"acs:ebs:*:{account}:*"}]}))
+                self.paris.verso("policy", "create", f"u{account}", "--file", policy)
+                self.paris.verso("policy", "attach", f"u{account}", "--user", f"u{account}")
+                key = self.make_key("--user", f"u{account}")
+                self.assertEqual(v3(self.port, key, action="DescribeRegions").send()[0], status)
+
+
+# What these inherit is run once, above; and Far's in its namespace alone.
+is_far = os.environ.get("VERSO_FAR") == "1"
 for inherited in [name for name in dir(SignatureTest) if name.startswith("test_")]:
     setattr(FlowTest, inherited, None)
+    setattr(Far, inherited, None)
+if is_far:
+    del SignatureTest, FlowTest, ReplayTest, FarAddressTest
+else:
+    del Far
 
 if __name__ == "__main__":
     main()
