@@ -78,6 +78,37 @@ void blockset_free(struct blockset *set)
     free(set);
 }
 
+/* More room, zeroed behind what is there; NULL: `from` is as it was. */
+static void *widen(void *from, uint64_t count, uint64_t new_count, size_t size)
+{
+    uint8_t *to = realloc(from, new_count * size);
+
+    if (to != NULL)
+        memset(to + count * size, 0, (new_count - count) * size);
+    return to;
+}
+
+static int make_room(struct blockset *set, uint64_t leaf_count)
+{
+    uint64_t words = (leaf_count + 63) / 64;
+    void *at;
+
+    /* What was widened when the next one fails has room that nobody uses. */
+    at = widen(set->leaves, set->leaf_count + 1, leaf_count + 1, sizeof(*set->leaves));
+    if (at == NULL)
+        return -ENOMEM;
+    set->leaves = at;
+    at = widen(set->counts, set->leaf_count + 1, leaf_count + 1, sizeof(*set->counts));
+    if (at == NULL)
+        return -ENOMEM;
+    set->counts = at;
+    at = widen(set->live, live_words(set) + 1, words + 1, sizeof(*set->live));
+    if (at == NULL)
+        return -ENOMEM;
+    set->live = at;
+    return 0;
+}
+
 /* Makes leaf `index` be there; its count may stay 0 only until the caller has marked in it. */
 static int leaf_make(struct blockset *set, uint64_t index)
 {
@@ -332,6 +363,19 @@ bool blockset_intersects(const struct blockset *set, uint64_t block, uint64_t co
     if (count == 1)
         return blockset_has(set, block);
     return first_set(set, block, &first) && first - block < count;
+}
+
+int blockset_resize(struct blockset *set, uint64_t count_max)
+{
+    uint64_t leaf_count = (count_max + LEAF_BLOCKS - 1) >> LEAF_SHIFT, block;
+
+    check(count_max <= UINT64_MAX >> BLOCK_SHIFT);
+    check(count_max >= set->count_max || !first_set(set, count_max, &block));
+    if (leaf_count > set->leaf_count && make_room(set, leaf_count) < 0)
+        return -ENOMEM;
+    set->leaf_count = leaf_count;
+    set->count_max = count_max;
+    return 0;
 }
 
 uint64_t blockset_count(const struct blockset *set)

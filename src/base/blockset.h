@@ -19,6 +19,9 @@ struct blockset;
 /* A set over blocks 0 .. count_max - 1, empty; NULL when memory is short. */
 struct blockset *blockset_new(uint64_t count_max);
 void blockset_free(struct blockset *set);
+/* Over blocks 0 .. count_max - 1 from here on; what is in it stays, and lies below. -ENOMEM (never
+ * when it becomes smaller): it is as it was. */
+int blockset_resize(struct blockset *set, uint64_t count_max);
 
 /* Each returns 0 or -ENOMEM; after -ENOMEM the set holds a superset of what it held before
  * (mark) or is unchanged. Ranges must lie inside the set. */

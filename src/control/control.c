@@ -321,6 +321,9 @@ void control_event(void *arg, const struct data_event *event)
         if (control->site.is_ready)
             refresh(control);
         break;
+    case DATA_EVENT_DISK_GROWN:
+        pulse_grown(&control->site, event->name, event->size_bytes);
+        break;
     case DATA_EVENT_SNAPSHOTS_CHANGED:
         break; /* listed when asked for */
     case DATA_EVENT_PEER:

@@ -33,7 +33,8 @@ enum data_op {
      * stream. */
     DATA_DISK_CLOSE,
     /* disk, size_bytes (not less than it has). Durable when done; hosts see it when they connect
-     * anew. -EBUSY: in a stream, or with snapshots; -ENOSPC; with why. */
+     * anew. In a stream: at its target, or at its source once the target's disk is as large
+     * (-EAGAIN; -EHOSTUNREACH); -EBUSY elsewhere. -ENOSPC; with why. */
     DATA_DISK_GROW,
     /* disk: hosts should reach it from now on. Out: is_exported, why (when it is not yet). */
     DATA_DISK_ATTACH,
@@ -154,6 +155,7 @@ struct data_request {
 enum data_event_kind {
     DATA_EVENT_STREAM_CHANGED,    /* name: stream */
     DATA_EVENT_DISK_ACCESS,       /* name: disk; is_on: hosts may write; why */
+    DATA_EVENT_DISK_GROWN,        /* name: disk; size_bytes: durable, whoever asked for it */
     DATA_EVENT_SNAPSHOTS_CHANGED, /* name: disk */
     DATA_EVENT_PEER,              /* name: peer; is_on: the link is up; why */
     DATA_EVENT_CALL,              /* name: peer; call, bytes, length: answer with DATA_CALL_REPLY */
@@ -165,7 +167,7 @@ struct data_event {
     char name[64];
     bool is_on;
     char why[200];
-    uint64_t call;
+    uint64_t call, size_bytes;
     const void *bytes;
     uint32_t length;
 };

@@ -12,6 +12,7 @@
 #include "control/audit.h"
 #include "control/monitor.h"
 #include "control/notice.h"
+#include "control/size_watch.h"
 
 #define PERIOD_NS (PULSE_PERIOD_S * UINT64_C(1000000000))
 
@@ -83,6 +84,7 @@ static void looked(struct data_request *request)
     if (site->is_stopping)
         return;
     notice_look(pulse->notice, site);
+    size_watch_again(site);
     if (site->monitor)
         monitor_sample(site->monitor, site);
 }
@@ -114,8 +116,14 @@ void pulse_stop(struct site *site)
 
 void pulse_look(struct site *site)
 {
+    size_watch_again(site);
     if (site->pulse && site->is_ready && !site->is_stopping)
         notice_look(site->pulse->notice, site);
+}
+
+void pulse_grown(struct site *site, const char *disk, uint64_t bytes)
+{
+    size_watch_grown(site, disk, bytes);
 }
 
 void pulse_tell_link(struct site *site, const char *peer, bool is_up, const char *why)

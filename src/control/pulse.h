@@ -21,6 +21,8 @@ void pulse_start(struct site *site);
 void pulse_stop(struct site *site);
 /* A snapshot was taken for another reason: what is to be told is told now. */
 void pulse_look(struct site *site);
+/* The data wing says so: the disk's record follows, now or when it can. */
+void pulse_grown(struct site *site, const char *disk, uint64_t bytes);
 /* The link to a peer came up or went down. */
 void pulse_tell_link(struct site *site, const char *peer, bool is_up, const char *why);
 

@@ -111,6 +111,28 @@ bool quota_allows_member(struct call *call, const struct relation *group,
     return result == 0 && count < quota->group_pairs && !is_large;
 }
 
+bool quota_allows_group_growth(struct call *call, const struct relation *member, int64_t growth)
+{
+    uint64_t bytes = (uint64_t)growth, bytes_max = call->site->quota.group_bytes;
+    struct relation group = {.is_group = true, .group = member->group};
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
+    int result = 0;
+
+    if (!relation_is_member(member) || bytes_max == 0)
+        return true;
+    result = relation_members(call->site, &group, &pairs, &count);
+    for (unsigned i = 0; result == 0 && i < count; i++)
+        bytes += (uint64_t)pairs[i].size_bytes;
+    free(pairs);
+    if (result < 0)
+        call_fail_internal(call, err_name(result));
+    else if (bytes > bytes_max)
+        call_fail(call, API_GROUP_CAPACITY_LIMIT, "It would be %llu bytes; at most %llu.",
+                  (unsigned long long)bytes, (unsigned long long)bytes_max);
+    return result == 0 && bytes <= bytes_max;
+}
+
 struct sum {
     uint64_t bytes;
 };

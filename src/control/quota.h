@@ -10,6 +10,7 @@
 bool quota_allows_pair(struct call *call);
 bool quota_allows_group(struct call *call);
 bool quota_allows_disk(struct call *call, int64_t size_bytes);
+bool quota_allows_group_growth(struct call *call, const struct relation *member, int64_t bytes);
 bool quota_allows_growth(struct call *call, int64_t bytes); /* of a disk that is there */
 /* May the pair come into the group? */
 bool quota_allows_member(struct call *call, const struct relation *group,

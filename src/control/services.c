@@ -9,6 +9,7 @@
  *     pair.drop       the peer does not make that pair: our half of it goes
  *     stream.prepare  first start: take the records over, open our end of the stream
  *     reprotect.check the failover is to be left: are our disks detached?
+ *     disk.grow       our copy of the peer's disk becomes larger: ops_disk_resize.c
  *     record.put, record.delete: sync.c
  */
 #include "control/services.h"
@@ -296,7 +297,7 @@ static const struct peer_service table[] = {
     {"pair.prepare", serve_pair_prepare},     {"pair.drop", serve_pair_drop},
     {"stream.prepare", serve_stream_prepare}, {"reprotect.check", serve_reprotect_check},
     {"record.put", sync_serve_put},           {"record.delete", sync_serve_delete},
-    {"access.put", roster_sync_serve},
+    {"disk.grow", ops_disk_serve_grow},       {"access.put", roster_sync_serve},
 };
 
 const struct peer_service *services_table(unsigned *ret_count)

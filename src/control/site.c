@@ -76,6 +76,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     site->meta = meta;
     site->secret_box = options->secret_box;
     quota_init(&site->quota, &options->quota);
+    site->is_strict = options->is_strict;
     site->tokens_max = options->tokens_max;
     site->retry_min_ns = options->retry_min_ns ? options->retry_min_ns : 25000000;
     site->retry_max_ns = options->retry_max_ns ? options->retry_max_ns : 5000000000;

@@ -68,6 +68,7 @@ struct site_options {
     /* The record of events (audit.h). */
     struct event_store *events; /* outlives the wing; NULL: nothing is recorded */
     unsigned audit_reads_max, audit_refused_max;
+    bool is_strict;             /* what the contract forbids is forbidden, where we could do it */
     const char *monitor_folder; /* of the samples of disks; NULL: none are taken */
 };
 
@@ -89,6 +90,7 @@ struct site {
     unsigned pending_count;         /* data requests under way */
     bool is_ready;                  /* start is done: operations may run */
     bool is_stopping;
+    bool is_strict;       /* the contract's refusals, also where we could do more */
     struct list troubles; /* struct site_trouble: of a relation each */
     bool is_sharing;      /* several operations share a transaction: see sharing.h */
     int share_error;      /* it can only be rolled back */

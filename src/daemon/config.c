@@ -73,6 +73,7 @@ static const struct key keys[] = {
     {"api", "body-max", KEY_BYTES, CONFIG_AT(api.limits.body_bytes_max), 4096, 64 * MIB},
     {"api", "body-rate-min", KEY_BYTES, CONFIG_AT(api.limits.body_rate_min), 1, MIB},
     {"api", "allow-v1", KEY_YES, CONFIG_AT(api.allow_v1), 0, 0},
+    {"api", "strict", KEY_YES, CONFIG_AT(api.strict), 0, 0},
     {"api", "key-rate", KEY_COUNT, CONFIG_AT(api.key_rate), 1, 10000000},
     {"api", "nonces-max", KEY_COUNT, CONFIG_AT(api.nonces_max), 1024, 1 << 26},
     {"api", "clock-window", KEY_DURATION, CONFIG_AT(api.clock_window_ns), 10 * SECOND,

@@ -42,6 +42,7 @@ struct config {
         char endpoint[108];        /* what clients are told; "": nothing */
         struct http_limits limits; /* a field that is 0: its default */
         bool allow_v1;
+        bool strict;       /* what the contract forbids is refused, where we could do it */
         unsigned key_rate; /* requests a second of an access key */
         unsigned nonces_max;
         uint64_t clock_window_ns;

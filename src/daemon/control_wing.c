@@ -155,6 +155,7 @@ static void fill_site_options(const struct control_wing *wing, struct site_optio
         .account_id = config->api.account_id[0] ? config->api.account_id : NULL,
         .endpoint = config->api.endpoint[0] ? config->api.endpoint : NULL,
         .quota = config->quota,
+        .is_strict = config->api.strict,
     };
     for (unsigned i = 0; i < config->peer_count; i++) {
         options->peers[i].name = config->peers[i].name;

@@ -82,6 +82,16 @@ static void disk_access(void *arg, const char *disk, bool may_write, const char 
                why);
 }
 
+static void disk_grown(void *arg, const char *disk, uint64_t size_bytes)
+{
+    struct wing *wing = arg;
+
+    log_notice("engine", "disk %s has %llu bytes by now", disk, (unsigned long long)size_bytes);
+    wing_exports_grow(wing->exports, disk);
+    send_event(wing, &(struct data_event){.kind = DATA_EVENT_DISK_GROWN, .size_bytes = size_bytes},
+               disk, NULL);
+}
+
 static void stream_changed(void *arg, const char *stream)
 {
     send_event(arg, &(struct data_event){.kind = DATA_EVENT_STREAM_CHANGED}, stream, NULL);
@@ -113,6 +123,7 @@ static void call_arrived(void *arg, const char *peer, uint64_t call, const void 
 
 static const struct engine_callbacks engine_callbacks = {
     .disk_access_cb = disk_access,
+    .disk_grown_cb = disk_grown,
     .stream_changed_cb = stream_changed,
     .snapshots_changed_cb = snapshots_changed,
     .peer_cb = peer_changed,
@@ -217,16 +228,6 @@ static void disk_close(struct wing *wing, struct data_request *request)
     complete(request, failed, failed && err.code ? err.text : NULL);
 }
 
-static void disk_grow(struct wing *wing, struct data_request *request)
-{
-    struct err err = {0};
-    int failed = engine_disk_grow(wing->engine, request->disk, request->size_bytes, &err);
-
-    if (failed == 0)
-        wing_exports_grow(wing->exports, request->disk);
-    complete(request, failed, failed && err.code ? err.text : NULL);
-}
-
 static void disk_attach(struct wing *wing, struct data_request *request)
 {
     const char *why = NULL;
@@ -302,7 +303,7 @@ static void act(struct wing *wing, struct data_request *request)
     case DATA_DISK_ATTACH:
         return disk_attach(wing, request);
     case DATA_DISK_GROW:
-        return disk_grow(wing, request);
+        return engine_disk_grow(engine, request->disk, request->size_bytes, engine_done, request);
     case DATA_DISK_DETACH:
         failed = wing_exports_detach(wing->exports, request->disk, export_gone, request);
         return failed ? complete(request, failed, NULL) : (void)0;

@@ -39,6 +39,8 @@ struct engine_callbacks {
      * again when the reason changes). The owner adds or removes the export; after each "not any
      * more" it calls engine_disk_closed(), also when there was no export (perhaps from inside). */
     void (*disk_access_cb)(void *arg, const char *disk, bool may_write, const char *why);
+    /* The disk is larger, durably: asked for, or as its source is, or the owner did not know. */
+    void (*disk_grown_cb)(void *arg, const char *disk, uint64_t size_bytes);
     /* Something in engine_stream_status() changed. */
     void (*stream_changed_cb)(void *arg, const char *stream);
     void (*snapshots_changed_cb)(void *arg, const char *disk);
@@ -85,9 +87,6 @@ int engine_disk_open(struct engine *engine, const struct engine_disk_options *op
                      uint64_t *ret_size_bytes, struct err *err);
 /* -EBUSY: in a stream. `remove`: the default store's file is deleted (an imported one never). */
 int engine_disk_close(struct engine *engine, const char *id, bool remove, struct err *err);
-/* -EBUSY: in a stream, or snapshots of it are kept; else as store_grow(). Exports of it are to be
- * told. */
-int engine_disk_grow(struct engine *engine, const char *id, uint64_t size_bytes, struct err *err);
 struct volume *engine_disk_volume(struct engine *engine, const char *id); /* NULL: unknown */
 /* May hosts write it here now? If not, `ret_why` says why. */
 bool engine_disk_may_write(struct engine *engine, const char *id, const char **ret_why);
@@ -160,6 +159,12 @@ void engine_stream_part(struct engine *engine, const char *stream, bool is_fence
                         engine_done_fn done_cb, void *arg);
 /* An operator's word that this source may open although the peer is silent. */
 void engine_stream_force_open(struct engine *engine, const char *stream, const char *reason);
+
+/* Durable when done; disk_grown_cb tells. In a stream: at the target; or at the source, when the
+ * target's disk is as large (-EAGAIN, -EHOSTUNREACH); -EBUSY in other roles and in passing states.
+ * A size that it has already is no error. Else as store_grow(). */
+void engine_disk_grow(struct engine *engine, const char *disk, uint64_t size_bytes,
+                      engine_done_fn done_cb, void *arg);
 
 struct engine_stream_status {
     char id[40], peer[64];

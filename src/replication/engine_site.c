@@ -80,6 +80,24 @@ static bool tell_disk(struct engine *engine)
     return false;
 }
 
+static bool tell_grown(struct engine *engine)
+{
+    struct list *node, *next;
+
+    list_for_each(node, next, &engine->disks)
+    {
+        struct site_disk *disk = list_entry(node, struct site_disk, node);
+
+        if (!disk->has_grown)
+            continue;
+        disk->has_grown = false;
+        engine->callbacks.disk_grown_cb(engine->callbacks.arg, disk->id,
+                                        volume_size_bytes(disk->volume));
+        return true;
+    }
+    return false;
+}
+
 static bool tell_stream(struct engine *engine)
 {
     struct list *node, *next;
@@ -104,6 +122,8 @@ static void run_tell(struct loop_task *task)
 
     check_magic(engine, ENGINE_MAGIC);
     while (tell_disk(engine))
+        ;
+    while (tell_grown(engine))
         ;
     while (tell_stream(engine))
         ;
@@ -546,20 +566,6 @@ int engine_disk_close(struct engine *engine, const char *id, bool remove, struct
     if (disk->stream != NULL)
         return err_set(err, -EBUSY, "disk %s is in %s", id, disk->stream->id);
     return site_disk_close(engine->loop, disk, engine->snapshots, remove, err);
-}
-
-int engine_disk_grow(struct engine *engine, const char *id, uint64_t size_bytes, struct err *err)
-{
-    struct site_disk *disk = engine_find_disk(engine, id);
-
-    check_magic(engine, ENGINE_MAGIC);
-    if (disk == NULL)
-        return err_set(err, -ENOENT, "there is no disk %s", id);
-    if (disk->stream != NULL)
-        return err_set(err, -EBUSY, "disk %s is in %s", id, disk->stream->id);
-    if (snapshots_count(engine->snapshots, id) > 0)
-        return err_set(err, -EBUSY, "snapshots of disk %s are kept; delete them first", id);
-    return volume_grow(disk->volume, size_bytes, err);
 }
 
 struct volume *engine_disk_volume(struct engine *engine, const char *id)

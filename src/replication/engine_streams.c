@@ -13,6 +13,7 @@
 #include "base/id.h"
 #include "base/log.h"
 #include "replication/failover.h"
+#include "replication/growth.h"
 #include "replication/meeting.h"
 #include "replication/removal.h"
 #include "replication/reprotect.h"
@@ -57,6 +58,16 @@ static void stream_role_told(void *arg, struct stream *stream)
 {
     check_magic((struct engine *)arg, ENGINE_MAGIC);
     meeting_again(stream);
+}
+
+static void stream_disk_grown(void *arg, struct stream *stream, const char *disk)
+{
+    struct engine *engine = arg;
+
+    check_magic(engine, ENGINE_MAGIC);
+    check_magic(stream, STREAM_MAGIC);
+    engine_find_disk(engine, disk)->has_grown = true;
+    engine_tell_soon(engine);
 }
 
 static bool stream_is_exported(void *arg, struct stream *stream)
@@ -141,10 +152,13 @@ struct order {
         ORDER_FAILOVER,
         ORDER_REPROTECT,
         ORDER_REMOVE,
-        ORDER_PART
+        ORDER_PART,
+        ORDER_GROW
     } kind;
     bool flag;      /* one shot; reverse; without its journal; is fenced */
     uint64_t point; /* of a failover */
+    char disk[40];  /* to grow */
+    uint64_t size_bytes;
     engine_done_fn done_cb;
     void *arg;
     struct err err;
@@ -185,6 +199,9 @@ static int begin_order(struct order *order)
         return reprotect_begin(stream, order->flag, order->done_cb, order->arg, err);
     case ORDER_PART:
         return meeting_part(stream, order->flag, order->done_cb, order->arg, err);
+    case ORDER_GROW:
+        return growth_begin(stream, order->disk, order->size_bytes, order->done_cb, order->arg,
+                            err);
     case ORDER_REMOVE:
         return removal_begin(order->engine, stream, order->flag, order->done_cb, order->arg, err);
     }
@@ -290,6 +307,7 @@ int engine_stream_open(struct engine *engine, const struct engine_stream_options
                                          .changed_cb = stream_change_told,
                                          .role_cb = stream_role_told,
                                          .snapshot_cb = make_snapshot,
+                                         .grown_cb = stream_disk_grown,
                                          .is_exported_cb = stream_is_exported,
                                          .arg = engine};
     struct stream_settings settings = settings_of(engine);
@@ -312,14 +330,22 @@ int engine_stream_open(struct engine *engine, const struct engine_stream_options
     open_options.link = peer->link;
     snprintf(folder, sizeof(folder), "%s/streams/%s", engine->folder, options->id);
     int error = gather_disks(engine, options, &open_options, err);
+    uint64_t sizes[ENGINE_DISKS_MAX];
 
+    for (unsigned i = 0; i < options->disk_count && error == 0; i++)
+        sizes[i] = volume_size_bytes(open_options.volumes[i]);
     if (error == 0)
         error = stream_open(engine->loop, &open_options, &settings, &callbacks, &stream, err);
     if (error != 0)
         return err_wrap(err, "stream %s", options->id);
     list_append(&engine->streams, &stream->node);
-    for (unsigned i = 0; i < options->disk_count; i++)
-        engine_find_disk(engine, options->disks[i].disk)->stream = stream;
+    for (unsigned i = 0; i < options->disk_count; i++) {
+        struct site_disk *disk = engine_find_disk(engine, options->disks[i].disk);
+
+        disk->stream = stream;
+        disk->has_grown = disk->has_grown || volume_size_bytes(disk->volume) != sizes[i];
+    }
+    engine_tell_soon(engine);
     stream_access_told(engine, stream);
     return 0;
 }
@@ -367,6 +393,45 @@ void engine_stream_part(struct engine *engine, const char *id, bool is_fenced,
     give_order(
         engine, id,
         (struct order){.kind = ORDER_PART, .flag = is_fenced, .done_cb = done_cb, .arg = arg});
+}
+
+/* A disk that is in no stream, at once; the end is told in a turn of its own all the same. */
+static int grow_alone(struct engine *engine, struct site_disk *disk, uint64_t size_bytes,
+                      struct err *err)
+{
+    int error = volume_grow(disk->volume, size_bytes, err);
+
+    disk->has_grown = disk->has_grown || error == 0;
+    engine_tell_soon(engine);
+    return error;
+}
+
+void engine_disk_grow(struct engine *engine, const char *id, uint64_t size_bytes,
+                      engine_done_fn done_cb, void *arg)
+{
+    struct order content = {
+        .kind = ORDER_GROW, .size_bytes = size_bytes, .done_cb = done_cb, .arg = arg};
+    struct site_disk *disk = engine_find_disk(engine, id);
+    struct order *order;
+
+    check_magic(engine, ENGINE_MAGIC);
+    snprintf(content.disk, sizeof(content.disk), "%s", id);
+    if (disk != NULL && disk->stream != NULL) {
+        give_order(engine, disk->stream->id, content);
+        return;
+    }
+    order = malloc(sizeof(*order));
+    if (order == NULL) {
+        done_cb(arg, -ENOMEM, "no memory for the order");
+        return;
+    }
+    *order = content;
+    order->engine = engine;
+    if (disk == NULL)
+        err_set(&order->err, -ENOENT, "there is no disk %s", id);
+    else
+        (void)grow_alone(engine, disk, size_bytes, &order->err);
+    end_order(order);
 }
 
 void engine_stream_force_open(struct engine *engine, const char *id, const char *reason)

@@ -13,18 +13,25 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "replication/growth.h"
 #include "replication/reprotect.h"
 #include "volume/volume.h"
 
+/* A size that differs has grown at one site (growth.c). A new target's has not, but before its
+ * source did: smaller than its source it is another disk. */
 static bool has_same_disks(struct stream *stream)
 {
     const struct stream_hello *hello = &stream->hello;
+    bool is_new_here = stream->state.line.count == 0, is_new_there = hello->line.count == 0;
 
     if (hello->disk_count != stream->state.disk_count)
         return false;
-    for (unsigned i = 0; i < hello->disk_count; i++)
-        if (hello->disks[i].size_bytes != stream->state.disks[i].size_bytes)
+    for (unsigned i = 0; i < hello->disk_count; i++) {
+        uint64_t theirs = hello->disks[i].size_bytes, ours = stream->state.disks[i].size_bytes;
+
+        if ((is_new_here && ours < theirs) || (is_new_there && theirs < ours))
             return false;
+    }
     return true;
 }
 
@@ -83,6 +90,10 @@ static void ship(struct stream *stream)
         reprotect_confirmed(stream);
     if (source_is_connected(stream->source))
         return;
+    if (!growth_may_ship(stream)) { /* it follows, and says so */
+        stream_set_trouble(stream, "a disk at the other site is smaller: it is made larger there");
+        return;
+    }
     stream_set_trouble(stream, "");
     if (!stream->has_shipped)
         settle_incomparable(stream);
@@ -102,7 +113,7 @@ static void ship(struct stream *stream)
 
 static void receive(struct stream *stream)
 {
-    if (target_is_connected(stream->target) || !stream_is_settled(stream))
+    if (target_is_connected(stream->target) || !stream_is_settled(stream) || growth_follow(stream))
         return;
     stream_set_trouble(stream, "");
     target_connected(stream->target, stream->link, generation_newest(&stream->state.line));
@@ -192,15 +203,26 @@ static void wait(struct stream *stream, enum generation_relation relation,
     stream_set_trouble(stream, relation == GENERATION_EMPTY_THEIRS ? "" : why);
 }
 
+/* Once, when it came: what is shipped meanwhile makes us newer than it. */
+static void weigh(struct stream *stream, const struct generation_line *theirs)
+{
+    if (!stream->is_hello_weighed)
+        stream_weigh_peer(stream, theirs);
+    stream->is_hello_weighed = true;
+}
+
 static void decide(struct stream *stream)
 {
     struct generation_line theirs;
     const char *why;
 
-    if (!stream->is_open || stream->is_ending || !stream->has_hello || stream->hold_why != NULL ||
-        stream->reprotect.is_unsaved)
+    if (!stream->is_open || stream->is_ending || !stream->has_hello || stream->reprotect.is_unsaved)
         return;
     stream_read_line(&stream->hello.line, &theirs);
+    if (stream->growth.is_held)
+        weigh(stream, &theirs); /* and goes on shipping */
+    if (stream->hold_why != NULL)
+        return;
     if (!has_same_disks(stream)) {
         stream_disconnect(stream);
         stream->verdict = VERDICT_REFUSE;
@@ -208,9 +230,7 @@ static void decide(struct stream *stream)
                                    "sizes of disks in this stream");
         return;
     }
-    if (!stream->is_hello_weighed)
-        stream_weigh_peer(stream, &theirs);
-    stream->is_hello_weighed = true;
+    weigh(stream, &theirs);
     enum generation_relation relation = generation_relate(&stream->state.line, &theirs);
     enum generation_verdict verdict =
         generation_decide(stream->state.role, (enum stream_role)stream->hello.role, relation, &why);

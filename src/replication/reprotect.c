@@ -25,6 +25,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/step.h"
+#include "replication/growth.h"
 #include "volume/volume.h"
 
 enum { TELL_RUNS = STREAM_MESSAGE_RUNS_MAX };
@@ -157,6 +158,13 @@ static void winner_marked(struct stream *stream, int error)
     stream_save(stream, winner_saved);
 }
 
+static bool lack_memory(struct stream *stream, int error)
+{
+    refuse(stream, error, "the winner has no memory for the dirty blocks");
+    finish(stream, error, "no memory for the dirty blocks");
+    return true;
+}
+
 static bool take_dirty(struct stream *stream, const struct link_frame_in *frame, struct err *why)
 {
     struct stream_dirty dirty;
@@ -171,20 +179,12 @@ static bool take_dirty(struct stream *stream, const struct link_frame_in *frame,
         return true;
     for (unsigned i = 0; i < dirty.run_count; i++) {
         stream_dirty_run(&dirty, i, &block, &count);
-        if (dirty.disk >= stream->state.disk_count ||
-            block + count > volume_block_count(stream->volumes[dirty.disk])) {
-            err_set(why, -EPROTO, "a DIRTY run outside its disk");
-            return false;
-        }
-        int error =
-            tracking_mark(stream->volumes[dirty.disk],
-                          dirty.is_suspect ? TRACKING_SUSPECT : TRACKING_OPEN, block, count);
+        int error = growth_mark_run(stream, &dirty, block, count);
 
-        if (error != 0) {
-            refuse(stream, error, "the winner has no memory for the dirty blocks");
-            finish(stream, error, "no memory for the dirty blocks");
-            return true;
-        }
+        if (error == -EPROTO)
+            return err_set(why, error, "a DIRTY run outside its disk") == 0;
+        if (error != 0)
+            return lack_memory(stream, error);
         stream->reprotect.run_count++;
     }
     return true;
@@ -207,6 +207,10 @@ static bool take_dirty_end(struct stream *stream, const struct link_frame_in *fr
                 (unsigned long long)end.run_count, (unsigned long long)stream->reprotect.run_count);
         return false;
     }
+    int error = growth_mark_behind(stream);
+
+    if (error != 0)
+        return lack_memory(stream, error);
     stream->reprotect.step = REPROTECT_MARKING;
     stream->reprotect.peer_epoch = end.epoch;
     /* An exchange that was cut while its marks were stored: those of this one behind them. */
@@ -645,8 +649,9 @@ static bool take_reprotect(struct stream *stream, const struct link_frame_in *fr
         stream->is_ending || !stream->is_open)
         return true;
     stream->reprotect.nonce = message.nonce;
-    if (stream_old_copy_why(stream) != NULL) {
-        refuse(stream, -ESTALE, stream_old_copy_why(stream));
+    if (stream->growth.is_held || stream_old_copy_why(stream) != NULL) {
+        refuse(stream, stream->growth.is_held ? -EBUSY : -ESTALE,
+               stream->growth.is_held ? stream->hold_why : stream_old_copy_why(stream));
         return true;
     }
     /* One that is not open says nothing: it may be the durable winner already. A winner that is

@@ -22,6 +22,7 @@ struct site_disk {
     bool may_write;
     bool told_may_write; /* the last word that the owner heard (at first: he may) */
     bool is_news;        /* he has not heard the present one, or its reason */
+    bool has_grown;      /* he has not heard of it */
     bool is_closing;     /* he heard "not any more" and has not answered */
     char why[200];
 };

@@ -7,7 +7,8 @@
  *       come and go meanwhile;
  *   N2  a layer shows a block that it lacks from the base, under the shared range lock and only if
  *       it still lacks it there: else the block went into the layer meanwhile, and is read there;
- *   N3  a removed layer is out of every list at once; its files go when nobody reads or fills it.
+ *   N3  a removed layer is out of every list at once; its files go when nobody reads or fills it;
+ *   N4  a layer has the size that its disk had: what the disk holds beyond is none of its.
  */
 #include "replication/snapshots.h"
 
@@ -197,9 +198,23 @@ static void run_task(struct loop_task *task)
 
 /* --- preserving ------------------------------------------------------------------------------ */
 
+/* How many of these blocks lie in the layer: the disk may have grown since. */
+static uint64_t count_inside(const struct snapshot *snapshot, uint64_t block, uint64_t count)
+{
+    uint64_t size = layer_describe(snapshot->layer)->size_bytes / BLOCK_SIZE;
+
+    if (block >= size)
+        return 0;
+    return count < size - block ? count : size - block;
+}
+
 static bool lacks(const struct snapshot *snapshot, uint64_t block, uint64_t count)
 {
     uint64_t same;
+
+    count = count_inside(snapshot, block, count);
+    if (count == 0)
+        return false;
 
     /* What a fenced layer says it kept may not be durable: nothing may be overwritten under it. */
     return layer_fence(snapshot->layer) != 0 ||
@@ -269,7 +284,7 @@ static void preserve_next(struct preserve_op *op)
     struct snapshot *snapshot;
 
     while ((snapshot = find_lacking(disk, state->block, state->count)) != NULL &&
-           is_over_cap(snapshot, state->count))
+           is_over_cap(snapshot, count_inside(snapshot, state->block, state->count)))
         drop_over_cap(disk, snapshot);
     if (snapshot == NULL) {
         list_append(&disk->snapshots->preserves, &op->node);
@@ -278,8 +293,8 @@ static void preserve_next(struct preserve_op *op)
     }
     state->snapshot = snapshot;
     snapshot->users++;
-    layer_keep(snapshot->layer, &state->op, state->block, state->count, state->bytes,
-               preserve_kept);
+    layer_keep(snapshot->layer, &state->op, state->block,
+               count_inside(snapshot, state->block, state->count), state->bytes, preserve_kept);
 }
 
 static void preserve(void *arg, struct preserve_op *op, uint64_t block, uint64_t count,
@@ -454,10 +469,12 @@ int snapshots_attach(struct snapshots *snapshots, const char *id, struct volume 
         const struct layer_description *description =
             layer_describe(list_entry(node, struct snapshot, node)->layer);
 
-        if (description->size_bytes != volume_size_bytes(volume))
-            return err_set(err, -EINVAL, "snapshot %s is of a disk of %llu bytes, %s has %llu",
-                           description->id, (unsigned long long)description->size_bytes, id,
-                           (unsigned long long)volume_size_bytes(volume));
+        /* The disk had grown, and its owner does not know it yet. */
+        if (description->size_bytes > volume_size_bytes(volume) &&
+            volume_adopt(volume, description->size_bytes, err) != 0)
+            return err_wrap(err, "snapshot %s is of a disk of %llu bytes, %s has %llu",
+                            description->id, (unsigned long long)description->size_bytes, id,
+                            (unsigned long long)volume_size_bytes(volume));
     }
     disk->volume = volume;
     volume_set_preserve(volume, &ops, disk);

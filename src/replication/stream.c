@@ -392,7 +392,7 @@ static int open_intent(struct stream *stream, unsigned i, struct err *err)
 
     snprintf(path, sizeof(path), "%s/intent-%u", stream->folder, i);
     if (may_lack_intents(stream, i) || bitfile_is_there(stream->loop, path))
-        error = bitfile_open(stream->loop, path, "INTN", regions, &stream->intents[i], err);
+        error = bitfile_open_grown(stream->loop, path, "INTN", regions, &stream->intents[i], err);
     if (error == -ENOENT || error == -EUCLEAN) {
         log_error("stream",
                   "%s is %s: which blocks differ from the peer's is not known, so "
@@ -588,7 +588,7 @@ bool stream_may_write(const struct stream *stream, const char **ret_why)
 
     if (!stream->is_open && (!is_new_source || stream->trouble[0] != '\0'))
         why = stream->trouble[0] != '\0' ? stream->trouble : "the stream is being opened";
-    else if (stream->hold_why != NULL)
+    else if (stream->hold_why != NULL && !stream->growth.is_held)
         why = stream->hold_why;
     else if (state->role == STREAM_ROLE_TARGET)
         why = "target of a replication: fail over to use it";
@@ -717,7 +717,7 @@ void stream_send_hello(struct stream *stream)
     fill_line(&stream->state.line, &hello.line);
     hello.disk_count = (uint16_t)stream->state.disk_count;
     for (unsigned i = 0; i < stream->state.disk_count; i++) {
-        hello.disks[i].size_bytes = stream->state.disks[i].size_bytes;
+        hello.disks[i].size_bytes = stream->durable_bytes[i];
         hello.disks[i].is_initial = stream->state.disks[i].is_initial;
     }
     uint32_t length = stream_hello_encode(&hello, bytes);

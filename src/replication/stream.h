@@ -29,6 +29,8 @@ struct stream_callbacks {
     /* R15: a layer of what the disk's base holds, once for each (disk, label, stream). */
     int (*snapshot_cb)(void *arg, struct stream *stream, const char *disk, const char *label,
                        struct err *err);
+    /* The disk is larger, durably. */
+    void (*grown_cb)(void *arg, struct stream *stream, const char *disk);
     /* Is an export of one of its disks, that had to be closed, still open? */
     bool (*is_exported_cb)(void *arg, struct stream *stream);
     void *arg;
@@ -85,7 +87,17 @@ struct stream {
     struct stream_hello hello;
     enum generation_verdict verdict;
     struct reprotect reprotect;
-    stream_step_fn closed_cb; /* waits for exports to close */
+    struct growth {             /* growth.c: of one disk at a time */
+        stream_done_fn done_cb; /* NULL: nobody asked, the target follows its source */
+        void *arg;
+        unsigned disk;
+        uint64_t size_bytes;
+        bool is_running, is_unsaved; /* unsaved: the state could not be stored */
+        bool is_held;                /* the source's hosts wait; their exports stay */
+        struct loop_timer timer;
+    } growth;
+    uint64_t durable_bytes[STREAM_DISKS_MAX]; /* sizes as the state file has them: what is told */
+    stream_step_fn closed_cb;                 /* waits for exports to close */
     stream_step_fn drained_cb;
     stream_done_fn failover_cb;
     void *failover_arg;

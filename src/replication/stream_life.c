@@ -58,7 +58,7 @@ static void fill_new_state(struct stream *stream, const struct stream_open_optio
     }
 }
 
-static int check_disks(const struct stream *stream, const struct stream_open_options *options,
+static int check_disks(struct stream *stream, const struct stream_open_options *options,
                        struct err *err)
 {
     const struct stream_state *state = &stream->state;
@@ -70,8 +70,13 @@ static int check_disks(const struct stream *stream, const struct stream_open_opt
         if (strcmp(state->disks[i].disk, options->disks[i]) != 0)
             return err_set(err, -EINVAL, "its disk %u is %s, not %s", i, state->disks[i].disk,
                            options->disks[i]);
+        /* It had grown, and its owner does not know it yet. */
+        if (state->disks[i].size_bytes > volume_size_bytes(options->volumes[i]) &&
+            volume_adopt(options->volumes[i], state->disks[i].size_bytes, err) != 0)
+            return err_wrap(err, "disk %s has changed its size", options->disks[i]);
         if (state->disks[i].size_bytes != volume_size_bytes(options->volumes[i]))
             return err_set(err, -EINVAL, "disk %s has changed its size", options->disks[i]);
+        stream->durable_bytes[i] = state->disks[i].size_bytes;
     }
     return 0;
 }
@@ -181,6 +186,7 @@ static void end_done(struct loop_task *task)
     check_magic(stream, STREAM_MAGIC);
     loop_timer_cancel(stream->loop, &stream->wait_timer);
     loop_timer_cancel(stream->loop, &stream->reprotect.timer);
+    loop_timer_cancel(stream->loop, &stream->growth.timer);
     stream->end_cb = NULL;
     end_cb(stream->end_arg, stream->end_error, stream->trouble);
 }

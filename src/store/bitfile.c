@@ -68,7 +68,8 @@ struct bitfile {
     uint64_t round_next;           /* copies of them that are begun, from the first page's */
     int round_error;
     bool is_round;
-    int fence; /* the error that fenced the file, 0: none */
+    bool may_differ; /* in its number of bits from what was asked for, when it is opened */
+    int fence;       /* the error that fenced the file, 0: none */
     struct loop_task task;
     struct io_op sync;
 };
@@ -282,6 +283,39 @@ static int load_pages(struct bitfile *file, struct err *err)
     return error;
 }
 
+/* More room, zeroed behind what is there; NULL: `from` is as it was. */
+static void *widen(void *from, uint64_t count, uint64_t new_count, size_t size)
+{
+    uint8_t *to = calloc(new_count, size);
+
+    if (!to)
+        return NULL;
+    memcpy(to, from, count * size);
+    free(from);
+    return to;
+}
+
+static int make_room(struct bitfile *file, uint64_t pages)
+{
+    void *at;
+
+    if (pages <= file->page_count)
+        return 0;
+    if (!(at = widen(file->bits, file->page_count, pages, BITFILE_BITS_BYTES)))
+        return -ENOMEM;
+    file->bits = at;
+    if (!(at = widen(file->durable, file->page_count, pages, BITFILE_BITS_BYTES)))
+        return -ENOMEM;
+    file->durable = at;
+    if (!(at = widen(file->images, file->page_count, pages, BITFILE_PAGE_BYTES)))
+        return -ENOMEM;
+    file->images = at;
+    if (!(at = widen(file->pages, file->page_count, pages, sizeof(*file->pages))))
+        return -ENOMEM;
+    file->pages = at;
+    return 0;
+}
+
 static int load_header(struct bitfile *file, struct err *err)
 {
     uint8_t header[BITFILE_PAGE_BYTES];
@@ -299,10 +333,18 @@ static int load_header(struct bitfile *file, struct err *err)
     if (wrong)
         return err_set(err, bitfile_header_is_whole(header) ? -EINVAL : -EUCLEAN, "%s: %s",
                        file->path, wrong);
+    if (file->may_differ) {
+        if (make_room(file, bitfile_page_count(bit_count)) < 0)
+            return err_set(err, -ENOMEM, "open %s: memory is short", file->path);
+        file->bit_count = bit_count;
+        file->page_count = bitfile_page_count(bit_count);
+    }
     if (bit_count != file->bit_count)
         return err_set(err, -EINVAL, "%s: it has %llu bits, %llu are expected", file->path,
                        (unsigned long long)bit_count, (unsigned long long)file->bit_count);
-    if (has_bytes != bitfile_bytes(bit_count))
+    /* A growth that was cut off may have left it longer. */
+    if (has_bytes < bitfile_bytes(bit_count) ||
+        (has_bytes > bitfile_bytes(bit_count) && !file->may_differ))
         return err_set(err, -EUCLEAN, "%s: it has %llu bytes, %llu are expected", file->path,
                        (unsigned long long)has_bytes, (unsigned long long)bitfile_bytes(bit_count));
     return 0;
@@ -334,8 +376,8 @@ static struct bitfile *bitfile_allocate(struct loop *loop, const char *path, con
     return NULL;
 }
 
-int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
-                 struct bitfile **ret_file, struct err *err)
+static int open_bitfile(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
+                        bool may_differ, struct bitfile **ret_file, struct err *err)
 {
     struct bitfile *file;
     int error;
@@ -346,6 +388,7 @@ int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t
     file = bitfile_allocate(loop, path, kind, bit_count);
     if (!file)
         return err_set(err, -ENOMEM, "open %s: memory is short", path);
+    file->may_differ = may_differ;
     error = io_file_open(loop, path, IO_LOCK, &file->file, err);
     if (error == -ENOENT) {
         error = make_file(loop, path, kind, bit_count, false, err);
@@ -370,6 +413,95 @@ int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t
     else
         *ret_file = file;
     return error;
+}
+
+int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
+                 struct bitfile **ret_file, struct err *err)
+{
+    return open_bitfile(loop, path, kind, bit_count, false, ret_file, err);
+}
+
+/* What lies beyond the pages that the header counts may be anything. */
+static int write_pages(struct bitfile *file, uint64_t from, uint64_t to)
+{
+    int error = io_file_resize_now(file->loop, file->file, bitfile_slot_offset(to, 0, 0));
+
+    for (uint64_t page = from; page < to && error >= 0; page++) {
+        for (unsigned i = 0; i < PAGE_COPIES && error >= 0; i++) {
+            unsigned which = i % BITFILE_SLOTS;
+            uint8_t slot[BITFILE_PAGE_BYTES] = {0};
+
+            if (is_sealed(file->kind))
+                bitfile_slot_seal(slot, file->kind, page, which + 1);
+            error = io_file_write_now(file->loop, file->file, slot, sizeof(slot),
+                                      bitfile_slot_offset(page, which, i / BITFILE_SLOTS));
+        }
+    }
+    return error < 0 ? error : io_file_sync_now(file->loop, file->file);
+}
+
+static void take_new_pages(struct bitfile *file, uint64_t pages)
+{
+    for (uint64_t page = file->page_count; page < pages && is_sealed(file->kind); page++) {
+        file->pages[page].sequence = 2;
+        file->pages[page].slot = 1;
+    }
+    file->page_count = pages;
+}
+
+/* The header comes last: it lies in one sector, so a crash leaves the old or the new one. */
+int bitfile_grow(struct bitfile *file, uint64_t bit_count, struct err *err)
+{
+    uint64_t pages = bitfile_page_count(bit_count);
+    uint8_t header[BITFILE_PAGE_BYTES];
+    int error;
+
+    check_magic(file, BITFILE_MAGIC);
+    check(bit_count >= file->bit_count && bit_count <= BITFILE_BIT_COUNT_MAX);
+    check(!file->is_round && list_is_empty(&file->waiting) && list_is_empty(&file->running));
+    if (file->fence != 0)
+        return err_set(err, -EIO, "%s could not be stored before", file->path);
+    if (bit_count == file->bit_count)
+        return 0;
+    if (make_room(file, pages) < 0)
+        return err_set(err, -ENOMEM, "grow %s: memory is short", file->path);
+    error = pages > file->page_count ? write_pages(file, file->page_count, pages) : 0;
+    if (error < 0)
+        return err_set(err, error, "grow %s: %s", file->path, err_name(error));
+    step_point("bitfile-before-header");
+    bitfile_header_encode(header, file->kind, bit_count);
+    error = io_file_write_now(file->loop, file->file, header, sizeof(header), 0);
+    if (error >= 0)
+        error = io_file_sync_now(file->loop, file->file);
+    if (error < 0) {
+        file->fence = error;
+        return err_set(err, error, "grow %s: %s", file->path, err_name(error));
+    }
+    take_new_pages(file, pages);
+    file->bit_count = bit_count;
+    return 0;
+}
+
+int bitfile_open_grown(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
+                       struct bitfile **ret_file, struct err *err)
+{
+    struct bitfile *file;
+    uint64_t has;
+    int error = open_bitfile(loop, path, kind, bit_count, true, &file, err);
+
+    if (error < 0)
+        return error;
+    has = bitfile_bit_count(file);
+    if (has < bit_count)
+        error = bitfile_grow(file, bit_count, err);
+    if (error < 0) {
+        bitfile_close(file);
+        return error;
+    }
+    if (has < bit_count)
+        bitfile_set(file, has, bit_count - has);
+    *ret_file = file;
+    return 0;
 }
 
 int bitfile_make_full(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,

@@ -28,6 +28,15 @@ struct bitfile_save {
  * header or a file that is not as long -EUCLEAN. Blocks. */
 int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
                  struct bitfile **ret_file, struct err *err);
+/* The same for an owner whose number of bits only grows, and whose growth may have been cut off: a
+ * file of more bits is taken as it is, one of fewer is made larger, with the new bits set in
+ * memory.
+ */
+int bitfile_open_grown(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
+                       struct bitfile **ret_file, struct err *err);
+/* More bits, all 0: durably when it returns 0; else it is as it was, but fenced if nobody knows
+ * what its header says. No save may be in flight. Blocks. */
+int bitfile_grow(struct bitfile *file, uint64_t bit_count, struct err *err);
 /* Makes `path` with all bits set, durably and whole or not at all, in place of what is there.
  * Blocks. */
 int bitfile_make_full(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,

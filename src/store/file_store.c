@@ -149,13 +149,14 @@ static void store_file_close(struct store *store)
 }
 
 /* What lies there may be longer already: a device, or a file whose growing was cut off. */
-static int store_file_grow(struct store *store, uint64_t size_bytes, struct err *err)
+static int store_file_grow(struct store *store, uint64_t size_bytes, bool may_extend,
+                           struct err *err)
 {
     struct io_file *file = file_of(store);
     uint64_t has_bytes = 0;
     int error = io_file_size(store->loop, file, &has_bytes);
 
-    if (error == 0 && has_bytes < size_bytes && io_file_is_block_device(file))
+    if (error == 0 && has_bytes < size_bytes && (!may_extend || io_file_is_block_device(file)))
         return err_set(err, -ENOSPC, "%s has %llu bytes", store->path,
                        (unsigned long long)has_bytes);
     if (error == 0 && has_bytes < size_bytes)

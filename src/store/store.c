@@ -51,7 +51,7 @@ void store_close(struct store *store)
     store->ops->close(store);
 }
 
-int store_grow(struct store *store, uint64_t size_bytes, struct err *err)
+static int enlarge(struct store *store, uint64_t size_bytes, bool may_extend, struct err *err)
 {
     int error;
 
@@ -64,10 +64,20 @@ int store_grow(struct store *store, uint64_t size_bytes, struct err *err)
                        store->is_fenced ? "fenced after a failed sync" : "read-only");
     if (size_bytes == store->size_bytes)
         return 0;
-    error = store->ops->grow(store, size_bytes, err);
+    error = store->ops->grow(store, size_bytes, may_extend, err);
     if (error == 0)
         store->size_bytes = size_bytes;
     return error;
+}
+
+int store_grow(struct store *store, uint64_t size_bytes, struct err *err)
+{
+    return enlarge(store, size_bytes, true, err);
+}
+
+int store_adopt(struct store *store, uint64_t size_bytes, struct err *err)
+{
+    return enlarge(store, size_bytes, false, err);
 }
 
 /* False: `op` is on its way to an error. */

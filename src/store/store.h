@@ -23,6 +23,10 @@ void store_close(struct store *store); /* no operation may be in flight; NULL is
  * Others are -EINVAL (smaller, no multiple of 4096), -ENOSPC, -EIO, -EROFS, and change nothing.
  * Blocks: not for the path of a request. */
 int store_grow(struct store *store, uint64_t size_bytes, struct err *err);
+/* Takes more of what is there already: it was given so much before. -ENOSPC: it is not there.
+ * Blocks.
+ */
+int store_adopt(struct store *store, uint64_t size_bytes, struct err *err);
 
 void store_read(struct store *store, struct store_op *op, const struct iovec *iov,
                 unsigned iov_count, uint64_t offset, store_done_fn done_cb);

@@ -37,8 +37,8 @@ struct store_ops {
     void (*extents)(struct store *store, struct store_op *op, uint64_t offset, uint64_t length,
                     struct io_extent *extents, unsigned extent_max);
     /* Makes room for `size_bytes`, more than it has, durably; the store's size is its caller's.
-     * -ENOSPC: there is not so much. Blocks. */
-    int (*grow)(struct store *store, uint64_t size_bytes, struct err *err);
+     * -ENOSPC: there is not so much, or, unless it may be extended, not yet. Blocks. */
+    int (*grow)(struct store *store, uint64_t size_bytes, bool may_extend, struct err *err);
 };
 
 struct store {

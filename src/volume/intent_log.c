@@ -47,6 +47,24 @@ int intent_log_init(struct tracking *tracking)
     return 0;
 }
 
+int intent_log_widen(struct tracking *tracking, uint64_t region_count, struct err *err)
+{
+    if (region_count > tracking->region_count) {
+        struct region *regions = realloc(tracking->regions, region_count * sizeof(*regions));
+
+        if (!regions)
+            return -ENOMEM;
+        tracking->regions = regions;
+        for (uint64_t i = tracking->region_count; i < region_count; i++)
+            regions[i] = (struct region){.sync_number = tracking->volume->flush.started_count,
+                                         .written_s = now_s(tracking)};
+        tracking->region_count = region_count;
+    }
+    if (region_count > bitfile_bit_count(tracking->options.intent))
+        return bitfile_grow(tracking->options.intent, region_count, err);
+    return 0;
+}
+
 void intent_log_fini(struct tracking *tracking)
 {
     loop_timer_cancel(tracking->volume->loop, &tracking->sweep_timer);
@@ -145,9 +163,12 @@ static enum need region_need(const struct tracking *tracking, uint64_t region)
 {
     uint64_t size = blockset_size(tracking->sets[0]);
     uint64_t block = region << REGION_SHIFT;
-    uint64_t count = size - block < REGION_BLOCKS ? size - block : REGION_BLOCKS;
+    uint64_t count = REGION_BLOCKS;
 
-    check(block < size);
+    if (block >= size) /* of a growth that was cut off */
+        return NEED_NONE;
+    if (size - block < REGION_BLOCKS)
+        count = size - block;
     if (tracking->regions[region].writers > 0)
         return NEED_KEPT;
     for (unsigned i = 0; i < TRACKING_SET_COUNT; i++) {

@@ -7,6 +7,9 @@
 
 /* -ENOMEM. */
 int intent_log_init(struct tracking *tracking);
+/* Room for more regions, durable in the file. Blocks; no save may be under way. An error leaves at
+ * most unused room. */
+int intent_log_widen(struct tracking *tracking, uint64_t region_count, struct err *err);
 void intent_log_fini(struct tracking *tracking);
 
 /* A write to these blocks is under way until intent_log_leave(). */

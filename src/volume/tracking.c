@@ -44,8 +44,12 @@ static int suspect_regions(struct tracking *tracking)
 
     for (uint64_t region = 0; bitfile_next(tracking->options.intent, region, &region); region++) {
         uint64_t block = region << REGION_SHIFT;
-        uint64_t count = size - block < REGION_BLOCKS ? size - block : REGION_BLOCKS;
+        uint64_t count = REGION_BLOCKS;
 
+        if (block >= size) /* of a growth that was cut off: no write was there */
+            break;
+        if (size - block < REGION_BLOCKS)
+            count = size - block;
         error = blockset_mark(tracking->sets[TRACKING_SUSPECT], block, count);
         if (error < 0)
             break;
@@ -61,7 +65,7 @@ int tracking_start(struct volume *volume, const struct tracking_options *options
     check_magic(volume, VOLUME_MAGIC);
     check(!volume->tracking && volume->host_count == 0);
     check(options->intent && options->stash && options->stash_full_cb);
-    check(bitfile_bit_count(options->intent) ==
+    check(bitfile_bit_count(options->intent) >=
           (block_count(volume) + REGION_BLOCKS - 1) / REGION_BLOCKS);
     if (!tracking)
         return -ENOMEM;
@@ -163,6 +167,58 @@ int tracking_suspect_differs(struct volume *volume, uint64_t block, uint64_t cou
 
     if (error == 0)
         blockset_clear(tracking->sets[TRACKING_SUSPECT], block, count);
+    return error;
+}
+
+/* All or none: they are merged into each other. */
+static int widen_sets(struct tracking *tracking, uint64_t blocks)
+{
+    uint64_t size = blockset_size(tracking->sets[0]);
+    unsigned count = 0;
+
+    if (blocks <= size)
+        return 0;
+    while (count < TRACKING_SET_COUNT && blockset_resize(tracking->sets[count], blocks) == 0)
+        count++;
+    if (count == TRACKING_SET_COUNT)
+        return 0;
+    while (count-- > 0)
+        (void)blockset_resize(tracking->sets[count], size);
+    return -ENOMEM;
+}
+
+int tracking_widen(struct volume *volume, uint64_t size_bytes, struct err *err)
+{
+    struct tracking *tracking = tracking_of(volume);
+    uint64_t blocks = size_bytes >> BLOCK_SHIFT, first = block_count(volume) >> REGION_SHIFT;
+    int error;
+
+    check(volume->is_held && volume->host_count == 0 && volume->sweep_count == 0);
+    check(list_is_empty(&tracking->intent_waiting) && !tracking->is_saving);
+    error = widen_sets(tracking, blocks);
+    if (error == 0)
+        error = intent_log_widen(tracking, (blocks + REGION_BLOCKS - 1) / REGION_BLOCKS, err);
+    if (error < 0)
+        return err->code != 0 ? error : err_set(err, error, "memory is short");
+    bitfile_set(tracking->options.intent, first, ((blocks - 1) >> REGION_SHIFT) - first + 1);
+    return 0;
+}
+
+int tracking_grow(struct volume *volume, uint64_t size_bytes, struct err *err)
+{
+    struct tracking *tracking = tracking_of(volume);
+    uint64_t first = block_count(volume), count = (size_bytes >> BLOCK_SHIFT) - first;
+    int error;
+
+    check(volume->is_held && blockset_size(tracking->sets[TRACKING_OPEN]) >= first + count);
+    /* Marked first, as memory may be short; in one turn with the store, so nobody ships it. */
+    if (tracking_mark_open(tracking, first, count) < 0) {
+        blockset_clear(tracking->sets[TRACKING_OPEN], first, count);
+        return err_set(err, -ENOMEM, "memory is short");
+    }
+    error = store_grow(volume->store, size_bytes, err);
+    if (error < 0)
+        blockset_clear(tracking->sets[TRACKING_OPEN], first, count);
     return error;
 }
 

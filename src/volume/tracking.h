@@ -45,6 +45,13 @@ int tracking_doubt(struct volume *volume);
 /* Suspects that differ: to open. */
 int tracking_suspect_differs(struct volume *volume, uint64_t block, uint64_t count);
 
+/* A larger disk, in two steps. Both block; the volume is held and quiet until the second one.
+ * tracking_widen(): sets and intent log have room for `size_bytes`, and the intent bits of the
+ * blocks to come are set; tracking_save_intent() makes them durable. An error leaves at most unused
+ * room. tracking_grow(): the store has that size, durably, and all its new blocks are open. */
+int tracking_widen(struct volume *volume, uint64_t size_bytes, struct err *err);
+int tracking_grow(struct volume *volume, uint64_t size_bytes, struct err *err);
+
 /* R8: open becomes frozen. Call it on all volumes of the stream within one callback. The frozen and
  * unacked sets and the stash must be empty but for blocks pre-copied since the last ack, which stay
  * in unacked. Never fails. */

@@ -150,6 +150,13 @@ int volume_grow(struct volume *volume, uint64_t size_bytes, struct err *err)
     return store_grow(volume->store, size_bytes, err);
 }
 
+int volume_adopt(struct volume *volume, uint64_t size_bytes, struct err *err)
+{
+    check_magic(volume, VOLUME_MAGIC);
+    check(!volume->tracking);
+    return store_adopt(volume->store, size_bytes, err);
+}
+
 uint64_t volume_size_bytes(const struct volume *volume)
 {
     check_magic(volume, VOLUME_MAGIC);

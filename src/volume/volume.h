@@ -27,8 +27,9 @@ void volume_extents(struct volume *volume, struct store_op *op, uint64_t offset,
 const struct volume_counters *volume_counters(const struct volume *volume);
 bool volume_is_fenced(const struct volume *volume); /* its store failed a sync: hosts get errors */
 
-/* As store_grow(); not while changes are tracked: what tracks them has a size. */
+/* As store_grow(), store_adopt(). While changes are tracked: tracking_grow(). */
 int volume_grow(struct volume *volume, uint64_t size_bytes, struct err *err);
+int volume_adopt(struct volume *volume, uint64_t size_bytes, struct err *err);
 uint64_t volume_size_bytes(const struct volume *volume);
 uint64_t volume_block_count(const struct volume *volume);
 const char *volume_name(const struct volume *volume);

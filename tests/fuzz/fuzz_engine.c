@@ -41,6 +41,11 @@ static void on_peer(void *arg, const char *peer, bool is_up, const char *why)
     check(arg && strcmp(peer, "lyon") == 0 && (is_up || why));
 }
 
+static void on_grown(void *arg, const char *disk, uint64_t size_bytes)
+{
+    check(arg && disk && size_bytes > 0);
+}
+
 static void on_call(void *arg, const char *peer, uint64_t call, const void *bytes, uint32_t length)
 {
     struct fuzz_engine *attacked = arg;
@@ -51,8 +56,8 @@ static void on_call(void *arg, const char *peer, uint64_t call, const void *byte
 static void call_boot(void *arg)
 {
     struct fuzz_engine *attacked = arg;
-    struct engine_callbacks callbacks = {on_access, on_stream, on_snapshots,
-                                         on_peer,   on_call,   attacked};
+    struct engine_callbacks callbacks = {on_access, on_grown, on_stream, on_snapshots,
+                                         on_peer,   on_call,  attacked};
     struct engine_options options = {.data_folder = "/data",
                                      .site_name = "paris",
                                      .link_listen = FUZZ_ENGINE_ADDRESS,

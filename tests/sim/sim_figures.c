@@ -20,11 +20,12 @@ void figures_add(struct figures *sum, const struct figures *figures)
 void figures_print(const struct figures *figures)
 {
     printf("%llu writes, %llu recovery points judged, %llu kills, %llu power losses, %llu "
-           "failovers, %llu reprotects, %llu readings of snapshots, %llu virtual seconds\n",
+           "failovers, %llu reprotects, %llu disks that grew, %llu readings of snapshots, %llu "
+           "virtual seconds\n",
            (unsigned long long)figures->writes, (unsigned long long)figures->epochs_judged,
            (unsigned long long)figures->kills, (unsigned long long)figures->power_losses,
            (unsigned long long)figures->failovers, (unsigned long long)figures->reprotects,
-           (unsigned long long)figures->snapshots_judged,
+           (unsigned long long)figures->growths, (unsigned long long)figures->snapshots_judged,
            (unsigned long long)(figures->virtual_ns / 1000000000ull));
     printf("%llu points judged as they came, %llu times all blocks against the dirty sets\n",
            (unsigned long long)figures->points, (unsigned long long)figures->audits);

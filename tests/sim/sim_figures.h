@@ -7,7 +7,8 @@
 
 struct figures {
     uint64_t schedules, actions; /* actions: of hosts, operator, fate */
-    uint64_t writes, epochs_judged, kills, power_losses, failovers, reprotects, snapshots_judged;
+    uint64_t writes, epochs_judged, kills, power_losses, failovers, reprotects, growths,
+        snapshots_judged;
     uint64_t points, audits; /* judged in the event that made them; looks at all watched blocks */
     uint64_t network_faults, disk_faults, pauses, jumps, rots, refusals;
     uint64_t stacked; /* schedules in which three faults or more were upon each other */

@@ -126,9 +126,16 @@ static void request_done(struct volume_request *request, int error)
 
 static void choose_range(struct sim_run *run, struct host_request *slot, uint64_t grain)
 {
-    const struct judge_span *span =
-        &run->universe.spans[sim_random_below(run->world, run->universe.span_count)];
-    uint64_t units = span->length / grain;
+    const struct judge_span *span;
+    uint64_t units, usable;
+
+    do {
+        span = &run->universe.spans[sim_random_below(run->world, run->universe.span_count)];
+        usable = run_usable_bytes(run, span->disk);
+    } while (span->offset >= usable); /* the first of each disk is not */
+    if (usable > span->offset + span->length)
+        usable = span->offset + span->length;
+    units = (usable - span->offset) / grain;
     uint64_t first = sim_random_below(run->world, units);
     uint64_t count = 1 + sim_random_below(run->world, units - first);
 
@@ -147,7 +154,7 @@ static void choose_trim(struct sim_run *run, struct host_request *slot)
     choose_range(run, slot, 4096);
     if (!sim_chance(run->world, 10))
         return;
-    blocks = run->universe.disk_bytes[slot->disk] / 4096;
+    blocks = run_usable_bytes(run, slot->disk) / 4096;
     slot->request.offset = sim_random_below(run->world, blocks) * 4096;
     slot->request.length =
         (1 + sim_random_below(run->world, blocks - slot->request.offset / 4096)) * 4096;

@@ -54,7 +54,7 @@ static void part_done(struct volume_request *request, int error)
     if (error < 0) {
         image->is_bad = true;
         image->error = error;
-    } else if (!judge_values(part->bytes, span->length, span->disk, span->offset,
+    } else if (!judge_values(part->bytes, part->iov.iov_len, span->disk, span->offset,
                              image->values + span->first, image->why)) {
         image->is_bad = true;
     }
@@ -81,17 +81,23 @@ static void submit_parts(void *arg)
     }
 }
 
-static void prepare_part(struct image *image, unsigned index)
+/* What lies behind the end of the disk, or of the snapshot, counts as zeros. */
+static void prepare_part(struct image *image, unsigned index, uint64_t disk_bytes)
 {
     struct image_part *part = &image->parts[index];
+    uint64_t length = image->universe->spans[index].length;
 
     part->image = image;
     part->span = &image->universe->spans[index];
+    if (part->span->offset >= disk_bytes)
+        return;
+    if (length > disk_bytes - part->span->offset)
+        length = disk_bytes - part->span->offset;
     part->bytes = sim_block_alloc(part->span->length);
-    part->iov = (struct iovec){part->bytes, part->span->length};
+    part->iov = (struct iovec){part->bytes, length};
     part->request = (struct volume_request){.op = VOLUME_READ,
                                             .offset = part->span->offset,
-                                            .length = part->span->length,
+                                            .length = length,
                                             .iov = &part->iov,
                                             .iov_count = 1,
                                             .done_cb = part_done};
@@ -124,8 +130,19 @@ void image_read(struct node *node, const struct judge_universe *universe, struct
 
     image->note = note;
     for (unsigned i = 0; i < universe->span_count; i++)
-        prepare_part(image, i);
+        prepare_part(image, i, node_disk_bytes(node, universe->spans[i].disk));
     sim_site_call(node->site, submit_parts, &submission);
+}
+
+static uint64_t snapshot_bytes(const struct node *node, unsigned disk, const char *id)
+{
+    struct engine_snapshot snapshot;
+
+    for (unsigned i = 0; engine_snapshot_at(node->engine, node_disk_id(node, disk), i, &snapshot);
+         i++)
+        if (strcmp(snapshot.id, id) == 0)
+            return snapshot.size_bytes;
+    return node->run->universe.disk_bytes[disk]; /* it is gone: the reading says so */
 }
 
 void image_read_snapshot(struct node *node, unsigned disk, const char *id,
@@ -137,7 +154,7 @@ void image_read_snapshot(struct node *node, unsigned disk, const char *id,
 
     for (unsigned i = 0; i < universe->span_count; i++) {
         if (universe->spans[i].disk == disk)
-            prepare_part(image, i);
+            prepare_part(image, i, snapshot_bytes(node, disk, id));
     }
     sim_site_call(node->site, submit_parts, &submission);
 }

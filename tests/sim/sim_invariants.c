@@ -152,6 +152,10 @@ static void show(const struct node *node, const struct stream *stream, unsigned 
     struct journal_extent extent;
     char path[80];
 
+    if (block >= volume_block_count(stream->volumes[disk])) { /* it has not grown */
+        memset(bytes, 0, BLOCK);
+        return;
+    }
     if (stream->replica && journal_lookup(stream->replica->journal, disk, block, 1, &extent)) {
         const struct index_record *record = index_extent_record(&extent);
         memset(bytes, 0, BLOCK);
@@ -218,6 +222,8 @@ static void check_point(struct invariants *invariants, struct node *node,
 
 static bool is_dirty(const struct stream *stream, unsigned disk, uint64_t block)
 {
+    if (block >= volume_block_count(stream->volumes[disk]))
+        return false;
     for (unsigned set = 0; set < TRACKING_SET_COUNT; set++) {
         if (blockset_has(tracking_set(stream->volumes[disk], (enum tracking_set)set), block))
             return true;

@@ -178,6 +178,45 @@ void operator_stop(struct node *node)
     stop_wait(node);
 }
 
+/* --- growing --------------------------------------------------------------------------------- */
+
+/* Asked of one engine, at any time: that the target comes first is for the engines to see to. */
+static void grown(void *arg, int error, const char *why)
+{
+    struct grower *grower = arg;
+    struct node *node = grower->node;
+    struct engine_stream_status status;
+
+    sim_trace(node->run->world, node->site, "growing disk %u ends with %d (%s)", grower->disk,
+              error, why);
+    if (error == 0 && engine_stream_status(node->engine, node_stream_id(node), &status) &&
+        status.role == STREAM_ROLE_SOURCE) {
+        node->run->figures.growths += !node->run->is_grown[grower->disk];
+        node->run->is_grown[grower->disk] = true;
+    }
+}
+
+static void grow_call(void *arg)
+{
+    struct grower *grower = arg;
+    struct node *node = grower->node;
+
+    engine_disk_grow(node->engine, node_disk_id(node, grower->disk),
+                     node->run->universe.disk_bytes[grower->disk], grown, grower);
+}
+
+void operator_grow(struct node *node, unsigned disk)
+{
+    struct grower *grower = &node->growers[disk];
+
+    if (node->whole || !node->engine || !node->is_running || node->is_stopping ||
+        sim_site_is_paused(node->site))
+        return;
+    *grower = (struct grower){node, disk};
+    sim_trace(node->run->world, node->site, "operator: grow disk %u", disk);
+    sim_site_call(node->site, grow_call, grower);
+}
+
 /* --- turns ----------------------------------------------------------------------------------- */
 
 static void act_somehow(struct node *node)
@@ -211,6 +250,9 @@ static void operator_turn(void *arg)
     run->figures.actions++;
     if (is_cut && sim_chance(run->world, 30))
         fate_change_network(run);
+    for (unsigned i = 0; i < JUDGE_DISKS; i++)
+        if (run->lacking[i] > 0 && sim_chance(run->world, 15))
+            operator_grow(&run->nodes[sim_random_below(run->world, RUN_NODES)], i);
     if (sim_chance(run->world, 50))
         act_somehow(node);
     else if (sim_chance(run->world, run->storm_percent))

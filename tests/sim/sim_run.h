@@ -96,6 +96,11 @@ struct node {
     struct known_snapshot snapshots[SNAPSHOTS_MAX];
     unsigned snapshot_count;
 
+    struct grower {
+        struct node *node;
+        unsigned disk;
+    } growers[JUDGE_DISKS];
+
     /* the operator's act under way */
     enum act act;
     int act_error;
@@ -106,6 +111,8 @@ struct sim_run {
     struct sim_world *world;
     uint64_t seed;
     struct judge_universe universe;
+    uint64_t lacking[JUDGE_DISKS]; /* bytes at a disk's end that it gets when it grows */
+    bool is_grown[JUDGE_DISKS];    /* its source said so: hosts use them */
     struct node nodes[RUN_NODES];
     struct engine_settings settings;
     struct town *town; /* operators and clients of whole sites (sim_town.h); NULL: none */
@@ -151,6 +158,8 @@ bool node_is_open(const struct node *node);
 void node_act(struct node *node, enum act act, bool flag);
 void node_failover(struct node *node, uint64_t point);
 bool node_look(struct node *node); /* fresh status; false: the site is dead or not open */
+uint64_t node_disk_bytes(const struct node *node, unsigned disk);    /* what its volume has */
+uint64_t run_usable_bytes(const struct sim_run *run, unsigned disk); /* by hosts */
 
 /* sim_witness.c: what is judged while it runs */
 /* Follows what changed in the stream's status. Outside of the site. */
@@ -178,7 +187,8 @@ void host_drop(struct node *node);
 void operator_start(struct sim_run *run);
 void operator_reprotect(struct node *node, bool reverse);
 void operator_lose(struct node *node, bool power);
-void operator_stop(struct node *node); /* cleanly; the site boots again soon after */
+void operator_grow(struct node *node, unsigned disk); /* that site's disk, whatever its role */
+void operator_stop(struct node *node);                /* cleanly; the site boots again soon after */
 
 /* sim_settle.c: true: both sites became equal, and nothing was lost */
 bool run_settle(struct sim_run *run);

@@ -39,6 +39,21 @@ static uint64_t pick(struct sim_world *world, const uint64_t *choices, unsigned 
     pick(world, (const uint64_t[]){__VA_ARGS__},                                                   \
          (unsigned)(sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t)))
 
+/* Some disks begin smaller: by a block, across borders of regions, by most of it. */
+static void choose_growth(struct sim_run *run)
+{
+    enum { BLOCK = 4096, REGION = 1024 };
+    bool may_grow = sim_chance(run->world, 40);
+
+    for (unsigned i = 0; i < JUDGE_DISKS && may_grow; i++) {
+        uint64_t blocks = run->universe.disk_bytes[i] / BLOCK;
+        uint64_t less =
+            PICK(run->world, 0, 1, 5, blocks / 4, blocks / 2, REGION - 2, REGION + 4, blocks - 6);
+
+        run->lacking[i] = less < blocks - 5 ? less * BLOCK : 0;
+    }
+}
+
 /* Both ends of a disk, and a few blocks on both sides of each border of regions. */
 static void choose_places(struct sim_run *run)
 {
@@ -99,6 +114,7 @@ struct sim_run *run_new(uint64_t seed, bool is_traced)
     run->next_write = 1;
     run->tick = 1;
     choose_places(run);
+    choose_growth(run);
     choose_settings(run);
     for (unsigned i = 0; i < RUN_NODES; i++) {
         struct node *node = &run->nodes[i];
@@ -116,6 +132,8 @@ struct sim_run *run_new(uint64_t seed, bool is_traced)
 
 void run_make_whole(struct sim_run *run)
 {
+    for (unsigned i = 0; i < JUDGE_DISKS; i++)
+        run->lacking[i] = 0;
     for (unsigned i = 0; i < RUN_NODES; i++)
         whole_make(&run->nodes[i]);
     town_make(run);

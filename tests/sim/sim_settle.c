@@ -183,7 +183,10 @@ static bool nothing_is_read(void *arg)
 static void look_last(struct sim_run *run)
 {
     for (unsigned disk = 0; disk < JUDGE_DISKS; disk++) {
-        uint64_t bytes = run->universe.disk_bytes[disk];
+        uint64_t bytes = node_disk_bytes(&run->nodes[0], disk);
+
+        if (bytes > node_disk_bytes(&run->nodes[1], disk)) /* the copy may be the larger one */
+            bytes = node_disk_bytes(&run->nodes[1], disk);
         for (uint64_t at = 0; at < bytes && !run_is_over(run); at += WINDOW_BYTES)
             look_at_window(run, disk, at, bytes - at < WINDOW_BYTES ? bytes - at : WINDOW_BYTES);
     }

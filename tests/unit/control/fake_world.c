@@ -283,17 +283,6 @@ static int disk_open(struct fake_site *site, struct data_request *request)
     return 0;
 }
 
-static int disk_grow(struct fake_site *site, struct fake_disk *disk, struct data_request *request)
-{
-    check(disk && disk->is_open && request->size_bytes >= disk->size);
-    if (request->size_bytes > UINT64_C(1) << 40) {
-        snprintf(request->why, sizeof(request->why), "%s is full", site->name);
-        return -ENOSPC;
-    }
-    disk->size = request->size_bytes;
-    return 0;
-}
-
 static int stream_open(struct fake_site *site, struct data_request *request)
 {
     struct fake_stream *stream = fake_stream_of(site->world, index_of(site), request->stream);
@@ -309,6 +298,8 @@ static int stream_open(struct fake_site *site, struct data_request *request)
     if (stream) {
         check(stream->disk_count == request->disk_count); /* as it was made */
         stream->is_open = true;
+        for (unsigned i = 0; i < request->disk_count; i++)
+            fake_tell_size(site, fake_disk_of(site->world, index_of(site), request->disks[i].disk));
         return 0;
     }
     stream = site->streams;
@@ -518,7 +509,7 @@ static int act(struct fake_site *site, struct data_request *request)
         disk->exists = !request->remove;
         return 0;
     case DATA_DISK_GROW:
-        return disk_grow(site, disk, request);
+        return fake_grow(site, disk, request);
     case DATA_DISK_ATTACH:
     case DATA_DISK_DETACH:
         if (!disk || !disk->is_open)

@@ -116,6 +116,10 @@ void fake_ask_together(struct fake_world *world, unsigned site, struct fake_aske
 void fake_ask_and_forget(struct fake_world *world, unsigned site, const char *action,
                          const char *query);
 
+/* fake_grow.c: what DATA_DISK_GROW does; and the event of it. */
+int fake_grow(struct fake_site *site, struct fake_disk *disk, struct data_request *request);
+void fake_tell_size(struct fake_site *site, const struct fake_disk *disk);
+
 struct fake_stream *fake_stream_of(struct fake_world *world, unsigned site, const char *id);
 struct fake_disk *fake_disk_of(struct fake_world *world, unsigned site, const char *id);
 /* By the streams' roles alone. */

@@ -140,6 +140,7 @@ static void test_errors_of_resize(void **state)
              "RegionId=cn-paris&ZoneId=cn-paris-a&Size=2");
 #define REFUSED(status, code, query, ...)                                                          \
     drive_fails(world, PARIS, status, code, NULL, "ResizeDisk", query, __VA_ARGS__)
+    control_site(world->sites[PARIS].control)->is_strict = true;
     REFUSED(400, "IncorrectDiskStatus.InReplication", "DiskId=%s&NewSize=2", pair.paris_disk);
     drive_fails(world, LYON, 400, "IncorrectDiskStatus.InReplication",
                 "Disk already in replication.", "ResizeDisk", "DiskId=%s&NewSize=2",

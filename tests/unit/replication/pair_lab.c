@@ -107,6 +107,14 @@ static void access_cb(void *arg, const char *disk, bool may_write, const char *w
         engine_disk_closed(site->engine, disk);
 }
 
+static void disk_grown_cb(void *arg, const char *disk, uint64_t size_bytes)
+{
+    struct pair_site *site = arg;
+
+    (void)disk;
+    site->grown_bytes = size_bytes;
+}
+
 static void stream_changed_cb(void *arg, const char *stream)
 {
     struct pair_site *site = arg;
@@ -179,7 +187,7 @@ static void open_disks(struct pair_site *site, unsigned index, bool create)
 
         if (engine_disk_open(site->engine, &disk, &size, &err) != 0)
             fail_msg("%s", err.text);
-        assert_int_equal(size, DISK_BLOCKS * BLOCK_SIZE);
+        assert_true(size >= DISK_BLOCKS * BLOCK_SIZE); /* more: its snapshots know that it grew */
     }
 }
 
@@ -187,6 +195,7 @@ void pair_site_start(struct pair_lab *lab, unsigned index, bool create)
 {
     struct pair_site *site = &lab->sites[index];
     struct engine_callbacks callbacks = {.disk_access_cb = access_cb,
+                                         .disk_grown_cb = disk_grown_cb,
                                          .stream_changed_cb = stream_changed_cb,
                                          .snapshots_changed_cb = snapshots_changed_cb,
                                          .peer_cb = peer_cb,
@@ -365,6 +374,29 @@ void pair_read(struct pair_lab *lab, unsigned site, unsigned disk, uint8_t *ret_
     assert_int_equal(host.error, 0);
 }
 
+uint64_t pair_blocks(struct pair_lab *lab, unsigned site, unsigned disk)
+{
+    return volume_block_count(engine_disk_volume(lab->sites[site].engine, disk_ids[site][disk]));
+}
+
+uint8_t *pair_read_all(struct pair_lab *lab, unsigned site, unsigned disk)
+{
+    size_t size = pair_blocks(lab, site, disk) * BLOCK_SIZE;
+    uint8_t *bytes = malloc(size);
+    struct iovec iov = {.iov_base = bytes, .iov_len = size};
+    struct host_request host = {.request = {.op = VOLUME_READ,
+                                            .length = size,
+                                            .iov = &iov,
+                                            .iov_count = 1,
+                                            .done_cb = request_done}};
+
+    assert_non_null(bytes);
+    volume_submit(engine_disk_volume(lab->sites[site].engine, disk_ids[site][disk]), &host.request);
+    pair_wait(lab, is_set, &host.is_done);
+    assert_int_equal(host.error, 0);
+    return bytes;
+}
+
 void pair_read_snapshot(struct pair_lab *lab, unsigned site, unsigned disk, uint8_t *ret_bytes)
 {
     struct engine *engine = lab->sites[site].engine;
@@ -425,6 +457,16 @@ static void order_done(void *arg, int error, const char *why)
     assert_true(error == 0 || (why != NULL && strlen(why) > 0));
     order->is_done = true;
     order->error = error;
+}
+
+int pair_grow(struct pair_lab *lab, unsigned site, unsigned disk, uint64_t blocks)
+{
+    struct order order = {0};
+
+    engine_disk_grow(lab->sites[site].engine, disk_ids[site][disk], blocks * BLOCK_SIZE, order_done,
+                     &order);
+    pair_wait(lab, is_set, &order.is_done);
+    return order.error;
 }
 
 int pair_start(struct pair_lab *lab, unsigned site, bool one_shot)

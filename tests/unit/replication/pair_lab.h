@@ -18,6 +18,7 @@ struct pair_site {
     struct engine *engine;
     bool is_closed[DISKS]; /* told to close the export, not to open it since */
     unsigned changes;
+    uint64_t grown_bytes; /* of the disk that has grown last, as told */
 };
 
 struct pair_lab {
@@ -70,6 +71,10 @@ int pair_reprotect(struct pair_lab *lab, unsigned site, bool reverse);
  * first, and what the other one shows does not tell. */
 int pair_reprotect_met(struct pair_lab *lab, unsigned site, bool reverse);
 int pair_remove(struct pair_lab *lab, unsigned site);
+int pair_grow(struct pair_lab *lab, unsigned site, unsigned disk, uint64_t blocks);
+/* As the site's volume says; and such a disk as a host reads it, to be freed. */
+uint64_t pair_blocks(struct pair_lab *lab, unsigned site, unsigned disk);
+uint8_t *pair_read_all(struct pair_lab *lab, unsigned site, unsigned disk);
 void pair_begin_remove(struct pair_lab *lab, unsigned site);                /* and does not wait */
 int pair_remove_journal(struct pair_lab *lab, unsigned site, bool give_up); /* without it */
 

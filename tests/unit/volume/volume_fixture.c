@@ -86,7 +86,7 @@ static void memory_extents(struct store *store, struct store_op *op, uint64_t of
     call_add(store, (struct fixture_call){'e', op, NULL, 0, offset, length, extents, 0});
 }
 
-static int memory_grow(struct store *store, uint64_t size_bytes, struct err *err)
+static int memory_grow(struct store *store, uint64_t size_bytes, bool may_extend, struct err *err)
 {
     return err_set(err, -ENOSPC, "%s cannot have %llu bytes", store->name,
                    (unsigned long long)size_bytes);
