@@ -108,13 +108,13 @@ static bool is_sealed(const char *kind)
     return strcmp(kind, "INTN") == 0;
 }
 
-/* Both slots of every page, in both copies, with all its bits set, or none. */
-static int fill_file(struct loop *loop, struct io_file *file, const char *kind, uint64_t bit_count,
-                     bool is_full)
+/* Both slots of every page from one on, in both copies, with all its bits set, or none. */
+static int fill_file(struct loop *loop, struct io_file *file, const char *kind, uint64_t page,
+                     uint64_t bit_count, bool is_full)
 {
     int error = 0;
 
-    for (uint64_t page = 0; page < bitfile_page_count(bit_count) && error >= 0; page++) {
+    for (; page < bitfile_page_count(bit_count) && error >= 0; page++) {
         uint8_t slot[BITFILE_PAGE_BYTES] = {0};
         uint64_t left = bit_count - page * BITFILE_PAGE_BITS;
         uint64_t bits = left < BITFILE_PAGE_BITS ? left : BITFILE_PAGE_BITS;
@@ -158,7 +158,7 @@ static int make_file(struct loop *loop, const char *path, const char *kind, uint
     if (error == 0)
         error = io_file_write_now(loop, file, header, sizeof(header), 0);
     if (error >= 0 && (is_full || is_sealed(kind)))
-        error = fill_file(loop, file, kind, bit_count, is_full);
+        error = fill_file(loop, file, kind, 0, bit_count, is_full);
     if (error >= 0)
         error = io_file_sync_now(loop, file);
     io_file_close(loop, file);
@@ -283,36 +283,27 @@ static int load_pages(struct bitfile *file, struct err *err)
     return error;
 }
 
-/* More room, zeroed behind what is there; NULL: `from` is as it was. */
-static void *widen(void *from, uint64_t count, uint64_t new_count, size_t size)
-{
-    uint8_t *to = calloc(new_count, size);
-
-    if (!to)
-        return NULL;
-    memcpy(to, from, count * size);
-    free(from);
-    return to;
-}
-
+/* More room, zeroed behind what is there; -ENOMEM: perhaps in some arrays only, which is no harm.
+ */
 static int make_room(struct bitfile *file, uint64_t pages)
 {
-    void *at;
+    const struct {
+        void **at;
+        size_t size;
+    } arrays[] = {{(void **)&file->bits, BITFILE_BITS_BYTES},
+                  {(void **)&file->durable, BITFILE_BITS_BYTES},
+                  {(void **)&file->images, BITFILE_PAGE_BYTES},
+                  {(void **)&file->pages, sizeof(*file->pages)}};
 
-    if (pages <= file->page_count)
-        return 0;
-    if (!(at = widen(file->bits, file->page_count, pages, BITFILE_BITS_BYTES)))
-        return -ENOMEM;
-    file->bits = at;
-    if (!(at = widen(file->durable, file->page_count, pages, BITFILE_BITS_BYTES)))
-        return -ENOMEM;
-    file->durable = at;
-    if (!(at = widen(file->images, file->page_count, pages, BITFILE_PAGE_BYTES)))
-        return -ENOMEM;
-    file->images = at;
-    if (!(at = widen(file->pages, file->page_count, pages, sizeof(*file->pages))))
-        return -ENOMEM;
-    file->pages = at;
+    for (unsigned i = 0; i < ARRAY_COUNT(arrays) && pages > file->page_count; i++) {
+        void *to = calloc(pages, arrays[i].size);
+
+        if (!to)
+            return -ENOMEM;
+        memcpy(to, *arrays[i].at, file->page_count * arrays[i].size);
+        free(*arrays[i].at);
+        *arrays[i].at = to;
+    }
     return 0;
 }
 
@@ -421,51 +412,28 @@ int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t
     return open_bitfile(loop, path, kind, bit_count, false, ret_file, err);
 }
 
-/* What lies beyond the pages that the header counts may be anything. */
-static int write_pages(struct bitfile *file, uint64_t from, uint64_t to)
-{
-    int error = io_file_resize_now(file->loop, file->file, bitfile_slot_offset(to, 0, 0));
-
-    for (uint64_t page = from; page < to && error >= 0; page++) {
-        for (unsigned i = 0; i < PAGE_COPIES && error >= 0; i++) {
-            unsigned which = i % BITFILE_SLOTS;
-            uint8_t slot[BITFILE_PAGE_BYTES] = {0};
-
-            if (is_sealed(file->kind))
-                bitfile_slot_seal(slot, file->kind, page, which + 1);
-            error = io_file_write_now(file->loop, file->file, slot, sizeof(slot),
-                                      bitfile_slot_offset(page, which, i / BITFILE_SLOTS));
-        }
-    }
-    return error < 0 ? error : io_file_sync_now(file->loop, file->file);
-}
-
-static void take_new_pages(struct bitfile *file, uint64_t pages)
-{
-    for (uint64_t page = file->page_count; page < pages && is_sealed(file->kind); page++) {
-        file->pages[page].sequence = 2;
-        file->pages[page].slot = 1;
-    }
-    file->page_count = pages;
-}
-
-/* The header comes last: it lies in one sector, so a crash leaves the old or the new one. */
+/* The header comes last: it lies in one sector, so a crash leaves the old or the new one. What lies
+ * beyond the pages that it counts may be anything. */
 int bitfile_grow(struct bitfile *file, uint64_t bit_count, struct err *err)
 {
     uint64_t pages = bitfile_page_count(bit_count);
     uint8_t header[BITFILE_PAGE_BYTES];
-    int error;
+    int error = 0;
 
     check_magic(file, BITFILE_MAGIC);
-    check(bit_count >= file->bit_count && bit_count <= BITFILE_BIT_COUNT_MAX);
-    check(!file->is_round && list_is_empty(&file->waiting) && list_is_empty(&file->running));
+    check(is_sealed(file->kind) && bit_count >= file->bit_count);
+    check(bit_count <= BITFILE_BIT_COUNT_MAX && !file->is_round);
+    check(list_is_empty(&file->waiting) && list_is_empty(&file->running));
     if (file->fence != 0)
         return err_set(err, -EIO, "%s could not be stored before", file->path);
-    if (bit_count == file->bit_count)
-        return 0;
     if (make_room(file, pages) < 0)
         return err_set(err, -ENOMEM, "grow %s: memory is short", file->path);
-    error = pages > file->page_count ? write_pages(file, file->page_count, pages) : 0;
+    if (pages > file->page_count)
+        error = io_file_resize_now(file->loop, file->file, bitfile_bytes(bit_count));
+    if (error >= 0)
+        error = fill_file(file->loop, file->file, file->kind, file->page_count, bit_count, false);
+    if (error >= 0)
+        error = io_file_sync_now(file->loop, file->file);
     if (error < 0)
         return err_set(err, error, "grow %s: %s", file->path, err_name(error));
     step_point("bitfile-before-header");
@@ -477,7 +445,9 @@ int bitfile_grow(struct bitfile *file, uint64_t bit_count, struct err *err)
         file->fence = error;
         return err_set(err, error, "grow %s: %s", file->path, err_name(error));
     }
-    take_new_pages(file, pages);
+    for (uint64_t page = file->page_count; page < pages; page++)
+        file->pages[page] = (struct bitfile_page){.sequence = 2, .slot = 1};
+    file->page_count = pages;
     file->bit_count = bit_count;
     return 0;
 }

@@ -34,8 +34,8 @@ int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t
  */
 int bitfile_open_grown(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
                        struct bitfile **ret_file, struct err *err);
-/* More bits, all 0: durably when it returns 0; else it is as it was, but fenced if nobody knows
- * what its header says. No save may be in flight. Blocks. */
+/* More intent bits, all 0: durably when it returns 0; else it is as it was, but fenced if nobody
+ * knows what its header says. No save may be in flight. Blocks. */
 int bitfile_grow(struct bitfile *file, uint64_t bit_count, struct err *err);
 /* Makes `path` with all bits set, durably and whole or not at all, in place of what is there.
  * Blocks. */

@@ -100,7 +100,6 @@ struct node {
         struct node *node;
         unsigned disk;
     } growers[JUDGE_DISKS];
-
     /* the operator's act under way */
     enum act act;
     int act_error;
@@ -124,7 +123,7 @@ struct sim_run {
     bool is_filled[RUN_NODES];    /* the disks hold something before the stream is made */
     bool dials[RUN_NODES];
     bool has_office; /* whole sites make access keys, record events, take samples of disks */
-    bool is_calm; /* settling: no faults, no hosts */
+    bool is_calm;    /* settling: no faults, no hosts */
     struct fate *fate;
     struct invariants *invariants;
     enum plant plant;
