@@ -95,6 +95,10 @@ int roster_prepare(struct site *site, enum record_kind kind, const char *id,
         return result;
     if (result == 0)
         access.version = record->access.version;
+    else
+        result = roster_record_last(site, kind, &access.version);
+    if (result < 0)
+        return result;
     check(strlen(id) < sizeof(access.id));
     strcpy(access.id, id);
     memset(record, 0, sizeof(*record));
@@ -170,9 +174,39 @@ void roster_put(struct roster_edit *edit, enum record_kind kind, union roster_re
     change_put(&edit->change, kind, &item->record);
 }
 
+/* The first that is deleted. */
+static bool find_deleted(void *arg, uint64_t position, const void *record)
+{
+    const struct access_record *access = record;
+
+    (void)position;
+    if (access->is_deleted)
+        strcpy(arg, access->id);
+    return !access->is_deleted;
+}
+
+/* Most are forgotten when the peer knows of them. This is for one that is not there for years. */
+static void forget_oldest(struct roster_edit *edit, enum record_kind kind)
+{
+    struct site *site = edit->change.site;
+    struct meta_query all = {.kind = kind};
+    char id[RECORD_ACCESS_ID_SIZE] = "";
+    unsigned count = 0;
+    int result = meta_count(site->meta, &all, &count);
+
+    if (result == 0 && count >= ROSTER_RECORDS_MAX)
+        result = meta_walk(site->meta, &all, 0, find_deleted, id);
+    if (result < 0)
+        change_fail(&edit->change, result, "users, keys and policies");
+    else if (id[0])
+        change_remove(&edit->change, kind, id);
+}
+
 void roster_remove(struct roster_edit *edit, enum record_kind kind, union roster_record *record)
 {
+    forget_oldest(edit, kind);
     record->access.is_deleted = true;
+    record->access.created_s = site_now_s(edit->change.site);
     if (kind == RECORD_ACCESS_KEY) {
         record->key.is_enabled = false;
         memset(record->key.sealed, 0, sizeof(record->key.sealed));

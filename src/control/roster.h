@@ -25,7 +25,8 @@ void roster_stop(struct site *site);
 void roster_fini(struct site *site);
 
 /* A record of that id to be made. -EEXIST: it is there. 0: `record` is zero but for the head, which
- * goes on from a deleted one's version. Other errors: it cannot be read. */
+ * goes on from a deleted one's version, or from the last of its kind. Other errors: it cannot be
+ * read. */
 int roster_prepare(struct site *site, enum record_kind kind, const char *id,
                    union roster_record *record);
 /* A living record. -ENOENT. */
@@ -42,7 +43,7 @@ void roster_begin(struct roster_edit *edit, struct site *site);
 /* Counts the record's version up. `secret`: of a new access key (sealed already). */
 void roster_put(struct roster_edit *edit, enum record_kind kind, union roster_record *record,
                 const char *secret);
-/* Marks it deleted and empties it. */
+/* Marks it deleted, now, and empties it. The oldest of too many deleted ones goes for good. */
 void roster_remove(struct roster_edit *edit, enum record_kind kind, union roster_record *record);
 int roster_commit(struct roster_edit *edit);
 

@@ -79,6 +79,25 @@ bool roster_record_is_sane(enum record_kind kind, const union roster_record *rec
     }
 }
 
+static bool take_later(void *arg, uint64_t position, const void *record)
+{
+    const struct access_record *access = record;
+    int64_t *last = arg;
+
+    (void)position;
+    if (access->version > *last)
+        *last = access->version;
+    return true;
+}
+
+int roster_record_last(struct site *site, enum record_kind kind, int64_t *ret_version)
+{
+    struct meta_query all = {.kind = kind};
+
+    *ret_version = 0;
+    return meta_walk(site->meta, &all, 0, take_later, ret_version);
+}
+
 /* --- secrets --------------------------------------------------------------------------------- */
 
 int roster_record_seal(struct site *site, struct access_key_record *key, const char *secret)

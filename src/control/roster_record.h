@@ -12,6 +12,9 @@
 #include "control/site.h"
 
 enum { ROSTER_KIND_FIRST = RECORD_USER, ROSTER_KIND_LAST = RECORD_POLICY_LINK };
+/* Of a kind, from where on the oldest deleted one goes for each that is deleted. Far above what may
+ * live. */
+enum { ROSTER_RECORDS_MAX = 50000 };
 
 union roster_record {
     struct access_record access;
@@ -32,6 +35,10 @@ int roster_record_apply(struct site *site, enum record_kind kind, const union ro
                         const char *secret);
 /* All of them; repeatable. Negative: they cannot be read now. */
 int roster_record_load(struct site *site);
+
+/* The highest version of any record of the kind, deleted ones too. What is made anew goes on from
+ * it: so it is newer than any deleted record that was forgotten meanwhile (roster_sync.c). */
+int roster_record_last(struct site *site, enum record_kind kind, int64_t *ret_version);
 
 /* Seals the secret into the record. -EIO; -ENOTSUP: this site has no box. */
 int roster_record_seal(struct site *site, struct access_key_record *key, const char *secret);

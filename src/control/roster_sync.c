@@ -8,7 +8,11 @@
  *  2. What is newer here than what the peer pushed is pushed back.
  *  3. The peer's records are input: checked one by one; one that makes no sense is left out and
  *     named in the log, the others are taken.
- *  4. No log line and no error holds a secret; the texts that do are wiped where they are ours.
+ *  4. A deleted record is forgotten when the peer has it and it is old: by then whoever may bring
+ * an older life of it has heard of its end. What is made anew under its name has a higher version
+ *     than anything that is or was here (roster_record_last()), so a peer that still has it gives
+ *     way; and one that comes back from there is not taken. With several peers none is forgotten.
+ *  5. No log line and no error holds a secret; the texts that do are wiped where they are ours.
  */
 #include "control/roster_sync.h"
 
@@ -24,7 +28,7 @@
 #include "control/pusher.h"
 #include "control/tree.h"
 
-enum { BATCH_MAX = 16, ITEMS_MAX = 64 };
+enum { BATCH_MAX = 16, ITEMS_MAX = 64, KEEP_S = 30 * 86400 };
 
 static const char *const kind_names[] = {
     [RECORD_USER] = "user",
@@ -122,9 +126,46 @@ static int push_make(struct pusher *pusher, const char **ret_call, json_t **ret_
     return 0;
 }
 
+static bool is_old(struct site *site, const struct access_record *access)
+{
+    return access->is_deleted && site_now_s(site) - access->created_s > KEEP_S;
+}
+
+/* Rule 4, of what the peer has taken. */
+static int forget_old(struct site *site, const json_t *marks)
+{
+    union roster_record record;
+    struct change change;
+    bool is_begun = false;
+    const char *mark;
+    json_t *value;
+    int result = 0;
+
+    json_object_foreach((json_t *)marks, mark, value)
+    {
+        enum record_kind kind;
+        const char *id = parse_mark(mark, &kind);
+        int64_t last;
+
+        result = meta_get(site->meta, kind, id, &record);
+        if (result < 0 || !is_old(site, &record.access))
+            continue;
+        result = roster_record_last(site, kind, &last);
+        if (result < 0 || record.access.version == last)
+            continue; /* the last one stays: new ones go on from it */
+        if (!is_begun)
+            change_begin(&change, site);
+        is_begun = true;
+        change_remove(&change, kind, id);
+    }
+    return is_begun ? change_commit(&change) : 0;
+}
+
 static int push_done(struct pusher *pusher, const struct peer_call *call, const json_t *marks)
 {
-    (void)marks;
+    if (call->status == 200 && tree_int(call->reply, "refused", 0) == 0 &&
+        pusher->site->peer_count == 1)
+        (void)forget_old(pusher->site, marks); /* else at the next contact */
     if (call->status != 200 || tree_int(call->reply, "refused", 0) > 0)
         log_warning("control", "%s does not take all of our users, keys and policies: %s",
                     pusher_peer_name(pusher),
@@ -252,6 +293,13 @@ static int adopt(struct site *site, struct arrival *arrival)
 
     if (result < 0 && !is_new)
         return result;
+    if (is_new && arrival->record.access.is_deleted) {
+        int64_t last;
+
+        result = roster_record_last(site, arrival->kind, &last);
+        if (result < 0 || arrival->record.access.version <= last)
+            return result; /* perhaps forgotten here; it says nothing */
+    }
     if (!is_new)
         older = age(&arrival->record.access, &ours.access);
     if (older < 0)

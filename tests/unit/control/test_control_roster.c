@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Why: both sites know the same callers, whatever was edited where while they were apart. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "control/roster_record.h"
 #include "roster_drive.h"
 
 #define SOON_NS UINT64_C(10000000000)
@@ -115,6 +117,108 @@ static void test_one_name_made_at_both(void **state)
     expect_total(world, LYON, "ListAccessKeys", "0");
 }
 
+static unsigned count_of(struct fake_world *world, unsigned site, enum record_kind kind)
+{
+    struct meta_query all = {.kind = kind};
+    unsigned count;
+
+    assert_int_equal(meta_count(world->sites[site].meta, &all, &count), 0);
+    return count;
+}
+
+static void meet_again(struct fake_world *world)
+{
+    fake_net(world, false);
+    fake_run(world, SOON_NS);
+    fake_net(world, true);
+    fake_run(world, SOON_NS);
+}
+
+/* What was deleted long ago is forgotten at both sites, and does not stand in the way. */
+static void test_the_deleted_are_forgotten(void **state)
+{
+    struct fake_world *world = *state;
+    struct roster_key key;
+
+    for (unsigned i = 0; i < 40; i++)
+        drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=user-%u", i);
+    roster_drive_key(world, PARIS, "user-0", &key);
+    fake_run(world, SOON_NS);
+    for (unsigned i = 0; i < 39; i++)
+        drive_ok(world, i % 2, "DeleteUser", NULL, NULL, "UserName=user-%u", i);
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=last");
+    meet_again(world);
+    for (unsigned site = 0; site < 2; site++) { /* not yet */
+        assert_int_equal(count_of(world, site, RECORD_USER), 41);
+        assert_int_equal(count_of(world, site, RECORD_ACCESS_KEY), 1);
+    }
+    world->wall_jump_ns = INT64_C(31) * 86400 * 1000000000;
+    fake_net(world, false); /* one of them is made anew by a site that knows of its end */
+    drive_ok(world, LYON, "CreateUser", NULL, NULL, "UserName=user-1");
+    fake_net(world, true);
+    fake_run(world, SOON_NS);
+    meet_again(world);
+    for (unsigned site = 0; site < 2; site++) {
+        assert_int_equal(count_of(world, site, RECORD_USER), 3);
+        assert_int_equal(count_of(world, site, RECORD_ACCESS_KEY), 1); /* the last of its kind */
+        expect_total(world, site, "ListUsers", "3");
+    }
+    drive_ok(world, LYON, "CreateUser", NULL, NULL, "UserName=user-0");
+    meet_again(world);
+    expect_total(world, PARIS, "ListUsers", "4");
+}
+
+/* The peer has not been there for years. */
+static void test_too_many_deleted(void **state)
+{
+    struct fake_world *world = *state;
+    struct meta *meta = world->sites[PARIS].meta;
+    struct user_record user = {
+        .access = {.version = 1, .site = "paris", .is_deleted = true, .created_s = 1}, .uid = "2"};
+    struct err err;
+
+    fake_net(world, false);
+    assert_int_equal(meta_begin(meta, &err), 0);
+    for (unsigned i = 0; i < ROSTER_RECORDS_MAX; i++) {
+        snprintf(user.access.id, sizeof(user.access.id), "user-%u", i);
+        assert_int_equal(meta_put(meta, RECORD_USER, &user, &err), 0);
+    }
+    assert_int_equal(meta_commit(meta, &err), 0);
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    drive_ok(world, PARIS, "DeleteUser", NULL, NULL, "UserName=anna");
+    assert_int_equal(count_of(world, PARIS, RECORD_USER), ROSTER_RECORDS_MAX);
+    assert_int_equal(meta_get(meta, RECORD_USER, "user-0", &user), -ENOENT);
+    assert_int_equal(meta_get(meta, RECORD_USER, "anna", &user), 0);
+}
+
+/* One site has forgotten it, the other not yet: what is made anew there stands at both. */
+static void test_forgotten_at_one_site(void **state)
+{
+    struct fake_world *world = *state;
+    struct roster_key key;
+    struct err err;
+
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    for (unsigned i = 0; i < 5; i++) { /* its version rises */
+        roster_drive_key(world, PARIS, "anna", &key);
+        drive_ok(world, PARIS, "UpdateAccessKey", NULL, NULL, "UserAccessKeyId=%s&Status=Inactive",
+                 key.id);
+    }
+    drive_ok(world, PARIS, "DeleteUser", NULL, NULL, "UserName=anna");
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=bob");
+    fake_run(world, SOON_NS);
+    assert_int_equal(meta_begin(world->sites[PARIS].meta, &err), 0);
+    assert_int_equal(meta_remove(world->sites[PARIS].meta, RECORD_USER, "anna", &err), 0);
+    assert_int_equal(meta_commit(world->sites[PARIS].meta, &err), 0);
+    meet_again(world); /* it does not come back ... */
+    assert_int_equal(count_of(world, PARIS, RECORD_USER), 1);
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    meet_again(world); /* ... and does not take her along */
+    for (unsigned site = 0; site < 2; site++) {
+        expect_total(world, site, "ListUsers", "2");
+    }
+}
+
 static void test_a_crash_between_is_caught_up(void **state)
 {
     struct fake_world *world = *state;
@@ -184,6 +288,10 @@ int main(void)
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_both_edit_while_apart, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_one_name_made_at_both, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_the_deleted_are_forgotten, drive_setup,
+                                        drive_teardown),
+        cmocka_unit_test_setup_teardown(test_too_many_deleted, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_forgotten_at_one_site, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_a_crash_between_is_caught_up, drive_setup,
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_the_start_waits_for_what_cannot_be_read, drive_setup,
