@@ -273,7 +273,7 @@ static int push_make(struct pusher *pusher, const char **ret_call, json_t **ret_
 {
     struct site *site = pusher->site;
     const char *id = pusher_take(pusher);
-    struct tombstone_record tombstone;
+    struct tombstone_record tombstone = {0};
     struct relation relation;
     int result = relation_load(site, id, &relation);
 

@@ -169,6 +169,13 @@ void drive_group(struct fake_world *world, char *ret_id)
              world->sites[PARIS].region, world->sites[LYON].region);
 }
 
+void drive_pair_and_group(struct fake_world *world, struct drive_pair *ret_pair, char *ret_group)
+{
+    drive_pair(world, ret_pair);
+    drive_group(world, ret_group);
+    fake_run(world, 0);
+}
+
 void drive_add(struct fake_world *world, const char *group, const struct drive_pair *pair)
 {
     drive_ok(world, PARIS, "AddDiskReplicaPair", NULL, NULL,

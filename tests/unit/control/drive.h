@@ -35,6 +35,8 @@ struct drive_pair {
 void drive_disk(struct fake_world *world, unsigned site, char *ret_id);
 void drive_pair(struct fake_world *world, struct drive_pair *ret_pair);
 void drive_group(struct fake_world *world, char *ret_id);
+/* A lone pair and an empty group that both sites know. */
+void drive_pair_and_group(struct fake_world *world, struct drive_pair *ret_pair, char *ret_group);
 void drive_add(struct fake_world *world, const char *group, const struct drive_pair *pair);
 
 extern const char *const drive_regions[2];

@@ -44,9 +44,7 @@ static void test_the_asked_site_decides(void **state)
     struct drive_pair pair;
     char group[64];
 
-    drive_pair(world, &pair);
-    drive_group(world, group);
-    fake_run(world, 0);
+    drive_pair_and_group(world, &pair, group);
     /* Of a pair either region may ask; a group's is the production site. */
     drive_ok(world, LYON, "ModifyDiskReplicaPair", NULL, NULL,
              "RegionId=cn-lyon&ReplicaPairId=%s&PairName=from-lyon", pair.id);
@@ -120,8 +118,7 @@ static void test_a_member_follows_its_group(void **state)
     struct drive_pair pair;
     char group[64];
 
-    drive_pair(world, &pair);
-    drive_group(world, group);
+    drive_pair_and_group(world, &pair, group);
     drive_add(world, group, &pair);
     drive_fails(world, PARIS, 403, "OperationDenied", group, "ModifyDiskReplicaPair",
                 MODIFY_PAIR "&RPO=60", pair.id);
@@ -178,8 +175,7 @@ static void test_names_are_checked(void **state)
     struct drive_pair pair;
     char group[64];
 
-    drive_pair(world, &pair);
-    drive_group(world, group);
+    drive_pair_and_group(world, &pair, group);
     drive_fails(world, PARIS, 400, "InvalidParameter", "GroupName", "ModifyDiskReplicaGroup",
                 MODIFY_GROUP "&GroupName=no.period", group);
     drive_fails(world, PARIS, 400, "InvalidParameter", "PairName", "ModifyDiskReplicaPair",

@@ -407,9 +407,7 @@ static void test_resource_groups(void **state)
     struct drive_pair pair;
     char group[64];
 
-    drive_pair(world, &pair);
-    drive_group(world, group);
-    fake_run(world, 0);
+    drive_pair_and_group(world, &pair, group);
     drive_ok(world, PARIS, "ChangeResourceGroup", NULL, NULL, "RegionId=cn-paris&" MOVE, pair.id,
              "rg-1");
     fake_run(world, 0);
