@@ -188,6 +188,15 @@ static bool is_end_of_failover(const struct operation *operation, const struct r
     return is_delete && (status == REPLICA_FAILOVERED || status == REPLICA_DELETE_FAILED);
 }
 
+/* Failed over to this site, whose record counts then: what the source does in other states is
+ * refused in this one, also when the lost site cannot be asked. */
+static bool is_promoted(const struct relation *relation, bool is_source)
+{
+    enum replica_state status = relation_ruler(relation)->status;
+
+    return !is_source && (status == REPLICA_FAILOVERED || status == REPLICA_FAILOVERING);
+}
+
 static bool route_relation(struct call *call, bool is_either)
 {
     struct site *site = call->site;
@@ -204,7 +213,7 @@ static bool route_relation(struct call *call, bool is_either)
     is_source = relation_is_source(site, &relation);
     switch (operation->rule) {
     case SITE_SOURCE:
-        is_right = is_source;
+        is_right = is_source || is_promoted(&relation, is_source);
         is_either = true; /* either region may ask */
         break;
     case SITE_TARGET:

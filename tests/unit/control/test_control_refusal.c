@@ -224,6 +224,45 @@ static void test_group_rules(void **state)
                 "DeleteDiskReplicaGroup", "RegionId=cn-paris&ReplicaGroupId=%s", group);
 }
 
+/* The site that was failed over to knows: the lost one need not be asked. */
+static void test_failed_over_with_the_source_gone(void **state)
+{
+    static const char *const asked[][3] = {
+        {"Pair", "Start", ""},  {"Pair", "Stop", ""},  {"Pair", "Modify", "&PairName=lost"},
+        {"Group", "Start", ""}, {"Group", "Stop", ""},
+    };
+    struct fake_world *world = *state;
+    struct drive_pair pair, member;
+    char group[64];
+
+    drive_pair(world, &pair);
+    drive_pair(world, &member);
+    drive_group(world, group);
+    drive_add(world, group, &member);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair.id);
+    drive_ok(world, PARIS, "StartDiskReplicaGroup", NULL, NULL,
+             "RegionId=cn-paris&ReplicaGroupId=%s", group);
+    fake_copy(world);
+    fake_net(world, false);
+    drive_fails(world, LYON, 504, "RequestTimeout", NULL, "StopDiskReplicaPair",
+                "RegionId=cn-lyon&ReplicaPairId=%s", pair.id);
+    drive_ok(world, LYON, "FailoverDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaPairId=%s", pair.id);
+    drive_ok(world, LYON, "FailoverDiskReplicaGroup", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+    fake_run(world, UINT64_C(1000000000));
+    for (unsigned i = 0; i < ARRAY_COUNT(asked); i++) {
+        char action[64];
+
+        snprintf(action, sizeof(action), "%sDiskReplica%s", asked[i][1], asked[i][0]);
+        drive_fails(world, LYON, 403, "OperationDenied.InvalidStatus", "failovered", action,
+                    "RegionId=cn-lyon&Replica%sId=%s%s", asked[i][0],
+                    asked[i][0][0] == 'P' ? pair.id : group, asked[i][2]);
+    }
+    fake_net(world, true);
+}
+
 static void test_tokens(void **state)
 {
     struct fake_world *world = *state;
@@ -577,6 +616,7 @@ int main(void)
         STORY(test_disks_in_replication),
         STORY(test_attached_target_keeps_from_start),
         STORY(test_group_rules),
+        STORY(test_failed_over_with_the_source_gone),
         STORY(test_tokens),
         STORY(test_token_in_progress),
         STORY(test_overlong_texts),
