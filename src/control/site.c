@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/signature.h"
 #include "base/check.h"
 
 /* What a Describe shows is as old at most, and the time of one round to the data wing. */
@@ -99,7 +100,9 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     if (result == 0 && options->endpoint)
         result =
             word_copy(site->endpoint, sizeof(site->endpoint), options->endpoint, "endpoint", err);
-    return result == 0 ? peers_init(site, options, err) : result;
+    if (result == 0)
+        result = peers_init(site, options, err);
+    return result == 0 ? signature_new(&site->signature, err) : result;
 }
 
 void site_fini(struct site *site)
@@ -112,6 +115,7 @@ void site_fini(struct site *site)
     while ((node = list_pop(&site->troubles)) != NULL)
         free(list_entry(node, struct site_trouble, node));
     json_decref(site->grown);
+    signature_free(site->signature);
     free(site->snapshot);
     site->snapshot = NULL;
     site->magic = 0;

@@ -26,6 +26,7 @@ struct roster;
 struct roster_sync;
 struct secret_box;
 struct spent;
+struct signature;
 struct sync;
 
 struct site_peer {
@@ -108,6 +109,7 @@ struct site {
     int64_t token_base_s; /* the clock of tokens stood here at token_base_ns; 0: not known yet */
     uint64_t token_base_ns;
     struct loop_timer token_timer;
+    struct signature *signature; /* for the digests of tokens */
     struct audit *audit;
     struct directory *directory;   /* callers, in memory; empty until is_ready */
     struct secret_box *secret_box; /* the owner's; NULL: no access keys can be made */

@@ -19,11 +19,11 @@
 #include "control/token.h"
 
 #include <errno.h>
-#include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "access/signature.h"
 #include "base/check.h"
 
 enum { TOKEN_KEEP_S = 86400, TOKENS_MAX = 65536, GOING_WITH_ONE = 4, GOING_IN_A_ROUND = 500 };
@@ -88,24 +88,16 @@ static bool is_past(const struct token_record *record, int64_t now_s)
 
 /* --- one token ------------------------------------------------------------------------------- */
 
-static void digest_text(const struct call *call, char *ret_text, size_t size)
+static void digest_text(const struct call *call, char ret_text[SIGNATURE_HEX_SIZE])
 {
-    json_t *tree = json_copy(call->parameters);
-    static const char digits[] = "0123456789abcdef";
-    unsigned char hash[SHA256_DIGEST_LENGTH];
+    json_t *token = json_incref(json_object_get(call->parameters, "ClientToken"));
     char *text;
 
-    check(tree && size > 2 * sizeof(hash));
-    json_object_del(tree, "ClientToken");
-    text = json_dumps(tree, JSON_COMPACT | JSON_SORT_KEYS);
-    check(text && SHA256((const unsigned char *)text, strlen(text), hash));
-    for (unsigned i = 0; i < sizeof(hash); i++) {
-        ret_text[2 * i] = digits[hash[i] >> 4];
-        ret_text[2 * i + 1] = digits[hash[i] & 15];
-    }
-    ret_text[2 * sizeof(hash)] = '\0';
+    json_object_del(call->parameters, "ClientToken");
+    text = json_dumps(call->parameters, JSON_COMPACT | JSON_SORT_KEYS);
+    json_object_set_new(call->parameters, "ClientToken", token);
+    check(text && signature_hash(call->site->signature, text, strlen(text), ret_text) == 0);
     free(text);
-    json_decref(tree);
 }
 
 /* Stays "" when the call has no token that counts. */
@@ -136,7 +128,7 @@ static bool is_running(const struct call *call)
 bool token_replay(struct call *call)
 {
     struct token_record record;
-    char wanted[sizeof(record.digest)];
+    char wanted[SIGNATURE_HEX_SIZE];
     int64_t now_s;
     int result;
 
@@ -156,7 +148,7 @@ bool token_replay(struct call *call)
         call_fail_internal(call, err_name(result));
         return true;
     }
-    digest_text(call, wanted, sizeof(wanted));
+    digest_text(call, wanted);
     if (strcmp(record.digest, wanted) != 0)
         call_fail(call, API_IDEMPOTENT_MISMATCH, NULL);
     else
@@ -206,7 +198,7 @@ void token_remember(struct change *change, struct call *call, const json_t *repl
         change_fail(change, result, "the list of tokens");
         return;
     }
-    digest_text(call, record.digest, sizeof(record.digest));
+    digest_text(call, record.digest);
     text = reply ? json_dumps(reply, JSON_COMPACT) : strdup("{}");
     check(text && strlen(text) < sizeof(record.reply)); /* ids, nothing longer */
     strcpy(record.reply, text);
