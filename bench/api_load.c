@@ -5,6 +5,8 @@
  *
  *     api-load call PORT CONNECTIONS SECONDS RATE KEY SECRET ACTION QUERY
  *         "N answers a second, N failed, N bytes", as fast as they come (RATE 0) or RATE a second.
+ *         RATE may be RATE:MS:TURN:TURNS: only while it is our turn, of MS milliseconds each, by
+ *         the wall clock since 1970.
  *         QUERY is canonical; %N in it becomes the number of the connection, %U of the request.
  *     api-load bare PORT FILE
  *         a handler of libmicrohttpd that answers with the file, until killed.
@@ -34,7 +36,10 @@ struct load {
     char empty[SIGNATURE_HEX_SIZE];
     unsigned port, count;
     uint64_t number, answers, failed, bytes;
-    double rate; /* 0: no bound */
+    double rate;      /* 0: no bound */
+    uint64_t turn_ns; /* 0: always */
+    unsigned turn, turns, next;
+    uint64_t begin_wall_ns;
     uint64_t begin_ns, end_ns;
     char *answer; /* what any of them receives into, behind what it has */
 };
@@ -129,12 +134,51 @@ static int dial(const struct load *load)
     return fd;
 }
 
+static uint64_t wall_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* What was ours of the time from 1970 on. */
+static uint64_t own_ns(const struct load *load, uint64_t wall)
+{
+    uint64_t round = load->turn_ns * load->turns, begin = load->turn_ns * load->turn;
+    uint64_t rest = wall % round;
+    uint64_t last = rest < begin ? 0 : rest - begin;
+
+    return wall / round * load->turn_ns + (last < load->turn_ns ? last : load->turn_ns);
+}
+
 /* As many as the rate allows by now. */
 static bool may_ask(const struct load *load)
 {
+    uint64_t past_ns, wall;
+
     if (load->rate <= 0)
         return true;
-    return (double)load->number < load->rate * (double)(now_ns() - load->begin_ns) / 1e9;
+    if (load->turn_ns == 0) {
+        past_ns = now_ns() - load->begin_ns;
+    } else {
+        wall = wall_ns();
+        if (wall / load->turn_ns % load->turns != load->turn)
+            return false;
+        past_ns = own_ns(load, wall) - own_ns(load, load->begin_wall_ns);
+    }
+    return (double)load->number < load->rate * (double)past_ns / 1e9;
+}
+
+static void take_rate(struct load *load, const char *text)
+{
+    unsigned ms = 0;
+
+    load->turns = 1;
+    check(sscanf(text, "%lf:%u:%u:%u", &load->rate, &ms, &load->turn, &load->turns) >= 1);
+    check(load->turns > 0 && load->turn < load->turns);
+    load->turn_ns = (uint64_t)ms * 1000000;
+    load->begin_wall_ns = wall_ns();
 }
 
 static void ask(struct load *load, struct connection *connection)
@@ -191,6 +235,17 @@ static void take(struct load *load, struct connection *connection)
     connection->is_asking = false;
 }
 
+/* In turn, so that none is idle for too long. */
+static void ask_next(struct load *load, struct connection *connections)
+{
+    for (unsigned i = 0; i < load->count && may_ask(load); i++) {
+        struct connection *connection = &connections[load->next++ % load->count];
+
+        if (!connection->is_asking)
+            ask(load, connection);
+    }
+}
+
 static void run(struct load *load)
 {
     static struct connection connections[CONNECTIONS_MAX];
@@ -199,11 +254,9 @@ static void run(struct load *load)
     for (unsigned i = 0; i < load->count; i++)
         connections[i] = (struct connection){.fd = dial(load), .index = i};
     while (now_ns() < load->end_ns) {
-        for (unsigned i = 0; i < load->count; i++) {
-            if (!connections[i].is_asking && may_ask(load))
-                ask(load, &connections[i]);
+        ask_next(load, connections);
+        for (unsigned i = 0; i < load->count; i++)
             polls[i] = (struct pollfd){.fd = connections[i].fd, .events = POLLIN};
-        }
         if (poll(polls, load->count, load->rate > 0 ? 1 : 100) < 0)
             continue;
         for (unsigned i = 0; i < load->count; i++)
@@ -218,7 +271,6 @@ static int call(char **words)
 {
     struct load load = {.port = (unsigned)atoi(words[0]),
                         .count = (unsigned)atoi(words[1]),
-                        .rate = atof(words[3]),
                         .key = words[4],
                         .secret = words[5],
                         .action = words[6],
@@ -226,6 +278,7 @@ static int call(char **words)
     double seconds = atof(words[2]);
     struct err err;
 
+    take_rate(&load, words[3]);
     check(load.count >= 1 && load.count <= CONNECTIONS_MAX);
     check(signature_new(&load.signature, &err) == 0);
     check(signature_hash(load.signature, "", 0, load.empty) == 0);
