@@ -380,6 +380,43 @@ journal-max=16GiB\nretain-time=10m\nretain-bytes=1G\nbandwidth=0\non-peer-silent
     add("record_tree", "numbers-too-large", b'\x06{"id":"d-1","peer":"lyon","term":9223372036854775808,"is_acked":1}')
 
 
+def peer_calls():
+    root = {"kind": "local", "user": "root", "key": "", "source": "", "secure": True, "now": 1, "nonce": "", "signed": 0}
+    key = {**root, "kind": "root-key", "key": "VERSOK1", "source": "192.0.2.7", "nonce": "n-1", "signed": 76}
+    places = {"RegionId": "cn-lyon", "SourceZoneId": "cn-lyon-a", "DestinationRegionId": "cn-paris", "DestinationZoneId": "cn-paris-a"}
+    ours = "0123456789abcdef"
+
+    def line(name, **arguments):
+        return json.dumps({"v": 1, "call": name, "args": arguments}, separators=(",", ":")).encode()
+
+    def forward(action, version="2021-07-30", caller=None, number=ours, hops=1, **parameters):
+        return line("forward", action=action, version=version, parameters=parameters, caller=caller or root, request_id="R-1",
+                    number=number, hops=hops)
+
+    def put(name, *lines):
+        add("peer_call", name, b"\n".join(lines))
+
+    put("forward-read", forward("DescribeDiskReplicaPairs", RegionId="cn-lyon"))
+    put("forward-with-consent", forward("CreateDiskReplicaGroup", **places, ClientToken="t"))
+    put("forward-without-consent", forward("CreateDiskReplicaGroup", number=ours[::-1], **places))
+    put("forward-twice", *[forward("CreateDisk", "2014-05-26", RegionId="cn-lyon", ZoneId="cn-lyon-a", Size="1")] * 2)
+    put("forward-back", forward("StopDiskReplicaPair", hops=2, RegionId="cn-lyon", ReplicaPairId="pair-none"))
+    put("forward-signed", forward("CreateDiskReplicaGroup", caller=key, **places))
+    put("forward-nonce-used", forward("CreateDiskReplicaGroup", caller={**key, "signed": 77}, **places))
+    put("forward-number-short", forward("CreateDiskReplicaGroup", number="1", **places))
+    put("forward-bad-callers", *[forward("DescribeDiskReplicaPairs", caller={**key, **more}, RegionId="cn-lyon")
+                                 for more in ({"nonce": "n" * 65}, {"nonce": 7}, {"signed": "1"}, {"now": -1}, {"key": ""})])
+    put("consent-asked", line("forward.consent", number=ours), line("forward.consent", number=""), line("forward.consent"))
+    put("nonces-told", line("nonces.put", items=[{"key": "K", "nonce": "n", "signed": 1}]), line("nonces.put", items=[]), line("nonces.put", items=[7]))
+    put("nonces-too-many", line("nonces.put", items=[{"key": "K", "nonce": "n", "signed": 1}] * 65))
+    put("drop-halves", line("pair.drop", id="pair-none"), line("pair.drop", id="pg-1"), line("pair.drop"))
+    put("other-calls", line("stream.prepare", id="pg-1", serial=1, records=[]), line("reprotect.check", id="pg-1"),
+        line("record.delete", id="pair-0123456789abcd", term=1), line("record.put", kind="pair", record={}), line("pair.prepare"))
+    put("user-told", line("access.put", items=[{"kind": "user", "record": {
+        "id": "anna", "version": 1, "site": "paris", "is_deleted": False, "created_s": 1, "uid": "2", "description": ""}}]))
+    put("nonsense-calls", b"", b"{", b"[]", b'{"v":2,"call":"forward","args":{}}', b'{"v":1,"call":"nonsense","args":{}}')
+
+
 def policies():
     pair = "acs:ebs:eu:1000000000000001:diskreplicapair/pair-1"
 
@@ -603,7 +640,7 @@ def images():
 
 
 def main():
-    for make in (handshakes, transmissions, frames, texts, policies, messages, links, streams, images):
+    for make in (handshakes, transmissions, frames, texts, peer_calls, policies, messages, links, streams, images):
         make()
     if "--check" in sys.argv:
         wrong = [f"{target}/{name}" for (target, name), data in INPUTS.items()

@@ -348,3 +348,7 @@ M("G-nbd-range", "a request beyond the end of a disk is not refused", "nbd_trans
    "if (header->offset > limits->size_bytes || header->length > limits->size_bytes - header->offset)", "if (false)"))
 M("G-nbd-read-only", "a read-only export takes writes", "nbd_transmission:test_verify",
   (WIRE + "nbd_transmission.c", "if (rule->is_write && limits->is_read_only)", "if (false)"))
+M("G-consent", "a call that was passed on is done although its caller is gone", "control_consent:test_late_before_it_is_read",
+  ("src/control/consent.c", "return call->sender[0] && !call_only_looks(call->operation->name);", "return false;"))
+M("G-spent", "a request that another site took is taken here too", "control_spent:test_passed_on_once",
+  ("src/control/spent.c", "    if (call->hop_count != 1 || !is_signed_change(call))", "    if (true)"))
