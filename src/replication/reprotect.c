@@ -25,10 +25,9 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/step.h"
+#include "replication/dirty_runs.h"
 #include "replication/growth.h"
 #include "volume/volume.h"
-
-enum { TELL_RUNS = STREAM_MESSAGE_RUNS_MAX };
 
 #define PATIENCE_NS (60 * UINT64_C(1000000000))
 
@@ -120,6 +119,8 @@ static void extend_line(struct stream *stream)
     generation_promote(&state->line, &child, state->epoch);
 }
 
+static void become_idle(void *arg);
+
 static void winner_marked(struct stream *stream, int error)
 {
     struct stream_state *state = &stream->state;
@@ -129,6 +130,12 @@ static void winner_marked(struct stream *stream, int error)
     if (stream->reprotect.is_marked_again) {
         stream->reprotect.is_marked_again = false;
         stream_save_intents(stream, winner_marked);
+        return;
+    }
+    if (stream->reprotect.step == REPROTECT_BECOMING) { /* it loses by now */
+        if (stream->reprotect.is_become_owed)
+            become_idle(stream);
+        stream_step_end(stream);
         return;
     }
     if (error != 0 || stream->reprotect.step != REPROTECT_MARKING) {
@@ -242,61 +249,19 @@ void reprotect_confirmed(struct stream *stream)
 
 /* --- the loser ------------------------------------------------------------------------------- */
 
-/* The next message of runs from where the telling stands. False: all is told. */
-static bool gather_runs(struct stream *stream, struct stream_dirty *ret_dirty, uint8_t *ret_runs)
-{
-    struct reprotect *reprotect = &stream->reprotect;
-
-    while (reprotect->tell_disk < stream->state.disk_count) {
-        const struct volume *volume = stream->volumes[reprotect->tell_disk];
-        const struct blockset *set =
-            tracking_set(volume, reprotect->tell_suspects ? TRACKING_SUSPECT : TRACKING_OPEN);
-        uint64_t from = reprotect->tell_block, block, count;
-        uint16_t runs = 0;
-
-        while (runs < TELL_RUNS && from < blockset_size(set) &&
-               blockset_next(set, from, UINT64_MAX, &block, &count)) {
-            put_le64(ret_runs + 16 * (size_t)runs, block);
-            put_le64(ret_runs + 16 * (size_t)runs + 8, count);
-            from = block + count;
-            runs++;
-        }
-        *ret_dirty = (struct stream_dirty){.nonce = reprotect->nonce,
-                                           .disk = (uint16_t)reprotect->tell_disk,
-                                           .is_suspect = reprotect->tell_suspects,
-                                           .run_count = runs};
-        if (runs > 0)
-            return true;
-        reprotect->tell_block = 0;
-        if (reprotect->tell_suspects)
-            reprotect->tell_disk++;
-        reprotect->tell_suspects = !reprotect->tell_suspects;
-    }
-    return false;
-}
-
-static void advance_telling(struct reprotect *reprotect, const struct stream_dirty *dirty,
-                            const uint8_t *runs)
-{
-    const uint8_t *last = runs + 16 * (size_t)(dirty->run_count - 1);
-
-    reprotect->tell_block = get_le64(last) + get_le64(last + 8);
-    reprotect->run_count += dirty->run_count;
-}
-
 static void tell(struct stream *stream)
 {
     struct reprotect *reprotect = &stream->reprotect;
-    uint8_t runs[16 * TELL_RUNS], head[STREAM_SMALL_SIZE_MAX];
+    uint8_t runs[16 * DIRTY_RUNS_MAX], head[STREAM_SMALL_SIZE_MAX];
     struct stream_dirty dirty;
 
-    while (gather_runs(stream, &dirty, runs)) {
+    while (dirty_runs_gather(stream, &dirty, runs)) {
         uint32_t length = stream_dirty_encode(&dirty, head);
 
         if (link_send_data(stream->link, stream->id, STREAM_DIRTY, head, length, runs,
                            16 * (uint32_t)dirty.run_count) != 0)
             return;
-        advance_telling(reprotect, &dirty, runs);
+        dirty_runs_advance(reprotect, &dirty, runs);
     }
     struct stream_dirty_end end = {.nonce = reprotect->nonce,
                                    .run_count = reprotect->run_count,
@@ -554,7 +519,10 @@ static void become_idle(void *arg)
     struct stream *stream = arg;
 
     check_magic(stream, STREAM_MAGIC);
-    stream_hold(stream, become_held);
+    /* Of an exchange that was cut while its marks were stored: behind them, then. */
+    stream->reprotect.is_become_owed = stream->join_cb == winner_marked;
+    if (!stream->reprotect.is_become_owed)
+        stream_hold(stream, become_held);
 }
 
 /* The daemon stops before this site could become the target: at the next meeting, then. */
@@ -649,9 +617,12 @@ static bool take_reprotect(struct stream *stream, const struct link_frame_in *fr
         stream->is_ending || !stream->is_open)
         return true;
     stream->reprotect.nonce = message.nonce;
-    if (stream->growth.is_held || stream_old_copy_why(stream) != NULL) {
-        refuse(stream, stream->growth.is_held ? -EBUSY : -ESTALE,
-               stream->growth.is_held ? stream->hold_why : stream_old_copy_why(stream));
+    if (stream->growth.is_held) {
+        refuse(stream, -EBUSY, stream->hold_why);
+        return true;
+    }
+    if (stream_old_copy_why(stream) != NULL) {
+        refuse(stream, -ESTALE, stream_old_copy_why(stream));
         return true;
     }
     /* One that is not open says nothing: it may be the durable winner already. A winner that is

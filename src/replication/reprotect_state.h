@@ -23,6 +23,7 @@ struct reprotect {
     enum reprotect_step step;
     uint64_t nonce;
     bool is_unsaved, is_marked_again; /* we win: SOURCE, not durable yet; bits to be saved anew */
+    bool is_become_owed;              /* we lose: bits of when we were to win are being saved */
     stream_done_fn done_cb;           /* of the operator who asked here, or NULL */
     void *done_arg;
     struct loop_timer timer;

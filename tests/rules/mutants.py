@@ -257,16 +257,15 @@ M("R13-intents", "what differs at the failover has no durable intent bit",
 
 # --- R14: the union of what both sides changed ---------------------------------------------------------------------------
 M("R14-loser", "what the losing side changed is not shipped", "engine_pair:turns_round",
-  (REPLICATION + "reprotect.c", "        int error =\n            tracking_mark(stream->volumes[dirty.disk],\n"
-   "                          dirty.is_suspect ? TRACKING_SUSPECT : TRACKING_OPEN, block, count);",
-   "        int error = 0;"))
+  (REPLICATION + "reprotect.c", "        int error = growth_mark_run(stream, &dirty, block, count);\n",
+   "        int error = 0;\n"))
 M("R14-winner", "what the winning side changed is not shipped", "engine_pair:turns_round",
   (REPLICATION + "reprotect.c", "    stream->reprotect.step = REPROTECT_ASKED;\n",
    "    for (unsigned i = 0; i < stream->state.disk_count; i++)\n"
    "        blockset_clear_all((struct blockset *)tracking_set(stream->volumes[i], TRACKING_OPEN));\n"
    "    stream->reprotect.step = REPROTECT_ASKED;\n"))
 M("R14-suspects", "the losing side does not tell its suspects", "sim:600",
-  (REPLICATION + "reprotect.c", "tracking_set(volume, reprotect->tell_suspects ? TRACKING_SUSPECT : TRACKING_OPEN);",
+  (REPLICATION + "dirty_runs.c", "tracking_set(volume, reprotect->tell_suspects ? TRACKING_SUSPECT : TRACKING_OPEN);",
    "tracking_set(volume, TRACKING_OPEN);"))
 M("R14-synced", "the losing side drops its marks and never syncs its disks", "sim:600",
   (REPLICATION + "reprotect.c", "        stream_sync_bases(stream, loser_synced);", "        loser_synced(stream, 0);"),
@@ -313,6 +312,13 @@ M("G-frame-content", "the content of a link frame is not checked", "link_frame:t
   (WIRE + "link_frame.c", "if (crc32c(0, frame.payload, frame.length) != frame.payload_crc)", "if (false)"))
 M("G-frame-order", "link frames are taken in any order, and twice", "link_frame:test_sequence",
   (WIRE + "link_frame.c", "if (frame.sequence != decoder->sequence_next)", "if (false)"))
+M("G-growth-order", "a source grows before its target", "growth:source_waits_for_its_target",
+  (REPLICATION + "growth.c",
+   "    if (disk >= stream->hello.disk_count || stream->hello.disks[disk].size_bytes < size_bytes)\n", "    if (false)\n"))
+M("G-growth-open", "what a disk gets is not open at its source", "growth:what_lay_there_is_shipped",
+  (VOLUME + "tracking.c", "    if (tracking_mark_open(tracking, first, count) < 0) {", "    if (tracking_mark_open(tracking, first, 0) < 0) {"))
+M("G-growth-winner", "what lies beyond the loser's end does not differ", "growth:winner_is_larger",
+  (REPLICATION + "reprotect.c", "    int error = growth_mark_behind(stream);\n", "    int error = 0;\n"))
 M("G-own-id", "a site talks to a copy of itself", "link_hostile:test_own_id",
   (REPLICATION + "link_hello.c", "    if (hello->site_id == ours->site_id || hello->nonce == ours->nonce ||\n"
    "        strcmp(hello->site, ours->site) == 0)", "    if (false)"))
