@@ -185,7 +185,7 @@ static void record_size(struct call *call)
 /* Of the data wing, with a reason that its caller can do something about. */
 static bool is_refusal(int error)
 {
-    return error == -ENOSPC || error == -EFBIG || error == -EBUSY || error == -EAGAIN;
+    return error == -ENOSPC || error == -EBUSY || error == -EAGAIN;
 }
 
 static void grown(struct data_request *request)
@@ -198,6 +198,8 @@ static void grown(struct data_request *request)
         record_size(call);
     else if (request->error == -EHOSTUNREACH)
         call_fail(call, API_REQUEST_TIMEOUT, "%s.", request->why);
+    else if (request->error == -EFBIG)
+        call_fail(call, API_DISK_NEW_SIZE_LARGE, "%s.", request->why);
     else if (is_refusal(request->error))
         call_fail(call, API_DISK_RESIZE_DENIED, "%s.", request->why);
     else
@@ -270,6 +272,8 @@ static void served(struct data_request *request)
     site_done(answer->site);
     if (request->error == 0)
         peer_answer_ok(answer, NULL);
+    else if (request->error == -EFBIG)
+        peer_answer_fail(answer, API_DISK_NEW_SIZE_LARGE, "%s.", request->why);
     else if (is_refusal(request->error))
         peer_answer_fail(answer, API_DISK_RESIZE_DENIED, "%s.", request->why);
     else

@@ -153,7 +153,7 @@ class ResizeTest(LabCase):
         self.lyon.wrapper = ["prlimit", f"--fsize={64 * MIB}", "sh", "-c", "trap \"\" XFSZ; exec \"$@\"", "sh"]
         self.lyon.start()
         group, sources, targets = self.started()
-        self.assertIn("OperationDenied", self.refused(self.paris, sources[0], 80 * MIB))
+        self.assertIn("InvalidDiskSize.TooLarge", self.refused(self.paris, sources[0], 80 * MIB))
         self.assertEqual(self.size(self.paris, sources[0]), 16 * MIB)
         self.write(self.paris, sources[0], 3, 5 * MIB)
         self.wait_point(self.paris, group)
