@@ -3,21 +3,21 @@
  * A disk of a stream becomes larger. Sizes are no part of an epoch, and only grow.
  *
  *   target   store, durable -> state, durable -> the peer hears of it
- *   source   (the peer has said that its disk is as large) hold hosts -> sets and intent log are
- * wider
- *            -> intent bits of the new blocks, durable -> store, durable; the new blocks are open
- *            -> state, durable -> hosts go on, and may be told
+ *   source   (the peer has said that its disk is as large) hosts are held
+ *            -> sets and intent log are wider -> intent bits of the new blocks, durable
+ *            -> store, durable; the new blocks are open -> state, durable -> hosts go on
  *
- *   G1  the target's disk is never smaller than the source's while anything is shipped: what was
- *       taken from a host there always has a place here;
+ *   G1  the target's disk is never smaller than the source's while anything is shipped;
  *   G2  all blocks that a disk gets at the source are open: what the target holds there is not
- * asked; G3  after a failover the new source may be the larger one. It counts what lies beyond the
- * loser's end as different, durably, before the loser can follow it; G4  the peer hears of a size
- * when it is durable.
+ *       asked;
+ *   G3  after a failover the new source may be the larger one. It counts what lies beyond the
+ *       loser's end as different, durably, before the loser can follow it;
+ *   G4  the peer hears of a size when it is durable.
  *
- * A kill between the steps leaves a larger file, larger sets, or a larger target: each is no more
- * than unused room, and asked again the call goes through. A disk whose stream's state says more
- * than its owner knows has grown (stream_open()).
+ * docs/model/growth.py looks at every order of these steps. A kill between two of them leaves a
+ * larger file, larger sets, or a larger target: each is no more than unused room, and asked again
+ * the call goes through. A disk whose stream's state says more than its owner knows has grown
+ * (stream_open()).
  */
 #include "replication/growth.h"
 
