@@ -68,7 +68,8 @@ void route_ask(struct call *call, const char *peer, json_t *texts,
 
     if (call->hop_count >= CALL_HOPS_MAX) {
         json_decref(texts);
-        call_fail_internal(call, "the sites pass this call to each other");
+        call_fail(call, API_SERVICE_UNAVAILABLE,
+                  "The sites do not agree yet which of them runs this; ask again.");
         return;
     }
     if (json_dumpb(texts, NULL, 0, JSON_COMPACT) > DATA_CALL_BYTES_MAX / 2) {

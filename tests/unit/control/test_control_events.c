@@ -375,12 +375,39 @@ static void test_what_happens_without_a_call(void **state)
     expect(world, PARIS, "Kind=role&Severity=critical", "source -> fenced|");
 }
 
+static void take_code(void *arg, unsigned http_status, json_t *body)
+{
+    snprintf(arg, 64, "%u %s", http_status, json_string_value(json_object_get(body, "Code")));
+}
+
+/* For a moment each site may take the other for the one that runs it: that passes, so it may be
+ * asked again. */
+static void test_sites_that_do_not_agree_yet(void **state)
+{
+    struct fake_world *world = *state;
+    struct caller root = {.kind = CALLER_LOCAL, .user = "root", .is_secure = true};
+    const struct call_pass pass = {
+        .hop_count = CALL_HOPS_MAX, .sender = "paris", .number = "0123456789abcdef"};
+    struct drive_pair pair;
+    char got[64] = "";
+
+    drive_pair(world, &pair);
+    json_t *texts = json_pack("{s:s, s:s}", "RegionId", "cn-lyon", "ReplicaPairId", pair.id);
+    api_execute(world->sites[LYON].api, "StopDiskReplicaPair", "2021-07-30", texts, &root, "R-9",
+                &pass, take_code, got);
+    fake_run(world, 0);
+    assert_string_equal(got, "503 ServiceUnavailable");
+    json_decref(texts);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_states_of_a_pair_at_both_sites, drive_setup,
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_pages_in_both_orders, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_sites_that_do_not_agree_yet, drive_setup,
+                                        drive_teardown),
         cmocka_unit_test_setup_teardown(test_refused_calls_that_were_passed_on, drive_setup,
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_pressure_is_counted_and_told, drive_setup,
