@@ -3,12 +3,14 @@
  * The file `state` of a stream: two slots (state_codec.c), of which one is always whole and
  * durable.
  *
- * A save writes the slot that is not the durable one, syncs, and then writes the same content into
- * the other slot without a sync of its own (the next save's sync covers it). So
+ * A save writes the slot that is not the durable one, syncs, reads it back past the page cache, and
+ * then writes the same content into the other slot without a sync of its own (the next save's sync
+ * covers it). So
  *
  *   S1  at every instant one slot is durable, and it is the newest save that ended, or a later one;
  *   S2  a slot that rots is repaired from its twin: one bad sector does not turn a role back;
- *   S3  saves that wait together share one round, and a round encodes the state as it stands when
+ *   S3  a write that was lost, or that landed elsewhere, is told by the save it was for;
+ *   S4  saves that wait together share one round, and a round encodes the state as it stands when
  *       the round begins: at or after each of their calls.
  *
  * The first I/O error is final (fence): what a failed sync covered is unknown.
@@ -23,15 +25,17 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/step.h"
 #include "replication/state_codec.h"
 
-enum { STATE_FILE_MAGIC = 0x73746174 };
+enum { STATE_FILE_MAGIC = 0x73746174, STATE_SLOT_ALIGN = 4096 };
 
 struct state_file {
     uint32_t magic;
     struct loop *loop;
-    struct io_file *file;
+    struct io_file *file, *reader; /* of the same; `reader` goes to the device where it can */
+    char path[PATH_MAX];
     struct stream_state *state;
     uint64_t sequence;     /* of the durable slot */
     unsigned slot_durable; /* 0 or 1 */
@@ -43,6 +47,7 @@ struct state_file {
     struct io_op op;
     struct iovec iov;
     uint8_t slot[STATE_SLOT_BYTES];
+    uint8_t *found; /* a slot, as it was read back; aligned */
 };
 
 static void run_round(struct loop_task *task);
@@ -80,6 +85,34 @@ static void twin_written(struct io_op *op, int64_t result)
     end_round(file, result);
 }
 
+/* The slot that is being written. */
+static uint64_t slot_offset(const struct state_file *file)
+{
+    return (uint64_t)(1 - file->slot_durable) * STATE_SLOT_BYTES;
+}
+
+static void slot_found(struct io_op *op, int64_t result)
+{
+    struct state_file *file = container_of(op, struct state_file, op);
+
+    check_magic(file, STATE_FILE_MAGIC);
+    if (result >= 0 && memcmp(file->found, file->slot, STATE_SLOT_BYTES) != 0) {
+        log_error("replication", "%s: what was written at offset %llu is not there", file->path,
+                  (unsigned long long)slot_offset(file));
+        result = -EIO;
+    }
+    if (result < 0) {
+        end_round(file, result);
+        return;
+    }
+    step_point("state-synced");
+    file->slot_durable = 1 - file->slot_durable;
+    file->sequence++;
+    file->iov = (struct iovec){.iov_base = file->slot, .iov_len = STATE_SLOT_BYTES};
+    io_file_write(file->loop, &file->op, file->file, &file->iov, 1, slot_offset(file),
+                  twin_written);
+}
+
 static void slot_synced(struct io_op *op, int64_t result)
 {
     struct state_file *file = container_of(op, struct state_file, op);
@@ -89,11 +122,8 @@ static void slot_synced(struct io_op *op, int64_t result)
         end_round(file, result);
         return;
     }
-    step_point("state-synced");
-    file->slot_durable = 1 - file->slot_durable;
-    file->sequence++;
-    io_file_write(file->loop, &file->op, file->file, &file->iov, 1,
-                  (uint64_t)(1 - file->slot_durable) * STATE_SLOT_BYTES, twin_written);
+    file->iov = (struct iovec){.iov_base = file->found, .iov_len = STATE_SLOT_BYTES};
+    io_file_read(file->loop, &file->op, file->reader, &file->iov, 1, slot_offset(file), slot_found);
 }
 
 static void slot_written(struct io_op *op, int64_t result)
@@ -127,8 +157,8 @@ static void run_round(struct loop_task *task)
     step_point("state-before-write");
     state_encode(file->state, file->sequence + 1, file->slot);
     file->iov = (struct iovec){.iov_base = file->slot, .iov_len = STATE_SLOT_BYTES};
-    io_file_write(file->loop, &file->op, file->file, &file->iov, 1,
-                  (uint64_t)(1 - file->slot_durable) * STATE_SLOT_BYTES, slot_written);
+    io_file_write(file->loop, &file->op, file->file, &file->iov, 1, slot_offset(file),
+                  slot_written);
 }
 
 void state_file_save(struct state_file *file, struct state_save *save,
@@ -214,17 +244,18 @@ int state_file_open(struct loop *loop, const char *folder, bool create, struct s
                     struct state_file **ret_file, struct err *err)
 {
     struct state_file *file = calloc(1, sizeof(*file));
-    char path[PATH_MAX], made[PATH_MAX];
+    char *path, made[PATH_MAX];
     int error;
 
     if (file == NULL)
         return err_set(err, -ENOMEM, "no memory");
     *file = (struct state_file){.magic = STATE_FILE_MAGIC, .loop = loop, .state = state};
+    path = file->path;
     file->task.run_cb = run_round;
     list_init(&file->task.node);
     list_init(&file->waiting);
     list_init(&file->shared);
-    if (snprintf(path, sizeof(path), "%s/state", folder) >= (int)sizeof(path) ||
+    if (snprintf(path, PATH_MAX, "%s/state", folder) >= PATH_MAX ||
         snprintf(made, sizeof(made), "%s.new", path) >= (int)sizeof(made)) {
         state_file_close(file);
         return err_set(err, -ENAMETOOLONG, "%s is too long", folder);
@@ -233,6 +264,11 @@ int state_file_open(struct loop *loop, const char *folder, bool create, struct s
     error = io_file_open(loop, create ? made : path, create ? IO_CREATE : 0, &file->file, err);
     if (error == 0)
         error = create ? make(file, folder, made, path, err) : load(file, path, err);
+    file->found = aligned_alloc(STATE_SLOT_ALIGN, STATE_SLOT_BYTES);
+    if (error == 0 && file->found == NULL)
+        error = err_set(err, -ENOMEM, "no memory");
+    if (error == 0)
+        error = io_file_open(loop, path, IO_READ_ONLY | IO_DIRECT, &file->reader, err);
     if (error != 0) {
         state_file_close(file);
         return error;
@@ -249,6 +285,9 @@ void state_file_close(struct state_file *file)
     check(!file->is_busy && list_is_empty(&file->waiting) && list_is_empty(&file->shared));
     if (file->file != NULL)
         io_file_close(file->loop, file->file);
+    if (file->reader != NULL)
+        io_file_close(file->loop, file->reader);
+    free(file->found);
     file->magic = 0;
     free(file);
 }

@@ -27,7 +27,8 @@ static bool is_still(const struct node *node)
             return false;
     }
     return node->engine && node->is_running && node->is_read && node->act == ACT_NONE &&
-           !node->is_stopping && !node->is_reprotecting && !node->images;
+           !node->is_stopping && !node->is_reprotecting && !node->images &&
+           !sim_site_is_paused(node->site);
 }
 
 static void make_calm(struct sim_run *run)
@@ -54,6 +55,14 @@ static bool nudge(struct sim_run *run)
             target = node;
         if (node->role == STREAM_ROLE_PROMOTED && sim_chance(run->world, 10)) {
             operator_reprotect(node, sim_chance(run->world, 50));
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        struct node *node = &run->nodes[i];
+        if (fate_is_rotten(node) && strstr(node->status.trouble, "then restart the daemon")) {
+            sim_trace(run->world, node->site, "is restarted, as it asks for");
+            operator_lose(node, false);
             return false;
         }
     }
