@@ -113,9 +113,9 @@ static void each_record(struct question *question, enum record_kind kind,
 static void unrest_job(struct question *question, const void *record)
 {
     const struct job_record *job = record;
-    char text[120];
+    char text[60 + sizeof(job->trouble)];
 
-    snprintf(text, sizeof(text), "job, attempt %d: %.80s", (int)job->attempt_count, job->trouble);
+    snprintf(text, sizeof(text), "job, attempt %d: %s", (int)job->attempt_count, job->trouble);
     say(question, job->id, text);
 }
 

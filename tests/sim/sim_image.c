@@ -163,7 +163,7 @@ void images_drop(struct node *node)
 {
     while (node->images) {
         struct image *image = node->images;
-        image->is_bad = true;
+        image->is_bad = image->is_dropped = true;
         image->error = -1;
         image_finish(image);
     }

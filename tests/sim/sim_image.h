@@ -20,7 +20,8 @@ struct image {
     struct node *node;
     const struct judge_universe *universe;
     unsigned life, pending;
-    bool is_bad; /* an error, or torn */
+    bool is_bad;     /* an error, or torn */
+    bool is_dropped; /* nobody waits for it any more */
     int error;
     char why[JUDGE_WHY_SIZE];
     uint64_t *values; /* universe->sector_count; sectors not read stay 0 */

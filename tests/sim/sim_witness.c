@@ -114,7 +114,7 @@ static void point_read(struct image *image)
     char why[JUDGE_WHY_SIZE];
 
     node->is_judging = false;
-    if (!node->engine)
+    if (!node->engine || image->is_dropped)
         return;
     if (image->is_bad) {
         if (image->error == 0 || !fate_excuses(node))
