@@ -156,6 +156,12 @@ static bool is_shut(const struct node *node)
     return node->may_fail && node->status.trouble[0] != '\0';
 }
 
+/* Its volumes show what lies under the journal, to nobody. */
+static bool hides_journal(const struct node *node)
+{
+    return is_shut(node) && strstr(node->status.trouble, "cannot read");
+}
+
 static void observe_target(struct node *node)
 {
     const struct engine_stream_status *status = &node->status;
@@ -186,8 +192,8 @@ void witness_target(struct node *node, const struct image *image)
     const uint64_t *before = judged_image(node, node->status.epoch_acked);
     char why[JUDGE_WHY_SIZE];
 
-    if (is_shut(node) && strstr(node->status.trouble, "cannot read"))
-        return; /* its volumes show what lies under the journal, to nobody */
+    if (hides_journal(node))
+        return;
     if (node->status.has_point && before && image->note.epoch == node->status.epoch_acked &&
         differ(node, image->values, before, why))
         run_fail(node->run, node, "I1: epoch %llu is not what it was before the restart: %s",
@@ -231,6 +237,8 @@ void witness_writer(struct node *node, const struct image *image)
     struct sim_run *run = node->run;
     char why[JUDGE_WHY_SIZE];
 
+    if (hides_journal(node)) /* the next start is judged */
+        return;
     if (!node->line) {
         if (image->note.role == STREAM_ROLE_PROMOTED)
             judge_promoted(node, image);
