@@ -429,6 +429,8 @@ static void engine_relation(struct question *question, const void *record)
     char text[160];
 
     check(relation_load(site, own->id, &relation) == 0);
+    if (!is_open && fate_is_told(question->node, site_trouble(site, own->id)))
+        return; /* damaged: it was left out at the start */
     if (is_open != (own->opened_serial != 0)) {
         say(question, own->id, is_open ? "is open, no record says so" : "is not open");
         return;
