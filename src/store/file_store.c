@@ -161,8 +161,10 @@ static int store_file_grow(struct store *store, uint64_t size_bytes, bool may_ex
                        (unsigned long long)has_bytes);
     if (error == 0 && has_bytes < size_bytes)
         error = io_file_resize_now(store->loop, file, size_bytes);
-    if (error == 0)
+    if (error == 0) {
         error = io_file_sync_now(store->loop, file);
+        store->is_fenced = error < 0; /* what others wrote, and would sync, may be lost */
+    }
     return error == 0 ? 0 : err_set(err, error, "grow %s: %s", store->path, err_name(error));
 }
 

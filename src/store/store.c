@@ -56,7 +56,7 @@ static int enlarge(struct store *store, uint64_t size_bytes, bool may_extend, st
     int error;
 
     check_magic(store, STORE_MAGIC);
-    if (size_bytes < store->size_bytes || size_bytes % BLOCK_SIZE != 0)
+    if (size_bytes < store->size_bytes || size_bytes % BLOCK_SIZE != 0 || size_bytes > INT64_MAX)
         return err_set(err, -EINVAL, "%s cannot have %llu bytes", store->path,
                        (unsigned long long)size_bytes);
     if (store->is_fenced || store->is_read_only)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How the operations of every driver end, and so the one place that fences.
+ * How the operations of every driver end, and so the place that fences (but for a driver's grow).
  *
  *  1. The first failed sync fences its store. A fence is never lifted on an open store.
  *  2. Nothing that ends after the fence ends well, whenever it was submitted: a sync that was under

@@ -265,7 +265,7 @@ static int fake_sync_now(struct loop *loop, struct io_file *file)
 {
     (void)file;
     fake_of(loop)->op_count++;
-    return 0;
+    return fake_of(loop)->sync_error;
 }
 
 static void submit(struct loop *loop, struct io_op *op, struct pending pending)

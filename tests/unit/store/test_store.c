@@ -208,6 +208,31 @@ static void first_failed_sync_is_final(void **state)
     fake_loop_fini(&fake);
 }
 
+/* The kernel tells once that writes were lost: whoever hears of it tells the others, by the fence.
+ */
+static void a_failed_sync_of_growing_is_final(void **state)
+{
+    struct fake_loop fake;
+    struct store *store = NULL;
+    struct fake_run sync = {.error = 1};
+    struct store_options options = {
+        .driver = "file", .path = "/d", .size_bytes = SIZE, .create = true};
+    struct err err = {0};
+
+    (void)state;
+    fake_loop_init(&fake);
+    assert_int_equal(store_open(&fake.loop, &options, &store, NULL), 0);
+    fake.sync_error = -EIO;
+    assert_int_equal(store_grow(store, 2 * SIZE, &err), -EIO);
+    assert_int_equal(store->size_bytes, SIZE);
+    fake.sync_error = 0;
+    store_sync(store, &sync.op, fake_done);
+    fake_loop_run(&fake);
+    assert_int_equal(sync.error, -EIO);
+    store_close(store);
+    fake_loop_fini(&fake);
+}
+
 /* A file gets longer, durably; what was there stays, what is new reads as zeros. */
 static void growing(void **state)
 {
@@ -221,6 +246,7 @@ static void growing(void **state)
     assert_int_equal(run_write(store, 0x5a, SIZE - BLOCK, BLOCK), 0);
     assert_int_equal(store_grow(store, SIZE - BLOCK, &err), -EINVAL);
     assert_int_equal(store_grow(store, SIZE + 100, &err), -EINVAL);
+    assert_int_equal(store_grow(store, UINT64_C(1) << 63, &err), -EINVAL);
     assert_int_equal(store_grow(store, SIZE, &err), 0);
     assert_int_equal(store_grow(store, 2 * SIZE, &err), 0);
     assert_int_equal(store->size_bytes, 2 * SIZE);
@@ -244,6 +270,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(data_trims_and_extents, set_up, tear_down),
         cmocka_unit_test_setup_teardown(growing, set_up, tear_down),
         cmocka_unit_test(first_failed_sync_is_final),
+        cmocka_unit_test(a_failed_sync_of_growing_is_final),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
