@@ -128,7 +128,11 @@ bool stream_hello_decode(const uint8_t *bytes, size_t length, struct stream_hell
     if (!get_line(&reader, line_count, &ret_hello->line))
         return false;
     for (unsigned i = 0; i < disk_count; i++) {
-        ret_hello->disks[i].size_bytes = bytes_le64(&reader);
+        uint64_t size_bytes = bytes_le64(&reader);
+
+        if (size_bytes % BLOCK_SIZE != 0 || size_bytes > STREAM_MESSAGE_DISK_BYTES_MAX)
+            return false;
+        ret_hello->disks[i].size_bytes = size_bytes;
         ret_hello->disks[i].is_initial = bytes_le64(&reader) & 1;
     }
     return is_whole(&reader);

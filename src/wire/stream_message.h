@@ -51,6 +51,8 @@ enum {
 /* Block numbers, counts and terms on the wire stay below, so sums never overflow. */
 #define STREAM_MESSAGE_BLOCK_LIMIT (UINT64_C(1) << 48)
 #define STREAM_MESSAGE_TERM_LIMIT (UINT64_C(1) << 62)
+/* No disk is larger (control makes none, 128 TiB): by the size in a HELLO a target grows. */
+#define STREAM_MESSAGE_DISK_BYTES_MAX (UINT64_C(1) << 47)
 struct stream_generation {
     uint64_t term, site, incarnation;
 };

@@ -125,6 +125,8 @@ static void act_hello(struct fuzz_liar *liar, struct bytes_reader *input)
     for (unsigned i = 0; i < hello.disk_count; i++) {
         hello.disks[i].size_bytes =
             (uint64_t)FUZZ_BLOCKS * BLOCK_SIZE + (disk_flags == 254 ? 4096 : 0);
+        if (disk_flags == 253)
+            hello.disks[i].size_bytes = UINT64_C(1) << 63;
         hello.disks[i].is_initial = disk_flags >> i & 1;
     }
     send(liar, STREAM_HELLO, buffer, stream_hello_encode(&hello, buffer));

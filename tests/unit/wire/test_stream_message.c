@@ -194,6 +194,31 @@ static void refuses_bad_hellos(void **state)
     }
 }
 
+/* A target grows by what its source says. */
+static void refuses_sizes_of_no_disk(void **state)
+{
+    static const struct {
+        uint64_t bytes;
+        bool is_good;
+    } sizes[] = {
+        {4096, true},
+        {STREAM_MESSAGE_DISK_BYTES_MAX, true},
+        {STREAM_MESSAGE_DISK_BYTES_MAX + 4096, false},
+        {4097, false},
+        {UINT64_C(1) << 63, false}, /* no file can have that many */
+        {UINT64_MAX - 4095, false},
+    };
+    uint8_t bytes[STREAM_HELLO_SIZE_MAX];
+    struct stream_hello hello = {.role = 1, .line = make_line(2), .disk_count = 2};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        hello.disks[1].size_bytes = sizes[i].bytes;
+        uint32_t length = stream_hello_encode(&hello, bytes);
+
+        assert_int_equal(decode_exactly(decode_hello, bytes, length), sizes[i].is_good);
+    }
+}
+
 static void carries_data(void **state)
 {
     uint32_t crcs[2] = {0x11223344, 0x55667788};
@@ -380,6 +405,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(carries_hello),
         cmocka_unit_test(refuses_bad_hellos),
+        cmocka_unit_test(refuses_sizes_of_no_disk),
         cmocka_unit_test(carries_data),
         cmocka_unit_test(refuses_runs_out_of_bounds),
         cmocka_unit_test(carries_cut_ack_and_numbers),
