@@ -274,6 +274,18 @@ static void test_many(void **state)
     assert_int_equal(over.error, -ENOBUFS);
     lab_run(&two->lab, none_is_open, two->paris.desk, 10);
     assert_int_equal(answer.error, -ETIMEDOUT);
+
+    /* lyon still has them, and takes no more; the link stays. */
+    unsigned downs = two->lyon.site.down_count, requests = two->lyon.request_count;
+
+    answer.count = 0;
+    for (unsigned i = 0; i < 10; i++)
+        assert_int_equal(link_call_send(two->paris.desk, "x", 1, 200 * MS, take_answer, &answer),
+                         0);
+    lab_run(&two->lab, none_is_open, two->paris.desk, 10);
+    assert_int_equal(answer.error, -ETIMEDOUT);
+    assert_int_equal(two->lyon.request_count, requests);
+    assert_int_equal(two->lyon.site.down_count, downs);
 }
 
 int main(void)
