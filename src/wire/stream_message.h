@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Payloads of a stream's frames, bytes <-> structs; docs/stream.md. Pure. What a decoder returns is
- * inside the bounds named here; what depends on the stream (sizes, roles) is the stream's to check.
- */
+/* Payloads of a stream's frames, bytes <-> structs; docs/stream.md. Pure. What a decoder returns is
+ * inside the bounds named here; what depends on the stream (roles) is the stream's to check. */
 #ifndef WIRE_STREAM_MESSAGE_H
 #define WIRE_STREAM_MESSAGE_H
 
@@ -51,8 +49,7 @@ enum {
 /* Block numbers, counts and terms on the wire stay below, so sums never overflow. */
 #define STREAM_MESSAGE_BLOCK_LIMIT (UINT64_C(1) << 48)
 #define STREAM_MESSAGE_TERM_LIMIT (UINT64_C(1) << 62)
-/* No disk is larger (control makes none, 128 TiB): by the size in a HELLO a target grows. */
-#define STREAM_MESSAGE_DISK_BYTES_MAX (UINT64_C(1) << 47)
+#define STREAM_MESSAGE_DISK_BYTES_MAX (UINT64_C(1) << 47) /* as control's: a target grows by it */
 struct stream_generation {
     uint64_t term, site, incarnation;
 };
