@@ -66,6 +66,8 @@ static const struct row rows[] = {
     {"UntagResources", SEVERAL, "ResourceId"},
     {"ListTagResources", SEVERAL, "ResourceId"},
     {"ChangeResourceGroup", ONE, "ResourceId"},
+    {"DescribeUserTagKeys", LIST, NULL},
+    {"DescribeUserTagValues", LIST, NULL},
     {"CreateDisk", NEW, "disk"},
     {"DeleteDisk", ONE, "DiskId"},
     {"ResizeDisk", ONE, "DiskId"},

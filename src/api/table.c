@@ -477,6 +477,12 @@ static const struct operation disk_rows[] = {
         .name = "TagKey", .kind = PARAMETER_LIST, .max = 20, .error = API_NUMBER_EXCEED_TAGS,      \
         .twice = API_DUPLICATE_TAG_KEY                                                             \
     }
+/* A token holds a key or value, in hexadecimal digits. */
+#define TAG_PAGES                                                                                  \
+    NUMBER("MaxResults", INT32_MIN, INT32_MAX, NULL),                                              \
+    {                                                                                              \
+        TEXT("NextToken"), .max = 2048                                                             \
+    }
 /* Pairs and groups are known at both sites, disks at one. */
 #define TAG_ROWS(api, ecs)                                                                         \
     {.name = "TagResources",                                                                       \
@@ -535,6 +541,23 @@ static const struct operation tag_rows[] = {
                      .missing = API_MISSING_RESOURCE_GROUP},
                     TOKEN},
      .run = ops_tag_change_group},
+    {.name = "DescribeUserTagKeys",
+     .is_read = true,
+     .version = EBS,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .parameters = {REGION_MAYBE, TAG_PAGES, {TEXT("TagFilterKey"), .max = 512}},
+     .run = ops_user_tag_keys},
+    {.name = "DescribeUserTagValues",
+     .is_read = true,
+     .version = EBS,
+     .rule = SITE_HERE,
+     NO_STATE,
+     .parameters = {REGION_MAYBE,
+                    TAG_PAGES,
+                    {TEXT("TagKey"), .max = 512},
+                    {TEXT("TagFilterValue"), .max = 512}},
+     .run = ops_user_tag_values},
 };
 
 static const struct operation region_rows[] = {

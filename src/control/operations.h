@@ -46,6 +46,9 @@ void ops_tag_set(struct call *call);
 void ops_tag_unset(struct call *call);
 void ops_tag_list(struct call *call);
 void ops_tag_change_group(struct call *call);
+/* ops_user_tag.c */
+void ops_user_tag_keys(struct call *call);
+void ops_user_tag_values(struct call *call);
 /* ops_region.c */
 void ops_region_list(struct call *call);
 void ops_region_zones(struct call *call);

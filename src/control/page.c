@@ -199,13 +199,22 @@ static uint64_t hash_text(uint64_t hash, const char *text)
 }
 
 /* A check, no secret: a token shows nobody more than he may see anyway. */
-static uint64_t token_check(const struct call *call, uint64_t position)
+static uint64_t hash_list(const struct call *call)
 {
     uint64_t hash = hash_text(UINT64_C(0xcbf29ce484222325), call->operation->name);
 
     hash = hash_text(hash, call->operation->version);
-    hash = hash_text(hash, call->site->name);
-    return (hash ^ position) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash_text(hash, call->site->name);
+}
+
+static uint64_t token_check(const struct call *call, uint64_t position)
+{
+    return (hash_list(call) ^ position) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+uint64_t page_text_check(const struct call *call, const char *text)
+{
+    return hash_text(hash_list(call), text);
 }
 
 static void format_token(const struct call *call, uint64_t position, char *ret_token)

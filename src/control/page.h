@@ -37,6 +37,9 @@ json_t *page_make(struct call *call, const struct page_source *source);
 bool page_is_numbered(const struct call *call);
 /* Did we make this token, for this operation? */
 bool page_token_is_ours(const struct call *call, const char *token);
+/* Of a list that is in the order of its texts: the check of a token that holds the last one shown.
+ */
+uint64_t page_text_check(const struct call *call, const char *text);
 /* Says in the page that its list goes on behind all of our entries. */
 void page_end_token(const struct call *call, json_t *page);
 

@@ -79,6 +79,9 @@ async function modify(tf, kind, id) {
     await tf.change('UntagResources', {}, {...type, 'TagKey.1': 'Created'});
     const {TagResources} = await tf.change('ListTagResources', {}, type);
     assert.deepEqual(TagResources.map(({TagKey, TagValue}) => [TagKey, TagValue]), [['For', 'acceptance test']]);
+    const {TagKeys} = await tf.change('DescribeUserTagKeys', {}, {TagFilterKey: 'Fo'});
+    const {TagValues} = await tf.change('DescribeUserTagValues', {}, {TagKey: 'For'});
+    assert.deepEqual([TagKeys, TagValues], [['For'], ['acceptance test']]);
     await tf.change('ChangeResourceGroup', {}, {ResourceType: `DiskReplica${kind}`, ResourceId: id,
         NewResourceGroupId: 'rg-acceptance'});
     assert.equal((await read()).ResourceGroupId, 'rg-acceptance');

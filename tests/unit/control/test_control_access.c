@@ -401,6 +401,45 @@ static void test_lists_that_are_denied(void **state)
     drive_ok(world, PARIS, "DescribeDisks", NULL, NULL, "RegionId=cn-paris");
 }
 
+/* What is only on resources that he may not see does not show. */
+static void test_tags_in_use(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair ours, theirs;
+    struct roster_key key;
+    char policy[300];
+    json_t *reply, *list;
+
+    drive_pair(world, &ours);
+    drive_pair(world, &theirs);
+    drive_ok(world, PARIS, "TagResources", NULL, NULL,
+             "RegionId=cn-paris&ResourceType=DiskReplicaPair&ResourceId.1=%s&Tag.1.Key=team&"
+             "Tag.1.Value=a",
+             ours.id);
+    drive_ok(world, PARIS, "TagResources", NULL, NULL,
+             "RegionId=cn-paris&ResourceType=DiskReplicaPair&ResourceId.1=%s&Tag.1.Key=team&"
+             "Tag.1.Value=b&Tag.2.Key=secret",
+             theirs.id);
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    roster_drive_key(world, PARIS, "anna", &key);
+    snprintf(policy, sizeof(policy),
+             "{'Effect':'Allow','Action':'ebs:DescribeUserTag*','Resource':"
+             "'acs:ebs:*:*:diskreplicapair/%s'}",
+             ours.id);
+    roster_drive_policy(world, PARIS, "anna", "ours", policy);
+    roster_drive_as(world, "anna", &key);
+    for (unsigned i = 0; i < 2; i++) {
+        reply = drive_ask(world, PARIS, i == 0 ? "DescribeUserTagKeys" : "DescribeUserTagValues",
+                          "RegionId=cn-paris");
+        list = json_object_get(reply, i == 0 ? "TagKeys" : "TagValues");
+        assert_int_equal(json_array_size(list), 1);
+        assert_string_equal(json_string_value(json_array_get(list, 0)), i == 0 ? "team" : "a");
+        json_decref(reply);
+    }
+    drive_fails(world, PARIS, 403, "Forbidden.Action", NULL, "DescribeDiskReplicaPairs",
+                "RegionId=cn-paris");
+}
+
 static void test_administrators(void **state)
 {
     struct fake_world *world = *state;
@@ -449,6 +488,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_details_of_a_refusal, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_conditions_and_disks, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_tags, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_tags_in_use, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_administrators, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_authorization_comes_first, drive_setup,
                                         drive_teardown),

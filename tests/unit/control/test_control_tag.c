@@ -177,6 +177,140 @@ static void test_filters(void **state)
     assert_int_equal(LISTED("RegionId=cn-paris&ResourceType=diskreplicagroup&Tag.1.Key=team"), 0);
 }
 
+/* The texts of the reply's list as "a b "; `ret_token`: its NextToken. */
+static void texts_of(struct fake_world *world, unsigned site, const char *action, const char *query,
+                     char *ret_text, char *ret_token)
+{
+    bool is_keys = strcmp(action, "DescribeUserTagKeys") == 0;
+    json_t *reply = drive_ask(world, site, action, "%s", query), *text;
+    json_t *list = json_object_get(reply, is_keys ? "TagKeys" : "TagValues");
+    size_t index;
+
+    assert_true(json_is_array(list));
+    ret_text[0] = 0;
+    json_array_foreach(list, index, text)
+    {
+        sprintf(ret_text + strlen(ret_text), "%s ", json_string_value(text));
+    }
+    strcpy(ret_token, json_string_value(json_object_get(reply, "NextToken")));
+    json_decref(reply);
+}
+
+static void expect_texts(struct fake_world *world, unsigned site, const char *action,
+                         const char *query, const char *wanted)
+{
+    char text[1000], token[1200];
+
+    texts_of(world, site, action, query, text, token);
+    if (strcmp(text, wanted) != 0 || token[0])
+        fail_msg("%s %s at %u: '%s' (%s), not '%s'", action, query, site, text, token, wanted);
+}
+
+#define KEYS "DescribeUserTagKeys"
+#define VALUES "DescribeUserTagValues"
+
+static void test_keys_and_values_in_use(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char group[64];
+
+    expect_texts(world, PARIS, KEYS, "", "");
+    expect_texts(world, PARIS, VALUES, "", "");
+    drive_pair_and_group(world, &pair, group);
+    drive_ok(world, PARIS, "TagResources", NULL, NULL,
+             TAG "&Tag.1.Key=team&Tag.1.Value=shop&Tag.2.Key=Zone&Tag.2.Value=a", pair.id);
+    drive_ok(world, PARIS, "TagResources", NULL, NULL,
+             "RegionId=cn-paris&ResourceType=diskreplicagroup&ResourceId.1=%s&Tag.1.Key=team&"
+             "Tag.1.Value=erp&Tag.2.Key=%%E7%%9B%%98&Tag.2.Value=",
+             group);
+    /* Those of disks are none of this product's. */
+    drive_ok(world, PARIS, "TagResources", NULL, NULL,
+             "Version=2014-05-26&RegionId=cn-paris&ResourceType=disk&ResourceId.1=%s&Tag.1.Key=b",
+             pair.paris_disk);
+    fake_run(world, 0);
+    for (unsigned s = 0; s < 2; s++) {
+        expect_texts(world, s, KEYS, "", "Zone team \xe7\x9b\x98 ");
+        expect_texts(world, s, VALUES, "", " a erp shop ");
+    }
+    expect_texts(world, PARIS, KEYS, "RegionId=cn-lyon&MaxResults=1", "Zone team \xe7\x9b\x98 ");
+    expect_texts(world, PARIS, KEYS, "TagFilterKey=ea", "team ");
+    expect_texts(world, PARIS, KEYS, "TagFilterKey=EA", "");
+    expect_texts(world, PARIS, VALUES, "TagKey=team", "erp shop ");
+    expect_texts(world, PARIS, VALUES, "TagKey=tea", "");
+    expect_texts(world, PARIS, VALUES, "TagKey=team&TagFilterValue=ho", "shop ");
+    expect_texts(world, PARIS, VALUES, "TagKey=%E7%9B%98", " ");
+    drive_fails(world, PARIS, 400, "InvalidMaxResults", NULL, KEYS, "MaxResults=x");
+    drive_fails(world, PARIS, 400, "InvalidNextToken", NULL, KEYS, "NextToken=x");
+    drive_fails(world, PARIS, 400, "InvalidNextToken", NULL, KEYS,
+                "NextToken=00000000000000007465616d");
+}
+
+static void tag_twenty(struct fake_world *world, const char *id, unsigned first)
+{
+    char query[2000];
+
+    snprintf(query, sizeof(query), TAG, id);
+    for (unsigned i = 1; i <= 20; i++)
+        sprintf(query + strlen(query), "&Tag.%u.Key=k%03u&Tag.%u.Value=v%03u", i, first + i, i,
+                first + i);
+    drive_ok(world, PARIS, "TagResources", NULL, NULL, "%s", query);
+}
+
+/* 120 keys: a page has ten at least, a hundred at most; a token stays good. */
+static void test_pages_of_keys(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[6];
+    char text[1000], token[1200], query[1300];
+
+    for (unsigned i = 0; i < ARRAY_COUNT(pairs); i++) {
+        drive_pair(world, &pairs[i]);
+        tag_twenty(world, pairs[i].id, 20 * i);
+    }
+    texts_of(world, PARIS, KEYS, "", text, token);
+    assert_int_equal(strlen(text), 50);
+    texts_of(world, PARIS, KEYS, "MaxResults=-1", text, token);
+    assert_int_equal(strlen(text), 50);
+    texts_of(world, PARIS, VALUES, "MaxResults=1000", text, token);
+    assert_int_equal(strlen(text), 500);
+    drive_fails(world, PARIS, 400, "InvalidNextToken", NULL, KEYS, "NextToken=%s", token);
+    snprintf(query, sizeof(query), "NextToken=%s&MaxResults=20", token);
+    texts_of(world, PARIS, VALUES, query, text, token);
+    assert_int_equal(strlen(text), 100);
+    assert_string_equal(token, "");
+    texts_of(world, PARIS, KEYS, "", text, token);
+    assert_memory_equal(text + 45, "k010 ", 6);
+    drive_ok(world, PARIS, "UntagResources", NULL, NULL,
+             TAG "&TagKey.1=k010&TagKey.2=k001&TagKey.3=k012", pairs[0].id);
+    snprintf(query, sizeof(query), "NextToken=%s", token);
+    texts_of(world, PARIS, KEYS, query, text, token);
+    assert_memory_equal(text, "k011 k013 ", 10);
+}
+
+/* Keys and values may be as long as they may be. */
+static void test_a_long_key_in_a_token(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char text[16000], token[1200], query[2000];
+
+    drive_pair(world, &pair);
+    for (unsigned i = 1; i <= 11; i++) { /* one at a time: a query has its bounds */
+        snprintf(query, sizeof(query), TAG "&Tag.1.Key=", pair.id);
+        for (unsigned k = 0; k < 90; k++)
+            strcat(query, "%E7%9B%98");
+        sprintf(query + strlen(query), "%c", 'a' + i);
+        drive_ok(world, PARIS, "TagResources", NULL, NULL, "%s", query);
+    }
+    texts_of(world, PARIS, KEYS, "", text, token);
+    assert_int_equal(strlen(token), 16 + 2 * (3 * 90 + 1));
+    snprintf(query, sizeof(query), "NextToken=%s", token);
+    texts_of(world, PARIS, KEYS, query, text, token);
+    assert_int_equal(strlen(text), 3 * 90 + 2);
+    assert_string_equal(token, "");
+}
+
 static void test_they_go_with_what_had_them(void **state)
 {
     struct fake_world *world = *state;
@@ -444,6 +578,9 @@ int main(void)
         TEST(test_the_last_writer_wins_after_a_separation),
         TEST(test_given_at_the_creation),
         TEST(test_filters),
+        TEST(test_keys_and_values_in_use),
+        TEST(test_pages_of_keys),
+        TEST(test_a_long_key_in_a_token),
         TEST(test_they_go_with_what_had_them),
         TEST(test_they_survive_a_restart),
         TEST(test_groups_that_cannot_exist),
