@@ -2,6 +2,7 @@
 /*
  * A disk of a stream becomes larger. Sizes are no part of an epoch, and only grow.
  *
+ *   both     what was written so far is synced, beside all else
  *   target   store, durable -> state, durable -> the peer hears of it
  *   source   (the peer has said that its disk is as large) hosts are held
  *            -> sets and intent log are wider -> intent bits of the new blocks, durable
@@ -217,38 +218,77 @@ static unsigned find_disk(const struct stream *stream, const char *disk)
     return i;
 }
 
+/* Whether it may begin, as things stand. */
+static int judge(struct stream *stream, unsigned disk, uint64_t size_bytes, struct err *err)
+{
+    if (!stream->is_open || stream->is_ending || stream->hold_why != NULL ||
+        stream->reprotect.is_unsaved || stream->join_cb != NULL)
+        return err_set(err, -EBUSY, "the stream is not ready");
+    if (stream->state.role != STREAM_ROLE_SOURCE && stream->state.role != STREAM_ROLE_TARGET)
+        return err_set(err, -EBUSY, "after a failover it cannot grow before a reprotect");
+    return stream->state.role == STREAM_ROLE_SOURCE ? check_source(stream, disk, size_bytes, err)
+                                                    : 0;
+}
+
+static int begin(struct stream *stream, unsigned disk, uint64_t size_bytes, struct err *err)
+{
+    bool is_source = stream->state.role == STREAM_ROLE_SOURCE;
+    int error = judge(stream, disk, size_bytes, err);
+
+    if (error == 0 && !is_source)
+        error = grow_target(stream, disk, size_bytes, err);
+    if (error != 0)
+        return error;
+    if (is_source && size_bytes > stream->state.disks[disk].size_bytes)
+        begin_source(stream, disk, size_bytes);
+    else
+        stream_save(stream, target_saved);
+    return 0;
+}
+
+static void synced(struct base_write *write, int error)
+{
+    struct growth *growth = container_of(write, struct growth, sync);
+    struct stream *stream = container_of(growth, struct stream, growth);
+    struct err err = {0};
+
+    check_magic(stream, STREAM_MAGIC);
+    step_point("growth-synced");
+    if (error != 0)
+        err_set(&err, error, "disk %s: %s", stream->state.disks[growth->disk].disk,
+                err_name(error));
+    else
+        error = begin(stream, growth->disk, growth->size_bytes, &err);
+    if (error != 0)
+        finish(stream, error, err.text);
+    stream_step_end(stream);
+}
+
 int growth_begin(struct stream *stream, const char *id, uint64_t size_bytes, stream_done_fn done_cb,
                  void *arg, struct err *err)
 {
     unsigned disk = find_disk(stream, id);
     struct growth *growth = &stream->growth;
-    int error = 0;
+    int error;
 
     if (disk == stream->state.disk_count)
         return err_set(err, -ENOENT, "disk %s is not in %s", id, stream->id);
-    if (!stream->is_open || stream->is_ending || stream->hold_why != NULL ||
-        stream->reprotect.is_unsaved || growth->is_running || stream->join_cb != NULL)
+    if (growth->is_running)
         return err_set(err, -EBUSY, "the stream is not ready");
-    if (stream->state.role != STREAM_ROLE_SOURCE && stream->state.role != STREAM_ROLE_TARGET)
-        return err_set(err, -EBUSY, "after a failover it cannot grow before a reprotect");
     /* What is there already is asked for again, and is made durable once more. */
     if (size_bytes < stream->state.disks[disk].size_bytes)
         size_bytes = stream->state.disks[disk].size_bytes;
-    if (stream->state.role == STREAM_ROLE_SOURCE)
-        error = check_source(stream, disk, size_bytes, err);
-    else
-        error = grow_target(stream, disk, size_bytes, err);
+    error = judge(stream, disk, size_bytes, err);
     if (error != 0)
         return error;
     growth->done_cb = done_cb;
     growth->arg = arg;
+    growth->disk = disk;
+    growth->size_bytes = size_bytes;
     growth->is_running = true;
-    if (stream->state.role == STREAM_ROLE_TARGET)
-        stream_save(stream, target_saved);
-    else if (size_bytes > stream->state.disks[disk].size_bytes)
-        begin_source(stream, disk, size_bytes);
-    else
-        stream_save(stream, target_saved);
+    /* What hosts wrote may be gigabytes; store_grow() would sync them while nothing else runs. */
+    stream_step_begin(stream);
+    volume_base_sync(stream->volumes[disk], &growth->sync, synced);
     return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "replication/state_file.h"
 #include "replication/stream_state.h"
 #include "replication/target.h"
+#include "volume/base_write.h"
 #include "wire/stream_message.h"
 
 struct stream;
@@ -94,6 +95,7 @@ struct stream {
         uint64_t size_bytes;
         bool is_running, is_unsaved; /* unsaved: the state could not be stored */
         bool is_held;                /* the source's hosts wait; their exports stay */
+        struct base_write sync;      /* before it begins */
         struct loop_timer timer;
     } growth;
     uint64_t durable_bytes[STREAM_DISKS_MAX]; /* sizes as the state file has them: what is told */

@@ -298,6 +298,46 @@ static void with_snapshots(void **state)
     pair_lab_close(&lab);
 }
 
+struct asked {
+    unsigned count;
+    int error;
+};
+
+static void asked_done(void *arg, int error, const char *why)
+{
+    struct asked *asked = arg;
+
+    (void)why;
+    asked->count++;
+    asked->error = error;
+}
+
+static bool is_answered(struct pair_lab *lab, void *arg)
+{
+    return ((struct asked *)arg)->count == 1;
+}
+
+/* What hosts wrote is synced before anything blocks, and the end of the stream waits for that. */
+static void begins_behind_a_sync(void **state)
+{
+    for (unsigned is_stopped = 0; is_stopped < 2; is_stopped++) {
+        struct asked asked = {0};
+        struct pair_lab lab;
+
+        replicate(&lab);
+        engine_disk_grow(lab.sites[LYON].engine, "d-lyon0", (uint64_t)LARGE_BLOCKS * BLOCK_SIZE,
+                         asked_done, &asked);
+        assert_int_equal(pair_blocks(&lab, LYON, 0), DISK_BLOCKS);
+        if (is_stopped)
+            pair_site_stop(&lab, LYON);
+        else
+            pair_wait(&lab, is_answered, &asked);
+        assert_int_equal(asked.count, 1);
+        assert_true((asked.error == 0) == !is_stopped);
+        pair_lab_close(&lab);
+    }
+}
+
 /* A new target that is smaller is another disk (F29). */
 static void in_no_stream_it_is_as_before(void **state)
 {
@@ -323,6 +363,7 @@ int main(void)
         cmocka_unit_test(winner_is_larger),
         cmocka_unit_test(loser_is_larger),
         cmocka_unit_test(with_snapshots),
+        cmocka_unit_test(begins_behind_a_sync),
         cmocka_unit_test(in_no_stream_it_is_as_before),
     };
 
