@@ -87,6 +87,10 @@ static const struct nth_operation operations[] = {
      {DISKS}},
     {"disk-resize", "ResizeDisk of an unpaired disk", {DISK},
      {0, "ResizeDisk", {"DiskId", "$0", "NewSizeBytes", "131072"}}, {DISKS}},
+    /* Cut short it leaves a larger copy, which does no harm: the source alone is looked at. */
+    {"pair-resize", "ResizeDisk of a disk that replicates: its copy, itself, both records",
+     {DISK, DISK_2, PAIR, STARTED},
+     {0, "ResizeDisk", {"DiskId", "$0", "NewSizeBytes", "131072"}}, {DISKS}},
     /* Pairs and groups. */
     {"pair-create", "CreateDiskReplicaPair", {DISK, DISK_2},
      {0, "CreateDiskReplicaPair", {SITES, "DiskId", "$0", "DestinationDiskId", "$1"}}, {PAIRS}},

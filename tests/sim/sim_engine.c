@@ -306,6 +306,7 @@ static void boot_image_done(struct image *image)
         return;
     }
     node->is_read = true;
+    witness_sizes(node);
     if (node->status.role == STREAM_ROLE_TARGET)
         witness_target(node, image);
     else
@@ -458,9 +459,12 @@ uint64_t node_disk_bytes(const struct node *node, unsigned disk)
     return volume_size_bytes(engine_disk_volume(node->engine, node_disk_id(node, disk)));
 }
 
-uint64_t run_usable_bytes(const struct sim_run *run, unsigned disk)
+uint64_t node_usable_bytes(const struct node *node, unsigned disk)
 {
-    return run->universe.disk_bytes[disk] - (run->is_grown[disk] ? 0 : run->lacking[disk]);
+    const struct sim_run *run = node->run;
+
+    return run->is_grown[disk] ? node_disk_bytes(node, disk)
+                               : run->universe.disk_bytes[disk] - run->lacking[disk];
 }
 
 struct look {

@@ -124,14 +124,15 @@ static void request_done(struct volume_request *request, int error)
 
 /* --- choosing -------------------------------------------------------------------------------- */
 
-static void choose_range(struct sim_run *run, struct host_request *slot, uint64_t grain)
+static void choose_range(struct node *node, struct host_request *slot, uint64_t grain)
 {
+    struct sim_run *run = node->run;
     const struct judge_span *span;
     uint64_t units, usable;
 
     do {
         span = &run->universe.spans[sim_random_below(run->world, run->universe.span_count)];
-        usable = run_usable_bytes(run, span->disk);
+        usable = node_usable_bytes(node, span->disk);
     } while (span->offset >= usable); /* the first of each disk is not */
     if (usable > span->offset + span->length)
         usable = span->offset + span->length;
@@ -147,14 +148,15 @@ static void choose_range(struct sim_run *run, struct host_request *slot, uint64_
 }
 
 /* Now and then a trim over everything: borders of regions, the whole disk. */
-static void choose_trim(struct sim_run *run, struct host_request *slot)
+static void choose_trim(struct node *node, struct host_request *slot)
 {
+    struct sim_run *run = node->run;
     uint64_t blocks;
 
-    choose_range(run, slot, 4096);
+    choose_range(node, slot, 4096);
     if (!sim_chance(run->world, 10))
         return;
-    blocks = run_usable_bytes(run, slot->disk) / 4096;
+    blocks = node_usable_bytes(node, slot->disk) / 4096;
     slot->request.offset = sim_random_below(run->world, blocks) * 4096;
     slot->request.length =
         (1 + sim_random_below(run->world, blocks - slot->request.offset / 4096)) * 4096;
@@ -176,7 +178,7 @@ static bool choose(struct node *node, struct host_request *slot)
     }
     if (dice < 30) {
         request->op = VOLUME_READ;
-        choose_range(run, slot, sim_chance(run->world, 30) ? JUDGE_SECTOR : 4096);
+        choose_range(node, slot, sim_chance(run->world, 30) ? JUDGE_SECTOR : 4096);
         slot->iov = (struct iovec){slot->bytes, request->length};
         request->iov = &slot->iov;
         request->iov_count = 1;
@@ -185,14 +187,14 @@ static bool choose(struct node *node, struct host_request *slot)
     request->flags = sim_chance(run->world, run->flush_percent) ? VOLUME_FUA : 0;
     if (dice < 34) {
         request->op = VOLUME_TRIM;
-        choose_trim(run, slot);
+        choose_trim(node, slot);
     } else if (dice < 40) {
         request->op = VOLUME_WRITE_ZEROES;
         request->flags |= sim_chance(run->world, 50) ? VOLUME_NO_HOLE : 0;
-        choose_range(run, slot, sim_chance(run->world, 50) ? JUDGE_SECTOR : 4096);
+        choose_range(node, slot, sim_chance(run->world, 50) ? JUDGE_SECTOR : 4096);
     } else {
         request->op = VOLUME_WRITE;
-        choose_range(run, slot, sim_chance(run->world, 30) ? JUDGE_SECTOR : 4096);
+        choose_range(node, slot, sim_chance(run->world, 30) ? JUDGE_SECTOR : 4096);
         slot->value = run->next_write;
         slot->iov = (struct iovec){slot->bytes, request->length};
         request->iov = &slot->iov;

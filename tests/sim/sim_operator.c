@@ -189,6 +189,7 @@ static void grown(void *arg, int error, const char *why)
 
     sim_trace(node->run->world, node->site, "growing disk %u ends with %d (%s)", grower->disk,
               error, why);
+    grower->is_done = error == 0;
     if (error == 0 && engine_stream_status(node->engine, node_stream_id(node), &status) &&
         status.role == STREAM_ROLE_SOURCE) {
         node->run->figures.growths += !node->run->is_grown[grower->disk];

@@ -99,6 +99,7 @@ struct node {
     struct grower {
         struct node *node;
         unsigned disk;
+        bool is_done; /* that site has it durably */
     } growers[JUDGE_DISKS];
     /* the operator's act under way */
     enum act act;
@@ -112,6 +113,7 @@ struct sim_run {
     struct judge_universe universe;
     uint64_t lacking[JUDGE_DISKS]; /* bytes at a disk's end that it gets when it grows */
     bool is_grown[JUDGE_DISKS];    /* its source said so: hosts use them */
+    bool keeps_promoted;           /* in calm no failover is cancelled */
     struct node nodes[RUN_NODES];
     struct engine_settings settings;
     struct town *town; /* operators and clients of whole sites (sim_town.h); NULL: none */
@@ -157,8 +159,8 @@ bool node_is_open(const struct node *node);
 void node_act(struct node *node, enum act act, bool flag);
 void node_failover(struct node *node, uint64_t point);
 bool node_look(struct node *node); /* fresh status; false: the site is dead or not open */
-uint64_t node_disk_bytes(const struct node *node, unsigned disk);    /* what its volume has */
-uint64_t run_usable_bytes(const struct sim_run *run, unsigned disk); /* by hosts */
+uint64_t node_disk_bytes(const struct node *node, unsigned disk);   /* what its volume has */
+uint64_t node_usable_bytes(const struct node *node, unsigned disk); /* by its hosts */
 
 /* sim_witness.c: what is judged while it runs */
 /* Follows what changed in the stream's status. Outside of the site. */
@@ -170,6 +172,8 @@ void witness_writer(struct node *node, const struct image *image);
 void witness_target(struct node *node, const struct image *image); /* of one just opened */
 /* That epoch is the newest now, and shows these values: judges them. */
 void witness_point(struct node *node, uint64_t epoch, uint64_t cut_wall_ns, const uint64_t *values);
+/* What was told to have grown has not shrunk. */
+void witness_sizes(struct node *node);
 void witness_known(struct node *node, const struct image *image);
 void witness_snapshots(struct node *node);
 

@@ -224,6 +224,61 @@ static bool poll_lyon_room(struct script *script)
     return true;
 }
 
+/* --- sizes ----------------------------------------------------------------------------------- */
+
+static bool has_grown(const struct node *node)
+{
+    for (unsigned i = 0; i < JUDGE_DISKS; i++) {
+        if (!node->growers[i].is_done)
+            return false;
+    }
+    return true;
+}
+
+/* One disk of a stream at a time. */
+static void grow_next(struct script *script, struct node *node)
+{
+    if (script->polls % 10 == 1)
+        operator_grow(node, script->polls / 10 % JUDGE_DISKS);
+}
+
+/* The copies first, as control does; asked again until the source said so. */
+static bool poll_grown(struct script *script)
+{
+    struct node *source = node_in(script, STREAM_ROLE_SOURCE);
+    struct node *target = node_in(script, STREAM_ROLE_TARGET);
+    bool is_over = true;
+
+    if (script->polls == 1)
+        memset(script->run->is_grown, 0, sizeof(script->run->is_grown));
+    for (unsigned i = 0; i < JUDGE_DISKS; i++)
+        is_over = is_over && script->run->is_grown[i];
+    if (is_over || !source || !target || !can_act(source) || !can_act(target))
+        return is_over;
+    grow_next(script, has_grown(target) ? source : target);
+    return false;
+}
+
+/* The copies alone: the call ended before the source was asked. */
+static bool poll_lyon_grown(struct script *script)
+{
+    if (!can_act(script->lyon))
+        return false;
+    if (!has_grown(script->lyon))
+        grow_next(script, script->lyon);
+    return has_grown(script->lyon);
+}
+
+/* Hosts of the promoted site use what its disks have. It must win then: behind a cancelled failover
+ * what they wrote there would be nobody's (G2). */
+static bool poll_lyon_larger(struct script *script)
+{
+    script->run->keeps_promoted = true;
+    for (unsigned i = 0; i < JUDGE_DISKS; i++)
+        script->run->is_grown[i] = true;
+    return true;
+}
+
 static void force_call(void *arg)
 {
     struct node *node = arg;
@@ -332,6 +387,13 @@ static void set_some_retention(struct script *script)
     script->run->settings.interval_ns = 5 * SIM_MS;
 }
 
+/* By one block; across the border of two regions. */
+static void set_smaller(struct script *script)
+{
+    script->run->lacking[0] = 4096;
+    script->run->lacking[1] = 10 * 4096;
+}
+
 static void set_flushes(struct script *script)
 {
     script->run->flush_percent = 29;
@@ -361,6 +423,9 @@ static void set_flushes(struct script *script)
 #define FULL {"the disk of lyon is full", poll_lyon_full}
 #define ROOM {"the disk of lyon has room", poll_lyon_room}
 #define FORCED {"force-open", poll_forced}
+#define GROWN {"disks grow", poll_grown}
+#define LYON_GROWN {"disks of lyon grow", poll_lyon_grown}
+#define LYON_LARGER {"hosts of lyon may use the new end", poll_lyon_larger}
 #define FOUNDED {"the watched group is founded", poll_founded}
 #define ASKS {"asks", poll_asks}
 
@@ -402,6 +467,21 @@ static const struct script_ask turn_asks[] = {
      "failovered"},
     {1, "ReprotectDiskReplicaPair", {"RegionId", "lyon", "ReplicaPairId", "$2"}, NULL, 0,
      "stopped"},
+    {0, NULL},
+};
+
+static const struct script_ask size_asks[] = {
+    {0, "CreateDisk", {DISK("paris")}, "DiskId", 0},
+    {1, "CreateDisk", {DISK("lyon")}, "DiskId", 1},
+    {0, "CreateDiskReplicaPair", {PARIS_TO_LYON, "DiskId", "$0", "DestinationDiskId", "$1"},
+     "ReplicaPairId", 2, "created"},
+    {0, "StartDiskReplicaPair", {"RegionId", "paris", "ReplicaPairId", "$2"}},
+    {0, "ResizeDisk", {"DiskId", "$0", "NewSizeBytes", "131072"}},
+    {1, "FailoverDiskReplicaPair", {"RegionId", "lyon", "ReplicaPairId", "$2"}, NULL, 0,
+     "failovered"},
+    {1, "ReprotectDiskReplicaPair",
+     {"RegionId", "lyon", "ReplicaPairId", "$2", "ReverseReplicate", "true"}, NULL, 0, "stopped"},
+    {1, "ResizeDisk", {"DiskId", "$1", "NewSizeBytes", "196608"}},
     {0, NULL},
 };
 
@@ -462,6 +542,17 @@ static const struct scenario table[] = {
      {SYNCED, PARIS_WRITES, CUT, PARIS_KILLED, FORCED, PARIS_WRITES, HEAL, CATCH_UP}, 3},
     {"suspects", "start after a kill: blocks are suspected", NULL,
      {SYNCED, PARIS_WRITES, PARIS_KILLED, CATCH_UP}, 2},
+    {"grow", "disks grow while hosts write, then failover", set_smaller,
+     {SYNCED, PARIS_WRITES_ON, GROWN, PARIS_WRITES, CATCH_UP, FAILOVER, LYON_WRITES}, 2},
+    {"grow-reprotect", "disks that have grown; the old source is the source again", set_smaller,
+     {SYNCED, GROWN, PARIS_WRITES, CUT, FAILOVER, LYON_WRITES, HEAL, REPROTECT, SOURCE_WRITES,
+      CATCH_UP}, 7},
+    {"grow-larger", "the larger copy is promoted, then the target again", set_smaller,
+     {SYNCED, LYON_GROWN, CUT, PARIS_WRITES, FAILOVER, LYON_WRITES, HEAL, REPROTECT, GROWN,
+      SOURCE_WRITES, CATCH_UP}, 7},
+    {"grow-reverse", "the larger copy is promoted, then the source", set_smaller,
+     {SYNCED, LYON_GROWN, CUT, PARIS_WRITES, FAILOVER, LYON_LARGER, LYON_WRITES, HEAL,
+      REPROTECT_REVERSE, GROWN, SOURCE_WRITES, CATCH_UP}, 8},
     /* Whole sites, asked by the API. */
     {"site-found", "disks, pairs, a group, its members; it starts", NULL,
      {FOUNDED, SYNCED}, 0, true},
@@ -481,6 +572,8 @@ static const struct scenario table[] = {
      {FOUNDED, SYNCED, ASKS}, 2, true, pair_asks},
     {"api-turn", "a pair: failover, reprotect", NULL,
      {FOUNDED, SYNCED, ASKS}, 2, true, turn_asks},
+    {"api-size", "a pair: its disks grow, failover, reprotect, they grow again", NULL,
+     {FOUNDED, SYNCED, ASKS}, 2, true, size_asks},
     {"api-group", "a group: create, add, start, stop, remove, delete", NULL,
      {FOUNDED, SYNCED, ASKS}, 2, true, group_asks},
     {NULL},

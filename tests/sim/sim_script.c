@@ -5,6 +5,8 @@
  */
 #include "sim_script.h"
 
+#include <string.h>
+
 #include "sim_alloc.h"
 #include "sim_town.h"
 #include "sim_whole.h"
@@ -31,6 +33,7 @@ struct script *script_new(const struct scenario *scenario, uint64_t seed, bool i
     script->paris = &run->nodes[0];
     script->lyon = &run->nodes[1];
     choose_places(&run->universe);
+    memset(run->lacking, 0, sizeof(run->lacking));
     run->settings = (struct engine_settings){
         .interval_ns = 20 * SIM_MS,
         .stash_memory_bytes = 16 * BLOCK,

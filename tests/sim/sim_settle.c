@@ -54,7 +54,7 @@ static bool nudge(struct sim_run *run)
         if (node->role == STREAM_ROLE_TARGET)
             target = node;
         if (node->role == STREAM_ROLE_PROMOTED && sim_chance(run->world, 10)) {
-            operator_reprotect(node, sim_chance(run->world, 50));
+            operator_reprotect(node, run->keeps_promoted || sim_chance(run->world, 50));
             return false;
         }
     }

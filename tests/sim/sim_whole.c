@@ -114,6 +114,7 @@ static void shown_done(struct image *image)
         return;
     }
     node->is_read = true;
+    witness_sizes(node);
     if (has_stream && node->status.role == STREAM_ROLE_TARGET)
         witness_target(node, image);
     else

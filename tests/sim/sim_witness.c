@@ -26,6 +26,18 @@ static void keep(const struct node *node, uint64_t **into, const uint64_t *value
     memcpy(*into, values, image_bytes(node));
 }
 
+void witness_sizes(struct node *node)
+{
+    const struct sim_run *run = node->run;
+
+    for (unsigned i = 0; i < JUDGE_DISKS && !run->keeps_promoted; i++) {
+        if (run->is_grown[i] && node_disk_bytes(node, i) < run->universe.disk_bytes[i] &&
+            !fate_is_rotten(node))
+            run_fail(node->run, node, "disk %u has shrunk to %llu bytes", i,
+                     (unsigned long long)node_disk_bytes(node, i));
+    }
+}
+
 void witness_known(struct node *node, const struct image *image)
 {
     keep(node, &node->known_image, image->values);
