@@ -18,6 +18,7 @@
 #define SECOND_NS UINT64_C(1000000000)
 #define WRITE_NS (SECOND_NS / 4)
 #define RETRY_NS (5 * SECOND_NS)
+#define GAP_NS (60 * SECOND_NS)
 
 enum { AUDIT_MAGIC = 0x61756469, QUEUE_MAX = 20000, READS_MAX = 200, REFUSED_MAX = 50 };
 
@@ -34,6 +35,7 @@ struct audit {
     unsigned taken[EVENT_CLASS_COUNT], dropped[EVENT_CLASS_COUNT];
     unsigned lost; /* because the database cannot be written, not told yet */
     uint64_t lost_total;
+    uint64_t gap_ns; /* when it was last told what is missing; 0: never */
     struct loop_timer timer;
     uint64_t armed_ns; /* 0: not */
 };
@@ -119,6 +121,24 @@ static void tell_gaps(struct audit *audit)
     audit->lost = 0;
 }
 
+static bool has_gap(const struct audit *audit)
+{
+    return audit->dropped[EVENT_READ] + audit->dropped[EVENT_REFUSED] + audit->lost > 0;
+}
+
+/* No share bounds such lines; one a second, which strangers can cause, would push others out. */
+static void tell_gaps_sometimes(struct audit *audit)
+{
+    uint64_t now_ns = loop_now_ns(audit->site->loop);
+
+    if (audit->gap_ns > 0 && now_ns - audit->gap_ns < GAP_NS) {
+        arm(audit, audit->gap_ns + GAP_NS - now_ns);
+        return;
+    }
+    audit->gap_ns = now_ns;
+    tell_gaps(audit);
+}
+
 static void next_second(struct audit *audit)
 {
     uint64_t now_ns = loop_now_ns(audit->site->loop);
@@ -178,10 +198,8 @@ static void timer_fired(struct loop_timer *timer)
 
     check_magic(audit, AUDIT_MAGIC);
     audit->armed_ns = 0;
-    if (flush(audit) && audit->dropped[EVENT_READ] + audit->dropped[EVENT_REFUSED] > 0)
-        tell_gaps(audit);
-    else if (!audit->is_failing && audit->lost > 0)
-        tell_gaps(audit);
+    if (flush(audit) && has_gap(audit))
+        tell_gaps_sometimes(audit);
     if (audit->count > 0)
         arm(audit, SECOND_NS);
 }

@@ -220,6 +220,23 @@ static void test_pressure_is_counted_and_told(void **state)
     assert_int_equal(count_of(world, "call", "root"), 501);
 }
 
+/* Strangers who do not stop: what is missing is told once a minute, all of it in the end. */
+static void test_gaps_are_few(void **state)
+{
+    struct fake_world *world = *state;
+    struct site *site = control_site(world->sites[PARIS].control);
+    struct audit_call stranger = call_line(NULL, true);
+
+    for (int second = 0; second < 130; second++) {
+        for (int i = 0; i < 60; i++)
+            audit_call(site, &stranger);
+        fake_run(world, 1000000000);
+    }
+    assert_in_range(count_of(world, "audit", ""), 2, 3);
+    fake_run(world, UINT64_C(61000000000));
+    assert_in_range(count_of(world, "audit", ""), 3, 4);
+}
+
 static void test_a_line_says_who_and_what(void **state)
 {
     struct fake_world *world = *state;
@@ -410,6 +427,7 @@ int main(void)
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_refused_calls_that_were_passed_on, drive_setup,
                                         drive_teardown),
+        cmocka_unit_test_setup_teardown(test_gaps_are_few, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_pressure_is_counted_and_told, drive_setup,
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_a_line_says_who_and_what, drive_setup, drive_teardown),
