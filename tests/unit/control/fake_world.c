@@ -678,6 +678,8 @@ void fake_site_crash(struct fake_world *world, unsigned index)
     check(site->is_alive);
     site->is_alive = false;
     memset(site->calls, 0, sizeof(site->calls));
+    if (site->held_request != NULL)
+        bury(world, site->held_request);
     site->held_request = NULL;
     bury(world, site->control);
     bury(world, site->api);
