@@ -25,7 +25,8 @@
 
 enum { LOOKS = 120, TRIES = 40 };
 
-/* A killed site's memory vanishes, but for what OpenSSL took for it: that stays, on its own heap. */
+/* A killed site's memory vanishes, but for what OpenSSL took for it: that stays, on its own heap.
+ */
 const char *__lsan_default_suppressions(void);
 const char *__lsan_default_options(void);
 
