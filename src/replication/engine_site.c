@@ -542,17 +542,21 @@ int engine_disk_open(struct engine *engine, const struct engine_disk_options *op
     return 0;
 }
 
-/* A life that was killed may have taken its file away without a sync. */
+/* One that a start left out has its file still; a life that was killed may have taken it away
+ * without a sync. */
 static int no_disk(struct engine *engine, const char *id, bool remove, struct err *err)
 {
-    char folder[PATH_MAX];
+    char folder[PATH_MAX], path[PATH_MAX];
     int error = 0;
 
     check(snprintf(folder, sizeof(folder), "%s/disks", engine->folder) < (int)sizeof(folder));
+    check(snprintf(path, sizeof(path), "%s/disks/%s.raw", engine->folder, id) < PATH_MAX);
     if (remove)
+        error = io_unlink(engine->loop, path);
+    if (remove && (error == 0 || error == -ENOENT))
         error = io_dir_sync(engine->loop, folder);
     if (error != 0 && error != -ENOENT)
-        return err_set(err, error, "sync folder %s: %s", folder, err_name(error));
+        return err_set(err, error, "remove %s: %s", path, err_name(error));
     return err_set(err, -ENOENT, "there is no disk %s", id);
 }
 
