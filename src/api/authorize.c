@@ -71,6 +71,7 @@ static const struct row rows[] = {
     {"CreateDisk", NEW, "disk"},
     {"DeleteDisk", ONE, "DiskId"},
     {"ResizeDisk", ONE, "DiskId"},
+    {"ReInitDisk", ONE, "DiskId"},
     {"ModifyDiskAttribute", SEVERAL, "DiskIds"},
     {"DescribeDisks", LIST, NULL},
     {"DescribeDiskMonitorData", ONE, "DiskId"},

@@ -450,6 +450,16 @@ static const struct operation disk_rows[] = {
      .is_ecs = true,
      .parameters = {REGION_MAYBE, FILLED("InstanceId", 255), FILLED("DiskId", 255)},
      .run = ops_disk_detach},
+    {.name = "ReInitDisk",
+     .is_shared = true,
+     .version = ECS,
+     .rule = SITE_DISK,
+     .object = "DiskId",
+     NO_STATE,
+     .is_ecs = true,
+     .is_remembered = true,
+     .parameters = {REGION_MAYBE, FILLED("DiskId", 255), TOKEN},
+     .run = ops_disk_reinit},
 };
 
 #define RESOURCES                                                                                  \

@@ -22,9 +22,9 @@ struct received {
     size_t length;
 };
 
-static const char *const ecs_actions[] = {"CreateDisk", "DeleteDisk",    "DescribeDisks",
-                                          "AttachDisk", "DetachDisk",    "ModifyDiskAttribute",
-                                          "ResizeDisk", "DescribeZones", NULL};
+static const char *const ecs_actions[] = {
+    "CreateDisk",          "DeleteDisk", "DescribeDisks", "AttachDisk",    "DetachDisk",
+    "ModifyDiskAttribute", "ResizeDisk", "ReInitDisk",    "DescribeZones", NULL};
 static const char *const own_actions[] = {"ImportDisk",
                                           "DescribeVersoStatus",
                                           "DescribeDiskAccess",

@@ -36,6 +36,10 @@ enum data_op {
      * anew. In a stream: at its target, or at its source once the target's disk is as large
      * (-EAGAIN; -EHOSTUNREACH); -EBUSY elsewhere. -ENOSPC; with why. */
     DATA_DISK_GROW,
+    /* disk, offset. It is in no stream and detached: what lies there becomes zeros (holes where the
+     * store can), a bounded piece from `offset` on. Out: offset: where it goes on; is_whole: that
+     * was the last one, and all of them are durable. -EBUSY: in a stream, or hosts may reach it. */
+    DATA_DISK_WIPE,
     /* disk: hosts should reach it from now on. Out: is_exported, why (when it is not yet). */
     DATA_DISK_ATTACH,
     /* disk: not any more; done when the export is gone and no request of a host is under way. */
@@ -130,7 +134,7 @@ struct data_request {
 
     /* Inputs; which ones: see each operation. */
     const char *disk, *driver, *path, *stream, *peer, *snapshot_id, *reason;
-    uint64_t size_bytes, point, call, timeout_ns;
+    uint64_t size_bytes, offset, point, call, timeout_ns;
     bool create, remove, is_source, one_shot, reverse, fence;
     const struct data_stream_disk *disks;
     unsigned disk_count;
@@ -140,7 +144,7 @@ struct data_request {
     /* Outputs. */
     int error; /* 0 or a negative errno */
     char why[480];
-    bool is_exported;
+    bool is_exported, is_whole;
     struct data_snapshot *snapshot;
     struct data_disk_snapshot *snapshots;
     unsigned snapshot_count;

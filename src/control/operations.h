@@ -20,6 +20,8 @@ bool ops_disk_is_growing(struct site *site, const char *id);
 /* The peer's, of which this disk is the copy: disk.grow. */
 struct peer_answer;
 void ops_disk_serve_grow(struct peer_answer *answer);
+/* ops_disk_reinit.c */
+void ops_disk_reinit(struct call *call);
 /* ops_disk_show.c */
 void ops_disk_show_all(struct call *call);
 void ops_disk_show_access(struct call *call);

@@ -23,6 +23,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "control/reinit.h"
 #include "control/relation.h"
 #include "control/sync.h"
 #include "control/tag.h"
@@ -478,7 +479,7 @@ static void creation_run(struct job *job)
 static const struct job_kind kinds[] = {
     {"start", start_run},         {"stop", stop_run},         {"failover", failover_run},
     {"reprotect", reprotect_run}, {"creation", creation_run}, {"drop", drop_run},
-    {"delete", delete_run},       {"part", part_run},
+    {"delete", delete_run},       {"part", part_run},         {REINIT_JOB, reinit_run},
 };
 
 const struct job_kind *works_kinds(unsigned *ret_count)

@@ -164,6 +164,15 @@ static void engine_done(void *arg, int error, const char *why)
     complete(arg, error, why);
 }
 
+static void disk_wiped(void *arg, int error, const char *why, uint64_t next, bool is_whole)
+{
+    struct data_request *request = arg;
+
+    request->offset = next;
+    request->is_whole = is_whole;
+    complete(request, error, why);
+}
+
 static void export_gone(void *arg)
 {
     complete(arg, 0, NULL);
@@ -304,6 +313,10 @@ static void act(struct wing *wing, struct data_request *request)
         return disk_attach(wing, request);
     case DATA_DISK_GROW:
         return engine_disk_grow(engine, request->disk, request->size_bytes, engine_done, request);
+    case DATA_DISK_WIPE:
+        if (wing_exports_is_open(wing->exports, request->disk))
+            return complete(request, -EBUSY, "hosts may reach it");
+        return engine_disk_wipe(engine, request->disk, request->offset, disk_wiped, request);
     case DATA_DISK_DETACH:
         failed = wing_exports_detach(wing->exports, request->disk, export_gone, request);
         return failed ? complete(request, failed, NULL) : (void)0;

@@ -309,6 +309,13 @@ int wing_exports_detach(struct wing_exports *exports, const char *disk, wing_don
     return 0;
 }
 
+bool wing_exports_is_open(const struct wing_exports *exports, const char *disk)
+{
+    const struct wing_export *one = find((struct list *)&exports->disks, disk, false);
+
+    return one != NULL && (one->is_attached || one->state != EXPORT_NONE);
+}
+
 void wing_exports_access(struct wing_exports *exports, const char *disk, bool may_write,
                          const char *why)
 {

@@ -31,6 +31,8 @@ int wing_exports_attach(struct wing_exports *exports, const char *disk, bool *re
 /* done_cb when the export is gone; -ENOENT, -EBUSY (a detach is under way) without it. */
 int wing_exports_detach(struct wing_exports *exports, const char *disk, wing_done_fn done_cb,
                         void *arg);
+/* Do hosts reach it, or might they in a moment? */
+bool wing_exports_is_open(const struct wing_exports *exports, const char *disk);
 /* engine_callbacks.disk_access_cb: exports come and go; engine_disk_closed() is called when gone.
  */
 void wing_exports_access(struct wing_exports *exports, const char *disk, bool may_write,

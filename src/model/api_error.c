@@ -260,6 +260,9 @@ static const struct api_error_entry entries[API_ERROR_COUNT] = {
                                 "with does not support the operation."},
     [API_DISK_STATUS_UNSUPPORTED] = {"IncorrectDiskStatus", 403,
                                      "The operation is not supported in this status."},
+    [API_REINIT_INSTANCE_STATUS] =
+        {"IncorrectInstanceStatus", 403,
+         "The current status of the resource does not support this operation."},
     [API_DISK_QUOTA] = {"QuotaExceed.PostPaidDisk", 403, "Living postPaid disks quota exceeded."},
     [API_DISK_CAPACITY_QUOTA] = {"QuotaExceed.DiskCapacity", 400,
                                  "The used capacity of disk type has exceeded the quota in the "

@@ -134,6 +134,7 @@ enum api_error {
     API_DISK_NEW_SIZE_LARGE,
     API_DISK_RESIZE_DENIED,
     API_DISK_STATUS_UNSUPPORTED,
+    API_REINIT_INSTANCE_STATUS,
     API_DISK_QUOTA,
     API_DISK_CAPACITY_QUOTA,
     /* Users, access keys, policies: our own operations, with the codes that RAM has for such. */

@@ -53,6 +53,14 @@ static const enum api_error answers[DISK_OP_COUNT][DISK_STATE_COUNT] = {
                      [DISK_REINITING] = API_DISK_STATUS,
                      [DISK_DELETING] = API_OK,
                      [DISK_DELETED] = API_DISK_NOT_FOUND},
+    [DISK_REINIT] = {[DISK_CREATING] = API_DISK_STATUS,
+                     [DISK_AVAILABLE] = API_DISK_STATUS,
+                     [DISK_ATTACHING] = API_DISK_STATUS,
+                     [DISK_IN_USE] = API_OK,
+                     [DISK_DETACHING] = API_DISK_STATUS,
+                     [DISK_REINITING] = API_DISK_STATUS,
+                     [DISK_DELETING] = API_DISK_STATUS,
+                     [DISK_DELETED] = API_DISK_NOT_FOUND},
 };
 
 const char *disk_state_name(enum disk_state state)

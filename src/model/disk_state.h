@@ -17,7 +17,7 @@ enum disk_state {
     DISK_STATE_COUNT
 };
 
-enum disk_op { DISK_ATTACH, DISK_DETACH, DISK_DELETE, DISK_OP_COUNT };
+enum disk_op { DISK_ATTACH, DISK_DETACH, DISK_DELETE, DISK_REINIT, DISK_OP_COUNT };
 
 const char *disk_state_name(enum disk_state state); /* "In_use" ... */
 bool disk_state_parse(const char *name, enum disk_state *ret_state);

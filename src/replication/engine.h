@@ -166,6 +166,15 @@ void engine_stream_force_open(struct engine *engine, const char *stream, const c
 void engine_disk_grow(struct engine *engine, const char *disk, uint64_t size_bytes,
                       engine_done_fn done_cb, void *arg);
 
+/* `next`: behind what was wiped; is_whole: that was the end of the disk, and all is durable. */
+typedef void (*engine_wiped_fn)(void *arg, int error, const char *why, uint64_t next,
+                                bool is_whole);
+/* A bounded piece of the disk from `offset` (inside it, a multiple of 4096) on becomes zeros;
+ * layers keep what they show. Hosts must be kept off. -EBUSY: in a stream, -ENOENT: both from
+ * inside. */
+void engine_disk_wipe(struct engine *engine, const char *disk, uint64_t offset,
+                      engine_wiped_fn done_cb, void *arg);
+
 struct engine_stream_status {
     char id[40], peer[64];
     enum stream_role role;

@@ -407,6 +407,7 @@ static void fill_snapshot(struct fake_site *site, struct data_request *request)
             struct data_disk_status *status = &snapshot->disks[disk_count++];
             strcpy(status->id, site->disks[i].id);
             status->is_exported = site->disks[i].is_wanted;
+            status->connections = site->disks[i].connections;
             status->may_write = fake_may_write(site->world, index_of(site), status->id);
         }
     snapshot->stream_count = count;
@@ -488,6 +489,20 @@ static void peer_call_reply(struct fake_site *site, struct data_request *reply)
     reply->done_cb(reply);
 }
 
+/* 4 KiB a piece. */
+static int wipe(struct fake_disk *disk, struct data_request *request)
+{
+    if (!disk || !disk->is_open)
+        return -ENOENT;
+    check(!disk->is_wanted && request->offset < disk->size);
+    check(request->offset == 0 || request->offset == disk->wiped);
+    disk->wiped = request->offset + 4096;
+    request->offset = disk->wiped;
+    request->is_whole = disk->wiped == disk->size;
+    disk->wipes += request->is_whole;
+    return 0;
+}
+
 static int act(struct fake_site *site, struct data_request *request)
 {
     struct fake_disk *disk =
@@ -510,6 +525,8 @@ static int act(struct fake_site *site, struct data_request *request)
         return 0;
     case DATA_DISK_GROW:
         return fake_grow(site, disk, request);
+    case DATA_DISK_WIPE:
+        return wipe(disk, request);
     case DATA_DISK_ATTACH:
     case DATA_DISK_DETACH:
         if (!disk || !disk->is_open)

@@ -28,6 +28,9 @@ struct fake_disk {
     char id[40];
     bool exists, is_open, is_wanted; /* wanted: hosts should reach it */
     uint64_t size;
+    unsigned connections;
+    uint64_t wiped; /* so much from its beginning, since DATA_DISK_WIPE began */
+    unsigned wipes; /* how often all of it was */
 };
 
 struct fake_stream {

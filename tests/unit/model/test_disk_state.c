@@ -29,6 +29,8 @@ static void test_answers(void **state)
                          at == DISK_IN_USE);
         assert_int_equal(disk_state_judge(DISK_DELETE, at, &error) == STATE_ALLOW,
                          at == DISK_AVAILABLE);
+        assert_int_equal(disk_state_judge(DISK_REINIT, at, &error) == STATE_ALLOW,
+                         at == DISK_IN_USE);
     }
     expect(DISK_ATTACH, DISK_IN_USE, STATE_DENY, API_DISK_IN_USE);
     expect(DISK_ATTACH, DISK_CREATING, STATE_DENY, API_DISK_STATUS);
@@ -36,6 +38,8 @@ static void test_answers(void **state)
     expect(DISK_DETACH, DISK_DETACHING, STATE_DENY, API_DISK_DETACHING);
     expect(DISK_DELETE, DISK_IN_USE, STATE_DENY, API_DISK_STILL_ATTACHED);
     expect(DISK_DELETE, DISK_CREATING, STATE_DENY, API_DISK_INITIALIZING);
+    expect(DISK_REINIT, DISK_AVAILABLE, STATE_DENY, API_DISK_STATUS);
+    expect(DISK_REINIT, DISK_REINITING, STATE_DENY, API_DISK_STATUS);
     expect(DISK_DELETE, DISK_DELETING, STATE_REPEAT, API_OK);
 }
 
