@@ -328,6 +328,8 @@ void ops_disk_serve_grow(struct peer_answer *answer)
 
     if (!judge_copy(answer, id, bytes, &disk))
         return;
+    if (bytes < disk.size_bytes) /* an earlier call came only so far: it stays as large */
+        bytes = disk.size_bytes;
     request = calloc(1, sizeof(*request));
     check(request);
     *request = (struct data_request){.op = DATA_DISK_GROW,

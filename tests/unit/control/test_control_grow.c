@@ -174,6 +174,30 @@ static void test_cut_off(void **state)
     }
 }
 
+/* An earlier call came as far as the copy, which stays as large; before the first start, too. */
+static void test_copy_is_larger(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char query[200];
+
+    drive_pair(world, &pair);
+    snprintf(query, sizeof(query), RESIZE, pair.paris_disk, LARGE);
+    fake_hold(world, PARIS, DATA_DISK_GROW, false);
+    fake_ask_and_forget(world, PARIS, "ResizeDisk", query);
+    fake_run(world, 0);
+    assert_int_equal(size_of(world, LYON, &pair), LARGE);
+    fake_site_crash(world, PARIS);
+    fake_site_start(world, PARIS);
+    fake_run(world, UINT64_C(10000000000));
+    drive_ok(world, PARIS, "ResizeDisk", NULL, NULL, "DiskId=%s&NewSizeBytes=12288",
+             pair.paris_disk);
+    fake_run(world, 0);
+    assert_int_equal(size_of(world, PARIS, &pair), 12288);
+    assert_int_equal(record_of(world, PARIS, &pair), 12288);
+    assert_int_equal(size_of(world, LYON, &pair), LARGE);
+}
+
 /* The copy's record cannot be written: it follows when it can. */
 static void test_record_follows(void **state)
 {
@@ -195,7 +219,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_both_grow), TEST(test_in_any_steady_state), TEST(test_refused),
-        TEST(test_cut_off),   TEST(test_record_follows),
+        TEST(test_cut_off),   TEST(test_copy_is_larger),      TEST(test_record_follows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
