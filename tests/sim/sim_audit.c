@@ -8,6 +8,8 @@
  *   engine     a stream is there exactly when the record says so, in the role that the record's
  *              state and direction mean; it is started exactly when it should be
  *   writers    no disk of a pair is open at both sites (I8)
+ *   sizes      a disk has what its record says, no less than what was answered, and the target's
+ *              of a pair no less than the source's
  *   files      no stream and no disk lies on the disk that no record names
  *   tokens     nobody remembers to have done what was answered with RequestTimeout
  */
@@ -400,6 +402,68 @@ static void audit_describe(struct sim_run *run, const char *action)
         sim_kernel_free(tellings[i].text);
 }
 
+/* --- sizes ----------------------------------------------------------------------------------- */
+
+static void size_disk(struct question *question, const void *record)
+{
+    const struct disk_record *disk = record;
+    const struct node *node = question->node;
+    const struct volume *volume = engine_disk_volume(node->engine, disk->id);
+    uint64_t bytes = (uint64_t)disk->size_bytes;
+    char text[120];
+
+    if (bytes < clerk_disk_bytes(node, disk->id))
+        say(question, disk->id, "has shrunk");
+    if (!volume || volume_size_bytes(volume) == bytes)
+        return;
+    snprintf(text, sizeof(text), "has %llu bytes, its record says %llu",
+             (unsigned long long)volume_size_bytes(volume), (unsigned long long)bytes);
+    say(question, disk->id, text);
+}
+
+/* One end of a pair. */
+struct end {
+    struct node *node;
+    const char *pair;
+    enum stream_role role; /* STREAM_ROLE_COUNT: it has no stream */
+    int64_t bytes;
+};
+
+static void end_call(void *arg)
+{
+    struct end *end = arg;
+    struct site *site = records_of(end->node);
+    struct relation relation;
+    struct engine_stream_status status;
+    struct disk_record disk;
+
+    end->role = STREAM_ROLE_COUNT;
+    if (relation_load(site, end->pair, &relation) < 0 ||
+        meta_get(site->meta, RECORD_DISK, relation_disk(site, &relation.pair), &disk) < 0 ||
+        !engine_stream_status(end->node->engine, relation_ruler(&relation)->id, &status))
+        return;
+    end->role = status.role;
+    end->bytes = disk.size_bytes;
+}
+
+/* Of a pair that both know: a growth that was cut short leaves the larger one at the target. */
+static void audit_ends(struct sim_run *run, const char *pair)
+{
+    struct end ends[RUN_NODES];
+
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        ends[i] = (struct end){.node = &run->nodes[i], .pair = pair};
+        check(sim_site_call(run->nodes[i].site, end_call, &ends[i]));
+    }
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        const struct end *source = &ends[i], *target = &ends[1 - i];
+        if (source->role == STREAM_ROLE_SOURCE && target->role == STREAM_ROLE_TARGET &&
+            source->bytes > target->bytes)
+            run_fail(run, source->node, "at rest the disk of %s has %lld bytes, its copy %lld",
+                     pair, (long long)source->bytes, (long long)target->bytes);
+    }
+}
+
 /* --- engine ---------------------------------------------------------------------------------- */
 
 /* Which role its stream should have here, by the record at rest. */
@@ -484,6 +548,7 @@ static void engine_call_(void *arg)
 
     each_record(question, RECORD_GROUP, engine_relation);
     each_record(question, RECORD_PAIR, engine_relation);
+    each_record(question, RECORD_DISK, size_disk);
     io_dir_list(loop, "/data/streams", found_stream, question);
     io_dir_list(loop, "/data/disks", found_disk, question);
 }
@@ -528,6 +593,19 @@ static bool may_write(struct node *node, const json_t *pair, const char *disk)
     return writer.may_write;
 }
 
+/* I8, and sizes. */
+static void audit_pair(struct sim_run *run, const char *id, const json_t *record)
+{
+    unsigned first = strcmp(tree_text(record, "production_site"), node_names[0]) == 0 ? 0 : 1;
+
+    if (strcmp(tree_text(record, "status"), "created") != 0 &&
+        may_write(&run->nodes[first], record, "production_disk") &&
+        may_write(&run->nodes[1 - first], record, "backup_disk"))
+        run_fail(run, NULL, "at rest both disks of %s may be written (%s)", id,
+                 tree_text(record, "status"));
+    audit_ends(run, id);
+}
+
 static void writers_call(void *arg)
 {
     struct ledger *ledger = arg;
@@ -535,8 +613,8 @@ static void writers_call(void *arg)
     ledger_call(ledger);
 }
 
-/* I8, for every pair that both know. */
-static void audit_writers(struct sim_run *run)
+/* Every pair that both know. */
+static void audit_pairs(struct sim_run *run)
 {
     struct ledger ledger = {.question = {.node = &run->nodes[0]}};
     char what[100] = "";
@@ -551,13 +629,8 @@ static void audit_writers(struct sim_run *run)
     records = json_loads(ledger.text, 0, NULL);
     json_object_foreach(records, id, record)
     {
-        const char *production = tree_text(record, "production_disk");
-        unsigned first = strcmp(tree_text(record, "production_site"), node_names[0]) == 0 ? 0 : 1;
-        if (production[0] && strcmp(tree_text(record, "status"), "created") != 0 &&
-            may_write(&run->nodes[first], record, "production_disk") &&
-            may_write(&run->nodes[1 - first], record, "backup_disk"))
-            run_fail(run, NULL, "at rest both disks of %s may be written (%s)", id,
-                     tree_text(record, "status"));
+        if (tree_text(record, "production_disk")[0])
+            audit_pair(run, id, record);
     }
     json_decref(records);
     sim_outside_end(before);
@@ -605,5 +678,5 @@ void audit_both(struct sim_run *run)
     if (!run->has_failed)
         audit_engine(run);
     if (!run->has_failed)
-        audit_writers(run);
+        audit_pairs(run);
 }

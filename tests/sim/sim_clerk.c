@@ -17,6 +17,8 @@
 
 #define CLERK_DISK_BYTES "65536"
 
+enum { CLERK_DISK_GRAIN = 65536 };
+
 static struct node *any_node(struct sim_run *run)
 {
     return &run->nodes[sim_random_below(run->world, RUN_NODES)];
@@ -194,6 +196,46 @@ static void use_disk(struct node *node)
     ask(node, actions[dice < 5 ? 0 : dice < 9 ? 1 : 2], pairs, false, never_mind, NULL);
 }
 
+static void disk_grown(void *arg, unsigned status, const char *reply)
+{
+    const struct resizing *resizing = arg;
+    struct node *node = resizing->node;
+    uint64_t *bytes = &node->run->town->disk_bytes[node->index][resizing->disk];
+
+    if (status == 200 && *bytes < resizing->bytes)
+        *bytes = resizing->bytes;
+}
+
+uint64_t clerk_disk_bytes(const struct node *node, const char *id)
+{
+    const struct town *town = node->run->town;
+
+    for (unsigned i = 0; i < town->disk_count[node->index]; i++) {
+        if (strcmp(town->disks[node->index][i], id) == 0)
+            return town->disk_bytes[node->index][i];
+    }
+    return 0;
+}
+
+/* In a pair or not, at the right site or not, larger or not. */
+static void resize_disk(struct node *node)
+{
+    struct town *town = node->run->town;
+    struct resizing *resizing = &town->resizings[town->resizing_count++ % ACT_SLOTS];
+    char size[24];
+    const char *pairs[] = {"DiskId", NULL, "NewSizeBytes", size, NULL};
+
+    if (town->disk_count[node->index] == 0)
+        return;
+    *resizing = (struct resizing){
+        .node = node,
+        .disk = (unsigned)sim_random_below(node->run->world, town->disk_count[node->index]),
+        .bytes = (1 + sim_random_below(node->run->world, 5)) * CLERK_DISK_GRAIN};
+    pairs[1] = town->disks[node->index][resizing->disk];
+    snprintf(size, sizeof(size), "%llu", (unsigned long long)resizing->bytes);
+    ask(node, "ResizeDisk", pairs, true, disk_grown, resizing);
+}
+
 /* With the watched group: everything but its end. */
 static void meddle(struct node *node)
 {
@@ -222,8 +264,10 @@ static void act(struct node *node)
         make_relation(node, dice < 12);
     else if (dice < 32)
         change_membership(node);
-    else if (dice < 38)
+    else if (dice < 36)
         use_disk(node);
+    else if (dice < 38)
+        resize_disk(node);
     else if (dice < 46)
         meddle(node);
     else if (relation)

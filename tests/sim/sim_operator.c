@@ -210,12 +210,14 @@ void operator_grow(struct node *node, unsigned disk)
 {
     struct grower *grower = &node->growers[disk];
 
-    if (node->whole || !node->engine || !node->is_running || node->is_stopping ||
-        sim_site_is_paused(node->site))
+    if (!node->engine || !node->is_running || node->is_stopping || sim_site_is_paused(node->site))
         return;
     *grower = (struct grower){node, disk};
     sim_trace(node->run->world, node->site, "operator: grow disk %u", disk);
-    sim_site_call(node->site, grow_call, grower);
+    if (node->whole)
+        whole_grow(grower);
+    else
+        sim_site_call(node->site, grow_call, grower);
 }
 
 /* --- turns ----------------------------------------------------------------------------------- */

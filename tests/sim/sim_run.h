@@ -95,7 +95,6 @@ struct node {
     struct image *images; /* under way */
     struct known_snapshot snapshots[SNAPSHOTS_MAX];
     unsigned snapshot_count;
-
     struct grower {
         struct node *node;
         unsigned disk;
@@ -153,8 +152,7 @@ const char *node_role_name(enum stream_role role);
 /* The site is alive: opens everything, judges what it shows, starts. */
 void node_boot(struct node *node);
 void node_died(struct node *node, bool power); /* by whatever way: plans the next boot */
-/* May hosts be served there now, as far as the harness knows? */
-bool node_is_open(const struct node *node);
+bool node_is_open(const struct node *node);    /* hosts may be served, as far as is known here */
 /* The operator's word; `flag`: one_shot, reverse. Ends with node->act == ACT_NONE. */
 void node_act(struct node *node, enum act act, bool flag);
 void node_failover(struct node *node, uint64_t point);
@@ -172,8 +170,7 @@ void witness_writer(struct node *node, const struct image *image);
 void witness_target(struct node *node, const struct image *image); /* of one just opened */
 /* That epoch is the newest now, and shows these values: judges them. */
 void witness_point(struct node *node, uint64_t epoch, uint64_t cut_wall_ns, const uint64_t *values);
-/* What was told to have grown has not shrunk. */
-void witness_sizes(struct node *node);
+void witness_sizes(struct node *node); /* what was told to have grown has not shrunk */
 void witness_known(struct node *node, const struct image *image);
 void witness_snapshots(struct node *node);
 
@@ -193,8 +190,7 @@ void operator_lose(struct node *node, bool power);
 void operator_grow(struct node *node, unsigned disk); /* that site's disk, whatever its role */
 void operator_stop(struct node *node);                /* cleanly; the site boots again soon after */
 
-/* sim_settle.c: true: both sites became equal, and nothing was lost */
-bool run_settle(struct sim_run *run);
+bool run_settle(struct sim_run *run); /* true: both became equal, and nothing was lost */
 
 /* sim_schedule.c */
 struct sim_run *run_new(uint64_t seed, bool is_traced);

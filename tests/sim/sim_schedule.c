@@ -132,8 +132,6 @@ struct sim_run *run_new(uint64_t seed, bool is_traced)
 
 void run_make_whole(struct sim_run *run)
 {
-    for (unsigned i = 0; i < JUDGE_DISKS; i++)
-        run->lacking[i] = 0;
     for (unsigned i = 0; i < RUN_NODES; i++)
         whole_make(&run->nodes[i]);
     town_make(run);

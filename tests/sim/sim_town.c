@@ -95,7 +95,8 @@ static void found(void *arg)
     if (run->has_failed)
         return;
     snprintf(size, sizeof(size), "%llu",
-             (unsigned long long)run->universe.disk_bytes[step % JUDGE_DISKS]);
+             (unsigned long long)(run->universe.disk_bytes[step % JUDGE_DISKS] -
+                                  run->lacking[step % JUDGE_DISKS]));
     order.action = step < 4    ? "CreateDisk"
                    : step == 4 ? "CreateDiskReplicaGroup"
                    : step < 7  ? "CreateDiskReplicaPair"
@@ -276,6 +277,39 @@ void whole_act(struct node *node, enum act act, bool flag)
         reprotect_when_detached(acting);
     else
         act_ask(acting, flag);
+}
+
+/* --- sizes ----------------------------------------------------------------------------------- */
+
+static void watched_grown(void *arg, unsigned status, const char *reply)
+{
+    const struct grower *grower = arg;
+    struct sim_run *run = grower->node->run;
+
+    if (status != 200)
+        return;
+    run->figures.growths += !run->is_grown[grower->disk];
+    run->is_grown[grower->disk] = true;
+    sim_trace(run->world, NULL, "disk %u has grown", grower->disk);
+}
+
+void whole_grow(struct grower *grower)
+{
+    struct node *node = grower->node;
+    struct sim_run *run = node->run;
+    char size[24];
+    struct client_order order = {
+        .action = "ResizeDisk",
+        .pairs = {"DiskId", whole_disk_id(node, grower->disk), "NewSizeBytes", size},
+        .attempts = 3,
+        .is_sure = true,
+        .done_cb = watched_grown,
+        .arg = grower};
+
+    snprintf(size, sizeof(size), "%llu",
+             (unsigned long long)run->universe.disk_bytes[grower->disk]);
+    if (run->town->is_founded) /* before that the disks could not become pairs any more */
+        client_ask(node, &order);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */

@@ -48,6 +48,13 @@ struct town {
     /* the clerk's */
     char disks[RUN_NODES][CLERK_DISKS][40];
     unsigned disk_count[RUN_NODES];
+    uint64_t disk_bytes[RUN_NODES][CLERK_DISKS]; /* at least, as was answered */
+    struct resizing {
+        struct node *node;
+        unsigned disk; /* of the clerk's */
+        uint64_t bytes;
+    } resizings[ACT_SLOTS];
+    unsigned resizing_count;
     struct clerk_relation relations[CLERK_RELATIONS];
     unsigned relation_count;
     uint64_t turn_ns;
@@ -68,6 +75,8 @@ bool town_nudge(struct sim_run *run);
 void town_audit(struct sim_run *run);
 
 /* sim_clerk.c */
+/* What that disk must have at least; 0: it is not the clerk's, or was not resized. */
+uint64_t clerk_disk_bytes(const struct node *node, const char *id);
 void clerk_start(struct sim_run *run);
 /* Stops and deletes what is the clerk's; true: there is nothing any more. */
 bool clerk_clears(struct sim_run *run);

@@ -73,6 +73,7 @@ const char *whole_stream_id(const struct node *node);
 void whole_disk_closed(struct node *node, unsigned disk);
 /* An operator's act, as calls of the API (sim_town.c). */
 void whole_act(struct node *node, enum act act, bool flag);
+void whole_grow(struct grower *grower);
 
 /* sim_control_loop.c: the loop of the control wing: messages to it take up to `delay_ns`, in
  * order; posted_cb(arg) at each. Site's memory. */
