@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import time
 
@@ -132,9 +133,9 @@ class FileLoad:
             raise Failure(f"{self.mount.kind} has become read-only")
 
     def stop(self):
-        """After the operation under way."""
+        """After the operation under way. A worker that has not begun yet dies of the signal, and has done nothing."""
         self.process.terminate()
-        if self.process.wait(60) != 0:
+        if self.process.wait(60) not in (0, -signal.SIGTERM):
             raise Failure(f"the worker on {self.mount.kind} met an error: {self.process.stderr.read().decode()[-800:]}")
         self.learn(self.numbers()[1])
 
