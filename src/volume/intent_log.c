@@ -53,7 +53,7 @@ int intent_log_widen(struct tracking *tracking, uint64_t region_count, struct er
         struct region *regions = realloc(tracking->regions, region_count * sizeof(*regions));
 
         if (!regions)
-            return -ENOMEM;
+            return err_set(err, -ENOMEM, "memory is short for more regions");
         tracking->regions = regions;
         for (uint64_t i = tracking->region_count; i < region_count; i++)
             regions[i] = (struct region){.sync_number = tracking->volume->flush.started_count,
