@@ -200,6 +200,8 @@ static void grown(struct data_request *request)
         call_fail(call, API_REQUEST_TIMEOUT, "%s.", request->why);
     else if (request->error == -EFBIG)
         call_fail(call, API_DISK_NEW_SIZE_LARGE, "%s.", request->why);
+    else if (request->error == -ENOENT) /* a start has left it out, and its log says why */
+        call_fail(call, API_DISK_STATUS, "Disk %s cannot be opened; see the log.", call->object);
     else if (is_refusal(request->error))
         call_fail(call, API_DISK_RESIZE_DENIED, "%s.", request->why);
     else
@@ -274,6 +276,9 @@ static void served(struct data_request *request)
         peer_answer_ok(answer, NULL);
     else if (request->error == -EFBIG)
         peer_answer_fail(answer, API_DISK_NEW_SIZE_LARGE, "%s.", request->why);
+    else if (request->error == -ENOENT)
+        peer_answer_fail(answer, API_DISK_STATUS, "disk %s cannot be opened; see its log.",
+                         request->disk);
     else if (is_refusal(request->error))
         peer_answer_fail(answer, API_DISK_RESIZE_DENIED, "%s.", request->why);
     else

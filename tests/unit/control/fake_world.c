@@ -524,6 +524,8 @@ static int act(struct fake_site *site, struct data_request *request)
         disk->exists = !request->remove;
         return 0;
     case DATA_DISK_GROW:
+        if (!disk || !disk->is_open)
+            return -ENOENT;
         return fake_grow(site, disk, request);
     case DATA_DISK_WIPE:
         return wipe(disk, request);

@@ -198,6 +198,29 @@ static void test_copy_is_larger(void **state)
     assert_int_equal(size_of(world, LYON, &pair), LARGE);
 }
 
+/* A start left it out: for good, as far as its caller is concerned. */
+static void test_left_out(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    for (unsigned site = PARIS; site <= LYON; site++) {
+        fake_site_crash(world, site);
+        world->sites[site].fail_op = DATA_DISK_OPEN;
+        world->sites[site].fail_error = -EIO;
+        fake_site_start(world, site);
+        fake_run(world, UINT64_C(10000000000));
+        assert_false(
+            fake_disk_of(world, site, site == PARIS ? pair.paris_disk : pair.lyon_disk)->is_open);
+        REFUSED(PARIS, 403, "IncorrectDiskStatus", "cannot be opened", pair.paris_disk);
+        fake_site_crash(world, site);
+        fake_site_start(world, site);
+        fake_run(world, UINT64_C(10000000000));
+    }
+    resize(world, &pair);
+}
+
 /* The copy's record cannot be written: it follows when it can. */
 static void test_record_follows(void **state)
 {
@@ -218,8 +241,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_both_grow), TEST(test_in_any_steady_state), TEST(test_refused),
-        TEST(test_cut_off),   TEST(test_copy_is_larger),      TEST(test_record_follows),
+        TEST(test_both_grow),      TEST(test_in_any_steady_state), TEST(test_refused),
+        TEST(test_cut_off),        TEST(test_copy_is_larger),      TEST(test_left_out),
+        TEST(test_record_follows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
