@@ -4,7 +4,7 @@
  *   1. Nothing here clears a dirty set, an intent bit or a journal.
  *   2. Data flows only after a verdict SHIP or RECEIVE over the newest HELLO of the peer.
  *   3. A role or line that changes is durable before the peer hears of it, but for FENCED, which
- *      holds from the moment it is decided.
+ *      holds from the moment it is decided. So is a first copy.
  *   4. Nothing is shipped to an old copy, or from one (R16, old_copy.c).
  */
 #include "replication/meeting.h"

@@ -5,7 +5,8 @@
  *   C1  data of a disk whose first copy is not done goes straight to its base: there is no point to
  *       keep. Those bases are synced before the journal commits the epoch;
  *   C2  has_point and "not initial" are saved after the commit and before it is told: a crash in
- *       between makes the source send that epoch again, which is harmless;
+ *       between makes the source send that epoch again, which is harmless. A HELLO tells neither
+ *       before: the source would keep what it heard (R16);
  *   C3  when the journal is full, data is refused until what is missing has become free, by apply
  *       (which is hurried) and by the abort of the partial epoch;
  *   C4  data that could not be taken spoil the partial epoch: it can only be aborted, whatever is
@@ -188,11 +189,14 @@ static void commit_saved(struct state_save *save, int error)
     struct replica *replica = container_of(save, struct replica, commit_save);
 
     check_magic(replica, REPLICA_MAGIC);
-    if (error == 0)
+    if (error == 0) {
         replica->state->is_point_unsaved = false;
+        for (unsigned i = 0; i < replica->disk_count; i++)
+            replica->state->disks[i].is_copy_unsaved = false;
+    }
     /* Room that comes later helps nobody here: the file of the state ends with its first error, and
      * the epochs behind this one would be told without it. */
-    commit_end(replica, error == -ENOSPC ? -EIO : error);
+    commit_end(replica, error == -ENOSPC || error == -ENOMEM ? -EIO : error);
 }
 
 /* C2 */
@@ -201,16 +205,18 @@ static void journal_done(struct journal_op *journal_op, int error)
     struct replica_op *op = container_of(journal_op, struct replica_op, journal_op);
     struct replica *replica = op->replica;
     struct stream_state *state = replica->state;
-    bool is_changed = !state->has_point;
+    bool is_changed = !state->has_point || state->is_point_unsaved;
 
     for (unsigned i = 0; i < replica->disk_count; i++)
-        is_changed = is_changed || state->disks[i].is_initial;
+        is_changed = is_changed || state->disks[i].is_initial || state->disks[i].is_copy_unsaved;
     if (error != 0 || !is_changed) {
         commit_end(replica, error);
         return;
     }
-    for (unsigned i = 0; i < replica->disk_count; i++)
+    for (unsigned i = 0; i < replica->disk_count; i++) {
+        state->disks[i].is_copy_unsaved |= state->disks[i].is_initial;
         state->disks[i].is_initial = false;
+    }
     state->is_point_unsaved = state->is_point_unsaved || !state->has_point;
     state->has_point = true;
     if (state->epoch < replica->commit_epoch.epoch)

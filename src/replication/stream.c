@@ -706,7 +706,9 @@ void stream_send_hello(struct stream *stream)
     hello.is_started = stream->state.is_started;
     hello.is_reprotect_open = stream->state.is_reprotect_open;
     hello.is_reprotect_reverse = stream->state.is_reprotect_reverse;
-    hello.has_point = stream->state.has_point;
+    /* Of a first copy it says what is durable: the peer keeps it, and takes us for an old copy when
+     * a restart takes it back (R16). */
+    hello.has_point = stream->state.has_point && !stream->state.is_point_unsaved;
     hello.wants_reply = !stream->has_hello;
     hello.point_wall_ns = stream->acked_wall_ns;
     hello.epoch = stream->state.role == STREAM_ROLE_TARGET && stream->replica != NULL
@@ -718,7 +720,8 @@ void stream_send_hello(struct stream *stream)
     hello.disk_count = (uint16_t)stream->state.disk_count;
     for (unsigned i = 0; i < stream->state.disk_count; i++) {
         hello.disks[i].size_bytes = stream->durable_bytes[i];
-        hello.disks[i].is_initial = stream->state.disks[i].is_initial;
+        hello.disks[i].is_initial =
+            stream->state.disks[i].is_initial || stream->state.disks[i].is_copy_unsaved;
     }
     uint32_t length = stream_hello_encode(&hello, bytes);
 

@@ -39,7 +39,8 @@ struct stream_state {
         char disk[40];
         uint64_t size_bytes;
         bool is_initial; /* its first complete copy is not done: data goes straight to the base */
-        bool is_seeded;  /* all blocks were suspect at the beginning */
+        bool is_copy_unsaved; /* in memory alone: that it is done is not durable yet */
+        bool is_seeded;       /* all blocks were suspect at the beginning */
     } disks[STREAM_DISKS_MAX];
 };
 

@@ -116,6 +116,17 @@ static void stop_both(struct script *script)
     }
 }
 
+/* What a site in trouble tells then must hold behind its restart. */
+static void meet_anew(struct sim_run *run)
+{
+    struct sim_site *paris = run->nodes[0].site, *lyon = run->nodes[1].site;
+
+    sim_net_set(run->world, paris, lyon, SIM_NET_CUT);
+    sim_world_run_until(run->world, sim_now_ns(run->world) + SIM_SECOND);
+    sim_net_set(run->world, paris, lyon, SIM_NET_OK);
+    sim_world_run_until(run->world, sim_now_ns(run->world) + 5 * SIM_SECOND);
+}
+
 static void restart_in_trouble(struct hunt *hunt)
 {
     struct sim_run *run = hunt->script->run;
@@ -127,6 +138,7 @@ static void restart_in_trouble(struct hunt *hunt)
         return;
     if (hunt->faults.note[0] == '\0')
         snprintf(hunt->faults.note, sizeof(hunt->faults.note), "restarted: %.200s", trouble);
+    meet_anew(run);
     sim_trace(run->world, node->site, "operator: restarts it: %s", trouble);
     node->may_fail = false;
     operator_lose(node, false);
