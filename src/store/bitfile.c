@@ -324,13 +324,7 @@ static int load_header(struct bitfile *file, struct err *err)
     if (wrong)
         return err_set(err, bitfile_header_is_whole(header) ? -EINVAL : -EUCLEAN, "%s: %s",
                        file->path, wrong);
-    if (file->may_differ) {
-        if (make_room(file, bitfile_page_count(bit_count)) < 0)
-            return err_set(err, -ENOMEM, "open %s: memory is short", file->path);
-        file->bit_count = bit_count;
-        file->page_count = bitfile_page_count(bit_count);
-    }
-    if (bit_count != file->bit_count)
+    if (bit_count != file->bit_count && !file->may_differ)
         return err_set(err, -EINVAL, "%s: it has %llu bits, %llu are expected", file->path,
                        (unsigned long long)bit_count, (unsigned long long)file->bit_count);
     /* A growth that was cut off may have left it longer. */
@@ -338,6 +332,10 @@ static int load_header(struct bitfile *file, struct err *err)
         (has_bytes > bitfile_bytes(bit_count) && !file->may_differ))
         return err_set(err, -EUCLEAN, "%s: it has %llu bytes, %llu are expected", file->path,
                        (unsigned long long)has_bytes, (unsigned long long)bitfile_bytes(bit_count));
+    if (make_room(file, bitfile_page_count(bit_count)) < 0) /* no more than the file has */
+        return err_set(err, -ENOMEM, "open %s: memory is short", file->path);
+    file->bit_count = bit_count;
+    file->page_count = bitfile_page_count(bit_count);
     return 0;
 }
 

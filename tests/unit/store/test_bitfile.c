@@ -271,6 +271,23 @@ static void foreign_files_are_refused(void **state)
     fake_loop_fini(&fake);
 }
 
+/* A header that counts more bits than the file has room for costs no memory before it is found out.
+ */
+static void headers_cannot_ask_for_memory(void **state)
+{
+    struct fake_loop fake;
+    struct bitfile *file;
+    struct err err;
+
+    (void)state;
+    fake_loop_init(&fake);
+    assert_int_equal(open_result(&fake, "INTN", BITS, &err), 0);
+    bitfile_header_encode(fake_loop_file(&fake, "/b")->bytes, "INTN", BITFILE_BIT_COUNT_MAX);
+    assert_int_equal(bitfile_open_grown(&fake.loop, "/b", "INTN", BITS, &file, &err), -EUCLEAN);
+    assert_non_null(strstr(err.text, "bytes, 554084618240 are expected"));
+    fake_loop_fini(&fake);
+}
+
 static struct io_file *make_two_saves(struct fake_loop *fake)
 {
     struct bitfile *file;
@@ -439,6 +456,7 @@ int main(void)
         cmocka_unit_test(torn_save_leaves_the_one_before),
         cmocka_unit_test(error_fences),
         cmocka_unit_test(foreign_files_are_refused),
+        cmocka_unit_test(headers_cannot_ask_for_memory),
         cmocka_unit_test(damaged_slots_never_give_wrong_bits),
         cmocka_unit_test(misdirected_writes_cost_nothing),
         cmocka_unit_test(different_copies_of_one_save_are_damage),
