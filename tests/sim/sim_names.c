@@ -238,28 +238,42 @@ int sim_dir_sync(struct loop *loop, const char *path)
     return 0;
 }
 
+static unsigned count_in(struct sim_site *site, const char *path)
+{
+    unsigned count = 0;
+    struct list *node, *next;
+
+    list_for_each(node, next, &site->disk.names)
+    {
+        count += is_in(list_entry(node, struct sim_name, node)->path, path);
+    }
+    return count;
+}
+
 int sim_dir_list(struct loop *loop, const char *path, void (*entry_cb)(void *arg, const char *name),
                  void *arg)
 {
     struct sim_site *site = sim_loop_site(loop);
-    char *entries[512];
-    unsigned count = 0;
+    unsigned count = 0, total;
     struct list *node, *next;
+    char **entries;
 
     if (!is_folder(site, path))
         return sim_name_find(site, path) ? -ENOTDIR : -ENOENT;
+    total = count_in(site, path);
+    entries = sim_kernel_alloc((total + 1) * sizeof(*entries));
     list_for_each(node, next, &site->disk.names)
     {
         struct sim_name *name = list_entry(node, struct sim_name, node);
-        if (is_in(name->path, path)) {
-            check(count < ARRAY_COUNT(entries));
+        if (is_in(name->path, path))
             entries[count++] = sim_kernel_text(strrchr(name->path, '/') + 1);
-        }
     }
+    check(count == total);
     for (unsigned i = 0; i < count; i++) {
-        entry_cb(arg, entries[i]);
+        entry_cb(arg, entries[i]); /* may die in it: the copies are then lost */
         sim_kernel_free(entries[i]);
     }
+    sim_kernel_free(entries);
     return 0;
 }
 
