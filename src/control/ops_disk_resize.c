@@ -8,7 +8,8 @@
  * The source's disk of a pair grows with its copy; the contract forbids that, and so do we when we
  * are strict:
  *
- *     the peer's disk (disk.grow) ── ours, which takes no larger one than that ── records ── answer
+ *     the peer's disk and its record (disk.grow) ── ours, which takes no larger one than that ──
+ *     records ── answer
  *
  * Nothing of it is taken back. Cut short it leaves a copy that is larger than its source, which
  * does no harm, or records behind their disks, which follow (size_watch.c). Asked for the size it
@@ -267,12 +268,17 @@ static void grow_theirs(struct call *call, struct growing *growing)
 
 /* --- the peer's call ------------------------------------------------------------------------- */
 
+/* It must have that size behind a restart, too, or the source would be larger than its copy for
+ * good; where there is no stream nothing but the record tells it. */
 static void served(struct data_request *request)
 {
     struct peer_answer *answer = request->arg;
 
     site_done(answer->site);
-    if (request->error == 0)
+    if (request->error == 0 && !size_watch_settle(answer->site, request->disk, request->size_bytes))
+        peer_answer_fail(answer, API_INTERNAL_ERROR,
+                         "the copy has grown, but its record could not be written: ask again.");
+    else if (request->error == 0)
         peer_answer_ok(answer, NULL);
     else if (request->error == -EFBIG)
         peer_answer_fail(answer, API_DISK_NEW_SIZE_LARGE, "%s.", request->why);
@@ -323,7 +329,6 @@ static bool judge_copy(struct peer_answer *answer, const char *disk_id, int64_t 
     return false;
 }
 
-/* The record follows by itself. */
 void ops_disk_serve_grow(struct peer_answer *answer)
 {
     const char *id = tree_text(answer->arguments, "disk");

@@ -69,6 +69,11 @@ static bool settle(struct site *site, const char *id, int64_t bytes)
     return true;
 }
 
+bool size_watch_settle(struct site *site, const char *disk, uint64_t bytes)
+{
+    return bytes <= INT64_MAX && settle(site, disk, (int64_t)bytes);
+}
+
 void size_watch_grown(struct site *site, const char *disk, uint64_t bytes)
 {
     struct pair_record pair;

@@ -12,6 +12,8 @@ void size_watch_tell(struct site *site, const char *disk);
 
 /* The data wing says so (DATA_EVENT_DISK_GROWN). */
 void size_watch_grown(struct site *site, const char *disk, uint64_t bytes);
+/* The disk's record says at least so, durably; false: not yet. */
+bool size_watch_settle(struct site *site, const char *disk, uint64_t bytes);
 /* Records that could not be written: tries again. */
 void size_watch_again(struct site *site);
 

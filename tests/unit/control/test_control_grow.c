@@ -221,7 +221,8 @@ static void test_left_out(void **state)
     resize(world, &pair);
 }
 
-/* The copy's record cannot be written: it follows when it can. */
+/* The copy's record cannot be written: its source does not grow, and the record follows when it
+ * can. */
 static void test_record_follows(void **state)
 {
     struct fake_world *world = *state;
@@ -229,11 +230,34 @@ static void test_record_follows(void **state)
 
     start(world, &pair);
     fake_meta_fail_put(world->sites[LYON].meta, pair.lyon_disk);
-    resize(world, &pair);
+    drive_fails(world, PARIS, 500, "InternalError", "ask again", "ResizeDisk", RESIZE,
+                pair.paris_disk, LARGE);
     assert_int_equal(size_of(world, LYON, &pair), LARGE);
     assert_int_equal(record_of(world, LYON, &pair), 8192);
+    assert_int_equal(size_of(world, PARIS, &pair), 8192);
     fake_meta_fail_put(world->sites[LYON].meta, NULL);
     fake_run(world, UINT64_C(20000000000));
+    assert_int_equal(record_of(world, LYON, &pair), LARGE);
+    resize(world, &pair);
+    expect_large(world, &pair);
+}
+
+/* Before the first start nothing but the record remembers the copy's size: a source that grew
+ * before it would be the larger one for good behind a death of the other site. */
+static void test_copy_is_recorded_first(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    fake_meta_fail_put(world->sites[LYON].meta, pair.lyon_disk);
+    drive_fails(world, PARIS, 500, "InternalError", "ask again", "ResizeDisk", RESIZE,
+                pair.paris_disk, LARGE);
+    assert_int_equal(size_of(world, PARIS, &pair), 8192);
+    fake_meta_fail_put(world->sites[LYON].meta, NULL);
+    drive_ok(world, PARIS, "ResizeDisk", NULL, NULL, "DiskId=%s&NewSizeBytes=%u", pair.paris_disk,
+             LARGE);
+    fake_run(world, 0);
     expect_large(world, &pair);
 }
 
@@ -241,9 +265,9 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
     const struct CMUnitTest tests[] = {
-        TEST(test_both_grow),      TEST(test_in_any_steady_state), TEST(test_refused),
-        TEST(test_cut_off),        TEST(test_copy_is_larger),      TEST(test_left_out),
-        TEST(test_record_follows),
+        TEST(test_both_grow),      TEST(test_in_any_steady_state),    TEST(test_refused),
+        TEST(test_cut_off),        TEST(test_copy_is_larger),         TEST(test_left_out),
+        TEST(test_record_follows), TEST(test_copy_is_recorded_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
