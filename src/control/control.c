@@ -34,8 +34,9 @@ struct control {
     void *execute_arg;
     struct data_request status; /* of the refresh, after an event or for calls */
     bool is_refreshing, is_refresh_wanted;
-    struct list arrived; /* calls that want a status asked for after them */
-    struct list asking;  /* calls for which it is under way */
+    bool has_stopped_strays; /* since the start */
+    struct list arrived;     /* calls that want a status asked for after them */
+    struct list asking;      /* calls for which it is under way */
     unsigned call_count;
     struct loop_timer stop_timer;
     void (*started_cb)(void *arg);
@@ -269,8 +270,11 @@ static void refreshed(struct data_request *request)
     site_done(&control->site);
     control->is_refreshing = false;
     site_take_snapshot(&control->site, request);
-    if (!control->site.is_stopping)
+    if (!control->site.is_stopping) {
         works_end_one_shots(&control->site);
+        control->has_stopped_strays =
+            control->has_stopped_strays || works_stop_strays(&control->site) == 0;
+    }
     if (!control->site.is_stopping)
         pulse_look(&control->site);
     sharing_run(&control->site, &control->asking);

@@ -5,7 +5,8 @@
  *
  *     kind       step                 outcome
  *     start      DATA_STREAM_START    none: the state is already an active one
- *     stop       DATA_STREAM_STOP     stopping -> stopped | stop_failed
+ *     stop       DATA_STREAM_STOP     stopping -> stopped | stop_failed; of a stream that could
+ *                                     not be opened: stopped, and again when it opens after all
  *     failover   DATA_STREAM_FAILOVER failovering -> failovered | failover_failed
  *     reprotect  DATA_STREAM_REPROTECT reprotecting -> stopped | reprotect_failed; direction
  *     creation   none; asks the peer what became of a pair that it began to make with us
@@ -107,6 +108,14 @@ static struct job *job_of(struct data_request *request)
 
 /* --- start, stop ----------------------------------------------------------------------------- */
 
+/* What keeps it from being there says more than that it is not there. */
+static const char *why_of(const struct job *job, const struct data_request *request)
+{
+    const char *trouble = site_trouble(job->site, job->record.object);
+
+    return request->error == -ENOENT && trouble[0] ? trouble : request->why;
+}
+
 static void start_done(struct data_request *request)
 {
     struct job *job = job_of(request);
@@ -115,7 +124,7 @@ static void start_done(struct data_request *request)
     if (!job_load(job, &relation))
         return;
     if (request->error < 0)
-        job_retry(job, request->why);
+        job_retry(job, why_of(job, request));
     else
         job_end(job, NULL);
 }
@@ -138,14 +147,17 @@ static void start_run(struct job *job)
     site_submit(job->site, &job->request, start_done);
 }
 
+/* A stream that is not there (left out at the start, for it is damaged) replicates nothing: it is
+ * stopped, and its relation can be deleted. */
 static void stop_done(struct data_request *request)
 {
     struct job *job = job_of(request);
+    int error = request->error == -ENOENT ? 0 : request->error;
     struct relation relation;
 
     if (!job_load(job, &relation))
         return;
-    if (is_worth_a_try(job, request->error)) {
+    if (is_worth_a_try(job, error)) {
         job_retry(job, request->why);
         return;
     }
@@ -154,7 +166,7 @@ static void stop_done(struct data_request *request)
         return;
     }
     relation_keep_point(job->site, &relation);
-    relation_move(&relation, request->error == 0 ? REPLICA_STOPPED : REPLICA_STOP_FAILED);
+    relation_move(&relation, error == 0 ? REPLICA_STOPPED : REPLICA_STOP_FAILED);
     job_end(job, &relation);
 }
 
@@ -523,4 +535,38 @@ void works_end_one_shots(struct site *site)
             end_one_shot(site, (const char *)records + (size_t)i * size); /* the id is first */
         free(records);
     }
+}
+
+static int stop_if_stray(struct site *site, const char *id)
+{
+    const struct data_stream_status *stream = site_stream(site, id);
+    struct change change;
+    int result;
+
+    if (!stream || stream->role != DATA_ROLE_SOURCE || !stream->is_started)
+        return 0;
+    log_notice("control", "%s was stopped while it could not be opened: stopping it", id);
+    change_begin(&change, site);
+    jobs_add(&change, "stop", id, "");
+    result = change_commit(&change);
+    jobs_wake(site);
+    return result;
+}
+
+int works_stop_strays(struct site *site)
+{
+    static const enum record_kind kinds_of[] = {RECORD_GROUP, RECORD_PAIR};
+    int result = 0;
+
+    for (unsigned k = 0; result == 0 && k < ARRAY_COUNT(kinds_of); k++) {
+        size_t size = record_type(kinds_of[k])->size;
+        void *records = NULL;
+        unsigned count = 0;
+
+        result = meta_list(site->meta, kinds_of[k], "status", "stopped", &records, &count);
+        for (unsigned i = 0; result == 0 && i < count; i++)
+            result = stop_if_stray(site, (const char *)records + (size_t)i * size);
+        free(records);
+    }
+    return result;
 }

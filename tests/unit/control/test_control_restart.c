@@ -60,6 +60,39 @@ static void test_all_is_open_again(void **state)
     drive_status(world, pair.id, "normal");
 }
 
+/* Its state has rotted: the start leaves it out. It replicates nothing, so it can be stopped, and
+ * deleted; and when it opens after all, it is stopped. */
+static void test_stream_that_cannot_be_opened_is_stopped(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    make_pair(world, &pair);
+    world->sites[PARIS].fail_op = DATA_STREAM_OPEN;
+    world->sites[PARIS].fail_error = -EUCLEAN;
+    restart(world, PARIS);
+    assert_false(fake_stream_of(world, PARIS, pair.id)->is_open);
+    pair_ok(world, PARIS, "StopDiskReplicaPair", pair.id);
+    fake_run(world, SECOND);
+    drive_status(world, pair.id, "stopped");
+    restart(world, PARIS);
+    assert_true(fake_stream_of(world, PARIS, pair.id)->is_open);
+    assert_false(fake_stream_of(world, PARIS, pair.id)->is_started);
+    drive_status(world, pair.id, "stopped");
+    pair_ok(world, PARIS, "StartDiskReplicaPair", pair.id);
+    fake_run(world, SECOND);
+    assert_true(fake_stream_of(world, PARIS, pair.id)->is_started);
+    world->sites[PARIS].fail_op = DATA_STREAM_OPEN;
+    world->sites[PARIS].fail_error = -EUCLEAN;
+    restart(world, PARIS);
+    pair_ok(world, PARIS, "StopDiskReplicaPair", pair.id);
+    fake_run(world, SECOND);
+    pair_ok(world, PARIS, "DeleteDiskReplicaPair", pair.id);
+    fake_run(world, SECOND);
+    drive_expect(world, PARIS, pair.id, "Status", "");
+    drive_expect(world, LYON, pair.id, "Status", "");
+}
+
 /* The operation is accepted, its step stands still (before it or after it), the daemon dies. */
 static void die_in(struct fake_world *world, unsigned site, enum data_op op, bool after,
                    const char *action, const char *id, const char *meanwhile, const char *finally)
@@ -309,17 +342,12 @@ static void test_membership_while_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORY(test_all_is_open_again),
-        STORY(test_dies_before_each_step),
-        STORY(test_dies_after_each_step),
-        STORY(test_dies_in_disk_work),
-        STORY(test_disk_that_is_left),
-        STORY(test_half_a_pair_is_dropped),
-        STORY(test_stream_that_never_was),
-        STORY(test_link_cut_in_a_reprotect),
-        STORY(test_records_meet_after_a_separation),
-        STORY(test_deletion_while_apart),
-        STORY(test_membership_while_apart),
+        STORY(test_all_is_open_again),       STORY(test_stream_that_cannot_be_opened_is_stopped),
+        STORY(test_dies_before_each_step),   STORY(test_dies_after_each_step),
+        STORY(test_dies_in_disk_work),       STORY(test_disk_that_is_left),
+        STORY(test_half_a_pair_is_dropped),  STORY(test_stream_that_never_was),
+        STORY(test_link_cut_in_a_reprotect), STORY(test_records_meet_after_a_separation),
+        STORY(test_deletion_while_apart),    STORY(test_membership_while_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
