@@ -122,23 +122,32 @@ static void meet_anew(struct sim_run *run)
     struct sim_site *paris = run->nodes[0].site, *lyon = run->nodes[1].site;
 
     sim_net_set(run->world, paris, lyon, SIM_NET_CUT);
-    sim_world_run_until(run->world, sim_now_ns(run->world) + SIM_SECOND);
+    sim_world_run_until(run->world, sim_now_ns(run->world) + SIM_SECOND / 2);
     sim_net_set(run->world, paris, lyon, SIM_NET_OK);
-    sim_world_run_until(run->world, sim_now_ns(run->world) + 5 * SIM_SECOND);
 }
 
+static bool is_in_trouble(struct hunt *hunt, char *ret_trouble, size_t size)
+{
+    return !hunt->script->run->has_failed &&
+           nth_wants_restart(trouble_of(node_of(hunt, hunt->faults.site), ret_trouble, size));
+}
+
+/* In five seconds: a client of whole sites asks for no longer than it is patient. */
 static void restart_in_trouble(struct hunt *hunt)
 {
     struct sim_run *run = hunt->script->run;
     struct node *node = node_of(hunt, hunt->faults.site);
+    uint64_t end_ns = sim_now_ns(run->world) + 5 * SIM_SECOND;
     char trouble[300];
 
-    sim_world_run_until(run->world, sim_now_ns(run->world) + 5 * SIM_SECOND);
-    if (run->has_failed || !nth_wants_restart(trouble_of(node, trouble, sizeof(trouble))))
+    sim_world_run_until(run->world, end_ns - 3 * SIM_SECOND);
+    if (is_in_trouble(hunt, trouble, sizeof(trouble)))
+        meet_anew(run);
+    sim_world_run_until(run->world, end_ns);
+    if (!is_in_trouble(hunt, trouble, sizeof(trouble)))
         return;
     if (hunt->faults.note[0] == '\0')
         snprintf(hunt->faults.note, sizeof(hunt->faults.note), "restarted: %.200s", trouble);
-    meet_anew(run);
     sim_trace(run->world, node->site, "operator: restarts it: %s", trouble);
     node->may_fail = false;
     operator_lose(node, false);
