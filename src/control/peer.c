@@ -140,7 +140,7 @@ struct peer_answer *peer_receive(struct site *site, const struct data_event *eve
                                  const char *special)
 {
     struct peer_answer *answer = calloc(1, sizeof(*answer)), *left = NULL;
-    json_t *tree = tree_parse(event->bytes, event->length, TREE_TOKENS_MAX);
+    json_t *tree = tree_parse(event->bytes, event->length, TREE_CALL_TOKENS_MAX);
     json_t *arguments = json_object_get(tree, "args");
     bool is_special = strcmp(tree_text(tree, "call"), special) == 0;
     const struct peer_service *service = NULL;

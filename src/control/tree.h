@@ -21,6 +21,7 @@ bool tree_to_record(enum record_kind kind, const json_t *tree, void *record);
 enum {
     TREE_DEPTH_MAX = 16,
     TREE_TOKENS_MAX = 4096,        /* of what somebody asks */
+    TREE_CALL_TOKENS_MAX = 16384,  /* of what a peer asks: the records of the largest group */
     TREE_REPLY_TOKENS_MAX = 65536, /* of what we asked for */
 };
 

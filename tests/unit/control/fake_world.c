@@ -305,7 +305,7 @@ static int stream_open(struct fake_site *site, struct data_request *request)
     stream = site->streams;
     while (stream->exists)
         stream++;
-    check(stream < site->streams + FAKE_STREAMS && request->disk_count <= 8);
+    check(stream < site->streams + FAKE_STREAMS && request->disk_count <= DATA_DISKS_MAX);
     *stream =
         (struct fake_stream){.exists = true,
                              .is_open = true,

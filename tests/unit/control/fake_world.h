@@ -11,7 +11,7 @@
 #include "io/loop_ops.h"
 #include "meta/event_store.h"
 
-enum { FAKE_DISKS = 32, FAKE_STREAMS = 16, FAKE_TIMERS = 64, PARIS = 0, LYON = 1 };
+enum { FAKE_DISKS = DATA_DISKS_MAX + 4, FAKE_STREAMS = 16, FAKE_TIMERS = 256, PARIS = 0, LYON = 1 };
 
 struct fake_world;
 
@@ -40,7 +40,7 @@ struct fake_stream {
     bool is_started, one_shot, has_point;
     uint64_t point_wall_ns;
     unsigned disk_count;
-    struct data_stream_disk disks[8];
+    struct data_stream_disk disks[DATA_DISKS_MAX];
 };
 
 struct fake_call {

@@ -120,6 +120,27 @@ static void test_members(void **state)
     drive_add(world, group, &pairs[2]);
 }
 
+/* As many as a configuration may allow: what the sites tell each other of them is taken. */
+static void test_the_largest_group_starts(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char group[64];
+
+    for (unsigned site = 0; site < 2; site++)
+        quota_of(world, site)->group_pairs = DATA_DISKS_MAX;
+    drive_group(world, group);
+    for (unsigned i = 0; i < DATA_DISKS_MAX; i++) {
+        drive_pair(world, &pair);
+        drive_add(world, group, &pair);
+    }
+    drive_ok(world, PARIS, "StartDiskReplicaGroup", NULL, NULL,
+             "RegionId=cn-paris&ReplicaGroupId=%s", group);
+    fake_copy(world);
+    fake_run(world, 5000000000);
+    drive_expect(world, LYON, group, "Status", "normal");
+}
+
 static void test_disks(void **state)
 {
     struct fake_world *world = *state;
@@ -291,6 +312,7 @@ int main(void)
         TEST(test_pairs_at_once),
         TEST(test_groups),
         TEST(test_members),
+        TEST(test_the_largest_group_starts),
         TEST(test_disks),
         TEST(test_disks_at_once),
         TEST(test_one_shot_interval),
