@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
+#include "cli/safe_text.h"
 
 enum { LIST_DEFAULT = 50, FOLLOW_FIRST = 10, PAGE = 500 };
 
@@ -119,20 +120,9 @@ static int list(struct command *command)
 
 /* --- follow ---------------------------------------------------------------------------------- */
 
-/* Words of strangers must not speak to the terminal. */
-static void put_safe(const char *text)
-{
-    for (const unsigned char *at = (const unsigned char *)text; *at; at++) {
-        bool is_c1 = at[0] == 0xc2 && at[1] >= 0x80 && at[1] < 0xa0;
-
-        putchar(*at < 0x20 || *at == 0x7f || is_c1 ? '?' : *at);
-        at += is_c1;
-    }
-}
-
 static void put_word(const json_t *line, const char *name)
 {
-    put_safe(reply_text(line, name));
+    safe_text_put(stdout, reply_text(line, name));
     putchar(' ');
 }
 
@@ -154,11 +144,12 @@ static void print_line(const struct options *options, const json_t *line)
     if (*reply_text(line, "CallRequestId")) {
         put_word(line, "Operation");
         fputs("by ", stdout);
-        put_safe(*reply_text(line, "Caller") ? reply_text(line, "Caller") : "a stranger");
+        safe_text_put(stdout,
+                      *reply_text(line, "Caller") ? reply_text(line, "Caller") : "a stranger");
         printf(": %lld ", (long long)json_integer_value(json_object_get(line, "Status")));
         put_word(line, "ErrorCode");
     }
-    put_safe(reply_text(line, "Text"));
+    safe_text_put(stdout, reply_text(line, "Text"));
     putchar('\n');
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "cli/safe_text.h"
 
 static const struct {
     const char *prefix;
@@ -60,7 +61,9 @@ enum outcome outcome_tell(const struct reply *reply, const char *format, ...)
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
-    fprintf(stderr, ": %s\n  %s", reply_text(reply->body, "Message"), code);
+    fputs(": ", stderr);
+    safe_text_put(stderr, reply_text(reply->body, "Message"));
+    fprintf(stderr, "\n  %s", code);
     if (*request)
         fprintf(stderr, " [request %s]", request);
     fputc('\n', stderr);

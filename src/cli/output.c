@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "cli/safe_text.h"
 
 enum { CELL_SIZE = 512 };
 
@@ -178,6 +179,8 @@ void output_fields(const struct options *options, const char *name, json_t *obje
     }
     for (unsigned i = 0; i < column_count; i++) {
         format_cell(options, object, &columns[i], cell);
-        printf("%-16s %s\n", columns[i].title, cell);
+        printf("%-16s ", columns[i].title);
+        safe_text_put(stdout, cell);
+        putchar('\n');
     }
 }

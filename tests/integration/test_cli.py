@@ -40,6 +40,16 @@ class CliTest(LabCase):
         wait_until(lambda: json.loads(self.paris.verso("disk", "list", "--json"))["disks"] == [], "the disk is gone")
         self.assertEqual(list((self.paris.data / "disks").iterdir()), [])
 
+    def test_words_of_others_do_not_speak_to_the_terminal(self):
+        disk = self.paris.disk("plain", MIB)
+        self.paris.verso("api", "ModifyDiskAttribute", f"DiskId={disk}", "DiskName=n\u009b31m")
+        self.paris.verso("api", "AttachDisk", f"DiskId={disk}", "InstanceId=i\x1b]0;owned\x07")
+        self.assertIn("n?31m", self.paris.verso("disk", "show", disk))
+        self.assertNotRegex(self.paris.verso("disk", "list"), "[\x1b\x07\u009b]")
+        status, text = self.paris.verso_fails("disk", "detach", disk, "--instance", "i-other")
+        self.assertIn("i?]0;owned?", text)
+        self.paris.verso("api", "DetachDisk", f"DiskId={disk}", "InstanceId=i\x1b]0;owned\x07")
+
     def test_import_in_place(self):
         path = self.lab.folder / "mine.raw"
         path.write_bytes(os.urandom(2 * MIB))
