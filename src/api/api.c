@@ -48,6 +48,7 @@ static void record_passed(const struct api_call *api_call)
     const struct audit_call line = {.caller = &call->caller,
                                     .request_id = call->request_id,
                                     .action = call->operation->name,
+                                    .operation = call->operation,
                                     .texts = call->texts,
                                     .body = call->reply,
                                     .http_status = call->http_status,
@@ -139,9 +140,12 @@ void api_execute(void *arg, const char *action, const char *version, const json_
                  control_executed_fn done_cb, void *done_arg)
 {
     struct api *api = arg;
-    const struct audit_call line = {
-        .caller = caller, .request_id = request_id, .action = action, .texts = texts};
     const struct operation *operation = table_find(action, version);
+    const struct audit_call line = {.caller = caller,
+                                    .request_id = request_id,
+                                    .action = action,
+                                    .operation = operation,
+                                    .texts = texts};
     struct api_call *api_call;
     struct refusal refusal = {.error = API_NOT_FOUND, .name = ""};
     json_t *typed = NULL;
@@ -233,6 +237,7 @@ struct visit {
     struct http_request *request;
     char request_id[40];
     char action[128];
+    const struct operation *operation; /* NULL: unknown, or it did not come so far */
     enum reply_form form;
     uint64_t began_ns, retry_ms;
     bool is_proven; /* caller is */
@@ -261,6 +266,7 @@ static void record_visit(const struct visit *visit, unsigned http_status, const 
                                     .key_id = key_id,
                                     .request_id = visit->request_id,
                                     .action = visit->action,
+                                    .operation = visit->operation,
                                     .texts = visit->texts,
                                     .body = body,
                                     .http_status = http_status,
@@ -358,6 +364,7 @@ void api_route(void *arg, struct http_request *request)
         refuse(verdict.error, verdict.name, verdict.detail, visit_done, visit);
         return;
     }
+    visit->operation = table_find(verdict.action, verdict.version);
     visit->texts = texts_of(request, &verdict);
     api_execute(api, verdict.action, verdict.version, visit->texts, &visit->caller,
                 visit->request_id, NULL, visit_done, visit);

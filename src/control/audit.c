@@ -13,6 +13,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "control/audit_object.h"
 #include "control/tree.h"
 
 #define SECOND_NS UINT64_C(1000000000)
@@ -114,6 +115,9 @@ static void tell_gaps(struct audit *audit)
     if (audit->dropped[EVENT_REFUSED] > 0)
         push_gap(audit, "%u refused calls of strangers were not recorded: too many a second",
                  audit->dropped[EVENT_REFUSED]);
+    if (audit->dropped[EVENT_DENIED] > 0)
+        push_gap(audit, "%u calls that a user may not make were not recorded: too many a second",
+                 audit->dropped[EVENT_DENIED]);
     if (audit->lost > 0)
         push_gap(audit, "%u lines are lost: the record of events could not be written",
                  audit->lost);
@@ -123,7 +127,9 @@ static void tell_gaps(struct audit *audit)
 
 static bool has_gap(const struct audit *audit)
 {
-    return audit->dropped[EVENT_READ] + audit->dropped[EVENT_REFUSED] + audit->lost > 0;
+    return audit->dropped[EVENT_READ] + audit->dropped[EVENT_REFUSED] +
+               audit->dropped[EVENT_DENIED] + audit->lost >
+           0;
 }
 
 /* No share bounds such lines; one a second, which strangers can cause, would push others out. */
@@ -152,9 +158,10 @@ static void next_second(struct audit *audit)
 /* False: counted instead. */
 static bool may_push(struct audit *audit, enum event_class class)
 {
-    unsigned most = class == EVENT_READ      ? audit->reads_max
-                    : class == EVENT_REFUSED ? audit->refused_max
-                                             : UINT32_MAX;
+    bool is_refused = class == EVENT_REFUSED || class == EVENT_DENIED;
+    unsigned most = class == EVENT_READ ? audit->reads_max
+                    : is_refused        ? audit->refused_max
+                                        : UINT32_MAX;
 
     next_second(audit);
     if (audit->taken[class] >= most) {
@@ -269,29 +276,32 @@ static void take_message(char *to, size_t size, const char *text)
         *tail = '\0';
 }
 
-/* What a call is about: the first of these that it names, or that it made. */
-static const char *object_of(const struct audit_call *call)
+/* Who is known and may not: he changes nothing, however often he asks. */
+static bool is_denied(const struct audit_call *call)
 {
-    static const char *const names[] = {
-        "ReplicaPairId", "ReplicaGroupId", "ReplicaId", "DiskId",     "PairId",
-        "ResourceId.1",  "SnapshotId",     "UserName",  "PolicyName", "PairIds",
-        "GroupIds",      "DiskIds",        "Id"};
-
-    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
-        const char *asked = tree_text(call->texts, names[i]);
-        const char *made = tree_text(call->body, names[i]);
-
-        if (asked[0] || made[0])
-            return asked[0] ? asked : made;
-    }
-    return "";
+    return call->http_status == 403 && !caller_is_root(call->caller) &&
+           strncmp(tree_text(call->body, "Code"), "Forbidden", 9) == 0;
 }
 
 static enum event_class class_of(const struct audit_call *call)
 {
     if (!call->caller)
         return EVENT_REFUSED;
+    if (is_denied(call))
+        return EVENT_DENIED;
     return call->is_read ? EVENT_READ : EVENT_CHANGE;
+}
+
+static void add_passed(char *text, size_t size)
+{
+    static const char passed[] = "passed on by the other site";
+    char others[256];
+
+    snprintf(others, sizeof(others), "%s", text);
+    if (others[0])
+        snprintf(text, size, "%s; %.200s", passed, others);
+    else
+        snprintf(text, size, "%s", passed);
 }
 
 void audit_call(struct site *site, const struct audit_call *call)
@@ -316,12 +326,16 @@ void audit_call(struct site *site, const struct audit_call *call)
     }
     take(record.request_id, sizeof(record.request_id), call->request_id);
     take(record.action, sizeof(record.action), call->action);
-    take(record.object, sizeof(record.object), object_of(call));
+    take(record.object, sizeof(record.object),
+         audit_object_of(call->operation, call->texts, call->body));
     if (call->http_status != 200) {
         take(record.code, sizeof(record.code), tree_text(call->body, "Code"));
         take_message(record.text, sizeof(record.text), tree_text(call->body, "Message"));
-    } else if (call->is_passed) {
-        take(record.text, sizeof(record.text), "passed on by the other site");
+    } else {
+        audit_object_others(call->operation, call->texts, call->body, record.text,
+                            sizeof(record.text));
+        if (call->is_passed)
+            add_passed(record.text, sizeof(record.text));
     }
     record.severity = call->http_status >= 500 ? EVENT_WARNING : EVENT_INFO;
     record.duration_us = (int64_t)((loop_now_ns(site->loop) - call->began_ns) / 1000);

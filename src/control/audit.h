@@ -8,9 +8,10 @@
  * was gathered meanwhile, a power loss that and the reads since the last sync; what a call did is
  * in site.db before it was answered, whatever becomes of its line.
  *
- * Under pressure reads and calls of strangers are counted instead of written, each above so many a
- * second; a line of kind "audit" says how many. Nothing else is left out, unless the database
- * cannot be written: then the oldest of QUEUE_MAX lines go, and are counted the same way.
+ * Under pressure reads, calls of strangers and calls that users may not make are counted instead of
+ * written, each above so many a second; a line of kind "audit" says how many. Nothing else is left
+ * out, unless the database cannot be written: then the oldest of QUEUE_MAX lines go, and are
+ * counted the same way.
  */
 #ifndef CONTROL_AUDIT_H
 #define CONTROL_AUDIT_H
@@ -22,9 +23,10 @@
 #include "meta/event_store.h"
 
 struct audit;
+struct operation;
 
 /* Fills site->audit. `store` is the caller's; NULL: nothing is kept. Lines a second: reads_max (0:
- * 200), refused_max (0: 50). */
+ * 200), refused_max (0: 50) of strangers and as many that users may not make. */
 void audit_init(struct site *site, struct event_store *store, unsigned reads_max,
                 unsigned refused_max);
 void audit_fini(struct site *site); /* what is gathered is written */
@@ -35,8 +37,9 @@ struct audit_call {
     const char *source,
         *key_id; /* when there is no caller: the address, the key that was claimed */
     const char *request_id, *action;
-    const json_t *texts; /* parameters */
-    const json_t *body;  /* the reply or error */
+    const struct operation *operation; /* NULL: there is none of that name */
+    const json_t *texts;               /* parameters */
+    const json_t *body;                /* the reply or error */
     unsigned http_status;
     uint64_t began_ns; /* loop_now_ns() */
     bool is_read;

@@ -382,12 +382,13 @@ static int64_t oldest_ms(struct event_store *store)
 /* A few steps at each transaction: in the long run more goes than comes. */
 static int trim(struct event_store *store, int64_t now_ms, struct err *err)
 {
+    static const enum event_class bounded[] = {EVENT_READ, EVENT_REFUSED, EVENT_DENIED};
     int64_t keep = store->limits.keep_bytes;
     int result = 0;
 
-    for (int class = EVENT_READ; result == 0 && class <= EVENT_REFUSED; class ++)
-        for (int turn = 0; result == 0 && turn < 8 && store->bytes[class] > keep / 4; turn++)
-            result = drop(store, STATEMENT_DROP_CLASS, class, err);
+    for (unsigned i = 0; i < ARRAY_COUNT(bounded); i++)
+        for (int turn = 0; result == 0 && turn < 8 && store->bytes[bounded[i]] > keep / 4; turn++)
+            result = drop(store, STATEMENT_DROP_CLASS, bounded[i], err);
     for (int turn = 0; result == 0 && turn < 8 && total_bytes(store) > keep; turn++)
         result = drop(store, STATEMENT_DROP_ANY, 0, err);
     if (result == 0 && oldest_ms(store) < now_ms - store->limits.keep_ms)

@@ -4,8 +4,8 @@
  * replication. A database of its own (DATA/events.db), so that its size, its damage and its syncs
  * are no business of site.db. Calls block; one loop.
  *
- * Bounded by age and by size. Of what must go, reads and calls of strangers go first: neither can
- * push out more than their quarter.
+ * Bounded by age and by size. Of what must go, reads, calls of strangers and denied ones go first:
+ * none of these can push out more than its quarter.
  */
 #ifndef META_EVENT_STORE_H
 #define META_EVENT_STORE_H
@@ -20,6 +20,7 @@ enum event_class {
     EVENT_REFUSED, /* a call of somebody who was not proven */
     EVENT_CHANGE,  /* any other call */
     EVENT_STATE,   /* no call */
+    EVENT_DENIED,  /* a call that its user may not make */
     EVENT_CLASS_COUNT
 };
 

@@ -85,6 +85,17 @@ class EventsTest(LabCase):
         self.assertEqual([line["CallRequestId"] for line in at_paris + at_lyon], [reply["RequestId"]] * 2)
         self.assertEqual(at_paris[0]["Text"], "passed on by the other site")
 
+    def test_a_line_names_what_was_done(self):
+        disk = self.paris.disk("one", MIB)
+        self.paris.api_call("DeleteDisk", ReplicaPairId="pair-decoy", DiskId=disk)
+        lines = self.events(self.paris, "--operation", "DeleteDisk")
+        self.assertEqual([line["ObjectId"] for line in lines], [disk])
+        self.paris.verso("user", "create", "anna")
+        key = json.loads(self.paris.verso("key", "create", "--user", "anna", "--json"))["AccessKey"]["AccessKeyId"]
+        self.paris.verso("key", "delete", key, "--yes")
+        self.assertEqual([(line["Operation"], line["Text"]) for line in self.events(self.paris, "--object", key)],
+                         [("CreateAccessKey", "of user anna"), ("DeleteAccessKey", "")])
+
     def test_a_follower_loses_nothing_over_kills(self):
         follower = subprocess.Popen([str(self.lab.build / "verso"), "--socket", str(self.paris.api), "event", "follow",
                                      "--kind", "call", "--operation", "CreateDisk", "--json", "-q"],

@@ -12,7 +12,9 @@
 #include <cmocka.h>
 
 #include "api/api.h"
+#include "api/table.h"
 #include "control/audit.h"
+#include "control/audit_object.h"
 #include "drive.h"
 
 /* The Texts of the lines that the query finds, each followed by '|'; the caller's. */
@@ -218,6 +220,73 @@ static void test_pressure_is_counted_and_told(void **state)
     audit_call(site, &read);
     fake_run(world, 3000000000);
     assert_int_equal(count_of(world, "call", "root"), 501);
+}
+
+/* Whoever has a key that may do nothing cannot push the lines of others out either. */
+static void test_denied_calls_are_bounded(void **state)
+{
+    struct fake_world *world = *state;
+    struct site *site = control_site(world->sites[PARIS].control);
+    struct caller caller = {.kind = CALLER_USER, .user = "alice", .key_id = "VK1"};
+    json_t *body = json_pack("{s:s}", "Code", "Forbidden.Action");
+    struct audit_call denied = call_line(&caller, false), change = call_line(&caller, false);
+
+    denied.http_status = 403;
+    denied.body = body;
+    for (int i = 0; i < 300; i++) {
+        audit_call(site, &denied);
+        audit_call(site, &change);
+    }
+    fake_run(world, 3000000000);
+    assert_int_equal(count_of(world, "call", "alice"), 50 + 300);
+    expect(world, PARIS, "Kind=audit&MaxResults=50",
+           "250 calls that a user may not make were not recorded: too many a second|");
+    json_decref(body);
+}
+
+static void expect_object(const char *action, const char *version, const char *texts,
+                          const char *body, const char *object, const char *others)
+{
+    const struct operation *operation = table_find(action, version);
+    json_t *asked = json_loads(texts, 0, NULL), *made = json_loads(body, 0, NULL);
+    char text[256];
+
+    assert_true(operation && asked && made);
+    assert_string_equal(audit_object_of(operation, asked, made), object);
+    audit_object_others(operation, asked, made, text, sizeof(text));
+    assert_string_equal(text, others);
+    json_decref(asked);
+    json_decref(made);
+}
+
+/* Not what the caller calls it by a parameter that the operation does not take. */
+static void test_a_line_names_what_was_done(void **state)
+{
+    (void)state;
+    expect_object("DeleteDisk", "2014-05-26",
+                  "{\"ReplicaPairId\":\"pair-decoy\",\"DiskId\":\"d-1\"}", "{}", "d-1", "");
+    expect_object("CreateDisk", "2014-05-26", "{\"ReplicaPairId\":\"pair-decoy\"}",
+                  "{\"DiskId\":\"d-2\"}", "d-2", "");
+    expect_object("TagResources", "2014-05-26",
+                  "{\"ResourceId.30\":\"d-4\",\"ResourceId.7\":\"d-3\",\"ResourceId\":\"d-decoy\","
+                  "\"ResourceId.x\":\"d-decoy\"}",
+                  "{}", "d-3", "and d-4");
+    expect_object("ModifyDiskAttribute", "2014-05-26",
+                  "{\"DiskIds.1\":\"d-5\",\"DiskIds.2\":\"d-6\",\"DiskIds.3\":\"d-7\"}", "{}",
+                  "d-5", "and d-6 d-7");
+    expect_object("ChangeResourceGroup", "2021-07-30", "{\"ResourceId\":\"pg-1\"}", "{}", "pg-1",
+                  "");
+    expect_object("DeleteAccessKey", "2026-11-22", "{\"UserAccessKeyId\":\"VERSO1\"}", "{}",
+                  "VERSO1", "");
+    expect_object("CreateAccessKey", "2026-11-22", "{}",
+                  "{\"AccessKey\":{\"AccessKeyId\":\"VERSO2\",\"AccessKeySecret\":\"s\","
+                  "\"UserName\":\"root\"}}",
+                  "VERSO2", "of user root");
+    expect_object("AttachPolicy", "2026-11-22", "{\"UserName\":\"alice\",\"PolicyName\":\"all\"}",
+                  "{}", "alice", "policy all");
+    expect_object("AddDiskReplicaPair", "2021-07-30",
+                  "{\"ReplicaGroupId\":\"pg-1\",\"ReplicaPairId\":\"pair-1\"}", "{}", "pair-1",
+                  "group pg-1");
 }
 
 /* Strangers who do not stop: what is missing is told once a minute, all of it in the end. */
@@ -427,6 +496,8 @@ int main(void)
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_refused_calls_that_were_passed_on, drive_setup,
                                         drive_teardown),
+        cmocka_unit_test_setup_teardown(test_denied_calls_are_bounded, drive_setup, drive_teardown),
+        cmocka_unit_test(test_a_line_names_what_was_done),
         cmocka_unit_test_setup_teardown(test_gaps_are_few, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_pressure_is_counted_and_told, drive_setup,
                                         drive_teardown),
