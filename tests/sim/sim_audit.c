@@ -212,11 +212,21 @@ static void trouble_relation(struct question *question, const void *record)
         stream && stream->trouble[0] ? stream->trouble : site_trouble(site, relation->id));
 }
 
+/* The files of a relation that goes on go as well: of a group whose last pair leaves it. */
+static bool is_dropping(const struct question *question, const char *id)
+{
+    char job[RECORD_ID_SIZE + 8];
+
+    snprintf(job, sizeof(job), "drop/%s/", id);
+    return strstr(question->node->run->town->unrest, job) != NULL;
+}
+
 static void kept_relation(struct question *question, const void *record)
 {
     const struct replica_record *relation = record;
 
-    if (relation->status == REPLICA_DELETE_FAILED || relation->status == REPLICA_DELETING)
+    if (relation->status == REPLICA_DELETE_FAILED || relation->status == REPLICA_DELETING ||
+        is_dropping(question, relation->id))
         trouble_relation(question, record);
 }
 
