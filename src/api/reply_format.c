@@ -10,13 +10,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/json_text.h"
 #include "api/xml_text.h"
 #include "base/check.h"
 #include "model/api_error.h"
-
-#define INTEGER_MAX INT64_C(9007199254740991) /* 2^53 - 1 */
-
-enum { DEPTH_MAX = 32 };
 
 /* --- which form ------------------------------------------------------------------------------ */
 
@@ -74,21 +71,19 @@ static json_t *copy_array(const json_t *value, unsigned depth)
     return made;
 }
 
-/* What readers would round is cut. Replies that a peer made are no deeper than they may be. */
+/* For XML, as json_text_make() has it by itself: integers cut, no deeper than it may be. */
 static json_t *copy(const json_t *value, unsigned depth)
 {
     json_t *made;
 
-    if (depth > DEPTH_MAX)
+    if (depth > JSON_TEXT_DEPTH_MAX)
         return json_null();
     if (json_is_object(value))
         return copy_object(value, depth);
     if (json_is_array(value))
         return copy_array(value, depth);
-    if (json_is_integer(value) && json_integer_value(value) > INTEGER_MAX)
-        made = json_integer(INTEGER_MAX);
-    else if (json_is_integer(value) && json_integer_value(value) < -INTEGER_MAX)
-        made = json_integer(-INTEGER_MAX);
+    if (json_is_integer(value))
+        made = json_integer(json_text_cut(json_integer_value(value)));
     else
         made = json_deep_copy(value);
     check(made);
@@ -105,7 +100,7 @@ static void set_text(json_t *tree, const char *name, const char *text)
 }
 
 /* Members of `tree` behind those that `made` has already. */
-static void add_rest(json_t *made, const json_t *tree)
+static void add_rest(json_t *made, const json_t *tree, enum reply_form form)
 {
     const char *name;
     json_t *item;
@@ -113,7 +108,8 @@ static void add_rest(json_t *made, const json_t *tree)
     json_object_foreach((json_t *)tree, name, item)
     {
         if (!json_object_get(made, name))
-            check(json_object_set_new(made, name, copy(item, 1)) == 0);
+            check(json_object_set_new(made, name,
+                                      form == REPLY_XML ? copy(item, 1) : json_incref(item)) == 0);
     }
 }
 
@@ -156,13 +152,13 @@ static json_t *arrange(const struct reply_head *head, const json_t *tree)
         made = json_object();
         check(made);
         set_text(made, "RequestId", head->request_id);
-        add_rest(made, tree);
+        add_rest(made, tree, head->form);
         return made;
     }
     if (!code || !code[0] || !message || !message[0])
         return NULL;
     made = make_error(head, code, message);
-    add_rest(made, tree);
+    add_rest(made, tree, head->form);
     if (!json_is_object(json_object_get(made, "AccessDeniedDetail")))
         json_object_del(made, "AccessDeniedDetail");
     return made;
@@ -184,9 +180,7 @@ static void write_xml(const struct reply_head *head, const json_t *tree, bool is
 
 static void write_json(const json_t *tree, struct reply *reply)
 {
-    reply->text = json_dumps(tree, JSON_COMPACT);
-    check(reply->text);
-    reply->length = strlen(reply->text);
+    reply->text = json_text_make(tree, &reply->length);
     reply->content_type = "application/json;charset=utf-8";
 }
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "api/json_text.h"
 #include "api/reply_format.h"
 #include "api/table.h"
 #include "base/check.h"
@@ -220,6 +221,69 @@ static void test_every_row_and_every_error(void **state)
     }
 }
 
+/* The bytes of json_text_make() are the library's. */
+static void expect_same(json_t *tree)
+{
+    char *text = json_dumps(tree, JSON_COMPACT), *ours;
+    size_t length;
+
+    assert_non_null(text);
+    ours = json_text_make(tree, &length);
+    assert_string_equal(ours, text);
+    assert_int_equal(length, strlen(text));
+    free(ours);
+    free(text);
+    json_decref(tree);
+}
+
+static void test_json_as_the_library_writes_it(void **state)
+{
+    json_t *tree = json_object(), *list = json_array();
+
+    for (unsigned byte = 0; byte < 0x80; byte++) { /* each where a text begins, ends and between */
+        char text[] = {(char)byte, 'a', (char)byte, (char)byte, 'b', (char)byte};
+        json_t *item = json_stringn(text, sizeof(text));
+
+        assert_non_null(item);
+        json_array_append_new(list, item);
+    }
+    json_object_set(tree, "a\"\\\n\x01/\x7f \xe4\xb8\xad\xf0\x9f\x98\x80", list);
+    expect_same(list);
+    json_object_set_new(tree, "", json_string("\xc2\x80 \xe2\x80\xa8 \xef\xbf\xbf"));
+    json_object_set_new(tree, "None", json_object());
+    json_object_set_new(tree, "Nobody", json_array());
+    json_object_set_new(tree, "All",
+                        json_pack("[b, b, n, I, I, i, f, s]", 1, 0, (json_int_t)9007199254740991,
+                                  (json_int_t)-9007199254740991, 0, 0.25, ""));
+    json_object_set_new(tree, "Long", json_pack("s+", "x", "y"));
+    for (unsigned i = 0; i < 300; i++) { /* past every room that was first made */
+        char name[20];
+
+        snprintf(name, sizeof(name), "Name%u", i);
+        json_object_set_new(tree, name, json_integer(i * 77));
+    }
+    expect_same(tree);
+}
+
+static void test_what_is_too_deep(void **state)
+{
+    json_t *tree = json_array();
+    char *text;
+    size_t length;
+
+    for (unsigned i = 0; i < 100; i++) {
+        json_t *outer = json_array();
+
+        json_array_append_new(outer, tree);
+        tree = outer;
+    }
+    text = json_text_make(tree, &length);
+    assert_int_equal(length, 2 * (JSON_TEXT_DEPTH_MAX + 1) + 4);
+    assert_non_null(strstr(text, "[null]"));
+    free(text);
+    json_decref(tree);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -230,6 +294,8 @@ int main(void)
         cmocka_unit_test(test_integers_that_readers_would_round),
         cmocka_unit_test(test_no_broken_reply_leaves),
         cmocka_unit_test(test_every_row_and_every_error),
+        cmocka_unit_test(test_json_as_the_library_writes_it),
+        cmocka_unit_test(test_what_is_too_deep),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
