@@ -23,7 +23,22 @@
 #include "base/log.h"
 #include "http/http_strict.h"
 
-enum { EXCHANGE_MAGIC = 0x65786368, DISCARDED_MAX = 4 /* bodies of the largest size */ };
+enum {
+    EXCHANGE_MAGIC = 0x65786368,
+    DISCARDED_MAX = 4 /* bodies of the largest size */,
+    SPARES_MAX = 64
+};
+
+/* The router's answer, copied. */
+struct reply {
+    unsigned status;
+    const char *content_type;
+    char request_id[64];
+    uint64_t retry_ms;
+    size_t length;
+    char *body;      /* `room`, or memory of its own */
+    char room[1536]; /* most are shorter */
+};
 
 /* A request in the library's hands. */
 struct exchange {
@@ -32,8 +47,6 @@ struct exchange {
     struct http_gate *gate;
     struct http_peer *peer;
     struct MHD_Connection *connection;
-    struct MHD_Response *response;
-    unsigned status;
     char *uri;           /* as it came */
     const char *uri_raw; /* in the library's buffer; NULL: there was none */
     char *fields_text;
@@ -42,9 +55,11 @@ struct exchange {
     uint64_t discarded_bytes;
     size_t head_bytes;
     unsigned field_count; /* may be more than the request has room for */
-    bool has_begun, is_given, is_form;
+    bool has_begun, is_given, is_form, is_answered;
     bool is_last; /* of its connection */
     struct loop_message message;
+    struct exchange *next_spare;
+    struct reply reply; /* the last: what is behind it is not made empty */
 };
 
 static struct exchange *exchange_of(struct http_request *request)
@@ -55,17 +70,53 @@ static struct exchange *exchange_of(struct http_request *request)
     return exchange;
 }
 
+static struct exchange *exchange_new(struct http_gate *gate)
+{
+    struct exchange *exchange = gate->spares;
+
+    if (exchange) {
+        gate->spares = exchange->next_spare;
+        gate->spare_count--;
+    } else {
+        exchange = malloc(sizeof(*exchange));
+        check(exchange);
+    }
+    memset(exchange, 0, offsetof(struct exchange, reply.room));
+    exchange->magic = EXCHANGE_MAGIC;
+    exchange->gate = gate;
+    return exchange;
+}
+
 static void exchange_free(struct exchange *exchange)
 {
+    struct http_gate *gate = exchange->gate;
+
     check_magic(exchange, EXCHANGE_MAGIC);
     form_fini(&exchange->request.form);
-    if (exchange->response)
-        MHD_destroy_response(exchange->response);
+    if (exchange->reply.body != exchange->reply.room)
+        free(exchange->reply.body);
     free(exchange->uri);
     free(exchange->fields_text);
     free(exchange->body);
     exchange->magic = 0;
-    free(exchange);
+    if (gate->spare_count == SPARES_MAX) {
+        free(exchange);
+        return;
+    }
+    exchange->next_spare = gate->spares;
+    gate->spares = exchange;
+    gate->spare_count++;
+}
+
+void http_exchange_drop_spares(struct http_gate *gate)
+{
+    while (gate->spares) {
+        struct exchange *exchange = gate->spares;
+
+        gate->spares = exchange->next_spare;
+        free(exchange);
+    }
+    gate->spare_count = 0;
 }
 
 /* --- the library's thread -------------------------------------------------------------------- */
@@ -86,11 +137,8 @@ static void tell_phase(struct exchange *exchange, enum http_phase phase)
 
 void *http_exchange_uri(void *arg, const char *uri, struct MHD_Connection *connection)
 {
-    struct exchange *exchange = calloc(1, sizeof(*exchange));
+    struct exchange *exchange = exchange_new(arg);
 
-    check(exchange);
-    exchange->magic = EXCHANGE_MAGIC;
-    exchange->gate = arg;
     exchange->connection = connection;
     exchange->uri = strdup(uri ? uri : "");
     check(exchange->uri);
@@ -364,6 +412,44 @@ static enum MHD_Result exchange_give(struct exchange *exchange)
     return MHD_YES;
 }
 
+/* What clients wait by: the public runtimes read one of the first two, people the third. */
+static void add_retry(struct MHD_Response *response, uint64_t retry_ms)
+{
+    char text[64];
+
+    snprintf(text, sizeof(text), "%" PRIu64, retry_ms);
+    MHD_add_response_header(response, "x-acs-retry-after", text);
+    snprintf(text, sizeof(text), "TimeLeft:%" PRIu64, retry_ms);
+    MHD_add_response_header(response, "x-ratelimit-user-api", text);
+    snprintf(text, sizeof(text), "%" PRIu64, (retry_ms + 999) / 1000);
+    MHD_add_response_header(response, "Retry-After", text);
+}
+
+/* The body stays in the exchange, which outlives the sending. */
+static enum MHD_Result exchange_answer(struct exchange *exchange)
+{
+    const struct http_front *front = exchange->gate->front;
+    const struct reply *reply = &exchange->reply;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(reply->length, reply->body, MHD_RESPMEM_PERSISTENT);
+    enum MHD_Result result;
+
+    check(response);
+    MHD_add_response_header(response, "Content-Type", reply->content_type);
+    if (exchange->is_last)
+        MHD_add_response_header(response, "Connection", "close");
+    else
+        MHD_add_response_header(response, "Keep-Alive", front->rest_hint);
+    if (exchange->request.problem == HTTP_BAD_METHOD)
+        MHD_add_response_header(response, "Allow", "GET, POST");
+    MHD_add_response_header(response, HTTP_OUR_HEADER, reply->request_id);
+    if (reply->retry_ms > 0)
+        add_retry(response, reply->retry_ms);
+    result = front->queue_fn(exchange->connection, reply->status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
 enum MHD_Result http_exchange_request(void *arg, struct MHD_Connection *connection,
                                       const char *path, const char *method, const char *version,
                                       const char *upload, size_t *upload_length, void **state)
@@ -381,11 +467,11 @@ enum MHD_Result http_exchange_request(void *arg, struct MHD_Connection *connecti
     }
     if (!exchange->is_given)
         return exchange_give(exchange);
-    check(exchange->response);
+    check(exchange->is_answered);
     if (exchange->request.is_proved)
         http_patrol_proved(exchange->gate->patrol, exchange->peer->guest);
     tell_phase(exchange, HTTP_PHASE_REPLY);
-    return exchange->gate->front->queue_fn(connection, exchange->status, exchange->response);
+    return exchange_answer(exchange);
 }
 
 void http_exchange_ended(void *arg, struct MHD_Connection *connection, void **state,
@@ -394,8 +480,8 @@ void http_exchange_ended(void *arg, struct MHD_Connection *connection, void **st
     struct exchange *exchange = *state;
 
     if (exchange) {
-        exchange->peer->is_owed =
-            exchange->response && !exchange->is_last && why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+        exchange->peer->is_owed = exchange->is_answered && !exchange->is_last &&
+                                  why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
         tell_phase(exchange, HTTP_PHASE_IDLE);
         exchange_free(exchange);
     }
@@ -412,41 +498,25 @@ const char *http_field_get(const struct http_request *request, const char *name)
     return NULL;
 }
 
-/* What clients wait by: the public runtimes read one of the first two, people the third. */
-static void add_retry(struct MHD_Response *response, uint64_t retry_ms)
-{
-    char text[64];
-
-    snprintf(text, sizeof(text), "%" PRIu64, retry_ms);
-    MHD_add_response_header(response, "x-acs-retry-after", text);
-    snprintf(text, sizeof(text), "TimeLeft:%" PRIu64, retry_ms);
-    MHD_add_response_header(response, "x-ratelimit-user-api", text);
-    snprintf(text, sizeof(text), "%" PRIu64, (retry_ms + 999) / 1000);
-    MHD_add_response_header(response, "Retry-After", text);
-}
-
 void http_reply(struct http_request *request, const struct http_answer *answer)
 {
     struct exchange *exchange = exchange_of(request);
     struct http_front *front = exchange->gate->front;
-    const char *type =
-        answer->content_type ? answer->content_type : "application/json;charset=utf-8";
-    struct MHD_Response *response = MHD_create_response_from_buffer(
-        answer->length, (void *)answer->body, MHD_RESPMEM_MUST_COPY);
+    struct reply *reply = &exchange->reply;
 
-    check(response && exchange->is_given && !exchange->response);
-    MHD_add_response_header(response, "Content-Type", type);
-    if (exchange->is_last)
-        MHD_add_response_header(response, "Connection", "close");
-    else
-        MHD_add_response_header(response, "Keep-Alive", front->rest_hint);
-    if (request->problem == HTTP_BAD_METHOD)
-        MHD_add_response_header(response, "Allow", "GET, POST");
-    MHD_add_response_header(response, HTTP_OUR_HEADER, answer->request_id);
-    if (answer->retry_ms > 0)
-        add_retry(response, answer->retry_ms);
-    exchange->response = response;
-    exchange->status = answer->status;
+    check(exchange->is_given && !exchange->is_answered);
+    reply->status = answer->status;
+    reply->content_type = "application/json;charset=utf-8";
+    if (answer->content_type)
+        reply->content_type = answer->content_type;
+    reply->retry_ms = answer->retry_ms;
+    check(strlen(answer->request_id) < sizeof(reply->request_id));
+    strcpy(reply->request_id, answer->request_id);
+    reply->length = answer->length;
+    reply->body = answer->length <= sizeof(reply->room) ? reply->room : malloc(answer->length);
+    check(reply->body);
+    memcpy(reply->body, answer->body, answer->length);
+    exchange->is_answered = true;
     MHD_resume_connection(exchange->connection);
     /* From here on the exchange is the other thread's. */
     atomic_fetch_sub(&front->waiting, 1);

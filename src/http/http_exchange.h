@@ -27,11 +27,15 @@ struct http_front {
     void (*quiet_cb)(struct http_front *front); /* on the loop, when a request was answered */
 };
 
+struct exchange;
+
 /* Where requests come in; the argument of the library's callbacks. */
 struct http_gate {
     struct http_front *front;
     struct http_patrol *patrol;
     enum http_door door;
+    struct exchange *spares; /* of the library's thread: for the next requests */
+    unsigned spare_count;
 };
 
 /* MHD_OPTION_URI_LOG_CALLBACK, the handler, MHD_OPTION_NOTIFY_COMPLETED; `arg` is a gate. */
@@ -41,5 +45,7 @@ enum MHD_Result http_exchange_request(void *arg, struct MHD_Connection *connecti
                                       const char *upload, size_t *upload_length, void **state);
 void http_exchange_ended(void *arg, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode why);
+/* When the library has ended. */
+void http_exchange_drop_spares(struct http_gate *gate);
 
 #endif

@@ -24,7 +24,13 @@
 #include "base/check.h"
 #include "http/http_address.h"
 
-enum { BACKLOG = 1024, LIBRARY_IDLE_S = 75, TLS_HANDSHAKE = 0x16, DEFER_S = 1 };
+enum {
+    BACKLOG = 1024,
+    LIBRARY_IDLE_S = 75,
+    TLS_HANDSHAKE = 0x16,
+    DEFER_S = 1,
+    POOL_REST_BYTES = 8 << 10,
+};
 
 /* --- sockets --------------------------------------------------------------------------------- */
 
@@ -226,7 +232,8 @@ static int no_certificate(gnutls_session_t session, const gnutls_datum_t *names,
     return -1;
 }
 
-/* The pool holds a head twice: as it came and taken apart. */
+/* The library's pool holds a head as it came and taken apart, then the head of the answer. It is
+ * made empty for each request, so it is no larger than that. */
 int http_listener_start(struct http_listener *listener)
 {
     const struct http_limits *limits = listener->gate.front->limits;
@@ -252,8 +259,8 @@ int http_listener_start(struct http_listener *listener)
         connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
         (unsigned)(limits->idle_ns_max / 1000000000 + limits->request_ns_max / 1000000000 +
                    LIBRARY_IDLE_S),
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)limits->head_bytes_max * 4, MHD_OPTION_ARRAY,
-        listener->tls != NULL ? tls_options : no_options, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)limits->head_bytes_max * 2 + POOL_REST_BYTES,
+        MHD_OPTION_ARRAY, listener->tls != NULL ? tls_options : no_options, MHD_OPTION_END);
     return listener->daemon ? 0 : -EIO;
 }
 
@@ -267,5 +274,6 @@ void http_listener_stop(struct http_listener *listener)
     if (listener->daemon != NULL)
         MHD_stop_daemon(listener->daemon);
     listener->daemon = NULL;
+    http_exchange_drop_spares(&listener->gate);
     close(listener->fd);
 }

@@ -51,7 +51,7 @@ struct http_request {
 struct http_answer {
     unsigned status;
     const char *request_id;
-    const char *content_type; /* NULL: JSON */
+    const char *content_type; /* NULL: JSON; a constant, all else is copied */
     const char *body;
     size_t length;
     uint64_t retry_ms; /* throttled: how long the client should wait; 0: not throttled */
