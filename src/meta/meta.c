@@ -157,8 +157,12 @@ int meta_next(struct meta *meta, const struct meta_query *query, uint64_t *posit
               void *ret_record)
 {
     struct first first = {.size = record_type(query->kind)->size, .record = ret_record};
-    int result = meta_walk(meta, query, *position, take_first, &first);
+    int result;
 
+    check(!query->field || query->value);
+    if (meta->ops->next)
+        return meta->ops->next(meta, query, position, ret_record);
+    result = meta_walk(meta, query, *position, take_first, &first);
     if (result == 0 && first.position == 0)
         result = -ENOENT;
     if (result == 0)

@@ -43,6 +43,9 @@ struct meta_ops {
     int (*get)(struct meta *meta, enum record_kind kind, const char *key, void *ret_record);
     int (*put)(struct meta *meta, enum record_kind kind, const void *record, struct err *err);
     int (*remove)(struct meta *meta, enum record_kind kind, const char *key, struct err *err);
+    /* NULL: by a walk. */
+    int (*next)(struct meta *meta, const struct meta_query *query, uint64_t *position,
+                void *ret_record);
     int (*walk)(struct meta *meta, const struct meta_query *query, uint64_t after,
                 meta_visit_fn visit_cb, void *arg);
     int (*seek)(struct meta *meta, const struct meta_query *query, unsigned index,

@@ -340,18 +340,32 @@ static int cache_walk(struct meta *meta, const struct meta_query *query, uint64_
                       meta_visit_fn visit_cb, void *arg)
 {
     struct table *table = &cache_of(meta)->tables[query->kind];
-    void *record = malloc(record_type(query->kind)->size);
-    const struct row *row;
-    bool is_going_on = true;
+    const struct row *row = find_next(table, query, after);
+    void *record;
 
+    if (!row) /* it is asked often, of what has none */
+        return 0;
+    record = malloc(record_type(query->kind)->size);
     if (!record)
         return -ENOMEM;
-    while (is_going_on && (row = find_next(table, query, after)) != NULL) {
+    while (row) {
         after = row->position;
         record_unpack(query->kind, row->packed, record);
-        is_going_on = visit_cb(arg, after, record);
+        row = visit_cb(arg, after, record) ? find_next(table, query, after) : NULL;
     }
     free(record);
+    return 0;
+}
+
+static int cache_next(struct meta *meta, const struct meta_query *query, uint64_t *position,
+                      void *ret_record)
+{
+    const struct row *row = find_next(&cache_of(meta)->tables[query->kind], query, *position);
+
+    if (!row)
+        return -ENOENT;
+    record_unpack(query->kind, row->packed, ret_record);
+    *position = row->position;
     return 0;
 }
 
@@ -411,6 +425,7 @@ static const struct meta_ops cache_ops = {
     .put = cache_put,
     .remove = cache_remove,
     .walk = cache_walk,
+    .next = cache_next,
     .seek = cache_seek,
     .count = cache_count,
     .last = cache_last,
