@@ -4,7 +4,6 @@
  * SourceRegionId) as the contract has them. Primary*, Standby* and Site never change; Source* and
  * Destination* follow the direction.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -55,24 +54,28 @@ static void show_common(struct call *call, const struct relation *relation, json
         tree_set(tree, "Tags", tags);
 }
 
-/* "SourceRegion" or "SourceRegionId" ... */
-static void show_direction(const struct relation *relation, json_t *tree, const char *region_suffix)
+/* A pair's "SourceRegion" is a group's "SourceRegionId". */
+static void show_direction(const struct relation *relation, json_t *tree)
 {
+    static const struct {
+        const char *group_region, *pair_region, *zone, *disk;
+    } names[] = {
+        {"SourceRegionId", "SourceRegion", "SourceZoneId", "SourceDiskId"},
+        {"DestinationRegionId", "DestinationRegion", "DestinationZoneId", "DestinationDiskId"}};
     const struct replica_record *ruler = relation_ruler(relation);
-    char name[40];
 
     for (unsigned is_destination = 0; is_destination < 2; is_destination++) {
         bool is_backup = (is_destination != 0) != ruler->is_reversed;
-        const char *side = is_destination ? "Destination" : "Source";
 
-        snprintf(name, sizeof(name), "%sRegion%s", side, region_suffix);
-        tree_set_text(tree, name, is_backup ? ruler->backup_region : ruler->production_region);
-        snprintf(name, sizeof(name), "%sZoneId", side);
-        tree_set_text(tree, name, is_backup ? ruler->backup_zone : ruler->production_zone);
+        tree_set_text(tree,
+                      relation->is_group ? names[is_destination].group_region
+                                         : names[is_destination].pair_region,
+                      is_backup ? ruler->backup_region : ruler->production_region);
+        tree_set_text(tree, names[is_destination].zone,
+                      is_backup ? ruler->backup_zone : ruler->production_zone);
         if (relation->is_group)
             continue;
-        snprintf(name, sizeof(name), "%sDiskId", side);
-        tree_set_text(tree, name,
+        tree_set_text(tree, names[is_destination].disk,
                       is_backup ? relation->pair.backup_disk : relation->pair.production_disk);
     }
 }
@@ -89,7 +92,7 @@ static json_t *show_pair(struct call *call, const struct relation *relation)
     show_common(call, relation, tree);
     if (own->status_message[0])
         tree_set_text(tree, "StatusMessage", own->status_message);
-    show_direction(relation, tree, "");
+    show_direction(relation, tree);
     tree_set_text(tree, "ReplicaGroupId", relation->pair.group_id);
     tree_set_text(tree, "ReplicaGroupName",
                   relation_is_member(relation) ? relation->group.common.name : "");
@@ -111,7 +114,7 @@ static json_t *show_group(struct call *call, const struct relation *relation)
     tree_set_text(tree, "GroupName", own->name);
     tree_set_text(tree, "Description", own->description);
     show_common(call, relation, tree);
-    show_direction(relation, tree, "Id");
+    show_direction(relation, tree);
     relation_members(call->site, relation, &pairs, &count);
     for (unsigned i = 0; i < count; i++)
         check(json_array_append_new(ids, json_string(pairs[i].common.id)) == 0);

@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "control/roster_record.h"
+#include "control/tree_memory.h"
 #include "daemon/sandbox.h"
 #include "meta/event_store.h"
 #include "meta/record_cache.h"
@@ -239,6 +240,7 @@ static void start_arrived(struct loop_message *message)
     options.secret_box = wing->secret_box;
     failed = control_new(wing->loop, wing->meta, wing_ops(), data_wing_wing(wing->data), &options,
                          &wing->control, &wing->answer);
+    tree_memory_install();
     if (failed == 0)
         failed = api_new(wing->control, &wing->api, &wing->answer);
     if (failed == 0)
@@ -330,6 +332,7 @@ static void stop_arrived(struct loop_message *message)
     api_free(wing->api);
     door_free(wing->door);
     control_free(wing->control);
+    tree_memory_drop();
     wing->api = NULL;
     wing->door = NULL;
     wing->control = NULL;

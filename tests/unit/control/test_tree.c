@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "control/tree.h"
+#include "control/tree_memory.h"
 
 static bool parses(const char *text, unsigned token_max)
 {
@@ -76,12 +77,43 @@ static void test_malformed(void **state)
         assert_false(parses(texts[i], 100));
 }
 
+/* Pieces of every size are apart from each other and keep what is written, whoever had them before,
+ * and however many there are. */
+static void test_memory(void **state)
+{
+    enum { COUNT = 3000 };
+    static unsigned char *pieces[COUNT];
+
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < COUNT; i++) {
+            size_t size = 1 + (i * 7 + round) % 300;
+
+            pieces[i] = tree_memory_take(size);
+            memset(pieces[i], (int)(i % 251), size);
+        }
+        for (unsigned i = 0; i < COUNT; i++) {
+            size_t size = 1 + (i * 7 + round) % 300;
+
+            for (size_t at = 0; at < size; at++)
+                assert_int_equal(pieces[i][at], i % 251);
+        }
+        for (unsigned i = 0; i < COUNT; i++)
+            tree_memory_give(pieces[i]);
+    }
+    tree_memory_give(NULL);
+    tree_memory_give(malloc(20)); /* of others, too */
+    tree_memory_give(calloc(1, 100000));
+    tree_memory_drop();
+    tree_memory_drop();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_depth),
         cmocka_unit_test(test_tokens),
         cmocka_unit_test(test_malformed),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
