@@ -397,8 +397,12 @@ int canonical_v3(struct canonical *canonical, const struct canonical_request *re
 
 static bool is_word(char c)
 {
+    static const bool others[128] = {
+        ['-'] = true, ['_'] = true, ['.'] = true, ['~'] = true, ['+'] = true,
+        ['/'] = true, ['='] = true, ['@'] = true, [':'] = true};
+
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != 0 && strchr("-_.~+/=@:", c) != NULL);
+           ((c & 0x80) == 0 && others[(unsigned char)c]);
 }
 
 /* `label` and the words behind it, up to a comma or the end; moved on behind them. */
@@ -411,7 +415,7 @@ static bool take_value(const char **at, const char *label, const char *also,
     if (strncmp(*at, label, length) != 0)
         return false;
     *at += length;
-    for (end = *at; is_word(*end) || (*end != 0 && strchr(also, *end) != NULL);)
+    for (end = *at; is_word(*end) || (also[0] && *end != 0 && strchr(also, *end) != NULL);)
         end++;
     *ret_value = (struct canonical_span){.at = *at, .length = (size_t)(end - *at)};
     *at = end;

@@ -6,7 +6,6 @@
  */
 #include "api/json_text.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -78,9 +77,17 @@ int64_t json_text_cut(int64_t value)
 
 static void put_integer(struct output *output, int64_t value)
 {
-    char text[24];
+    char text[24], *end = text + sizeof(text), *at = end;
+    uint64_t left;
 
-    put(output, text, (size_t)snprintf(text, sizeof(text), "%" PRId64, json_text_cut(value)));
+    value = json_text_cut(value);
+    left = value < 0 ? (uint64_t)-value : (uint64_t)value;
+    do
+        *--at = (char)('0' + left % 10);
+    while ((left /= 10) > 0);
+    if (value < 0)
+        *--at = '-';
+    put(output, at, (size_t)(end - at));
 }
 
 static void put_real(struct output *output, const json_t *value)
