@@ -2,7 +2,8 @@
 """What tools/check-rules removes from src/, and who must notice.
 
 M(id, what is left out, test that must fail, (file, exact old text, new text), ...): the old text stands exactly once in
-its file. A test is "unit:case" (tests/unit/*/test_unit.c, tests/sim/test_unit.c) or "sim:N" (one of the schedules 1..N must be unlawful).
+its file. A test is "unit:case" (tests/unit/*/test_unit.c, tests/sim/test_unit.c), "sim:N" (one of the schedules 1..N must be unlawful)
+or "nth:S" (a run of that scenario of nth-engine must be unlawful).
 docs/faults.md names every id. When code moves, move the text here with it; when a mutant survives, write a test.
 """
 import collections
@@ -299,6 +300,11 @@ M("R16-target", "an old copy of a target is not recognised", "old_copy:target_th
 M("R16-first-copy", "a target whose state forgot the first copy is not recognised", "old_copy:state_of_before_the_first_copy",
   (REPLICATION + "old_copy.c", "        is_gone |= stream->hello.disks[i].is_initial && !state->disks[i].is_initial;",
    "        is_gone = false;"))
+M("R16-told", "a first copy is told before it is durable", "nth:first-copy",
+  (REPLICATION + "stream.c", "            stream->state.disks[i].is_initial || stream->state.disks[i].is_copy_unsaved;",
+   "            stream->state.disks[i].is_initial;"),
+  (REPLICATION + "stream.c", "    hello.has_point = stream->state.has_point && !stream->state.is_point_unsaved;",
+   "    hello.has_point = stream->state.has_point;"))
 M("R16-reprotect", "a reprotect relies on an old copy", "old_copy:loser_of_a_failover",
   (REPLICATION + "reprotect.c", "    if (stream_old_copy_why(stream) != NULL)\n        return err_set(err, -ESTALE",
    "    if (false)\n        return err_set(err, -ESTALE"),
