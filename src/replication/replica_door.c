@@ -333,6 +333,8 @@ static struct replica *allocate(struct loop *loop, const struct replica_options 
     replica->timer.fired_cb = timer_fired;
     list_init(&replica->work.node);
     list_init(&replica->later);
+    list_init(&replica->holes);
+    list_init(&replica->behind);
     list_init(&replica->zeros);
     check(replica->disk_count <= STREAM_DISKS_MAX);
     for (unsigned i = 0; i < replica->disk_count; i++) {

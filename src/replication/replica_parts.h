@@ -96,8 +96,10 @@ struct replica {
     struct journal_epoch commit_epoch;
     struct replica_op *commit_op;
     struct state_save commit_save;
-    unsigned op_count; /* replica_op under way */
-    struct list later; /* replica_op: done, to be told by the work task */
+    unsigned op_count;  /* replica_op under way */
+    struct list later;  /* replica_op: done, to be told by the work task */
+    struct list holes;  /* replica_op: of first copies, on their way to the base */
+    struct list behind; /* replica_op: wait for one of those (C5) */
 
     bool is_closing;
     void (*closed_cb)(void *arg);
@@ -113,6 +115,7 @@ struct replica_op_state { /* in replica_op.private */
     int error;
     unsigned disk;
     uint64_t bytes;
+    uint64_t first, end; /* blocks, of a first copy */
 };
 
 static inline struct replica_op_state *replica_op_state(struct replica_op *op)

@@ -10,7 +10,10 @@
  *   C3  when the journal is full, data is refused until what is missing has become free, by apply
  *       (which is hurried) and by the abort of the partial epoch;
  *   C4  data that could not be taken spoil the partial epoch: it can only be aborted, whatever is
- *       taken after them.
+ *       taken after them;
+ *   C5  what comes later for a block wins. The journal numbers its records, and a write of the base
+ *       takes its lock when it comes; but a hole goes there in pieces, one lock after the other:
+ * what lies in a hole that is under way waits for its end.
  */
 #include "replication/replica_receive.h"
 
@@ -106,28 +109,51 @@ static bool is_intact(const uint8_t *bytes, const uint32_t *crcs, uint64_t count
     return true;
 }
 
-void replica_data(struct replica *replica, struct replica_op *op, unsigned disk, uint64_t block,
-                  uint64_t count, const uint8_t *bytes, const uint32_t *crcs,
-                  void (*done_cb)(struct replica_op *op, int error))
+/* C5; who waits keeps his place before those who come later. */
+static bool is_behind_hole(const struct replica *replica, struct replica_op *op)
 {
-    int error = refusal(replica);
+    const struct replica_op_state *state = replica_op_state(op);
 
-    check(count >= 1 && count <= REPLICA_BLOCKS);
-    replica_op_begin(replica, op, done_cb);
-    replica_op_state(op)->disk = disk;
-    replica_op_state(op)->bytes = count * BLOCK_SIZE + BLOCK_SIZE;
-    if (error == 0 && is_initial(replica, disk) && !is_intact(bytes, crcs, count))
-        error = -EBADMSG;
-    if (error != 0) {
-        receive_end(op, error);
-    } else if (is_initial(replica, disk)) {
-        op->base_write = (struct base_write){
-            .kind = BASE_WRITE_DATA, .block = block, .count = count, .bytes = bytes};
-        base_write(op, base_done);
-    } else {
-        journal_append(replica->journal, &op->journal_op, disk, block, count, bytes, crcs,
-                       append_done);
+    if (!list_is_empty(&replica->behind))
+        return true;
+    for (struct list *node = replica->holes.next; node != &replica->holes; node = node->next) {
+        const struct replica_op_state *hole =
+            replica_op_state(list_entry(node, struct replica_op, node));
+
+        if (hole->disk == state->disk && hole->first < state->end && state->first < hole->end)
+            return true;
     }
+    return false;
+}
+
+static void hole_done(struct base_write *write, int error);
+
+static void base_begin(struct replica_op *op)
+{
+    struct replica *replica = op->replica;
+
+    if (is_behind_hole(replica, op)) {
+        list_append(&replica->behind, &op->node);
+    } else if (op->base_write.kind == BASE_WRITE_HOLE) {
+        list_append(&replica->holes, &op->node);
+        hole_done(&op->base_write, 0);
+    } else {
+        base_write(op, base_done);
+    }
+}
+
+static void hole_end(struct replica_op *op, int error)
+{
+    struct replica *replica = op->replica;
+    struct list waiting, *node;
+
+    list_remove(&op->node);
+    receive_end(op, error);
+    list_init(&waiting);
+    while ((node = list_pop(&replica->behind)) != NULL)
+        list_append(&waiting, node);
+    while ((node = list_pop(&waiting)) != NULL)
+        base_begin(list_entry(node, struct replica_op, node));
 }
 
 /* A long hole goes to the base in pieces. */
@@ -141,12 +167,38 @@ static void hole_done(struct base_write *write, int error)
     if (error == -ENOSPC)
         note_full(op->replica, BLOCK_SIZE);
     if (error != 0 || count == 0) {
-        receive_end(op, error);
+        hole_end(op, error);
         return;
     }
     state->bytes -= count;
     op->base_write = (struct base_write){.kind = BASE_WRITE_HOLE, .block = block, .count = count};
     base_write(op, hole_done);
+}
+
+void replica_data(struct replica *replica, struct replica_op *op, unsigned disk, uint64_t block,
+                  uint64_t count, const uint8_t *bytes, const uint32_t *crcs,
+                  void (*done_cb)(struct replica_op *op, int error))
+{
+    int error = refusal(replica);
+
+    check(count >= 1 && count <= REPLICA_BLOCKS);
+    replica_op_begin(replica, op, done_cb);
+    replica_op_state(op)->disk = disk;
+    replica_op_state(op)->bytes = count * BLOCK_SIZE + BLOCK_SIZE;
+    replica_op_state(op)->first = block;
+    replica_op_state(op)->end = block + count;
+    if (error == 0 && is_initial(replica, disk) && !is_intact(bytes, crcs, count))
+        error = -EBADMSG;
+    if (error != 0) {
+        receive_end(op, error);
+    } else if (is_initial(replica, disk)) {
+        op->base_write = (struct base_write){
+            .kind = BASE_WRITE_DATA, .block = block, .count = count, .bytes = bytes};
+        base_begin(op);
+    } else {
+        journal_append(replica->journal, &op->journal_op, disk, block, count, bytes, crcs,
+                       append_done);
+    }
 }
 
 void replica_hole(struct replica *replica, struct replica_op *op, unsigned disk, uint64_t block,
@@ -161,9 +213,10 @@ void replica_hole(struct replica *replica, struct replica_op *op, unsigned disk,
         receive_end(op, error);
     } else if (is_initial(replica, disk)) {
         replica_op_state(op)->bytes = count; /* blocks still to do */
-        op->base_write.block = block;
-        op->base_write.count = 0;
-        hole_done(&op->base_write, 0);
+        replica_op_state(op)->first = block;
+        replica_op_state(op)->end = block + count;
+        op->base_write = (struct base_write){.kind = BASE_WRITE_HOLE, .block = block};
+        base_begin(op);
     } else {
         replica_op_state(op)->bytes = BLOCK_SIZE;
         journal_append_hole(replica->journal, &op->journal_op, disk, block, count, append_done);

@@ -250,6 +250,24 @@ int replica_bench_hole(struct replica_bench *bench, unsigned disk, uint64_t bloc
     return wait_for(&waiting);
 }
 
+static void hole_ended(struct replica_op *op, int error)
+{
+    container_of(op, struct waiting, op)->error = error;
+}
+
+int replica_bench_hole_and_data(struct replica_bench *bench, uint64_t hole_count, uint64_t block,
+                                uint64_t stamp)
+{
+    struct waiting hole = {.loop = bench->loop, .error = 1};
+    int error;
+
+    replica_hole(bench->replica, &hole.op, 0, 0, hole_count, hole_ended);
+    error = replica_bench_data(bench, 0, block, 1, stamp);
+    while (error == 0 && hole.error == 1) /* a read keeps the loop going for a while */
+        (void)replica_bench_read(bench, 0, 0);
+    return error == 0 ? hole.error : error;
+}
+
 int replica_bench_commit(struct replica_bench *bench, uint64_t epoch)
 {
     struct waiting waiting = {.loop = bench->loop};

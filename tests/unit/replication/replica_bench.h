@@ -37,6 +37,9 @@ int replica_bench_data(struct replica_bench *bench, unsigned disk, uint64_t bloc
 /* One block whose checksum is wrong. */
 int replica_bench_rotten(struct replica_bench *bench, unsigned disk, uint64_t block);
 int replica_bench_hole(struct replica_bench *bench, unsigned disk, uint64_t block, uint64_t count);
+/* A hole and, before it has ended, one block of data. */
+int replica_bench_hole_and_data(struct replica_bench *bench, uint64_t hole_count, uint64_t block,
+                                uint64_t stamp);
 int replica_bench_commit(struct replica_bench *bench, uint64_t epoch);
 int replica_bench_abort(struct replica_bench *bench);
 int replica_bench_promote(struct replica_bench *bench, uint64_t point,

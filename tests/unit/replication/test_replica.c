@@ -457,6 +457,23 @@ static void test_spoiled_first_copy(void **state)
     replica_bench_end(&bench);
 }
 
+/* A first copy of a sparse disk that a host writes to: the hole is longer than one piece of it. */
+static void test_data_behind_a_hole(void **state)
+{
+    const uint64_t blocks = 100000;
+    struct replica_bench bench;
+
+    (void)state;
+    replica_bench_begin(&bench, true);
+    assert_int_equal(volume_grow(bench.volumes[0], blocks * BLOCK_SIZE, &bench.err), 0);
+    assert_int_equal(replica_bench_hole_and_data(&bench, blocks, blocks - 1, 7), 0);
+    assert_int_equal(replica_bench_hole_and_data(&bench, blocks - 1, blocks / 2, 8), 0);
+    assert_int_equal(replica_bench_commit(&bench, 1), 0);
+    assert_int_equal(replica_bench_read(&bench, 0, blocks - 1), 7);
+    assert_int_equal(replica_bench_read(&bench, 0, blocks / 2), 8);
+    replica_bench_end(&bench);
+}
+
 static bool is_all_home(struct replica_bench *bench)
 {
     return replica_is_drained(bench->replica);
@@ -517,6 +534,7 @@ int main(void)
         cmocka_unit_test(test_host_write_before_the_drain),
         cmocka_unit_test(test_full_journal),
         cmocka_unit_test(test_spoiled_first_copy),
+        cmocka_unit_test(test_data_behind_a_hole),
         cmocka_unit_test(test_target_brings_home),
         cmocka_unit_test(test_damage_stops_apply),
     };
