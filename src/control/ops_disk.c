@@ -499,6 +499,16 @@ static bool is_failed_over(const struct site *site, const struct replica_record 
            status->may_write;
 }
 
+/* One that a start left out (the log says why) would be recorded as attached and not be. False:
+ * answered. */
+static bool check_open(struct call *call, const struct disk_record *disk)
+{
+    if (!call->site->snapshot || site_disk(call->site, disk->id))
+        return true;
+    call_fail(call, API_DISK_STATUS, "Disk %s cannot be opened; see the log.", disk->id);
+    return false;
+}
+
 /* A target's disk belongs to replication until it is failed over. False: answered. */
 static bool may_attach(struct call *call, const struct disk_record *disk)
 {
@@ -559,7 +569,7 @@ void ops_disk_attach(struct call *call)
     struct change change;
 
     if (!load_disk(call, &disk) || !judge_disk(call, DISK_ATTACH, &disk) ||
-        !may_attach(call, &disk) || !check_device(call))
+        !may_attach(call, &disk) || !check_open(call, &disk) || !check_device(call))
         return;
     COPY(attachment.disk_id, disk.id);
     COPY(attachment.instance_id, call_text(call, "InstanceId"));

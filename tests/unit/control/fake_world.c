@@ -403,7 +403,7 @@ static void fill_snapshot(struct fake_site *site, struct data_request *request)
         count++;
     }
     for (unsigned i = 0; i < FAKE_DISKS; i++)
-        if (site->disks[i].exists) {
+        if (site->disks[i].exists && site->disks[i].is_open) {
             struct data_disk_status *status = &snapshot->disks[disk_count++];
             strcpy(status->id, site->disks[i].id);
             status->is_exported = site->disks[i].is_wanted;

@@ -55,6 +55,28 @@ static void test_attach_after_a_refused_reprotect(void **state)
     }
 }
 
+/* A start left the disk out: nothing is recorded that is not done. */
+static void test_no_attach_of_a_disk_that_is_not_open(void **state)
+{
+    struct fake_world *world = *state;
+    char disk[64];
+
+    drive_disk(world, PARIS, disk);
+    fake_site_crash(world, PARIS);
+    world->sites[PARIS].fail_op = DATA_DISK_OPEN;
+    world->sites[PARIS].fail_error = -EIO;
+    fake_site_start(world, PARIS);
+    fake_run(world, UINT64_C(10000000000));
+    assert_false(fake_disk_of(world, PARIS, disk)->is_open);
+    drive_fails(world, PARIS, 403, "IncorrectDiskStatus", "cannot be opened", "AttachDisk",
+                "InstanceId=i-1&DiskId=%s", disk);
+    fake_site_crash(world, PARIS);
+    fake_site_start(world, PARIS);
+    fake_run(world, UINT64_C(10000000000));
+    drive_ok(world, PARIS, "AttachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", disk);
+    assert_true(fake_is_exported(world, PARIS, disk));
+}
+
 /* What failed may have ended all the same: a target's disk is not given out. */
 static void test_no_attach_when_the_engine_is_target(void **state)
 {
@@ -216,6 +238,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(test_attach_after_a_refused_reprotect),
+        STORY(test_no_attach_of_a_disk_that_is_not_open),
         STORY(test_no_attach_when_the_engine_is_target),
         STORY(test_removed_pair_is_not_exported),
         STORY(test_attached_target_keeps_its_stream),
