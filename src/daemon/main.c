@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/log.h"
@@ -175,6 +176,7 @@ int main(int argc, char **argv)
         return failed ? failed - 1 : 1;
     }
     sandbox_hide_memory();
+    umask(0077); /* whatever the data folder's mode is: SQLite makes files as it lets it */
     block_signals(&waited);
     failed = config_load(arguments.config, config, &err);
     if (failed == 0 && arguments.only_check)

@@ -6,6 +6,7 @@ import ctypes
 import os
 import pathlib
 import re
+import shutil
 import signal
 import socket
 import struct
@@ -159,6 +160,17 @@ class Process(LabCase):
             for path in site.data.rglob("*"):
                 if path.is_file():
                     self.assertNotIn(key, path.read_bytes(), path)
+
+    def test_nobody_else_reads_the_data(self):
+        self.paris.stop()
+        shutil.rmtree(self.paris.data)
+        self.paris.data.mkdir(mode=0o755)
+        self.paris.data.chmod(0o755)
+        self.paris.start()
+        self.paris.disk("one", 4 << 20)
+        self.assertIn("one", self.paris.verso("disk", "list"))
+        self.assertTrue((self.paris.data / "events.db").exists())
+        self.assertEqual([path for path in self.paris.data.rglob("*") if path.lstat().st_mode & 0o077], [])
 
     def test_key_as_credential(self):
         self.paris.stop()
