@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The target's answer is about its newest committed point: a partial epoch never shows in what a
- * volume reads, and no epoch is committed while suspects are left (source_core.h, invariant 3).
+ * volume reads, and no epoch is committed while suspects are left (source_core.h, invariant 3). In
+ * a first copy there is no point yet: it is about what has come so far (target.c, invariant 4).
  */
 #include "replication/hash_compare.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Slots: free -> reading -> (fingerprints: asked -> free) or (unsent -> free). What was read is
+ * Slots: free -> reading -> unsent -> (fingerprints: asked ->) free. What was read is
  * queued in the order in which reads ended, so content of one block never travels out of order: the
  * range lock keeps a write from coming between two reads of it. Stashed content has no lock: after
  * a merge it is thrown away.
@@ -15,7 +15,6 @@
 #include <stdlib.h>
 
 #include "base/crc32c.h"
-#include "replication/hash_compare.h"
 
 #define MEMORY_RETRY_NS (UINT64_C(1000000000) / 10)
 
@@ -49,10 +48,10 @@ static void slot_was_read(struct slot *slot)
     source_poll_soon(source);
 }
 
+/* The question goes behind all that was sent: of that the target must have what it says. */
 static void slot_ask(struct slot *slot)
 {
     struct source *source = slot->source;
-    uint8_t hashes[SLOT_BLOCKS * STREAM_HASH_SIZE], bytes[STREAM_HASHES_SIZE_MAX];
 
     if (slot->count > SLOT_BLOCKS)
         slot->count = SLOT_BLOCKS;
@@ -60,21 +59,11 @@ static void slot_ask(struct slot *slot)
         source_free_slot(slot);
         return;
     }
-    if (slot->is_hole)
-        hash_zero_blocks((uint32_t)slot->count, hashes);
-    else
-        hash_blocks(slot->bytes, (uint32_t)slot->count, hashes);
     slot->token = ++source->token_next;
-    struct stream_hashes message = {.token = slot->token,
-                                    .disk = (uint16_t)slot->volume,
-                                    .block = slot->block,
-                                    .count = (uint32_t)slot->count,
-                                    .bytes = hashes};
-    uint32_t length = stream_hashes_encode(&message, false, bytes);
-
-    slot->state = SLOT_ASKED;
-    if (link_send_control(source->link, source->stream, STREAM_HASHES, bytes, length) != 0)
-        source_free_slot(slot);
+    slot->state = SLOT_UNSENT;
+    list_append(&source->unsent, &slot->node);
+    source_flush(source);
+    source_poll_soon(source);
 }
 
 static void slot_ship_done(struct ship *ship, int error)

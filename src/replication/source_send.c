@@ -8,6 +8,7 @@
 #include <errno.h>
 
 #include "base/crc32c.h"
+#include "replication/hash_compare.h"
 
 enum { ZSTD_LEVEL = -1, ZEROS_MIN = 4 };
 
@@ -141,6 +142,29 @@ static bool send_slot(struct source *source, struct slot *slot)
     return true;
 }
 
+/* True: it is out, and the slot waits for the verdict. */
+static bool send_hashes(struct source *source, struct slot *slot)
+{
+    uint8_t hashes[SLOT_BLOCKS * STREAM_HASH_SIZE], bytes[STREAM_HASHES_SIZE_MAX];
+    struct stream_hashes message = {.token = slot->token,
+                                    .disk = (uint16_t)slot->volume,
+                                    .block = slot->block,
+                                    .count = (uint32_t)slot->count,
+                                    .bytes = hashes};
+
+    if (slot->is_hole)
+        hash_zero_blocks((uint32_t)slot->count, hashes);
+    else
+        hash_blocks(slot->bytes, (uint32_t)slot->count, hashes);
+    uint32_t length = stream_hashes_encode(&message, false, bytes);
+
+    if (link_send_data(source->link, source->stream, STREAM_HASHES, bytes, length, NULL, 0) != 0)
+        return false;
+    list_remove(&slot->node);
+    slot->state = SLOT_ASKED;
+    return true;
+}
+
 static int send_cut(struct source *source)
 {
     uint8_t bytes[STREAM_SMALL_SIZE_MAX];
@@ -177,9 +201,10 @@ void source_flush(struct source *source)
     while (!list_is_empty(&source->unsent)) {
         struct slot *slot = list_entry(source->unsent.next, struct slot, node);
 
-        if (!send_slot(source, slot))
+        if (slot->work == SLOT_COMPARE ? !send_hashes(source, slot) : !send_slot(source, slot))
             return;
-        source_free_slot(slot);
+        if (slot->work != SLOT_COMPARE)
+            source_free_slot(slot);
     }
     if (source->cut_unsent && source->numbered_epoch >= source->core.epoch &&
         send_cut(source) == 0) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A fixed number of slots, each one read: free -> reading -> (fingerprint: asked -> free) or
- * (unsent -> free). What is read is sent in the order in which reads ended, so content of one block
+ * A fixed number of slots, each one read: free -> reading -> unsent -> (fingerprints: asked ->)
+ * free. What is read is sent in the order in which reads ended, so content of one block
  * never travels out of order: the range lock keeps a write from coming between two reads of it.
  *
  * A read that ends while nothing may be sent (link lost, stopped, target blocked) took its blocks
@@ -143,10 +143,10 @@ static void gather_facts(const struct source *source, struct source_facts *ret_f
 
         if (slot->state == SLOT_FREE)
             ret_facts->slots++;
-        else if (slot->state == SLOT_UNSENT)
-            ret_facts->unsent++;
         else if (slot->work == SLOT_COMPARE)
             ret_facts->compares++;
+        else if (slot->state == SLOT_UNSENT)
+            ret_facts->unsent++;
         else if (slot->work == SLOT_PRECOPY)
             ret_facts->precopies++;
         else

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Frames wait in one queue. Blocks and holes go to the replica at once and side by side; CUT and
- * ABORT are barriers: they wait for all before them, and all behind them waits for them.
+ * ABORT are barriers: they wait for all before them, and all behind them waits for them. HASHES
+ * wait for all before them, too.
  *
  * Invariants:
  *   1. A CUT is committed only when the digest over all DATA and HOLE since the last barrier is the
@@ -9,6 +10,8 @@
  *   2. After the replica refused data, everything is dropped up to the source's ABORT: it says that
  *      the source knows, and that what follows begins a new epoch.
  *   3. An ACK is sent only after replica_commit() said "durable".
+ *   4. What blocks are compared with is not older than any DATA that came before: in a first copy
+ *      those go to the very disk that is read, and "equal" would let them in behind it.
  */
 #include "replication/target.h"
 
@@ -36,7 +39,7 @@ struct item {
     unsigned disk;
     uint64_t block, count;
     struct stream_cut cut;
-    uint64_t wall_ns;
+    uint64_t wall_ns, token;
     struct replica_op op;
     uint32_t *crcs;
     uint8_t *bytes;
@@ -62,7 +65,7 @@ struct target {
     bool is_failed;   /* the replica had an error that only a restart ends */
     bool has_partial;
     uint64_t digest, block_count; /* of the partial epoch, as received */
-    unsigned answers;             /* hash comparisons under way */
+    unsigned answers;             /* hash comparisons in the queue or under way */
     struct payload_codec *codec;
     struct item *abort; /* kept for the end of a connection, which may not fail */
     bool is_aborting;   /* it is in the queue or in the replica */
@@ -76,8 +79,8 @@ static void target_run_pump(struct loop_task *task);
 bool target_is_counted(uint16_t type)
 {
     return type == STREAM_DATA || type == STREAM_HOLE || type == STREAM_CUT ||
-           type == STREAM_ABORT || type == STREAM_CURRENT || type == STREAM_DIRTY ||
-           type == STREAM_DIRTY_END;
+           type == STREAM_ABORT || type == STREAM_CURRENT || type == STREAM_HASHES ||
+           type == STREAM_DIRTY || type == STREAM_DIRTY_END;
 }
 
 int target_new(struct loop *loop, const struct target_options *options,
@@ -347,20 +350,62 @@ static bool is_whole(const struct target *target, const struct item *item)
            cut->epoch > replica_epoch(target->replica, &wall_ns);
 }
 
+static void answer_done(void *arg, struct hash_answer *answer)
+{
+    struct target *target = arg;
+    uint8_t bytes[STREAM_HASHES_SIZE_MAX];
+
+    check_magic(target, TARGET_MAGIC);
+    target->answers--;
+    if (answer->error != 0) {
+        refuse(target, answer->error);
+    } else if (target->link != NULL) {
+        struct stream_hashes verdict = {.token = answer->token,
+                                        .disk = answer->disk,
+                                        .block = answer->block,
+                                        .count = answer->count,
+                                        .bytes = answer->differs};
+        uint32_t length = stream_hashes_encode(&verdict, true, bytes);
+
+        (void)link_send_control(target->link, target->stream, STREAM_VERDICT, bytes, length);
+    }
+    pump_soon(target);
+}
+
+static void begin_compare(struct target *target, struct item *item)
+{
+    struct stream_hashes hashes = {.token = item->token,
+                                   .disk = (uint16_t)item->disk,
+                                   .block = item->block,
+                                   .count = (uint32_t)item->count,
+                                   .bytes = item->bytes};
+
+    if (target->is_failed ||
+        hash_compare(target->volumes[item->disk], &hashes, answer_done, target) != 0) {
+        target->answers--;
+        if (!target->is_failed)
+            refuse_for_memory(target);
+    }
+    item_free(item);
+}
+
 /* --- the queue ------------------------------------------------------------------------------- */
 
 /* True: the head was taken; false: it must wait. */
 static bool take_item(struct target *target, struct item *item)
 {
-    bool is_barrier = item->type == STREAM_CUT || item->type == STREAM_ABORT;
+    bool is_patient =
+        item->type == STREAM_CUT || item->type == STREAM_ABORT || item->type == STREAM_HASHES;
 
-    if (target->is_barrier || (is_barrier && target->writing > 0))
+    if (target->is_barrier || (is_patient && target->writing > 0))
         return false;
     list_remove(&item->node);
     target->queue_count--;
     if (item->type == STREAM_ABORT) {
         target->is_barrier = true;
         replica_abort(target->replica, &item->op, abort_done);
+    } else if (item->type == STREAM_HASHES) {
+        begin_compare(target, item);
     } else if (target->is_dropping) {
         item_free(item);
     } else if (item->type == STREAM_CURRENT) {
@@ -455,8 +500,11 @@ void target_disconnected(struct target *target)
     target->is_dropping = true;
     list_for_each(node, next, &target->queue)
     {
+        struct item *item = list_entry(node, struct item, node);
+
         list_remove(node);
-        item_free(list_entry(node, struct item, node));
+        target->answers -= item->type == STREAM_HASHES;
+        item_free(item);
     }
     target->queue_count = 0;
     pump_soon(target);
@@ -599,31 +647,10 @@ static bool take_small(struct target *target, const struct link_frame_in *frame,
     return true;
 }
 
-static void answer_done(void *arg, struct hash_answer *answer)
-{
-    struct target *target = arg;
-    uint8_t bytes[STREAM_HASHES_SIZE_MAX];
-
-    check_magic(target, TARGET_MAGIC);
-    target->answers--;
-    if (answer->error != 0) {
-        refuse(target, answer->error);
-    } else if (target->link != NULL) {
-        struct stream_hashes verdict = {.token = answer->token,
-                                        .disk = answer->disk,
-                                        .block = answer->block,
-                                        .count = answer->count,
-                                        .bytes = answer->differs};
-        uint32_t length = stream_hashes_encode(&verdict, true, bytes);
-
-        (void)link_send_control(target->link, target->stream, STREAM_VERDICT, bytes, length);
-    }
-    pump_soon(target);
-}
-
 static bool take_hashes(struct target *target, const struct link_frame_in *frame, struct err *why)
 {
     struct stream_hashes hashes;
+    struct item *item;
 
     if (!stream_hashes_decode(frame->bytes, frame->length, false, &hashes) ||
         !is_inside(target, hashes.disk, hashes.block, hashes.count) ||
@@ -631,13 +658,21 @@ static bool take_hashes(struct target *target, const struct link_frame_in *frame
         err_set(why, -EPROTO, "malformed or too many HASHES");
         return false;
     }
-    if (target->is_failed)
-        return true;
-    if (hash_compare(target->volumes[hashes.disk], &hashes, answer_done, target) != 0) {
+    item = item_new(target, STREAM_HASHES, frame->length);
+    if (item != NULL)
+        item->bytes = malloc((size_t)hashes.count * STREAM_HASH_SIZE);
+    if (item == NULL || item->bytes == NULL) {
+        free(item);
         err_set(why, -ENOMEM, "no memory for HASHES");
         return false;
     }
+    memcpy(item->bytes, hashes.bytes, (size_t)hashes.count * STREAM_HASH_SIZE);
+    item->token = hashes.token;
+    item->disk = hashes.disk;
+    item->block = hashes.block;
+    item->count = hashes.count;
     target->answers++;
+    queue_item(target, item);
     return true;
 }
 
