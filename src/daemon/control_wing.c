@@ -20,11 +20,14 @@
 #include "control/roster_record.h"
 #include "control/tree_memory.h"
 #include "daemon/sandbox.h"
+#include "io/sync_note.h"
 #include "meta/event_store.h"
 #include "meta/record_cache.h"
 
 struct control_wing {
     struct loop *loop;
+    struct sync_note *syncs;
+    struct meta_sqlite_watch watch; /* of SQLite, which has its own way to files */
     struct meta *meta;
     char monitor_folder[PATH_MAX / 2 + 16];
     struct event_store *events; /* NULL: it could not be opened */
@@ -96,6 +99,53 @@ static int open_secrets(struct control_wing *wing, struct err *err)
     return failed ? failed : roster_record_check(wing->meta, wing->secret_box, &has_secrets, err);
 }
 
+static void database_failed(void *arg)
+{
+    struct control_wing *wing = arg;
+
+    sync_note_failed(wing->syncs);
+}
+
+/* SQLite opens files itself: what the kernel keeps of them is dropped before, if it must be. */
+static int settle_databases(struct control_wing *wing, struct err *err)
+{
+    static const char *const names[] = {"site.db", "site.db-wal", "events.db", "events.db-wal"};
+    char path[sizeof(wing->config->site.data) + 16];
+    struct io_file *file;
+
+    for (unsigned i = 0; i < ARRAY_COUNT(names); i++) {
+        int error;
+
+        snprintf(path, sizeof(path), "%s/%s", wing->config->site.data, names[i]);
+        error = io_file_open(wing->loop, path, 0, &file, err);
+        if (error == 0)
+            io_file_close(wing->loop, file);
+        else if (error != -ENOENT)
+            return error;
+    }
+    return 0;
+}
+
+/* The note of failed syncs: beside the socket, in a folder of memory that outlives us. */
+static int watch_syncs(struct control_wing *wing, struct err *err)
+{
+    char path[sizeof(wing->config->api.socket) + 8];
+    int failed;
+
+    snprintf(path, sizeof(path), "%s.syncs", wing->config->api.socket);
+    failed = loop_new(LOOP_THREADS, &wing->loop, err);
+    if (failed == 0)
+        failed = sync_note_open(wing->loop, path, &wing->syncs, err);
+    if (failed)
+        return failed;
+    loop_watch_syncs(wing->loop, wing->syncs);
+    wing->watch = (struct meta_sqlite_watch){database_failed, wing};
+    failed = meta_sqlite_watch(&wing->watch, err);
+    if (failed == 0 && sync_note_is_distrusting(wing->syncs))
+        failed = settle_databases(wing, err);
+    return failed;
+}
+
 int control_wing_new(const struct config *config, struct control_wing **ret_wing, struct err *err)
 {
     struct control_wing *wing = calloc(1, sizeof(*wing));
@@ -111,11 +161,11 @@ int control_wing_new(const struct config *config, struct control_wing **ret_wing
     if (mkdir(config->site.data, 0700) != 0 && errno != EEXIST)
         failed = err_set(err, -errno, "[site] data %s: %s", config->site.data, err_name(errno));
     else
+        failed = watch_syncs(wing, err);
+    if (failed == 0)
         failed = record_cache_open(path, &wing->meta, err);
     if (failed == 0)
         failed = open_secrets(wing, err);
-    if (failed == 0)
-        failed = loop_new(LOOP_THREADS, &wing->loop, err);
     if (failed) {
         control_wing_free(wing);
         return failed;
@@ -128,6 +178,11 @@ int control_wing_new(const struct config *config, struct control_wing **ret_wing
 struct loop *control_wing_loop(struct control_wing *wing)
 {
     return wing->loop;
+}
+
+struct sync_note *control_wing_syncs(struct control_wing *wing)
+{
+    return wing->syncs;
 }
 
 void control_wing_event(void *arg, const struct data_event *event)
@@ -357,6 +412,7 @@ void control_wing_free(struct control_wing *wing)
     event_store_close(wing->events);
     meta_close(wing->meta);
     secret_box_free(wing->secret_box);
+    sync_note_close(wing->syncs);
     if (wing->loop)
         loop_free(wing->loop);
     pthread_cond_destroy(&wing->answered);

@@ -15,6 +15,8 @@ struct control_wing;
 /* Opens DATA/site.db and makes the control loop; nothing runs yet. */
 int control_wing_new(const struct config *config, struct control_wing **ret_wing, struct err *err);
 struct loop *control_wing_loop(struct control_wing *wing);
+/* All loops of the process share it. */
+struct sync_note *control_wing_syncs(struct control_wing *wing);
 /* For data_wing_new(): a data_events_fn with the wing as its argument. */
 void control_wing_event(void *wing, const struct data_event *event);
 

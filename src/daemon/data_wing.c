@@ -64,11 +64,11 @@ static void fill_nbd_options(struct data_wing *data, const struct config *config
         options->addresses[count++] = config->nbd.listen;
 }
 
-int data_wing_new(const struct config *config, struct loop *control_loop, data_events_fn events_cb,
-                  void *arg, struct data_wing **ret_wing, struct err *err)
+int data_wing_new(const struct config *config, const struct data_wing_owner *owner,
+                  struct data_wing **ret_wing, struct err *err)
 {
     struct wing_options options = {
-        .control_loop = control_loop, .events_cb = events_cb, .arg = arg};
+        .control_loop = owner->control_loop, .events_cb = owner->events_cb, .arg = owner->arg};
     struct data_wing *data = calloc(1, sizeof(*data));
     int failed;
 
@@ -78,6 +78,7 @@ int data_wing_new(const struct config *config, struct loop *control_loop, data_e
     fill_nbd_options(data, config, &options.nbd);
     failed = loop_new(config->site.io, &data->loop, err);
     if (failed == 0) {
+        loop_watch_syncs(data->loop, owner->syncs);
         options.data_loop = data->loop;
         failed = wing_new(&options, &data->wing, err);
     }

@@ -11,10 +11,17 @@
 
 struct data_wing;
 
+struct data_wing_owner {
+    struct loop *control_loop; /* runs elsewhere */
+    struct sync_note *syncs;   /* NULL: failed syncs are not noted */
+    data_events_fn events_cb;  /* on control_loop */
+    void *arg;
+};
+
 /* Makes the loop, the engine and the NBD server (listening, no export yet). Call data_wing_run()
- * next. `control_loop` runs elsewhere; events_cb is called on it. */
-int data_wing_new(const struct config *config, struct loop *control_loop, data_events_fn events_cb,
-                  void *arg, struct data_wing **ret_wing, struct err *err);
+ * next. */
+int data_wing_new(const struct config *config, const struct data_wing_owner *owner,
+                  struct data_wing **ret_wing, struct err *err);
 /* Starts the thread of the data loop. */
 struct loop *data_wing_loop(struct data_wing *wing);
 int data_wing_run(struct data_wing *wing, struct err *err);

@@ -131,6 +131,17 @@ static int enter_sandbox(const struct config *config, struct control_wing *contr
     return failed;
 }
 
+static int make_data_wing(const struct config *config, struct control_wing *control,
+                          struct data_wing **ret_data, struct err *err)
+{
+    const struct data_wing_owner owner = {.control_loop = control_wing_loop(control),
+                                          .syncs = control_wing_syncs(control),
+                                          .events_cb = control_wing_event,
+                                          .arg = control};
+
+    return data_wing_new(config, &owner, ret_data, err);
+}
+
 static int serve(const struct config *config, const sigset_t *waited, struct err *err)
 {
     struct watchdog watchdog = {0};
@@ -139,8 +150,7 @@ static int serve(const struct config *config, const sigset_t *waited, struct err
     int failed = control_wing_new(config, &control, err);
 
     if (failed == 0)
-        failed = data_wing_new(config, control_wing_loop(control), control_wing_event, control,
-                               &data, err);
+        failed = make_data_wing(config, control, &data, err);
     if (failed == 0)
         watchdog_start(&watchdog, data_wing_loop(data));
     if (failed == 0)

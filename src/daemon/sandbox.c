@@ -98,6 +98,7 @@ static const int process_calls[] = {
     SCMP_SYS(eventfd2),
     SCMP_SYS(faccessat),
     SCMP_SYS(faccessat2),
+    SCMP_SYS(fadvise64),
     SCMP_SYS(fallocate),
     SCMP_SYS(fchmod),
     SCMP_SYS(fchmodat),
@@ -114,6 +115,7 @@ static const int process_calls[] = {
     SCMP_SYS(kill),
     SCMP_SYS(lseek),
     SCMP_SYS(lstat),
+    SCMP_SYS(mincore),
     SCMP_SYS(mkdir),
     SCMP_SYS(mkdirat),
     SCMP_SYS(mlock),
@@ -145,6 +147,7 @@ static const int process_calls[] = {
     SCMP_SYS(uname),
     SCMP_SYS(unlink),
     SCMP_SYS(unlinkat),
+    451, /* cachestat, which libseccomp 2.5 does not know */
 };
 
 /* A sanitizer's runtime calls what it likes; what no part of versod does is refused all the same.

@@ -25,6 +25,7 @@
 
 struct loop;
 struct io_op;
+struct sync_note;
 
 typedef void (*io_done_fn)(struct io_op *op, int64_t result);
 
@@ -63,8 +64,12 @@ void loop_stop(struct loop *loop); /* from any thread */
 uint64_t loop_now_ns(struct loop *loop);  /* monotonic, taken once a turn */
 uint64_t loop_wall_ns(struct loop *loop); /* since the Unix epoch, UTC */
 uint64_t loop_random(struct loop *loop);  /* 64 bits; from the seed when simulated */
-/* Which start of the kernel this is: equal values mean that the page cache survived. */
+/* Which start of the kernel this is: equal values mean that the page cache survived, and that no
+ * sync failed since, if loop_watch_syncs() was called. */
 const char *loop_boot_id(struct loop *loop);
+/* From now on failed syncs are noted, and what an earlier process noted is heeded
+ * (io/sync_note.h). Before anything is opened; the note must outlive the loop's files. */
+void loop_watch_syncs(struct loop *loop, struct sync_note *note);
 
 /* Runs message->run_cb on `loop`'s thread soon. From any thread; wakes the loop. */
 void loop_post(struct loop *loop, struct loop_message *message);

@@ -7,6 +7,8 @@
  *   1. The loop is one.
  *   2. An operation has a callback before its implementation sees it.
  *   3. A range does not run past the end of the number line.
+ *   4. A failed sync is noted before anybody hears of it, and a file of which the kernel may show
+ *      what its device does not have is forgotten before anybody reads it.
  */
 #include <errno.h>
 #include <limits.h>
@@ -15,6 +17,7 @@
 
 #include "base/check.h"
 #include "io/loop_ops.h"
+#include "io/sync_note.h"
 
 static const struct loop_ops *ops_of(const struct loop *loop)
 {
@@ -65,7 +68,25 @@ uint64_t loop_random(struct loop *loop)
 
 const char *loop_boot_id(struct loop *loop)
 {
-    return ops_of(loop)->boot_id(loop);
+    return loop->note != NULL ? sync_note_boot_id(loop->note) : ops_of(loop)->boot_id(loop);
+}
+
+void loop_watch_syncs(struct loop *loop, struct sync_note *note)
+{
+    check_magic(loop, LOOP_MAGIC);
+    loop->note = note;
+}
+
+void loop_sync_ended(struct loop *loop, int64_t result)
+{
+    if (result < 0 && loop->note != NULL)
+        sync_note_failed(loop->note);
+}
+
+static int noted(struct loop *loop, int result)
+{
+    loop_sync_ended(loop, result);
+    return result;
 }
 
 void loop_post(struct loop *loop, struct loop_message *message)
@@ -94,8 +115,22 @@ void loop_timer_cancel(struct loop *loop, struct loop_timer *timer)
 int io_file_open(struct loop *loop, const char *path, unsigned flags, struct io_file **ret_file,
                  struct err *err)
 {
+    struct io_file *file;
+    int error;
+
     check(!(flags & IO_EXCLUSIVE) || (flags & IO_CREATE));
-    return ops_of(loop)->file_open(loop, path, flags, ret_file, err);
+    error = ops_of(loop)->file_open(loop, path, flags, &file, err);
+    if (error == 0 && loop->note != NULL && sync_note_is_distrusting(loop->note)) {
+        error = noted(loop, ops_of(loop)->file_forget(loop, file));
+        if (error != 0) {
+            ops_of(loop)->file_close(loop, file);
+            err_set(err, error, "open %s: what the kernel keeps of it cannot be dropped: %s", path,
+                    err_name(error));
+        }
+    }
+    if (error == 0)
+        *ret_file = file;
+    return error;
 }
 
 void io_file_close(struct loop *loop, struct io_file *file)
@@ -135,7 +170,7 @@ int io_file_write_now(struct loop *loop, struct io_file *file, const void *bytes
 
 int io_file_sync_now(struct loop *loop, struct io_file *file)
 {
-    return ops_of(loop)->file_sync_now(loop, file);
+    return noted(loop, ops_of(loop)->file_sync_now(loop, file));
 }
 
 void io_file_read(struct loop *loop, struct io_op *op, struct io_file *file,
@@ -215,7 +250,7 @@ int io_dir_make_durable(struct loop *loop, const char *path)
 
 int io_dir_sync(struct loop *loop, const char *path)
 {
-    return ops_of(loop)->dir_sync(loop, path);
+    return noted(loop, ops_of(loop)->dir_sync(loop, path));
 }
 
 int io_dir_list(struct loop *loop, const char *path, void (*entry_cb)(void *arg, const char *name),

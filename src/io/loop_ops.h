@@ -27,6 +27,9 @@ struct loop_ops {
     int (*file_open)(struct loop *loop, const char *path, unsigned flags, struct io_file **ret_file,
                      struct err *err);
     void (*file_close)(struct loop *loop, struct io_file *file);
+    /* Writes back what the kernel keeps of the file, and drops it: reads show what its device has.
+     * -EBUSY: some of it is held by others. */
+    int (*file_forget)(struct loop *loop, struct io_file *file);
     bool (*file_is_block_device)(struct io_file *file);
     int (*file_size)(struct loop *loop, struct io_file *file, uint64_t *ret_bytes);
     int (*file_resize_now)(struct loop *loop, struct io_file *file, uint64_t bytes);
@@ -72,7 +75,11 @@ struct loop_ops {
 struct loop {
     uint32_t magic;
     const struct loop_ops *ops;
+    struct sync_note *note; /* NULL: nobody watches */
 };
+
+/* The implementation's, for each sync that ends later, before its callback: a failure is noted. */
+void loop_sync_ended(struct loop *loop, int64_t result);
 
 enum { LOOP_MAGIC = 0x6c6f6f70 };
 

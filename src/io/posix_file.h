@@ -25,6 +25,7 @@ static inline struct io_file *posix_file_check(struct io_file *file)
 int posix_file_open(struct loop *loop, const char *path, unsigned flags, struct io_file **ret_file,
                     struct err *err);
 void posix_file_close(struct loop *loop, struct io_file *file);
+int posix_file_forget(struct loop *loop, struct io_file *file);
 bool posix_file_is_block_device(struct io_file *file);
 int posix_file_size(struct loop *loop, struct io_file *file, uint64_t *ret_bytes);
 int posix_file_resize_now(struct loop *loop, struct io_file *file, uint64_t bytes);

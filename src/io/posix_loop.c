@@ -183,6 +183,8 @@ static void run_completed(struct posix_loop *posix)
     for (int i = 0; i < COMPLETED_MAX && (op = posix_op_pop(&posix->completed)) != NULL; i++) {
         if (posix_op_of(op)->result == RESULT_PENDING)
             posix->workers.run_cb(op);
+        if (posix_op_of(op)->kind == OP_SYNC)
+            loop_sync_ended(&posix->loop, posix_op_of(op)->result);
         op->done_cb(op, posix_op_of(op)->result);
     }
 }

@@ -142,6 +142,7 @@ static const struct loop_ops threads_ops = {
     .timer_cancel = posix_loop_timer_cancel,
     .file_open = posix_file_open,
     .file_close = posix_file_close,
+    .file_forget = posix_file_forget,
     .file_is_block_device = posix_file_is_block_device,
     .file_size = posix_file_size,
     .file_resize_now = posix_file_resize_now,

@@ -136,6 +136,7 @@ static void complete(struct uring_loop *uring, struct io_op *op, int result)
         complete_transfer(uring, op, result);
         break;
     case OP_SYNC:
+        loop_sync_ended(&uring->posix.loop, result);
         op->done_cb(op, result);
         break;
     case OP_RECV:
@@ -349,6 +350,7 @@ static const struct loop_ops uring_ops = {
     .timer_cancel = posix_loop_timer_cancel,
     .file_open = posix_file_open,
     .file_close = posix_file_close,
+    .file_forget = posix_file_forget,
     .file_is_block_device = posix_file_is_block_device,
     .file_size = posix_file_size,
     .file_resize_now = posix_file_resize_now,

@@ -65,6 +65,13 @@ struct meta {
  * (-EUCLEAN), one that another process has open (-EBUSY). */
 int meta_sqlite_open(const char *path, struct meta **ret_meta, struct err *err);
 void meta_close(struct meta *meta); /* NULL is fine */
+/* For the whole process, before its first database is opened: failed_cb is called, from any thread,
+ * when a sync of a database fails. `watch` must outlive the databases. */
+struct meta_sqlite_watch {
+    void (*failed_cb)(void *arg);
+    void *arg;
+};
+int meta_sqlite_watch(struct meta_sqlite_watch *watch, struct err *err);
 
 /* Transactions do not nest. After a failed commit nothing of it remains. */
 int meta_begin(struct meta *meta, struct err *err);

@@ -594,3 +594,19 @@ int meta_sqlite_open(const char *path, struct meta **ret_meta, struct err *err)
     *ret_meta = &self->meta;
     return 0;
 }
+
+/* SQLite says each failure to one listener of the process. */
+static void hear(void *arg, int code, const char *text)
+{
+    const struct meta_sqlite_watch *watch = arg;
+
+    if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC)
+        watch->failed_cb(watch->arg);
+}
+
+int meta_sqlite_watch(struct meta_sqlite_watch *watch, struct err *err)
+{
+    if (sqlite3_config(SQLITE_CONFIG_LOG, hear, watch) != SQLITE_OK)
+        return err_set(err, -EINVAL, "SQLite is in use before it is watched");
+    return 0;
+}

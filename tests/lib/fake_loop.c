@@ -215,6 +215,11 @@ static int fake_open(struct loop *loop, const char *path, unsigned flags, struct
     return 0;
 }
 
+static int fake_forget(struct loop *loop, struct io_file *file)
+{
+    return 0;
+}
+
 static void fake_close(struct loop *loop, struct io_file *file)
 {
     check(file->is_open && list_is_empty(&fake_of(loop)->pending));
@@ -364,6 +369,7 @@ static const struct loop_ops fake_ops = {
     .timer_cancel = fake_timer_cancel,
     .file_open = fake_open,
     .file_close = fake_close,
+    .file_forget = fake_forget,
     .file_is_block_device = fake_is_block,
     .file_size = fake_size,
     .file_resize_now = fake_resize_now,
@@ -382,7 +388,7 @@ static const struct loop_ops fake_ops = {
 
 void fake_loop_init(struct fake_loop *fake)
 {
-    *fake = (struct fake_loop){.loop = {LOOP_MAGIC, &fake_ops}, .now_ns = 1000000000};
+    *fake = (struct fake_loop){.loop = {LOOP_MAGIC, &fake_ops, NULL}, .now_ns = 1000000000};
     list_init(&fake->tasks);
     list_init(&fake->timers);
     list_init(&fake->pending);

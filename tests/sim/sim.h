@@ -133,6 +133,8 @@ enum sim_disk_call { SIM_DISK_READ, SIM_DISK_WRITE, SIM_DISK_SYNC, SIM_DISK_CALL
  * (negative), also blocking ones. nth 0 takes it away. One at a time for each kind. */
 void sim_disk_fail(struct sim_site *site, enum sim_disk_call call, const char *part, unsigned nth,
                    int error);
+/* Did a sync fail in this life, or, when it has ended, in the last one? */
+bool sim_disk_sync_failed(const struct sim_site *site);
 /* Room of the file system; 0: endless. What is already written stays. */
 void sim_disk_limit(struct sim_site *site, uint64_t bytes_max);
 /* No injected fault, no limit any more. */

@@ -69,7 +69,7 @@ static bool go(const struct batch_options *options, uint64_t seed, bool is_secon
     bool is_lawful;
 
     run->picks_points = options->picks_points || seed % 4 == 0;
-    run->kernel_goes_on = options->kernel_goes_on;
+    run->kernel_goes_on = options->kernel_goes_on || seed % 5 == 1;
     run->actions_max = options->actions_max;
     run->plant = (enum plant)options->plant;
     if (is_second && run->plant == PLANT_I17)

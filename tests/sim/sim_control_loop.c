@@ -163,8 +163,8 @@ struct loop *control_loop_new(struct sim_site *site, uint64_t delay_ns,
 {
     struct control_loop *self = sim_owned_alloc(sizeof(*self));
 
-    *self =
-        (struct control_loop){{LOOP_MAGIC, &control_loop_ops}, site, delay_ns, 0, posted_cb, arg};
+    *self = (struct control_loop){
+        {LOOP_MAGIC, &control_loop_ops, NULL}, site, delay_ns, 0, posted_cb, arg};
     return &self->loop;
 }
 

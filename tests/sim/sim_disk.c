@@ -55,6 +55,8 @@ int sim_disk_fault(struct sim_site *site, enum sim_disk_call call, const char *p
 
     if (fault->nth == 0 || !strstr(path, fault->part) || --fault->nth > 0)
         return 0;
+    if (call == SIM_DISK_SYNC)
+        site->disk.sync_failed_life = site->life;
     sim_trace(site->world, site, "%s of %s fails with %d",
               call == SIM_DISK_SYNC    ? "sync"
               : call == SIM_DISK_WRITE ? "write"
@@ -72,6 +74,11 @@ void sim_disk_fail(struct sim_site *site, enum sim_disk_call call, const char *p
     snprintf(fault->part, sizeof(fault->part), "%s", part);
     fault->nth = nth;
     fault->error = error;
+}
+
+bool sim_disk_sync_failed(const struct sim_site *site)
+{
+    return site->disk.sync_failed_life == site->life;
 }
 
 void sim_disk_limit(struct sim_site *site, uint64_t bytes_max)
@@ -251,6 +258,15 @@ void sim_file_close(struct loop *loop, struct io_file *file)
 {
     check(file->site == sim_loop_site(loop) && file->in_flight == 0);
     file_free(file);
+}
+
+int sim_file_forget(struct loop *loop, struct io_file *file)
+{
+    int error = sim_file_sync_now(loop, file);
+
+    if (error == 0)
+        sim_inode_forget(file->inode);
+    return error;
 }
 
 bool sim_file_is_block_device(struct io_file *file)
@@ -461,8 +477,10 @@ static void run_file_op(struct sim_event *event)
     int64_t result;
 
     take_effect(op);
-    if (op->call == FILE_SYNC)
+    if (op->call == FILE_SYNC) {
         sim_inode_sync(op->file->inode, op->order, op->result < 0);
+        loop_sync_ended(op->file->handle.loop, op->result);
+    }
     result = op->result;
     op_free(op);
     sim_hash_mix(event->world, (uint64_t)result);

@@ -234,7 +234,9 @@ static void boot_open(void *arg)
         check(io_dir_make(loop, "/data") == 0);
         check(io_dir_sync(loop, "/") == 0);
     }
-    boot->error = engine_new(loop, &options, &callbacks, &node->engine, &boot->err);
+    boot->error = fate_watch_syncs(node, &boot->err);
+    if (boot->error == 0)
+        boot->error = engine_new(loop, &options, &callbacks, &node->engine, &boot->err);
     if (boot->error == 0)
         boot->error = open_disks(node, &boot->err);
     if (boot->error == 0)
@@ -355,19 +357,22 @@ void node_died(struct node *node, bool power)
 {
     struct sim_run *run = node->run;
     uint64_t delay_ns = sim_chance(run->world, 70) ? 300 * SIM_MS : 4 * SIM_SECOND;
+    bool is_lost;
 
     if (node->may_fail && !power && !fate_kernel_goes_on(run)) {
         /* A disk was broken: its kernel may have dropped writes that reads still show. */
         sim_site_power_loss(node->site);
         power = true;
     }
+    is_lost = power || sim_disk_sync_failed(node->site); /* the next life sees what its disk has */
     node->engine = NULL;
+    node->syncs = NULL;
     whole_died(node);
     node->is_running = node->is_read = false;
-    node->is_known = node->is_known && !power;
+    node->is_known = node->is_known && !is_lost;
     node->act = ACT_NONE;
     node->has_crashed = true;
-    node->lost_power = node->lost_power || power;
+    node->lost_power = node->lost_power || is_lost;
     node->may_fail = false;
     sim_disk_repair(node->site);
     if (node->is_stopping)

@@ -3,8 +3,8 @@
  * Fate: kills, takes power, cuts the network, breaks disks, lets files rot, stops processes and
  * clocks; in half of the schedules several at once.
  *
- * 1. A disk that was broken on purpose is followed by a loss of power: nobody goes on with a
- *    machine whose kernel dropped writes.
+ * 1. A disk that was broken on purpose is followed by a loss of power; or, where the kernel goes
+ *    on, by the end of the process alone, and then mostly by a loss of power.
  * 2. Rot strikes the engine's own files only: a disk's own bytes carry no checksum, so nobody could
  *    tell (README.md). At most once in a schedule: with one part damaged, nothing else may be lost.
  */
@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "io/sync_note.h"
 #include "sim_alloc.h"
 #include "sim_run.h"
 
@@ -22,7 +23,7 @@ enum { JUMPS_MAX = 6, STACKED = 3 };
 struct fate {
     struct sim_net_faults net;
     unsigned stalls[RUN_NODES];
-    bool has_pauses, has_jumps, has_rot, has_several;
+    bool has_pauses, has_jumps, has_rot, has_several, is_calm;
     unsigned jumps[RUN_NODES];
     const struct node *rotten; /* NULL: nothing rots yet */
     bool is_misdirecting;      /* it is rotten only when that write has landed */
@@ -67,6 +68,16 @@ void fate_start(struct sim_run *run)
 bool fate_kernel_goes_on(const struct sim_run *run)
 {
     return run->kernel_goes_on;
+}
+
+int fate_watch_syncs(struct node *node, struct err *err)
+{
+    struct loop *loop = sim_site_loop(node->site);
+    int error = sync_note_open(loop, "/syncs", &node->syncs, err);
+
+    if (error == 0)
+        loop_watch_syncs(loop, node->syncs);
+    return error;
 }
 
 void fate_free(struct fate *fate)
@@ -144,13 +155,32 @@ static void arm(struct node *node)
 
 /* --- disks ----------------------------------------------------------------------------------- */
 
-static void repair(void *arg)
+static void power_goes(void *arg)
 {
     struct node *node = arg;
 
+    if (!node->run->fate->is_calm)
+        operator_lose(node, true);
+}
+
+static void repair(void *arg)
+{
+    struct node *node = arg;
+    struct sim_world *world = node->run->world;
+
     sim_disk_repair(node->site);
-    if (node->may_fail)
-        operator_lose(node, !fate_kernel_goes_on(node->run));
+    if (!node->may_fail)
+        return;
+    operator_lose(node, !fate_kernel_goes_on(node->run));
+    if (fate_kernel_goes_on(node->run) && sim_chance(world, 60))
+        sim_after(world, sim_random_below(world, 3 * SIM_SECOND), power_goes, node);
+}
+
+static enum sim_disk_call pick_call(const struct sim_run *run)
+{
+    if (run->kernel_goes_on && sim_chance(run->world, 60))
+        return SIM_DISK_SYNC;
+    return (enum sim_disk_call)sim_random_below(run->world, SIM_DISK_CALL_COUNT);
 }
 
 static void break_disk(struct node *node)
@@ -171,8 +201,8 @@ static void break_disk(struct node *node)
         part = parts[sim_random_below(world, ARRAY_COUNT(parts))];
         if (node->whole && sim_chance(world, 30))
             part = "site.db";
-        sim_disk_fail(node->site, (enum sim_disk_call)sim_random_below(world, SIM_DISK_CALL_COUNT),
-                      part, 1 + (unsigned)sim_random_below(world, 6), -EIO);
+        sim_disk_fail(node->site, pick_call(node->run), part,
+                      1 + (unsigned)sim_random_below(world, 6), -EIO);
     }
     sim_after(world, sim_random_below(world, 2 * SIM_SECOND), repair, node);
 }
@@ -281,6 +311,7 @@ void fate_turn(struct sim_run *run, struct node *node)
 
 void fate_calm(struct sim_run *run)
 {
+    run->fate->is_calm = true;
     sim_net_set(run->world, run->nodes[0].site, run->nodes[1].site, SIM_NET_OK);
     sim_net_trouble(run->world, &(struct sim_net_faults){0});
     for (unsigned i = 0; i < RUN_NODES; i++) {

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 
+struct err;
 struct sim_run;
 struct node;
 struct fate;
@@ -26,6 +27,8 @@ void fate_change_network(struct sim_run *run);
 void fate_calm(struct sim_run *run);
 /* Is only the daemon started again after a failed sync, not its machine (--kernel-goes-on)? */
 bool fate_kernel_goes_on(const struct sim_run *run);
+/* A new life: failed syncs are noted, and an earlier life's note is heeded (io/sync_note.h). */
+int fate_watch_syncs(struct node *node, struct err *err);
 /* Counts what is broken at this moment. */
 void fate_count(struct sim_run *run);
 

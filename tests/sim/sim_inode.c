@@ -386,6 +386,21 @@ static void map_power_loss(struct sim_inode *inode, struct sim_random *random)
     }
 }
 
+/* Reads show what the device has. */
+static void show_durable(struct sim_inode *inode)
+{
+    struct sim_disk *disk = &inode->site->disk;
+
+    disk->pages_used -= pages_count(&inode->now);
+    content_clear(&inode->now);
+    inode->now.size = inode->durable.size;
+    for (uint64_t i = inode->durable.page_max; i-- > 0;) {
+        if (inode->durable.pages[i])
+            page_set(&inode->now, i, page_ref(inode->durable.pages[i]));
+    }
+    disk->pages_used += pages_count(&inode->now);
+}
+
 void sim_inode_power_loss(struct sim_inode *inode, unsigned keep_percent)
 {
     struct sim_disk *disk = &inode->site->disk;
@@ -410,14 +425,21 @@ void sim_inode_power_loss(struct sim_inode *inode, unsigned keep_percent)
             change_apply(&inode->durable, change, sectors);
         change_free(change);
     }
-    disk->pages_used -= pages_count(&inode->now);
-    content_clear(&inode->now);
-    inode->now.size = inode->durable.size;
-    for (uint64_t i = inode->durable.page_max; i-- > 0;) {
-        if (inode->durable.pages[i])
-            page_set(&inode->now, i, page_ref(inode->durable.pages[i]));
-    }
-    disk->pages_used += pages_count(&inode->now);
+    show_durable(inode);
+}
+
+void sim_inode_forget(struct sim_inode *inode)
+{
+    uint64_t size = inode->now.size;
+
+    if (!inode->has_lost || inode->map)
+        return;
+    check(list_is_empty(&inode->changes));
+    show_durable(inode);
+    inode->has_lost = false;
+    if (inode->now.size !=
+        size) /* that is in the inode, not in a page: it stays, yet to be synced */
+        sim_inode_resize(inode, size);
 }
 
 static void poke_page(struct content *content, const uint8_t *bytes, size_t length, uint64_t offset)

@@ -69,7 +69,7 @@ struct sim_disk {
     uint64_t change_order;
     struct sim_fault faults[SIM_DISK_CALL_COUNT], misdirect;
     char misdirected[SIM_PATH_SIZE];
-    unsigned stalls;
+    unsigned stalls, sync_failed_life;
     bool tears;
     enum sim_damage damage;
     uint64_t latency_ns;
@@ -147,6 +147,8 @@ uint64_t sim_inode_run(const struct sim_inode *inode, uint64_t offset, uint64_t 
 /* What was written up to now; and: changes up to there are durable (`is_lost`: half of them). */
 uint64_t sim_inode_order(const struct sim_inode *inode);
 void sim_inode_sync(struct sim_inode *inode, uint64_t order, bool is_lost);
+/* The pages in the cache go: what a failed sync lost shows. Nothing may be unsynced. */
+void sim_inode_forget(struct sim_inode *inode);
 void sim_inode_power_loss(struct sim_inode *inode, unsigned keep_percent);
 /* Changes some durable bytes, and what reads show there. False: it holds no data. */
 bool sim_inode_rot(struct sim_inode *inode, struct sim_random *random, uint64_t *ret_offset);

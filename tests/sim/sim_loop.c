@@ -162,6 +162,7 @@ static const struct loop_ops sim_loop_ops = {
     .timer_cancel = loop_op_timer_cancel,
     .file_open = sim_file_open,
     .file_close = sim_file_close,
+    .file_forget = sim_file_forget,
     .file_is_block_device = sim_file_is_block_device,
     .file_size = sim_file_size,
     .file_resize_now = sim_file_resize_now,

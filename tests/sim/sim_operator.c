@@ -4,6 +4,7 @@
  * cleanly.
  */
 #include "base/check.h"
+#include "io/sync_note.h"
 #include "sim_alloc.h"
 #include "sim_run.h"
 #include "sim_whole.h"
@@ -113,6 +114,7 @@ static void stop_free_call(void *arg)
         whole_release(node);
     else
         engine_free(node->engine);
+    sync_note_close(node->syncs);
 }
 
 static void stop_finish(void *arg)

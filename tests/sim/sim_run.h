@@ -57,10 +57,11 @@ struct node {
     struct node *other;
     struct whole *whole;   /* above the engine (sim_whole.h); NULL: the harness */
     struct engine *engine; /* NULL: dead, or stopped */
-    bool is_created;       /* disks and stream were made by an earlier life */
-    bool is_running;       /* engine_start() was called in this life */
-    bool is_read;          /* and what the site shows after its boot was judged */
-    bool is_observing;     /* a look at the status is due */
+    struct sync_note *syncs;
+    bool is_created;   /* disks and stream were made by an earlier life */
+    bool is_running;   /* engine_start() was called in this life */
+    bool is_read;      /* and what the site shows after its boot was judged */
+    bool is_observing; /* a look at the status is due */
     struct engine_stream_status status;
     enum stream_role role; /* as last observed, over lives */
     bool has_role;
@@ -90,9 +91,8 @@ struct node {
     uint64_t *known_image;
     uint64_t asked_point; /* of the last failover; 0: the newest */
     struct generation target_generation;
-    bool is_known; /* known_image is what this site shows, hosts being still */
-    bool is_judging;
-    struct image *images; /* under way */
+    bool is_known, is_judging; /* known: known_image is what this site shows, hosts being still */
+    struct image *images;      /* under way */
     struct known_snapshot snapshots[SNAPSHOTS_MAX];
     unsigned snapshot_count;
     struct grower {

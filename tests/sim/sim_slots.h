@@ -9,6 +9,7 @@
 int sim_file_open(struct loop *loop, const char *path, unsigned flags, struct io_file **ret_file,
                   struct err *err);
 void sim_file_close(struct loop *loop, struct io_file *file);
+int sim_file_forget(struct loop *loop, struct io_file *file);
 bool sim_file_is_block_device(struct io_file *file);
 int sim_file_size(struct loop *loop, struct io_file *file, uint64_t *ret_bytes);
 int sim_file_resize_now(struct loop *loop, struct io_file *file, uint64_t bytes);

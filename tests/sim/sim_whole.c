@@ -294,7 +294,9 @@ static void rise_call(void *arg)
     struct loop *loop = sim_site_loop(node->site);
 
     /* As the daemon's mkdir(): not synced; the engine does that. */
-    rise->error = io_dir_make(loop, "/data");
+    rise->error = fate_watch_syncs(node, &rise->err);
+    if (rise->error == 0)
+        rise->error = io_dir_make(loop, "/data");
     if (rise->error == 0)
         rise->error = record_cache_open(whole->path, &whole->meta, &rise->err);
     if (rise->error < 0)
