@@ -357,6 +357,11 @@ M("G-layer", "the description of a snapshot is not checked", "layer:test_info_fl
   (JOURNAL + "layer_info.c", "        get_le32(bytes + LAYER_CRC_AT) != crc32c(0, copy, sizeof(copy)))", "        false)"))
 M("G-store-fence", "a store goes on after a failed sync", "store:first_failed_sync_is_final",
   (STORE + "store_driver.c", "        op->store->is_fenced = true;\n", "        (void)op->store;\n"))
+M("G-sync-note", "the next process of the same boot trusts the page cache behind a failed sync", "sim_syncs:test_what_is_shown_stays",
+  ("src/io/loop_dispatch.c", "    if (result < 0 && loop->note != NULL)\n", "    if (false)\n"))
+M("G-sync-note-drop", "what the kernel keeps of a file is not dropped behind a failed sync", "sync_note:test_cache_is_dropped_behind_a_failure",
+  ("src/io/posix_file.c", "posix_fadvise(file->fd, 0, 0, POSIX_FADV_DONTNEED)", "0"),
+  ("src/io/posix_file.c", "    *ret_is_cached = facts.cached > 0;\n", ""))
 M("G-nbd-range", "a request beyond the end of a disk is not refused", "nbd_transmission:test_verify",
   (WIRE + "nbd_transmission.c",
    "if (header->offset > limits->size_bytes || header->length > limits->size_bytes - header->offset)", "if (false)"))

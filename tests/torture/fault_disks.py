@@ -43,7 +43,8 @@ class BadDisk:
 
     The kernel's page cache stands before it, as it does before any disk: a write error shows in the next sync, and only once."""
 
-    def __init__(self, lab, name, size):
+    def __init__(self, lab, name, size, is_direct=False):
+        """`is_direct`: no cache but the one before the disk; else there is one below it, too, which a sync error leaves in doubt."""
         need("nbdkit", "nbdfuse", "losetup")
         if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
             raise Skip("loop devices need root, nbdfuse needs /dev/fuse")
@@ -60,7 +61,7 @@ class BadDisk:
         self.start(["nbdfuse", str(fuse), f"nbd+unix:///?socket={socket}"])
         wait_until((fuse / "nbd").exists, "nbdfuse shows the disk")
         lab.defer(lambda: quietly("fusermount3", "-u", "-z", fuse))
-        self.device = run("losetup", "--find", "--show", fuse / "nbd").strip()
+        self.device = run("losetup", "--find", "--show", *(["--direct-io=on"] if is_direct else []), fuse / "nbd").strip()
         lab.defer(lambda: quietly("losetup", "--detach", self.device))
         self.path = None
 
@@ -100,3 +101,8 @@ class BadDisk:
         run("mount", "-o", "errors=continue", self.device, self.path)
         self.lab.defer(lambda: quietly("umount", "-l", self.path))
         return self
+
+    def remount(self):
+        """Nothing is left of what the kernel remembered of its files."""
+        run("umount", self.path)
+        run("mount", "-o", "errors=continue", self.device, self.path)

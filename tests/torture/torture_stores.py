@@ -224,6 +224,26 @@ class Stores(Torture):
         self.turns.wait_link()
         self.judge(rng, forgotten=True)
 
+    def case_error_source_restart(self, rng):
+        """A sync fails and the daemon alone is started again: it shows what the disk has, not what the kernel remembers."""
+        bad = BadDisk(self.lab, "data", 64 * MIB, is_direct=True).mount(self.lab.paris.data / "disks")
+        self.open_group(rng)
+        bad.fail("write")
+        for _ in range(20):
+            self.host.write(0, rng.randrange(BLOCKS))
+        demand(self.host.flush(0) == errno.EIO, "a sync that failed is told")
+        bad.heal()
+        for is_cache_gone in (False, True):
+            self.lab.paris.kill()
+            if is_cache_gone:
+                bad.remount()
+            self.lab.paris.start()
+            self.turns.wait_link()
+            self.host.close()
+            self.wait_exports()
+            self.host.check(forgotten=not is_cache_gone)
+        self.judge(rng)
+
     def case_error_source_read(self, rng):
         """Reads fail: that host is told; writes go on; what cannot be read is replicated later."""
         bad = BadDisk(self.lab, "data", DISK_BYTES)
