@@ -129,7 +129,7 @@ int form_parse(struct form *form, const char *text, size_t length)
 const char *form_get(const struct form *form, const char *name)
 {
     for (unsigned i = 0; i < form->count; i++)
-        if (strcmp(form->pairs[i].name, name) == 0)
+        if (form->pairs[i].name[0] == name[0] && strcmp(form->pairs[i].name, name) == 0)
             return form->pairs[i].value;
     return NULL;
 }

@@ -493,7 +493,7 @@ void http_exchange_ended(void *arg, struct MHD_Connection *connection, void **st
 const char *http_field_get(const struct http_request *request, const char *name)
 {
     for (unsigned i = 0; i < request->field_count; i++)
-        if (strcmp(request->fields[i].name, name) == 0)
+        if (request->fields[i].name[0] == name[0] && strcmp(request->fields[i].name, name) == 0)
             return request->fields[i].value;
     return NULL;
 }
