@@ -2,7 +2,7 @@
 /*
  * Why: a call makes and drops some hundred nodes of 32 to 100 bytes. The C library keeps seven of a
  * size at hand; the others it joined and cut again each time something large was asked for between
- * them, as every call does: half of the time of a Describe.
+ * them, as every call does: more than a quarter of the time of a Describe.
  *
  * The library of trees takes two functions without an argument, so what is kept hangs at the
  * thread. A piece is the C library's, as large as its class, and its size is asked of it: so it may
@@ -20,7 +20,7 @@ enum {
     STEP = 16, /* of the C library's sizes, which are 8 more than a multiple of it */
     FIRST = 24,
     CLASSES = 16,  /* up to 264 bytes */
-    KEPT_MAX = 256 /* of a class: half a MiB in all */
+    KEPT_MAX = 256 /* of a class: 0.6 MiB in all */
 };
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
