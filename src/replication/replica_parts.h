@@ -96,9 +96,10 @@ struct replica {
     struct journal_epoch commit_epoch;
     struct replica_op *commit_op;
     struct state_save commit_save;
-    unsigned op_count;  /* replica_op under way */
-    struct list later;  /* replica_op: done, to be told by the work task */
-    struct list holes;  /* replica_op: of first copies, on their way to the base */
+    unsigned op_count; /* replica_op under way */
+    struct list later; /* replica_op: done, to be told by the work task */
+    struct list holes; /* replica_op: of first copies, on their way to the base */
+    unsigned hole_count;
     struct list behind; /* replica_op: wait for one of those (C5) */
 
     bool is_closing;

@@ -22,7 +22,7 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 
-enum { HOLE_BLOCKS = 8192 };
+enum { HOLE_BLOCKS = 8192, HOLES_MAX = 64 };
 
 #define DISK_FULL_WAIT_NS (5ull * 1000 * 1000 * 1000)
 
@@ -109,12 +109,12 @@ static bool is_intact(const uint8_t *bytes, const uint32_t *crcs, uint64_t count
     return true;
 }
 
-/* C5; who waits keeps his place before those who come later. */
-static bool is_behind_hole(const struct replica *replica, struct replica_op *op)
+/* C5 */
+static bool must_wait(const struct replica *replica, struct replica_op *op)
 {
     const struct replica_op_state *state = replica_op_state(op);
 
-    if (!list_is_empty(&replica->behind))
+    if (replica->hole_count >= HOLES_MAX)
         return true;
     for (struct list *node = replica->holes.next; node != &replica->holes; node = node->next) {
         const struct replica_op_state *hole =
@@ -130,30 +130,41 @@ static void hole_done(struct base_write *write, int error);
 
 static void base_begin(struct replica_op *op)
 {
+    if (op->base_write.kind != BASE_WRITE_HOLE) {
+        base_write(op, base_done);
+        return;
+    }
+    list_append(&op->replica->holes, &op->node);
+    op->replica->hole_count++;
+    hole_done(&op->base_write, 0);
+}
+
+/* Who waits keeps his place before those who come later. */
+static void base_take(struct replica_op *op)
+{
     struct replica *replica = op->replica;
 
-    if (is_behind_hole(replica, op)) {
+    if (!list_is_empty(&replica->behind) || must_wait(replica, op))
         list_append(&replica->behind, &op->node);
-    } else if (op->base_write.kind == BASE_WRITE_HOLE) {
-        list_append(&replica->holes, &op->node);
-        hole_done(&op->base_write, 0);
-    } else {
-        base_write(op, base_done);
-    }
+    else
+        base_begin(op);
 }
 
 static void hole_end(struct replica_op *op, int error)
 {
     struct replica *replica = op->replica;
-    struct list waiting, *node;
 
     list_remove(&op->node);
+    replica->hole_count--;
     receive_end(op, error);
-    list_init(&waiting);
-    while ((node = list_pop(&replica->behind)) != NULL)
-        list_append(&waiting, node);
-    while ((node = list_pop(&waiting)) != NULL)
-        base_begin(list_entry(node, struct replica_op, node));
+    while (!list_is_empty(&replica->behind)) {
+        struct replica_op *next = list_entry(replica->behind.next, struct replica_op, node);
+
+        if (must_wait(replica, next))
+            return;
+        list_remove(&next->node);
+        base_begin(next);
+    }
 }
 
 /* A long hole goes to the base in pieces. */
@@ -194,7 +205,7 @@ void replica_data(struct replica *replica, struct replica_op *op, unsigned disk,
     } else if (is_initial(replica, disk)) {
         op->base_write = (struct base_write){
             .kind = BASE_WRITE_DATA, .block = block, .count = count, .bytes = bytes};
-        base_begin(op);
+        base_take(op);
     } else {
         journal_append(replica->journal, &op->journal_op, disk, block, count, bytes, crcs,
                        append_done);
@@ -216,7 +227,7 @@ void replica_hole(struct replica *replica, struct replica_op *op, unsigned disk,
         replica_op_state(op)->first = block;
         replica_op_state(op)->end = block + count;
         op->base_write = (struct base_write){.kind = BASE_WRITE_HOLE, .block = block};
-        base_begin(op);
+        base_take(op);
     } else {
         replica_op_state(op)->bytes = BLOCK_SIZE;
         journal_append_hole(replica->journal, &op->journal_op, disk, block, count, append_done);

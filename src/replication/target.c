@@ -35,6 +35,7 @@ struct item {
     struct target *target;
     uint16_t type;
     uint32_t counted; /* bytes of credit that go back when it is done */
+    struct link *link;
     uint64_t connection;
     unsigned disk;
     uint64_t block, count;
@@ -140,8 +141,10 @@ static void item_free(struct item *item)
 {
     struct target *target = item->target;
 
-    if (item->counted > 0 && target->link != NULL && item->connection == target->connection)
-        link_consumed(target->link, target->stream, item->counted);
+    /* Also when we are not connected any more: the link may well be, and its window is one for all
+     * that this stream ever sends over it. */
+    if (item->counted > 0)
+        link_consumed(item->link, target->stream, item->counted);
     if (item == target->abort) {
         target->is_aborting = false;
         return;
@@ -452,8 +455,11 @@ static void target_run_pump(struct loop_task *task)
 
 static void item_init(struct item *item, struct target *target, uint16_t type, uint32_t counted)
 {
-    *item = (struct item){
-        .target = target, .type = type, .counted = counted, .connection = target->connection};
+    *item = (struct item){.target = target,
+                          .type = type,
+                          .counted = counted,
+                          .link = target->link,
+                          .connection = target->connection};
     list_init(&item->node);
 }
 
