@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/size_text.h"
 
 #define RETRY_NS (2 * UINT64_C(1000000000))
 
@@ -408,20 +409,31 @@ static bool take_verdict(struct source *source, const struct link_frame_in *fram
     return true; /* of an earlier connection */
 }
 
+/* Of all that differs, in which blocks of zeros count though they take no room there. */
+static uint64_t epoch_bytes(const struct source *source)
+{
+    struct source_facts facts;
+
+    gather_facts(source, &facts);
+    return (facts.open + facts.frozen + facts.unacked + facts.stashed) << BLOCK_SHIFT;
+}
+
 static bool take_blocked(struct source *source, const struct link_frame_in *frame, struct err *why)
 {
-    uint64_t needed;
-    char text[160];
+    uint64_t needed, all;
+    char text[160], amount[SIZE_TEXT_SIZE];
 
     if (!stream_number_decode(frame->bytes, frame->length, &needed)) {
         err_set(why, -EPROTO, "a malformed BLOCKED");
         return false;
     }
     source_step(source, (struct source_event){.kind = SOURCE_EVENT_BLOCKED});
+    all = epoch_bytes(source);
+    size_text_format(all > needed ? all : needed, amount);
     snprintf(text, sizeof(text),
-             "journal full at the target: needs %.1f GiB; give it space (journal-max) or stop the "
-             "replication",
-             (double)needed / (1 << 30));
+             "journal full at the target: one epoch needs up to %s; raise journal-max there, make "
+             "room, or stop the replication",
+             amount);
     source->callbacks.trouble_cb(source->callbacks.arg, text);
     return true;
 }

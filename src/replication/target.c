@@ -22,6 +22,7 @@
 
 #include "base/bytes.h"
 #include "base/crc32c.h"
+#include "base/size_text.h"
 #include "base/step.h"
 #include "replication/hash_compare.h"
 #include "wire/payload.h"
@@ -185,15 +186,17 @@ static void send_trouble(struct target *target, int error, const char *text)
 static void refuse_for_space(struct target *target)
 {
     uint64_t needed = replica_needed_bytes(target->replica);
-    char text[160];
+    char text[160], amount[SIZE_TEXT_SIZE];
 
     target->is_dropping = true; /* also when blocked before: a new connection took data again */
     if (target->is_blocked)
         return;
     target->is_blocked = true;
+    size_text_format(needed, amount);
     snprintf(text, sizeof(text),
-             "journal full: needs %.1f GiB; give it space (journal-max) or stop the replication",
-             (double)needed / (1 << 30));
+             "journal full: one epoch needs more than %s (the source says how much); raise "
+             "journal-max, make room, or stop the replication",
+             amount);
     target->callbacks.trouble_cb(target->callbacks.arg, text);
     send_number(target, STREAM_BLOCKED, needed);
 }

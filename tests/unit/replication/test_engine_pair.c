@@ -51,12 +51,12 @@ static bool paris_may_write(struct pair_lab *lab, void *arg)
 static bool lyon_is_blocked(struct pair_lab *lab, void *arg)
 {
     return pair_status(lab, LYON).journal_needed_bytes > 200 * BLOCK_SIZE &&
-           strstr(pair_status(lab, LYON).trouble, "journal full") != NULL;
+           strstr(pair_status(lab, LYON).trouble, "epoch needs more than ") != NULL;
 }
 
 static bool paris_knows_it(struct pair_lab *lab, void *arg)
 {
-    return strstr(pair_status(lab, PARIS).trouble, "journal full") != NULL;
+    return strstr(pair_status(lab, PARIS).trouble, "epoch needs up to 2.0 MiB;") != NULL;
 }
 
 static bool lyon_is_drained(struct pair_lab *lab, void *arg)
