@@ -154,6 +154,14 @@ static void call_done(struct peer_call *call)
     go(pusher);
 }
 
+bool pusher_is_empty(const struct pusher *pusher)
+{
+    const struct site *site = pusher->site;
+
+    return site->is_ready && !site->is_stopping && site->peers[pusher->peer].is_up &&
+           !pusher->is_calling && !pusher->is_unlisted && json_object_size(pusher->marks) == 0;
+}
+
 static bool may_push(const struct pusher *pusher)
 {
     const struct site *site = pusher->site;

@@ -49,6 +49,9 @@ void pusher_mark_all_later(struct pusher *pusher);
 /* The peer is there (again). */
 void pusher_peer_up(struct pusher *pusher);
 
+/* The peer is there and has been told all that was marked until now. */
+bool pusher_is_empty(const struct pusher *pusher);
+
 /* For `list`. */
 void pusher_add(struct pusher *pusher, const char *mark);
 /* For `make`: the first mark that is left, the caller's until the call is done; NULL: none. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/log.h"
 
 #define USE_NS (UINT64_C(60) * 1000000000)
 
@@ -91,11 +92,7 @@ int roster_prepare(struct site *site, enum record_kind kind, const char *id,
 
     if (result == 0 && !record->access.is_deleted)
         return -EEXIST;
-    if (result < 0 && result != -ENOENT)
-        return result;
-    if (result == 0)
-        access.version = record->access.version;
-    else
+    if (result == 0 || result == -ENOENT)
         result = roster_record_last(site, kind, &access.version);
     if (result < 0)
         return result;
@@ -174,45 +171,59 @@ void roster_put(struct roster_edit *edit, enum record_kind kind, union roster_re
     change_put(&edit->change, kind, &item->record);
 }
 
+struct finding {
+    struct access_record oldest;
+    int64_t last; /* of the kind: it stays */
+};
+
 /* The first that is deleted. */
 static bool find_deleted(void *arg, uint64_t position, const void *record)
 {
     const struct access_record *access = record;
+    struct finding *finding = arg;
+    bool is_found = access->is_deleted && access->version < finding->last;
 
     (void)position;
-    if (access->is_deleted)
-        strcpy(arg, access->id);
-    return !access->is_deleted;
+    if (is_found)
+        finding->oldest = *access;
+    return !is_found;
 }
 
-/* Most are forgotten when the peer knows of them. This is for one that is not there for years. */
-static void forget_oldest(struct roster_edit *edit, enum record_kind kind)
+static int find_oldest(struct site *site, enum record_kind kind, struct finding *ret_finding)
 {
-    struct site *site = edit->change.site;
     struct meta_query all = {.kind = kind};
-    char id[RECORD_ACCESS_ID_SIZE] = "";
     unsigned count = 0;
     int result = meta_count(site->meta, &all, &count);
 
-    if (result == 0 && count >= ROSTER_RECORDS_MAX)
-        result = meta_walk(site->meta, &all, 0, find_deleted, id);
+    memset(ret_finding, 0, sizeof(*ret_finding));
+    if (result < 0 || count < ROSTER_RECORDS_MAX)
+        return result;
+    result = roster_record_last(site, kind, &ret_finding->last);
+    return result < 0 ? result : meta_walk(site->meta, &all, 0, find_deleted, ret_finding);
+}
+
+/* Most are forgotten when the peer knows of them. This is for one that is not there for years: what
+ * still lives there of them is buried when it returns (roster_sync.c). */
+static void forget_oldest(struct roster_edit *edit, enum record_kind kind)
+{
+    struct finding finding;
+    int result = find_oldest(edit->change.site, kind, &finding);
+
     if (result < 0)
         change_fail(&edit->change, result, "users, keys and policies");
-    else if (id[0])
-        change_remove(&edit->change, kind, id);
+    if (result < 0 || !finding.oldest.id[0])
+        return;
+    log_warning("control",
+                "%s: %d of them, living and deleted: the end of %s is forgotten; a site that has "
+                "not heard of it will when it pushes it",
+                record_type(kind)->table, ROSTER_RECORDS_MAX, finding.oldest.id);
+    roster_record_forget(&edit->change, kind, &finding.oldest);
 }
 
 void roster_remove(struct roster_edit *edit, enum record_kind kind, union roster_record *record)
 {
     forget_oldest(edit, kind);
-    record->access.is_deleted = true;
-    record->access.created_s = site_now_s(edit->change.site);
-    if (kind == RECORD_ACCESS_KEY) {
-        record->key.is_enabled = false;
-        memset(record->key.sealed, 0, sizeof(record->key.sealed));
-    } else if (kind == RECORD_POLICY) {
-        memset(record->policy.document, 0, sizeof(record->policy.document));
-    }
+    roster_record_bury(edit->change.site, kind, record);
     roster_put(edit, kind, record, NULL);
 }
 

@@ -98,6 +98,45 @@ int roster_record_last(struct site *site, enum record_kind kind, int64_t *ret_ve
     return meta_walk(site->meta, &all, 0, take_later, ret_version);
 }
 
+/* --- the end of a record ---------------------------------------------------------------------- */
+
+int roster_record_horizon(struct site *site, enum record_kind kind, int64_t *ret_version)
+{
+    struct access_horizon_record horizon = {0};
+    int result = meta_get(site->meta, RECORD_ACCESS_HORIZON, record_type(kind)->table, &horizon);
+
+    *ret_version = result == 0 ? horizon.version : 0;
+    return result == -ENOENT ? 0 : result;
+}
+
+void roster_record_forget(struct change *change, enum record_kind kind,
+                          const struct access_record *access)
+{
+    struct access_horizon_record horizon = {.version = access->version};
+    int64_t former;
+    int result = roster_record_horizon(change->site, kind, &former);
+
+    check(access->is_deleted);
+    if (result < 0)
+        change_fail(change, result, "up to where deleted ones were forgotten");
+    snprintf(horizon.id, sizeof(horizon.id), "%s", record_type(kind)->table);
+    if (former < horizon.version)
+        change_put(change, RECORD_ACCESS_HORIZON, &horizon);
+    change_remove(change, kind, access->id);
+}
+
+void roster_record_bury(struct site *site, enum record_kind kind, union roster_record *record)
+{
+    record->access.is_deleted = true;
+    record->access.created_s = site_now_s(site);
+    if (kind == RECORD_ACCESS_KEY) {
+        record->key.is_enabled = false;
+        memset(record->key.sealed, 0, sizeof(record->key.sealed));
+    } else if (kind == RECORD_POLICY) {
+        memset(record->policy.document, 0, sizeof(record->policy.document));
+    }
+}
+
 /* --- secrets --------------------------------------------------------------------------------- */
 
 int roster_record_seal(struct site *site, struct access_key_record *key, const char *secret)

@@ -9,7 +9,7 @@
 
 #include "access/directory.h"
 #include "access/secret_box.h"
-#include "control/site.h"
+#include "control/change.h"
 
 enum { ROSTER_KIND_FIRST = RECORD_USER, ROSTER_KIND_LAST = RECORD_POLICY_LINK };
 /* Of a kind, from where on the oldest deleted one goes for each that is deleted. Far above what may
@@ -39,6 +39,15 @@ int roster_record_load(struct site *site);
 /* The highest version of any record of the kind, deleted ones too. What is made anew goes on from
  * it: so it is newer than any deleted record that was forgotten meanwhile (roster_sync.c). */
 int roster_record_last(struct site *site, enum record_kind kind, int64_t *ret_version);
+
+/* A deleted record goes for good, with `change`: what lives elsewhere with a version up to its is
+ * taken for one that was deleted here (roster_sync.c). */
+void roster_record_forget(struct change *change, enum record_kind kind,
+                          const struct access_record *access);
+/* Up to which version deleted ones were forgotten; 0: none. */
+int roster_record_horizon(struct site *site, enum record_kind kind, int64_t *ret_version);
+/* It lives no more: marked deleted, now, and emptied. Version and site are the caller's. */
+void roster_record_bury(struct site *site, enum record_kind kind, union roster_record *record);
 
 /* Seals the secret into the record. -EIO; -ENOTSUP: this site has no box. */
 int roster_record_seal(struct site *site, struct access_key_record *key, const char *secret);

@@ -8,11 +8,14 @@
  *  2. What is newer here than what the peer pushed is pushed back.
  *  3. The peer's records are input: checked one by one; one that makes no sense is left out and
  *     named in the log, the others are taken.
- *  4. A deleted record is forgotten when the peer has it and it is old: by then whoever may bring
- * an older life of it has heard of its end. What is made anew under its name has a higher version
- *     than anything that is or was here (roster_record_last()), so a peer that still has it gives
- *     way; and one that comes back from there is not taken. With several peers none is forgotten.
- *  5. No log line and no error holds a secret; the texts that do are wiped where they are ours.
+ *  4. What is made has a higher version than anything of its kind that is or was here
+ *     (roster_record_last(); the record with the highest one is never forgotten).
+ *  5. A deleted record is forgotten when it is old, the peer has it, and the peer has told us all
+ *     that lives there. From then on all that is made there is higher (4), and what we do not know
+ *     and is not higher than what we forgot (roster_record_horizon()) is an old life of something
+ *     that was deleted, out of an old copy: it is buried here, and the peer is told so. With
+ *     several peers none is forgotten, unless there are too many (roster.c).
+ *  6. No log line and no error holds a secret; the texts that do are wiped where they are ours.
  */
 #include "control/roster_sync.h"
 
@@ -24,6 +27,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "control/audit.h"
 #include "control/change.h"
 #include "control/pusher.h"
 #include "control/tree.h"
@@ -40,6 +44,7 @@ static const char *const kind_names[] = {
 struct roster_sync {
     struct site *site;
     struct pusher pushers[SITE_PEERS_MAX];
+    struct pusher agers[SITE_PEERS_MAX]; /* old deleted ones once more, until the peer is done */
 };
 
 /* --- pushing --------------------------------------------------------------------------------- */
@@ -131,11 +136,35 @@ static bool is_old(struct site *site, const struct access_record *access)
     return access->is_deleted && site_now_s(site) - access->created_s > KEEP_S;
 }
 
-/* Rule 4, of what the peer has taken. */
-static int forget_old(struct site *site, const json_t *marks)
+/* The highest version of each kind, looked up once in a while. */
+struct lasts {
+    int64_t versions[RECORD_KIND_COUNT]; /* 0: not yet */
+};
+
+/* 1: an old one, that may be forgotten (the last one stays); 0: not. Negative: it cannot be read.
+ */
+static int load_old(struct site *site, struct lasts *lasts, const char *mark,
+                    enum record_kind *ret_kind, struct access_record *ret_access)
 {
     union roster_record record;
+    const char *id = parse_mark(mark, ret_kind);
+    int64_t *last = &lasts->versions[*ret_kind];
+    int result = meta_get(site->meta, *ret_kind, id, &record);
+
+    if (result < 0 || !is_old(site, &record.access))
+        return result == -ENOENT ? 0 : result;
+    if (*last == 0)
+        result = roster_record_last(site, *ret_kind, last);
+    *ret_access = record.access;
+    return result < 0 ? result : record.access.version < *last;
+}
+
+/* Rule 5, of what the peer has taken. */
+static int forget_old(struct pusher *pusher, const json_t *marks, bool is_peer_done)
+{
+    struct site *site = pusher->site;
     struct change change;
+    struct lasts lasts = {{0}};
     bool is_begun = false;
     const char *mark;
     json_t *value;
@@ -143,34 +172,72 @@ static int forget_old(struct site *site, const json_t *marks)
 
     json_object_foreach((json_t *)marks, mark, value)
     {
+        struct access_record access;
         enum record_kind kind;
-        const char *id = parse_mark(mark, &kind);
-        int64_t last;
 
-        result = meta_get(site->meta, kind, id, &record);
-        if (result < 0 || !is_old(site, &record.access))
+        result = load_old(site, &lasts, mark, &kind, &access);
+        if (result > 0 && !is_peer_done)
+            return -EAGAIN;
+        if (result <= 0)
             continue;
-        result = roster_record_last(site, kind, &last);
-        if (result < 0 || record.access.version == last)
-            continue; /* the last one stays: new ones go on from it */
         if (!is_begun)
             change_begin(&change, site);
         is_begun = true;
-        change_remove(&change, kind, id);
+        roster_record_forget(&change, kind, &access);
     }
     return is_begun ? change_commit(&change) : 0;
 }
 
+static bool has_taken(const struct pusher *pusher, const struct peer_call *call)
+{
+    if (call->status == 200 && tree_int(call->reply, "refused", 0) == 0)
+        return true;
+    log_warning("control", "%s does not take all of our users, keys and policies: %s",
+                pusher_peer_name(pusher),
+                call->status != 200 ? call->message : "its log says which");
+    return false;
+}
+
+static bool is_peer_done(const struct peer_call *call)
+{
+    return json_is_true(json_object_get(call->reply, "is_done"));
+}
+
+/* What cannot be forgotten now is at the next contact. */
 static int push_done(struct pusher *pusher, const struct peer_call *call, const json_t *marks)
 {
-    if (call->status == 200 && tree_int(call->reply, "refused", 0) == 0 &&
-        pusher->site->peer_count == 1)
-        (void)forget_old(pusher->site, marks); /* else at the next contact */
-    if (call->status != 200 || tree_int(call->reply, "refused", 0) > 0)
-        log_warning("control", "%s does not take all of our users, keys and policies: %s",
-                    pusher_peer_name(pusher),
-                    call->status != 200 ? call->message : "its log says which");
+    struct site *site = pusher->site;
+    struct lasts lasts = {{0}};
+    const char *mark;
+    json_t *value;
+
+    if (!has_taken(pusher, call) || site->peer_count != 1 ||
+        forget_old(pusher, marks, is_peer_done(call)) != -EAGAIN)
+        return 0;
+    json_object_foreach((json_t *)marks, mark, value)
+    {
+        enum record_kind kind;
+        struct access_record access;
+
+        if (load_old(site, &lasts, mark, &kind, &access) > 0)
+            pusher_mark(&site->roster_sync->agers[pusher->peer], mark);
+    }
     return 0;
+}
+
+static int age_list(struct pusher *pusher)
+{
+    (void)pusher;
+    return 0;
+}
+
+static int age_done(struct pusher *pusher, const struct peer_call *call, const json_t *marks)
+{
+    int result = 0;
+
+    if (has_taken(pusher, call))
+        result = forget_old(pusher, marks, is_peer_done(call));
+    return result == -EAGAIN ? result : 0;
 }
 
 struct marking {
@@ -205,8 +272,10 @@ static int push_list(struct pusher *pusher)
 void roster_sync_peer_up(struct roster_sync *sync, const char *peer)
 {
     for (unsigned i = 0; i < sync->site->peer_count; i++)
-        if (strcmp(sync->site->peers[i].name, peer) == 0 && !sync->site->is_stopping)
+        if (strcmp(sync->site->peers[i].name, peer) == 0 && !sync->site->is_stopping) {
             pusher_peer_up(&sync->pushers[i]);
+            pusher_peer_up(&sync->agers[i]);
+        }
 }
 
 /* --- start and stop -------------------------------------------------------------------------- */
@@ -214,25 +283,32 @@ void roster_sync_peer_up(struct roster_sync *sync, const char *peer)
 struct roster_sync *roster_sync_new(struct site *site)
 {
     static const struct pusher_ops ops = {.list = push_list, .make = push_make, .done = push_done};
+    static const struct pusher_ops aging = {.list = age_list, .make = push_make, .done = age_done};
     struct roster_sync *sync = calloc(1, sizeof(*sync));
 
     check(sync);
     sync->site = site;
     for (unsigned i = 0; i < SITE_PEERS_MAX; i++)
         pusher_init(&sync->pushers[i], site, i, &ops);
+    for (unsigned i = 0; i < SITE_PEERS_MAX; i++)
+        pusher_init(&sync->agers[i], site, i, &aging);
     return sync;
 }
 
 void roster_sync_stop(struct roster_sync *sync)
 {
-    for (unsigned i = 0; i < SITE_PEERS_MAX; i++)
+    for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
         pusher_stop(&sync->pushers[i]);
+        pusher_stop(&sync->agers[i]);
+    }
 }
 
 void roster_sync_free(struct roster_sync *sync)
 {
-    for (unsigned i = 0; i < SITE_PEERS_MAX; i++)
+    for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
         pusher_fini(&sync->pushers[i]);
+        pusher_fini(&sync->agers[i]);
+    }
     free(sync);
 }
 
@@ -284,37 +360,88 @@ static int settle_local(struct site *site, struct arrival *arrival, const union 
     return arrival->secret ? roster_record_seal(site, key, arrival->secret) : 0;
 }
 
-static int adopt(struct site *site, struct arrival *arrival)
+static int commit(struct site *site, const struct arrival *arrival)
 {
-    union roster_record ours;
     struct change change;
-    int result = meta_get(site->meta, arrival->kind, arrival->record.access.id, &ours), older = 1;
-    bool is_new = result == -ENOENT;
+    int result;
 
-    if (result < 0 && !is_new)
-        return result;
-    if (is_new && arrival->record.access.is_deleted) {
-        int64_t last;
-
-        result = roster_record_last(site, arrival->kind, &last);
-        if (result < 0 || arrival->record.access.version <= last)
-            return result; /* perhaps forgotten here; it says nothing */
-    }
-    if (!is_new)
-        older = age(&arrival->record.access, &ours.access);
-    if (older < 0)
-        roster_sync_mark(site->roster_sync, arrival->kind, ours.access.id);
-    if (older <= 0)
-        return 0;
-    result = settle_local(site, arrival, is_new ? NULL : &ours);
-    if (result < 0)
-        return result;
     change_begin(&change, site);
     change_put(&change, arrival->kind, &arrival->record);
     result = change_commit(&change);
     if (result == 0)
         (void)roster_record_apply(site, arrival->kind, &arrival->record, arrival->secret);
     return result;
+}
+
+/* Rule 5: it was deleted here once. */
+static int bury(struct site *site, const char *peer, struct arrival *arrival)
+{
+    struct access_record *access = &arrival->record.access;
+    int result;
+
+    if (access->version >= TREE_INT_MAX)
+        return 0; /* no version is left for its end: not taken */
+    log_warning("control",
+                "%s %s came from %s, and was deleted long ago: it is deleted there as well; if "
+                "that site is an old copy this is right, else make it anew",
+                kind_names[arrival->kind], access->id, peer);
+    audit_event(site, "access", EVENT_CRITICAL, access->id,
+                "%s of %s, deleted here long ago, came back from there (an old copy?): deleted",
+                kind_names[arrival->kind], peer);
+    roster_record_bury(site, arrival->kind, &arrival->record);
+    access->version++;
+    strcpy(access->site, site->name);
+    arrival->secret = NULL;
+    result = commit(site, arrival);
+    if (result == 0)
+        roster_sync_mark(site->roster_sync, arrival->kind, access->id);
+    return result;
+}
+
+/* What we do not have. */
+static int adopt_unknown(struct site *site, const char *peer, struct arrival *arrival)
+{
+    const struct access_record *access = &arrival->record.access;
+    int64_t last, horizon;
+    int result = roster_record_last(site, arrival->kind, &last);
+
+    if (result == 0)
+        result = roster_record_horizon(site, arrival->kind, &horizon);
+    if (result < 0)
+        return result;
+    if (access->is_deleted && access->version <= last)
+        return 0; /* perhaps forgotten here; it says nothing */
+    if (!access->is_deleted && access->version <= horizon)
+        return bury(site, peer, arrival);
+    result = settle_local(site, arrival, NULL);
+    return result < 0 ? result : commit(site, arrival);
+}
+
+static int adopt(struct site *site, const char *peer, struct arrival *arrival)
+{
+    union roster_record ours;
+    int result = meta_get(site->meta, arrival->kind, arrival->record.access.id, &ours), older;
+
+    if (result == -ENOENT)
+        return adopt_unknown(site, peer, arrival);
+    if (result < 0)
+        return result;
+    older = age(&arrival->record.access, &ours.access);
+    if (older < 0)
+        roster_sync_mark(site->roster_sync, arrival->kind, ours.access.id);
+    if (older <= 0)
+        return 0;
+    result = settle_local(site, arrival, &ours);
+    return result < 0 ? result : commit(site, arrival);
+}
+
+/* Has the peer been told all that lives here? */
+static bool is_done(struct site *site, const char *peer)
+{
+    for (unsigned i = 0; i < site->peer_count; i++)
+        if (strcmp(site->peers[i].name, peer) == 0)
+            return pusher_is_empty(&site->roster_sync->pushers[i]);
+    return false;
 }
 
 void roster_sync_serve(struct peer_answer *answer)
@@ -340,7 +467,7 @@ void roster_sync_serve(struct peer_answer *answer)
                         tree_text(json_object_get(item, "record"), "id"));
             refused++;
         } else if (result == 0) {
-            result = adopt(answer->site, &arrival);
+            result = adopt(answer->site, answer->peer, &arrival);
         }
         OPENSSL_cleanse(&arrival, sizeof(arrival));
     }
@@ -352,5 +479,6 @@ void roster_sync_serve(struct peer_answer *answer)
 
     check(reply);
     tree_set_int(reply, "refused", refused);
+    tree_set_bool(reply, "is_done", is_done(answer->site, answer->peer));
     peer_answer_ok(answer, reply);
 }

@@ -21,7 +21,8 @@ void roster_sync_free(struct roster_sync *sync); /* after the stop, nothing unde
 void roster_sync_mark(struct roster_sync *sync, enum record_kind kind, const char *id);
 /* The peer is there (again). */
 void roster_sync_peer_up(struct roster_sync *sync, const char *peer);
-/* The service "access.put" {"items":[{"kind","record","secret"}]}: takes what is newer. */
+/* The service "access.put" {"items":[{"kind","record","secret"}]}: takes what is newer. Answers
+ * {"refused": how many made no sense, "is_done": the peer was told all that lives here}. */
 void roster_sync_serve(struct peer_answer *answer);
 
 #endif

@@ -20,6 +20,12 @@ struct access_record {
     int64_t created_s;
 };
 
+/* Of the deleted ones of a kind that were forgotten: the highest version. Local to a site. */
+struct access_horizon_record {
+    char id[RECORD_WORD_SIZE]; /* the kind's table */
+    int64_t version;
+};
+
 struct user_record {
     struct access_record access; /* id: the name */
     char uid[RECORD_WORD_SIZE];  /* of this life of the user */

@@ -178,6 +178,11 @@ static const struct record_field tag_set_fields[] = {
     FIELD(tag_set_record, site, FIELD_TEXT),
 };
 
+static const struct record_field access_horizon_fields[] = {
+    FIELD(access_horizon_record, id, FIELD_TEXT),
+    FIELD(access_horizon_record, version, FIELD_INT),
+};
+
 #define TYPE(table_name, type, list)                                                               \
     {                                                                                              \
         .table = table_name, .size = sizeof(struct type), .fields = list,                          \
@@ -198,6 +203,7 @@ static const struct record_type types[RECORD_KIND_COUNT] = {
     [RECORD_POLICY_LINK] = TYPE("policy_links", policy_link_record, policy_link_fields),
     [RECORD_TAG] = TYPE("tags", tag_record, tag_fields),
     [RECORD_TAG_SET] = TYPE("tag_sets", tag_set_record, tag_set_fields),
+    [RECORD_ACCESS_HORIZON] = TYPE("access_horizons", access_horizon_record, access_horizon_fields),
 };
 
 const struct record_type *record_type(enum record_kind kind)

@@ -182,6 +182,7 @@ enum record_kind {
     RECORD_POLICY_LINK,
     RECORD_TAG,
     RECORD_TAG_SET,
+    RECORD_ACCESS_HORIZON,
     RECORD_KIND_COUNT
 };
 

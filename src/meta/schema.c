@@ -80,6 +80,8 @@ static const char *const migrations[] = {
     "ALTER TABLE disks ADD COLUMN provisioned_iops INTEGER NOT NULL DEFAULT 0;",
     /* 7 -> 8: never used; events lie in a database of their own */
     "DROP TABLE events;",
+    /* 8 -> 9: up to where deleted users, keys and policies were forgotten */
+    "CREATE TABLE access_horizons (id TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL);",
 };
 
 unsigned schema_version(void)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -168,6 +169,122 @@ static void test_the_deleted_are_forgotten(void **state)
     expect_total(world, PARIS, "ListUsers", "4");
 }
 
+/* site.db and its log, as a backup does it while the daemon is down. */
+static void copy_file(const char *from, const char *to, const char *ending)
+{
+    char names[2][200], bytes[4096];
+    size_t length;
+
+    snprintf(names[0], sizeof(names[0]), "%s%s", from, ending);
+    snprintf(names[1], sizeof(names[1]), "%s%s", to, ending);
+    unlink(names[1]);
+    FILE *in = fopen(names[0], "rb");
+
+    if (!in)
+        return;
+    FILE *out = fopen(names[1], "wb");
+
+    assert_non_null(out);
+    while ((length = fread(bytes, 1, sizeof(bytes), in)) > 0)
+        assert_int_equal(fwrite(bytes, 1, length, out), length);
+    assert_int_equal(fclose(out), 0);
+    fclose(in);
+}
+
+static void copy_records(const char *from, const char *to)
+{
+    copy_file(from, to, "");
+    copy_file(from, to, "-wal");
+    copy_file(from, to, "-shm");
+}
+
+static bool is_gone(struct fake_world *world, unsigned site, enum record_kind kind, const char *id)
+{
+    union roster_record record;
+
+    return meta_get(world->sites[site].meta, kind, id, &record) == -ENOENT;
+}
+
+/* Paris comes back out of an old copy, from which a user and a key were deleted since; nobody
+ * remembers them. They do not come to life again, at either site; what was made since stays. */
+static void test_an_old_copy_brings_nothing_back(void **state)
+{
+    struct fake_world *world = *state;
+    char backup[200];
+    struct roster_key gone, kept, later;
+
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=bert");
+    roster_drive_key(world, PARIS, "anna", &gone);
+    roster_drive_key(world, PARIS, "bert", &kept);
+    fake_run(world, SOON_NS);
+    fake_site_crash(world, PARIS);
+    snprintf(backup, sizeof(backup), "%s-backup", world->sites[PARIS].path);
+    copy_records(world->sites[PARIS].path, backup);
+    fake_site_start(world, PARIS);
+    fake_run(world, SOON_NS);
+    drive_ok(world, LYON, "DeleteUser", NULL, NULL, "UserName=anna");
+    roster_drive_key(world, LYON, "bert", &later);
+    drive_ok(world, LYON, "CreateUser", NULL, NULL, "UserName=carl");
+    world->wall_jump_ns = INT64_C(31) * 86400 * 1000000000;
+    meet_again(world);
+    for (unsigned site = 0; site < 2; site++) {
+        assert_true(is_gone(world, site, RECORD_USER, "anna"));
+        assert_true(is_gone(world, site, RECORD_ACCESS_KEY, gone.id));
+    }
+    fake_site_crash(world, PARIS);
+    copy_records(backup, world->sites[PARIS].path);
+    copy_file("/nowhere", backup, "");
+    copy_file("/nowhere", backup, "-wal");
+    copy_file("/nowhere", backup, "-shm");
+    fake_net(world, false);
+    fake_site_start(world, PARIS);
+    fake_run(world, SOON_NS);
+    roster_drive_expect_key(world, PARIS, gone.id, gone.secret); /* until it meets its peer */
+    fake_net(world, true);
+    fake_run(world, SOON_NS);
+    for (unsigned site = 0; site < 2; site++) {
+        struct directory *directory = control_site(world->sites[site].control)->directory;
+
+        assert_null(directory_user_uid(directory, "anna"));
+        roster_drive_expect_key(world, site, gone.id, NULL);
+        roster_drive_expect_key(world, site, kept.id, kept.secret);
+        roster_drive_expect_key(world, site, later.id, later.secret);
+        expect_total(world, site, "ListUsers", "2");
+    }
+}
+
+/* Made at a site that knew of nothing, long apart, while the other deleted many: it stays. */
+static void test_made_while_apart_is_no_old_copy(void **state)
+{
+    struct fake_world *world = *state;
+    struct roster_key key, paris;
+
+    fake_net(world, false);
+    for (unsigned i = 0; i < 40; i++)
+        drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=user-%u", i);
+    for (unsigned i = 0; i < 39; i++)
+        drive_ok(world, PARIS, "DeleteUser", NULL, NULL, "UserName=user-%u", i);
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=last");
+    roster_drive_key(world, PARIS, "last", &paris);
+    for (unsigned i = 0; i < 30; i++)
+        drive_ok(world, LYON, "CreateUser", NULL, NULL, "UserName=lyon-%u", i);
+    roster_drive_key(world, LYON, "lyon-29", &key);
+    world->wall_jump_ns = INT64_C(31) * 86400 * 1000000000;
+    fake_net(world, true);
+    fake_run(world, SOON_NS);
+    meet_again(world); /* what came from the peer is forgotten at the next contact */
+    for (unsigned site = 0; site < 2; site++) {
+        expect_total(world, site, "ListUsers", "32");
+        roster_drive_expect_key(world, site, key.id, key.secret);
+        assert_true(is_gone(world, site, RECORD_USER, "user-0")); /* forgotten all the same */
+        assert_int_equal(count_of(world, site, RECORD_USER), 32);
+    }
+    drive_ok(world, LYON, "CreateUser", NULL, NULL, "UserName=user-7"); /* nor a name */
+    meet_again(world);
+    expect_total(world, PARIS, "ListUsers", "33");
+}
+
 /* The peer has not been there for years. */
 static void test_too_many_deleted(void **state)
 {
@@ -189,6 +306,19 @@ static void test_too_many_deleted(void **state)
     assert_int_equal(count_of(world, PARIS, RECORD_USER), ROSTER_RECORDS_MAX);
     assert_int_equal(meta_get(meta, RECORD_USER, "user-0", &user), -ENOENT);
     assert_int_equal(meta_get(meta, RECORD_USER, "anna", &user), 0);
+    /* It never heard of the end of user-0, which it has. */
+    meta = world->sites[LYON].meta;
+    user = (struct user_record){.access = {.id = "user-0", .version = 1, .site = "lyon"}};
+    strcpy(user.uid, "2");
+    assert_int_equal(meta_begin(meta, &err), 0);
+    assert_int_equal(meta_put(meta, RECORD_USER, &user, &err), 0);
+    assert_int_equal(meta_commit(meta, &err), 0);
+    fake_site_crash(world, LYON);
+    fake_site_start(world, LYON);
+    fake_net(world, true);
+    fake_run(world, SOON_NS);
+    assert_int_equal(meta_get(world->sites[LYON].meta, RECORD_USER, "user-0", &user), 0);
+    assert_true(user.access.is_deleted);
 }
 
 /* One site has forgotten it, the other not yet: what is made anew there stands at both. */
@@ -289,6 +419,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_both_edit_while_apart, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_one_name_made_at_both, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_the_deleted_are_forgotten, drive_setup,
+                                        drive_teardown),
+        cmocka_unit_test_setup_teardown(test_an_old_copy_brings_nothing_back, drive_setup,
+                                        drive_teardown),
+        cmocka_unit_test_setup_teardown(test_made_while_apart_is_no_old_copy, drive_setup,
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_too_many_deleted, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_forgotten_at_one_site, drive_setup, drive_teardown),
