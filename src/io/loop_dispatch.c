@@ -120,7 +120,9 @@ int io_file_open(struct loop *loop, const char *path, unsigned flags, struct io_
 
     check(!(flags & IO_EXCLUSIVE) || (flags & IO_CREATE));
     error = ops_of(loop)->file_open(loop, path, flags, &file, err);
-    if (error == 0 && loop->note != NULL && sync_note_is_distrusting(loop->note)) {
+    /* One that was made here is empty; and without it his maker would not know that it is his. */
+    if (error == 0 && !(flags & IO_EXCLUSIVE) && loop->note != NULL &&
+        sync_note_is_distrusting(loop->note)) {
         error = noted(loop, ops_of(loop)->file_forget(loop, file));
         if (error != 0) {
             ops_of(loop)->file_close(loop, file);

@@ -166,6 +166,32 @@ static void test_eras(void **state)
     sim_world_free(bench.world);
 }
 
+static void make_another(void *arg)
+{
+    struct bench *bench = arg;
+    struct loop *loop = sim_site_loop(bench->site);
+    struct io_file *file;
+
+    bench->error = io_file_open(loop, "/g", IO_CREATE | IO_EXCLUSIVE, &file, NULL);
+    if (bench->error == 0)
+        io_file_close(loop, file);
+}
+
+/* Nothing of it is kept by the kernel; and who makes a file and fails must know that it is his. */
+static void test_new_file_is_opened(void **state)
+{
+    struct bench bench = {.is_watched = true};
+
+    life_that_fails(&bench, 3);
+    restart(&bench);
+    sim_disk_fail(bench.site, SIM_DISK_SYNC, "/g", 1, -EIO);
+    sim_site_call(bench.site, make_another, &bench);
+    assert_int_equal(bench.error, 0);
+    sim_site_call(bench.site, make_another, &bench);
+    assert_int_equal(bench.error, -EEXIST);
+    sim_world_free(bench.world);
+}
+
 static void test_sick_device_is_not_opened(void **state)
 {
     struct bench bench = {.is_watched = true};
@@ -186,6 +212,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_shown_stays),
         cmocka_unit_test(test_eras),
+        cmocka_unit_test(test_new_file_is_opened),
         cmocka_unit_test(test_sick_device_is_not_opened),
     };
 
