@@ -60,6 +60,7 @@ struct call {
     struct data_request request;
     json_t *state;
     char object[RECORD_ID_SIZE];        /* what it makes or works on */
+    uint64_t growth_bytes;              /* its object, a disk, grows to so much; 0: it does not */
     void (*join_cb)(struct call *call); /* see sharing_join() */
     /* While its change is not durable: see sharing.h. */
     void (*then_cb)(struct call *call);

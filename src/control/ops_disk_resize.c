@@ -122,9 +122,9 @@ static bool new_size(struct call *call, struct growing *growing)
         call_fail(call, API_DISK_NEW_SIZE_SMALL, "Disk %s has %lld bytes.", disk->id,
                   (long long)disk->size_bytes);
     else
-        return (!growing->is_paired ||
-                quota_allows_group_growth(call, &growing->relation, bytes - disk->size_bytes)) &&
-               quota_allows_growth(call, bytes - disk->size_bytes);
+        return (!growing->is_paired || quota_allows_group_growth(call, &growing->relation, disk->id,
+                                                                 bytes - disk->size_bytes)) &&
+               quota_allows_growth(call, disk->id, bytes - disk->size_bytes);
     return false;
 }
 
@@ -268,10 +268,16 @@ static void grow_theirs(struct call *call, struct growing *growing)
 
 /* --- the peer's call ------------------------------------------------------------------------- */
 
+struct serving {
+    struct data_request request;
+    struct quota_growth growth;
+};
+
 /* It must have that size behind a restart, too, or the source would be larger than its copy for
  * good; where there is no stream nothing but the record tells it. */
 static void served(struct data_request *request)
 {
+    struct serving *serving = container_of(request, struct serving, request);
     struct peer_answer *answer = request->arg;
 
     site_done(answer->site);
@@ -289,7 +295,8 @@ static void served(struct data_request *request)
         peer_answer_fail(answer, API_DISK_RESIZE_DENIED, "%s.", request->why);
     else
         peer_answer_fail(answer, API_INTERNAL_ERROR, "%s.", request->why);
-    free(request);
+    list_remove(&serving->growth.node);
+    free(serving);
 }
 
 /* Is it ours, and their copy? False: answered. */
@@ -309,7 +316,7 @@ static bool judge_copy(struct peer_answer *answer, const char *disk_id, int64_t 
         return false;
     }
     room = bytes > ret_disk->size_bytes
-               ? quota_has_room_for_bytes(site, bytes - ret_disk->size_bytes)
+               ? quota_has_room_for_bytes(site, disk_id, bytes - ret_disk->size_bytes)
                : 1;
     if (site->is_strict)
         peer_answer_fail(answer, API_DISK_IN_REPLICATION, "disk %s is in pair %s.", disk_id, id);
@@ -334,19 +341,21 @@ void ops_disk_serve_grow(struct peer_answer *answer)
     const char *id = tree_text(answer->arguments, "disk");
     int64_t bytes = tree_int(answer->arguments, "bytes", 0);
     struct disk_record disk;
-    struct data_request *request;
+    struct serving *serving;
 
     if (!judge_copy(answer, id, bytes, &disk))
         return;
     if (bytes < disk.size_bytes) /* an earlier call came only so far: it stays as large */
         bytes = disk.size_bytes;
-    request = calloc(1, sizeof(*request));
-    check(request);
-    *request = (struct data_request){.op = DATA_DISK_GROW,
-                                     .disk = id, /* of the arguments, which stay */
-                                     .size_bytes = (uint64_t)bytes,
-                                     .arg = answer};
-    site_submit(answer->site, request, served);
+    serving = calloc(1, sizeof(*serving));
+    check(serving);
+    serving->request =
+        (struct data_request){.op = DATA_DISK_GROW, .size_bytes = (uint64_t)bytes, .arg = answer};
+    serving->growth.bytes = (uint64_t)bytes;
+    strcpy(serving->growth.disk, disk.id);
+    serving->request.disk = serving->growth.disk;
+    list_append(&answer->site->growths, &serving->growth.node);
+    site_submit(answer->site, &serving->request, served);
 }
 
 /* --- the operation --------------------------------------------------------------------------- */
@@ -367,6 +376,7 @@ void ops_disk_resize(struct call *call)
         return;
     }
     strcpy(call->object, growing.disk.id);
+    call->growth_bytes = (uint64_t)growing.bytes;
     if (growing.is_paired)
         grow_theirs(call, &growing);
     else

@@ -7,6 +7,7 @@
 #include "control/quota.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 
@@ -87,19 +88,74 @@ bool quota_allows_group(struct call *call)
     return result == 0 && count < quota->groups && empty < quota->empty_groups;
 }
 
+/* What the disk gains that becomes so large: it is not in its record yet. */
+static uint64_t gain_of(struct site *site, const char *disk_id, uint64_t bytes)
+{
+    struct disk_record disk;
+
+    if (meta_get(site->meta, RECORD_DISK, disk_id, &disk) < 0 || bytes <= (uint64_t)disk.size_bytes)
+        return 0;
+    return bytes - (uint64_t)disk.size_bytes;
+}
+
+/* Which growths count. */
+struct scope {
+    const char *except;        /* not of this disk, which is judged; NULL: any */
+    struct pair_record *pairs; /* of the disks of these alone; NULL: any */
+    unsigned pair_count;
+};
+
+static bool is_in(struct site *site, const struct scope *scope, const char *disk)
+{
+    if (scope->except && strcmp(scope->except, disk) == 0)
+        return false;
+    for (unsigned i = 0; i < scope->pair_count; i++)
+        if (strcmp(relation_disk(site, &scope->pairs[i]), disk) == 0)
+            return true;
+    return !scope->pairs;
+}
+
+/* What disks gain that grow now, by our own calls and by the peer's. */
+static uint64_t bytes_under_way(struct site *site, const struct scope *scope)
+{
+    struct list *node, *next;
+    uint64_t bytes = 0;
+
+    list_for_each(node, next, &site->calls)
+    {
+        const struct call *call = list_entry(node, struct call, node);
+
+        if (call->growth_bytes > 0 && is_in(site, scope, call->object))
+            bytes += gain_of(site, call->object, call->growth_bytes);
+    }
+    list_for_each(node, next, &site->growths)
+    {
+        const struct quota_growth *growth = list_entry(node, struct quota_growth, node);
+
+        if (is_in(site, scope, growth->disk))
+            bytes += gain_of(site, growth->disk, growth->bytes);
+    }
+    return bytes;
+}
+
 bool quota_allows_member(struct call *call, const struct relation *group,
                          const struct relation *pair)
 {
     const struct site_quota *quota = &call->site->quota;
-    struct pair_record *pairs = NULL;
-    unsigned count = 0;
-    uint64_t bytes = (uint64_t)pair->pair.size_bytes;
-    int result = relation_members(call->site, group, &pairs, &count);
+    struct pair_record itself = pair->pair;
+    struct scope scope = {0}, alone = {.pairs = &itself, .pair_count = 1};
+    uint64_t bytes = (uint64_t)itself.size_bytes;
+    int result = relation_members(call->site, group, &scope.pairs, &scope.pair_count);
+    unsigned count = scope.pair_count;
     bool is_large;
 
     for (unsigned i = 0; result == 0 && i < count; i++)
-        bytes += (uint64_t)pairs[i].size_bytes;
-    free(pairs);
+        bytes += (uint64_t)scope.pairs[i].size_bytes;
+    if (result == 0)
+        bytes += bytes_under_way(call->site, &alone);
+    if (result == 0 && count > 0)
+        bytes += bytes_under_way(call->site, &scope);
+    free(scope.pairs);
     is_large = quota->group_bytes > 0 && bytes > quota->group_bytes;
     if (result < 0)
         call_fail_internal(call, err_name(result));
@@ -111,20 +167,22 @@ bool quota_allows_member(struct call *call, const struct relation *group,
     return result == 0 && count < quota->group_pairs && !is_large;
 }
 
-bool quota_allows_group_growth(struct call *call, const struct relation *member, int64_t growth)
+bool quota_allows_group_growth(struct call *call, const struct relation *member, const char *disk,
+                               int64_t growth)
 {
     uint64_t bytes = (uint64_t)growth, bytes_max = call->site->quota.group_bytes;
     struct relation group = {.is_group = true, .group = member->group};
-    struct pair_record *pairs = NULL;
-    unsigned count = 0;
+    struct scope scope = {.except = disk};
     int result = 0;
 
     if (!relation_is_member(member) || bytes_max == 0)
         return true;
-    result = relation_members(call->site, &group, &pairs, &count);
-    for (unsigned i = 0; result == 0 && i < count; i++)
-        bytes += (uint64_t)pairs[i].size_bytes;
-    free(pairs);
+    result = relation_members(call->site, &group, &scope.pairs, &scope.pair_count);
+    for (unsigned i = 0; result == 0 && i < scope.pair_count; i++)
+        bytes += (uint64_t)scope.pairs[i].size_bytes;
+    if (result == 0)
+        bytes += bytes_under_way(call->site, &scope);
+    free(scope.pairs);
     if (result < 0)
         call_fail_internal(call, err_name(result));
     else if (bytes > bytes_max)
@@ -147,40 +205,23 @@ static bool add_disk(void *arg, uint64_t position, const void *record)
     return true;
 }
 
-/* What disks gain that grow now: it is not in their records yet. */
-static uint64_t bytes_under_way(const struct site *site)
-{
-    const struct list *head = &site->calls;
-    uint64_t bytes = 0;
-
-    for (const struct list *node = head->next; node != head; node = node->next) {
-        const struct call *call = container_of(node, const struct call, node);
-        struct disk_record disk;
-
-        if (call->request.op == DATA_DISK_GROW && call->object[0] &&
-            meta_get(site->meta, RECORD_DISK, call->object, &disk) == 0 &&
-            call->request.size_bytes > (uint64_t)disk.size_bytes)
-            bytes += call->request.size_bytes - (uint64_t)disk.size_bytes;
-    }
-    return bytes;
-}
-
-int quota_has_room_for_bytes(struct site *site, int64_t bytes)
+int quota_has_room_for_bytes(struct site *site, const char *disk, int64_t bytes)
 {
     struct meta_query disks = {.kind = RECORD_DISK};
-    struct sum sum = {.bytes = (uint64_t)bytes + bytes_under_way(site)};
+    struct scope scope = {.except = disk};
+    struct sum sum = {.bytes = (uint64_t)bytes};
     int result = 0;
 
-    if (site->quota.disk_bytes > 0)
-        result = meta_walk(site->meta, &disks, 0, add_disk, &sum);
-    if (result < 0)
-        return result;
-    return site->quota.disk_bytes == 0 || sum.bytes <= site->quota.disk_bytes;
+    if (site->quota.disk_bytes == 0)
+        return 1;
+    sum.bytes += bytes_under_way(site, &scope);
+    result = meta_walk(site->meta, &disks, 0, add_disk, &sum);
+    return result < 0 ? result : sum.bytes <= site->quota.disk_bytes;
 }
 
-bool quota_allows_growth(struct call *call, int64_t bytes)
+bool quota_allows_growth(struct call *call, const char *disk, int64_t bytes)
 {
-    int room = quota_has_room_for_bytes(call->site, bytes);
+    int room = quota_has_room_for_bytes(call->site, disk, bytes);
 
     if (room < 0)
         call_fail_internal(call, err_name(room));
@@ -196,7 +237,7 @@ int quota_has_room_for_disk(struct site *site, int64_t bytes)
 
     if (result < 0 || count >= site->quota.disks)
         return result;
-    return quota_has_room_for_bytes(site, bytes);
+    return quota_has_room_for_bytes(site, NULL, bytes);
 }
 
 bool quota_allows_disk(struct call *call, int64_t size_bytes)
@@ -210,6 +251,6 @@ bool quota_allows_disk(struct call *call, int64_t size_bytes)
         call_fail(call, API_DISK_QUOTA, "At most %u disks at site %s.", call->site->quota.disks,
                   call->site->name);
     else
-        return quota_allows_growth(call, size_bytes);
+        return quota_allows_growth(call, NULL, size_bytes);
     return false;
 }

@@ -72,6 +72,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     list_init(&site->troubles);
     site->is_snapshot_stale = true;
     list_init(&site->openings);
+    list_init(&site->growths);
     site->loop = loop;
     site->malformed_limit = (struct log_limit){.count_max = 20, .span_ns = UINT64_C(10000000000)};
     site->meta = meta;

@@ -104,6 +104,7 @@ struct site {
     unsigned left_count;    /* of them: those whose caller was answered */
     struct list consents;   /* of calls that were passed on (struct consent) */
     struct list openings;   /* of streams (struct opening) */
+    struct list growths;    /* of disks, that a peer began (struct quota_growth) */
     json_t *grown;          /* keys: disks that are larger than their records say; NULL: none */
     unsigned tokens_max;
     int64_t token_base_s; /* the clock of tokens stood here at token_base_ns; 0: not known yet */

@@ -304,6 +304,56 @@ static void test_two_zones_of_one_region(void **state)
                 "\"cn-paris-a\",\"SupportRtc\":true}]}],\"NextToken\":\"\",\"MaxResults\":1}");
 }
 
+/* Of the two at most `count` come about. */
+static void grow_together(struct fake_world *world, const struct drive_pair pairs[2],
+                          unsigned count)
+{
+    char queries[2][100];
+    struct fake_asked growths[2] = {{.action = "ResizeDisk", .query = queries[0]},
+                                    {.action = "ResizeDisk", .query = queries[1]}};
+    unsigned done = 0;
+
+    for (unsigned i = 0; i < 2; i++)
+        snprintf(queries[i], 100, "DiskId=%s&NewSizeBytes=16384", pairs[i].paris_disk);
+    fake_ask_together(world, PARIS, growths, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        done += growths[i].status == 200;
+        json_decref(growths[i].reply);
+    }
+    assert_int_equal(done, count);
+}
+
+/* What the peer lets grow is in no call of its own. */
+static void test_copies_at_once(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+
+    for (unsigned i = 0; i < 2; i++)
+        drive_pair(world, &pairs[i]);
+    quota_of(world, LYON)->disk_bytes = 3 * 8192;
+    grow_together(world, pairs, 1);
+    quota_of(world, LYON)->disk_bytes = 4 * 8192;
+    grow_together(world, pairs, 2);
+}
+
+static void test_members_grow_at_once(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    drive_group(world, group);
+    for (unsigned i = 0; i < 2; i++) {
+        drive_pair(world, &pairs[i]);
+        drive_add(world, group, &pairs[i]);
+    }
+    quota_of(world, PARIS)->group_bytes = 3 * 8192;
+    grow_together(world, pairs, 1);
+    quota_of(world, PARIS)->group_bytes = 4 * 8192;
+    grow_together(world, pairs, 2);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
@@ -315,6 +365,8 @@ int main(void)
         TEST(test_the_largest_group_starts),
         TEST(test_disks),
         TEST(test_disks_at_once),
+        TEST(test_copies_at_once),
+        TEST(test_members_grow_at_once),
         TEST(test_one_shot_interval),
         TEST(test_regions),
         TEST(test_edges),
