@@ -135,7 +135,7 @@ static const struct record_field user_fields[] = {
 
 static const struct record_field access_key_fields[] = {
     ACCESS_FIELDS,
-    FIELD(access_key_record, user, FIELD_TEXT),
+    INDEXED(access_key_record, user, FIELD_TEXT),
     FIELD(access_key_record, user_uid, FIELD_TEXT),
     FIELD(access_key_record, is_enabled, FIELD_BOOL),
     {.name = "sealed",
@@ -159,9 +159,9 @@ static const struct record_field policy_fields[] = {
 
 static const struct record_field policy_link_fields[] = {
     ACCESS_FIELDS,
-    FIELD(policy_link_record, user, FIELD_TEXT),
+    INDEXED(policy_link_record, user, FIELD_TEXT),
     FIELD(policy_link_record, user_uid, FIELD_TEXT),
-    FIELD(policy_link_record, policy, FIELD_TEXT),
+    INDEXED(policy_link_record, policy, FIELD_TEXT),
     FIELD(policy_link_record, policy_uid, FIELD_TEXT),
 };
 

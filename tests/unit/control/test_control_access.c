@@ -477,6 +477,30 @@ static void test_every_operation_says_what_it_touches(void **state)
             fail_msg("%s has no row in api/authorize.c", operation->name);
 }
 
+/* A walk of all of them for each of a list would be quadratic. */
+static void test_what_lists_ask_by_is_indexed(void **state)
+{
+    static const struct {
+        enum record_kind kind;
+        const char *field;
+    } asked[] = {
+        {RECORD_PAIR, "group_id"},    {RECORD_TAG, "resource_id"}, {RECORD_POLICY_LINK, "policy"},
+        {RECORD_POLICY_LINK, "user"}, {RECORD_ACCESS_KEY, "user"},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < sizeof(asked) / sizeof(asked[0]); i++) {
+        const struct record_type *type = record_type(asked[i].kind);
+        bool is_indexed = false;
+
+        for (unsigned k = 0; k < type->field_count; k++)
+            is_indexed |=
+                strcmp(type->fields[k].name, asked[i].field) == 0 && type->fields[k].is_indexed;
+        if (!is_indexed)
+            fail_msg("%s are not found by %s", type->table, asked[i].field);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -494,6 +518,7 @@ int main(void)
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_lists_that_are_denied, drive_setup, drive_teardown),
         cmocka_unit_test(test_every_operation_says_what_it_touches),
+        cmocka_unit_test(test_what_lists_ask_by_is_indexed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
