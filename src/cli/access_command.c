@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/outcome.h"
 #include "cli/output.h"
+#include "cli/safe_text.h"
 
 enum { DOCUMENT_MAX = 65536 }; /* the daemon says how long it may be */
 
@@ -241,10 +242,13 @@ static int run_show_policy(struct command *command, const struct verb *verb)
         outcome = call(command, verb->action, &params, &reply);
     if (outcome)
         return outcome;
-    if (command->options.json)
+    if (command->options.json) {
         output_json(reply.body);
-    else
-        puts(reply_text(json_object_get(reply.body, "Policy"), "PolicyDocument"));
+    } else {
+        safe_text_put_json(stdout,
+                           reply_text(json_object_get(reply.body, "Policy"), "PolicyDocument"));
+        putchar('\n');
+    }
     reply_fini(&reply);
     return 0;
 }

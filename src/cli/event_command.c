@@ -133,7 +133,8 @@ static void print_line(const struct options *options, const json_t *line)
     if (options->json) {
         text = json_dumps(line, JSON_COMPACT);
         check(text);
-        puts(text);
+        safe_text_put_json(stdout, text);
+        putchar('\n');
         free(text);
         return;
     }

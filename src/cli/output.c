@@ -119,7 +119,8 @@ void output_json(json_t *object)
     char *text = json_dumps(object, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
 
     check(text != NULL);
-    puts(text);
+    safe_text_put_json(stdout, text);
+    putchar('\n');
     free(text);
 }
 

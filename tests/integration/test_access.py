@@ -70,6 +70,14 @@ class AccessTest(LabCase):
     def names(self, site, noun, field):
         return sorted(row[field] for row in self.listed(site, noun))
 
+    def test_a_policy_does_not_speak_to_the_terminal(self):
+        hostile = policy(allow("ebs:Describe*", "acs:ebs:*:*:disk/a\u009b31mb\x7f"))
+        document = self.policy_file("hostile", json.dumps(hostile, ensure_ascii=False, indent=1))
+        self.paris.verso("policy", "create", "hostile", "--file", document, "--description", "\u009b2J")
+        for words in (("show", "hostile"), ("show", "hostile", "--json"), ("list", "--json")):
+            self.assertNotRegex(self.paris.verso("policy", *words), "[\x1b\x7f\u0080-\u009f]", words)
+        self.assertEqual(json.loads(self.paris.verso("policy", "show", "hostile")), hostile)
+
     def test_commands(self):
         paris = self.paris
         paris.verso("user", "create", "anna", "--description", "of operations")
