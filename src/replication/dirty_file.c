@@ -31,8 +31,6 @@ enum {
     DIRTY_PIECE = 1 << 20,
 };
 
-#define DIRTY_BYTES_MAX (UINT64_C(8) << 30)
-
 static uint64_t count_runs(const struct blockset *set)
 {
     uint64_t runs = 0, at = 0, block, count;
@@ -63,14 +61,19 @@ static void put_runs(uint8_t **at, uint32_t disk, enum tracking_set which,
     }
 }
 
-static uint8_t *encode(struct volume *const *volumes, unsigned volume_count, size_t *ret_length)
+static uint64_t file_length(struct volume *const *volumes, unsigned volume_count)
 {
     uint64_t runs = 0;
 
     for (unsigned i = 0; i < volume_count; i++)
         for (unsigned s = 0; s < ARRAY_COUNT(saved_sets); s++)
             runs += count_runs(tracking_set(volumes[i], saved_sets[s]));
-    size_t length = DIRTY_HEADER_SIZE + runs * DIRTY_RUN_SIZE + 4;
+    return DIRTY_HEADER_SIZE + runs * DIRTY_RUN_SIZE + 4;
+}
+
+static uint8_t *encode(struct volume *const *volumes, unsigned volume_count, size_t length)
+{
+    uint64_t runs = (length - DIRTY_HEADER_SIZE - 4) / DIRTY_RUN_SIZE;
     uint8_t *bytes = calloc(1, length), *at = bytes + DIRTY_HEADER_SIZE;
 
     if (bytes == NULL)
@@ -84,7 +87,6 @@ static uint8_t *encode(struct volume *const *volumes, unsigned volume_count, siz
             put_runs(&at, i, saved_sets[s], tracking_set(volumes[i], saved_sets[s]));
     check(at == bytes + length - 4);
     put_le32(at, crc32c(0, bytes, length - 4));
-    *ret_length = length;
     return bytes;
 }
 
@@ -102,12 +104,16 @@ static int write_pieces(struct loop *loop, struct io_file *file, const uint8_t *
 }
 
 int dirty_file_save(struct loop *loop, const char *folder, struct volume *const *volumes,
-                    unsigned volume_count, struct err *err)
+                    unsigned volume_count, uint64_t bytes_max, struct err *err)
 {
     char path[PATH_MAX], temporary[PATH_MAX];
     struct io_file *file;
-    size_t length = 0;
-    uint8_t *bytes = encode(volumes, volume_count, &length);
+    uint64_t length = file_length(volumes, volume_count);
+
+    if (length > bytes_max)
+        return err_set(err, -EFBIG, "the dirty sets would take %llu bytes",
+                       (unsigned long long)length);
+    uint8_t *bytes = encode(volumes, volume_count, length);
 
     snprintf(path, sizeof(path), "%s/dirty", folder);
     snprintf(temporary, sizeof(temporary), "%s/dirty.new", folder);
@@ -159,8 +165,8 @@ static const uint8_t *verify(const uint8_t *bytes, size_t length, struct volume 
     return bytes + DIRTY_HEADER_SIZE;
 }
 
-static int read_all(struct loop *loop, const char *path, uint8_t **ret_bytes, size_t *ret_length,
-                    struct err *err)
+static int read_all(struct loop *loop, const char *path, uint64_t bytes_max, uint8_t **ret_bytes,
+                    size_t *ret_length, struct err *err)
 {
     struct io_file *file;
     uint64_t length = 0;
@@ -170,7 +176,7 @@ static int read_all(struct loop *loop, const char *path, uint8_t **ret_bytes, si
     if (error != 0)
         return error;
     error = io_file_size(loop, file, &length);
-    if (error == 0 && (length == 0 || length > DIRTY_BYTES_MAX))
+    if (error == 0 && (length == 0 || length > bytes_max))
         error = -EBADMSG;
     if (error == 0 && (bytes = malloc(length)) == NULL)
         error = -ENOMEM;
@@ -188,7 +194,8 @@ static int read_all(struct loop *loop, const char *path, uint8_t **ret_bytes, si
 }
 
 int dirty_file_load(struct loop *loop, const char *folder, struct volume *const *volumes,
-                    unsigned volume_count, struct err *err)
+                    unsigned volume_count, const bool *keep_suspects, uint64_t bytes_max,
+                    struct err *err)
 {
     char path[PATH_MAX];
     uint8_t *bytes = NULL;
@@ -196,7 +203,7 @@ int dirty_file_load(struct loop *loop, const char *folder, struct volume *const 
     uint64_t runs = 0;
 
     snprintf(path, sizeof(path), "%s/dirty", folder);
-    int error = read_all(loop, path, &bytes, &length, err);
+    int error = read_all(loop, path, bytes_max, &bytes, &length, err);
 
     if (error != 0)
         return error;
@@ -204,6 +211,9 @@ int dirty_file_load(struct loop *loop, const char *folder, struct volume *const 
 
     if (run == NULL)
         error = err_set(err, -EBADMSG, "%s: not whole", path);
+    for (unsigned i = 0; error == 0 && i < volume_count; i++)
+        if (!keep_suspects[i])
+            tracking_clear_suspect(volumes[i], 0, volume_block_count(volumes[i]));
     for (uint64_t i = 0; error == 0 && i < runs; i++, run += DIRTY_RUN_SIZE)
         error = tracking_mark(volumes[get_le32(run)], (enum tracking_set)get_le32(run + 4),
                               get_le64(run + 8), get_le64(run + 16));

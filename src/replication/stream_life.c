@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "base/step.h"
 #include "replication/dirty_file.h"
 #include "replication/reprotect.h"
@@ -86,24 +87,39 @@ static int mark_all(struct stream *stream, unsigned i, enum tracking_set which)
     return tracking_mark(stream->volumes[i], which, 0, volume_block_count(stream->volumes[i]));
 }
 
-/* What may differ from the target, beside the intent bits' regions, which tracking_start() took. */
+/* What was saved at a clean stop, instead of the intent bits' regions that tracking_start() took
+ * for suspects. A file that cannot be used changes nothing: the bits cover what it says, and
+ * `clean` goes from the state before a host writes (open_marked()). */
+static int load_exact(struct stream *stream, bool *ret_is_exact, struct err *err)
+{
+    int error = 0;
+
+    if (stream->state.is_clean)
+        error =
+            dirty_file_load(stream->loop, stream->folder, stream->volumes, stream->state.disk_count,
+                            stream->has_lost_intents, DIRTY_FILE_BYTES_MAX, err);
+    *ret_is_exact = stream->state.is_clean && error == 0;
+    if (error == 0 || error == -ENOMEM)
+        return error;
+    log_error("stream",
+              "%s: which blocks differ from the peer's is known by regions only, and these will be "
+              "compared",
+              err->text);
+    *err = (struct err){0};
+    return 0;
+}
+
+/* What may differ from the target. */
 static int mark_known(struct stream *stream, struct err *err)
 {
     struct stream_state *state = &stream->state;
-    int error = 0;
+    bool is_exact;
+    int error = load_exact(stream, &is_exact, err);
 
-    if (state->is_clean) {
-        for (unsigned i = 0; i < state->disk_count; i++)
-            if (!stream->has_lost_intents[i])
-                tracking_clear_suspect(stream->volumes[i], 0,
-                                       volume_block_count(stream->volumes[i]));
-        error =
-            dirty_file_load(stream->loop, stream->folder, stream->volumes, state->disk_count, err);
-        if (error != 0)
-            return error;
-    }
+    if (error != 0)
+        return error;
     for (unsigned i = 0; i < state->disk_count && error == 0; i++)
-        if (state->role == STREAM_ROLE_SOURCE && state->disks[i].is_initial && !state->is_clean)
+        if (state->role == STREAM_ROLE_SOURCE && state->disks[i].is_initial && !is_exact)
             error =
                 mark_all(stream, i, state->disks[i].is_seeded ? TRACKING_SUSPECT : TRACKING_OPEN);
     return error == 0 ? 0 : err_set(err, error, "dirty sets: %s", err_name(error));
@@ -287,7 +303,7 @@ static void end_synced(struct stream *stream, int error)
     note_end_error(stream, error);
     if (error == 0 && stream->is_tracked)
         error = dirty_file_save(stream->loop, stream->folder, stream->volumes,
-                                stream->state.disk_count, &err);
+                                stream->state.disk_count, DIRTY_FILE_BYTES_MAX, &err);
     if (error != 0) {
         /* Not clean, then: the intent bits will do. */
         end_saved(stream, error);

@@ -147,7 +147,8 @@ static void write_file(struct bench *bench, const char *name, const uint8_t *byt
 static int load(struct bench *bench)
 {
     struct err err = {0};
-    int error = dirty_file_load(bench->loop, bench->folder, bench->volumes, VOLUMES, &err);
+    int error = dirty_file_load(bench->loop, bench->folder, bench->volumes, VOLUMES,
+                                (bool[VOLUMES]){false}, DIRTY_FILE_BYTES_MAX, &err);
 
     if (error != 0)
         assert_non_null(strstr(err.text, "dirty"));
@@ -170,7 +171,9 @@ static void saves_and_loads(void **state)
     bench_open(&bench);
     assert_int_equal(load(&bench), -ENOENT);
     mark_some(&bench);
-    assert_int_equal(dirty_file_save(bench.loop, bench.folder, bench.volumes, VOLUMES, &err), 0);
+    assert_int_equal(dirty_file_save(bench.loop, bench.folder, bench.volumes, VOLUMES,
+                                     DIRTY_FILE_BYTES_MAX, &err),
+                     0);
     untrack(&bench);
     track(&bench);
     assert_nothing_is_marked(&bench);
@@ -183,7 +186,9 @@ static void saves_and_loads(void **state)
     /* Another one takes its place, and an empty one is whole. */
     untrack(&bench);
     track(&bench);
-    assert_int_equal(dirty_file_save(bench.loop, bench.folder, bench.volumes, VOLUMES, &err), 0);
+    assert_int_equal(dirty_file_save(bench.loop, bench.folder, bench.volumes, VOLUMES,
+                                     DIRTY_FILE_BYTES_MAX, &err),
+                     0);
     assert_int_equal(load(&bench), 0);
     assert_nothing_is_marked(&bench);
     bench_close(&bench);
@@ -197,7 +202,9 @@ static void refuses_what_is_not_whole(void **state)
 
     bench_open(&bench);
     mark_some(&bench);
-    assert_int_equal(dirty_file_save(bench.loop, bench.folder, bench.volumes, VOLUMES, &err), 0);
+    assert_int_equal(dirty_file_save(bench.loop, bench.folder, bench.volumes, VOLUMES,
+                                     DIRTY_FILE_BYTES_MAX, &err),
+                     0);
     size_t length = read_file(&bench, good, sizeof(good));
 
     assert_int_equal(length, 32 + 4 * 24 + 4);
@@ -242,7 +249,9 @@ static void refuses_runs_outside(void **state)
 
     bench_open(&bench);
     mark_some(&bench);
-    assert_int_equal(dirty_file_save(bench.loop, bench.folder, bench.volumes, VOLUMES, &err), 0);
+    assert_int_equal(dirty_file_save(bench.loop, bench.folder, bench.volumes, VOLUMES,
+                                     DIRTY_FILE_BYTES_MAX, &err),
+                     0);
     size_t length = read_file(&bench, good, sizeof(good));
 
     untrack(&bench);
@@ -255,6 +264,40 @@ static void refuses_runs_outside(void **state)
         assert_int_equal(load(&bench), -EBADMSG);
         assert_nothing_is_marked(&bench);
     }
+    bench_close(&bench);
+}
+
+/* What could not be loaded is not saved: a stop that cannot be clean does not call itself clean. */
+static void saves_no_more_than_it_loads(void **state)
+{
+    struct bench bench;
+    struct err err = {0};
+    size_t length = 32 + 4 * 24 + 4;
+    uint8_t bytes[1024];
+    bool keep[VOLUMES] = {false, true};
+
+    bench_open(&bench);
+    mark_some(&bench);
+    assert_int_equal(
+        dirty_file_save(bench.loop, bench.folder, bench.volumes, VOLUMES, length - 1, &err),
+        -EFBIG);
+    assert_int_equal(load(&bench), -ENOENT);
+    assert_int_equal(
+        dirty_file_save(bench.loop, bench.folder, bench.volumes, VOLUMES, length, &err), 0);
+    assert_int_equal(read_file(&bench, bytes, sizeof(bytes)), length);
+    untrack(&bench);
+    track(&bench);
+    /* Suspects stay when it cannot be loaded, or where they are to be kept. */
+    for (unsigned i = 0; i < VOLUMES; i++)
+        assert_int_equal(tracking_mark(bench.volumes[i], TRACKING_SUSPECT, 1500, 7), 0);
+    assert_int_equal(
+        dirty_file_load(bench.loop, bench.folder, bench.volumes, VOLUMES, keep, length - 1, &err),
+        -EBADMSG);
+    assert_int_equal(count(&bench, 0, TRACKING_SUSPECT), 7);
+    assert_int_equal(
+        dirty_file_load(bench.loop, bench.folder, bench.volumes, VOLUMES, keep, length, &err), 0);
+    assert_int_equal(count(&bench, 0, TRACKING_SUSPECT), 100);
+    assert_int_equal(count(&bench, 1, TRACKING_SUSPECT), 1007);
     bench_close(&bench);
 }
 
@@ -282,9 +325,8 @@ static void keeps_the_site_id(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(saves_and_loads),
-        cmocka_unit_test(refuses_what_is_not_whole),
-        cmocka_unit_test(refuses_runs_outside),
+        cmocka_unit_test(saves_and_loads),      cmocka_unit_test(refuses_what_is_not_whole),
+        cmocka_unit_test(refuses_runs_outside), cmocka_unit_test(saves_no_more_than_it_loads),
         cmocka_unit_test(keeps_the_site_id),
     };
 
