@@ -526,8 +526,9 @@ inline take_refused()
     :: RULE_NONCE(a == me.nonce) && me.step != NONE_ && me.busy == IDLE ->
         me.step = NONE_;
         if
-        :: me.role == P && me.is_open && !me.is_reverse -> me.is_open = 0; me.unsaved = 1
-        :: else
+        :: me.role == P && me.is_open && !me.is_reverse && !(me.h_role == S && me.h_open) ->
+            me.is_open = 0; me.unsaved = 1
+        :: else /* the peer has won: its hosts may be writing */
         fi
     :: else
     fi

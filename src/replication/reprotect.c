@@ -651,6 +651,13 @@ static bool take_done(struct stream *stream, const struct link_frame_in *frame, 
     return true;
 }
 
+/* Its hosts may be writing, whatever it refuses (an old copy, say). */
+static bool has_peer_won(const struct stream *stream)
+{
+    return stream->has_hello && stream->hello.role == STREAM_ROLE_SOURCE &&
+           stream->hello.is_reprotect_open;
+}
+
 static bool take_refused(struct stream *stream, const struct link_frame_in *frame, struct err *why)
 {
     struct stream_refused refused;
@@ -663,9 +670,8 @@ static bool take_refused(struct stream *stream, const struct link_frame_in *fram
         stream->reprotect.step == REPROTECT_BECOMING || stream->reprotect.step == REPROTECT_MARKING)
         return true;
     stream->reprotect.step = REPROTECT_NONE;
-    if (is_loser(stream) && stream->state.role == STREAM_ROLE_PROMOTED) {
-        stream->state.is_reprotect_open =
-            false; /* the peer is not SOURCE, or it would not refuse */
+    if (is_loser(stream) && stream->state.role == STREAM_ROLE_PROMOTED && !has_peer_won(stream)) {
+        stream->state.is_reprotect_open = false;
         stream_save(stream, NULL);
         stream_access_changed(stream);
     }

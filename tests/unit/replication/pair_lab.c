@@ -105,6 +105,8 @@ static void access_cb(void *arg, const char *disk, bool may_write, const char *w
             site->is_closed[i] = !may_write;
     if (!may_write)
         engine_disk_closed(site->engine, disk);
+    else if (site->opened_cb != NULL)
+        site->opened_cb(site);
 }
 
 static void disk_grown_cb(void *arg, const char *disk, uint64_t size_bytes)

@@ -16,7 +16,8 @@ struct pair_site {
     const char *name;
     char folder[200], listen[240];
     struct engine *engine;
-    bool is_closed[DISKS]; /* told to close the export, not to open it since */
+    bool is_closed[DISKS];                     /* told to close the export, not to open it since */
+    void (*opened_cb)(struct pair_site *site); /* NULL, or: a disk may be written from now on */
     unsigned changes;
     uint64_t grown_bytes; /* of the disk that has grown last, as told */
 };

@@ -182,6 +182,79 @@ static void target_that_was_promoted(void **state)
     pair_lab_close(&lab);
 }
 
+/* Not an old copy, but what a site cannot read: it has the intent bits besides. */
+static void dirty_sets_that_are_lost(void **state)
+{
+    static const char *const harms[] = {"rm %s/streams/pg-lab/dirty",
+                                        "truncate -s -1 %s/streams/pg-lab/dirty"};
+    struct pair_lab lab;
+
+    replicate(&lab);
+    for (unsigned i = 0; i < sizeof(harms) / sizeof(harms[0]); i++) {
+        pair_site_stop(&lab, LYON);
+        pair_write(&lab, PARIS, 0, 30 + 200 * i, 100, 2 + i);
+        pair_write(&lab, PARIS, 1, 2900, 1, 2 + i);
+        pair_site_stop(&lab, PARIS);
+        run(harms[i], lab.sites[PARIS].folder);
+        pair_site_start(&lab, PARIS, false);
+        pair_site_start(&lab, LYON, false);
+        pair_wait(&lab, paris_may_write, NULL);
+        pair_settle(&lab, PARIS);
+    }
+    pair_lab_close(&lab);
+}
+
+static bool lyon_was_refused(struct pair_lab *lab, void *arg)
+{
+    return strstr(pair_status(lab, LYON).trouble, "stale peer") != NULL;
+}
+
+/* At the moment when paris has won, durably, and lyon has not heard of it. */
+static void copy_lyon(struct pair_site *paris)
+{
+    paris->opened_cb = NULL;
+    copy_take(paris->lab, LYON);
+}
+
+static void copy_paris(struct pair_site *paris)
+{
+    paris->opened_cb = NULL;
+    copy_take(paris->lab, PARIS);
+}
+
+/* Lyon is failed over to, and gives up what it has in favour of paris. */
+static void there_and_back(struct pair_lab *lab, void (*opened_cb)(struct pair_site *site))
+{
+    assert_int_equal(pair_failover(lab, LYON), 0);
+    pair_wait(lab, paris_is_fenced, NULL);
+    lab->sites[PARIS].opened_cb = opened_cb;
+    assert_int_equal(pair_reprotect(lab, LYON, false), 0);
+    assert_null(lab->sites[PARIS].opened_cb);
+}
+
+/* Both sites lose power at that moment of the second time, and lyon is put back from the first one:
+ * it is refused; but paris has won, and its hosts write. */
+static void loser_of_a_reprotect(void **state)
+{
+    struct pair_lab lab;
+
+    replicate(&lab);
+    there_and_back(&lab, copy_lyon);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    there_and_back(&lab, copy_paris);
+    for (unsigned site = 0; site < SITES; site++) {
+        pair_site_stop(&lab, site);
+        copy_put_back(&lab, site);
+    }
+    pair_site_start(&lab, PARIS, false);
+    pair_site_start(&lab, LYON, false);
+    pair_wait(&lab, lyon_was_refused, NULL);
+    assert_true(may_write(&lab, PARIS, "d-paris0"));
+    assert_false(may_write(&lab, LYON, "d-lyon0"));
+    pair_lab_close(&lab);
+}
+
 static bool says_foreign(struct pair_lab *lab, void *arg)
 {
     return strncmp(pair_status(lab, PARIS).trouble, "foreign", 7) == 0;
@@ -262,6 +335,8 @@ int main(void)
         cmocka_unit_test(loser_of_a_failover),
         cmocka_unit_test(target_while_the_source_restarts),
         cmocka_unit_test(target_that_was_promoted),
+        cmocka_unit_test(dirty_sets_that_are_lost),
+        cmocka_unit_test(loser_of_a_reprotect),
         cmocka_unit_test(former_stream_of_the_peer),
     };
 
