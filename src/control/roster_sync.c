@@ -402,7 +402,7 @@ static int bury(struct site *site, const char *peer, struct arrival *arrival)
 static int adopt_unknown(struct site *site, const char *peer, struct arrival *arrival)
 {
     const struct access_record *access = &arrival->record.access;
-    int64_t last, horizon;
+    int64_t last = 0, horizon = 0;
     int result = roster_record_last(site, arrival->kind, &last);
 
     if (result == 0)
