@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A set of block numbers: a two-level bitmap, one bit a block, leaves allocated on demand and freed
- * when they become empty. An idle 1 TiB disk (2^28 blocks) costs the top level only; a full one
- * 32 MiB. It answers and never acts: no I/O, no lock, no log.
+ * A set of block numbers: a two-level bitmap, one bit a block. A leaf (2^15 blocks) is allocated
+ * when some of its blocks are set and some are not; of one that is empty or full a bit is told. So
+ * an idle 1 TiB disk (2^28 blocks) and one that is marked as a whole cost the top level only, and
+ * at most 32 MiB when every leaf is mixed; to mark, clear, merge or walk whole leaves costs a word
+ * for each 64 of them (8 GiB), without memory. It answers and never acts: no I/O, no lock, no log.
  *
  * A block is 4096 bytes everywhere in Verso; `count` is always a number of blocks.
  */
@@ -28,7 +30,12 @@ int blockset_resize(struct blockset *set, uint64_t count_max);
 int blockset_mark(struct blockset *set, uint64_t block, uint64_t count);
 int blockset_merge(struct blockset *into, const struct blockset *from);
 
-/* Takes blocks out. Never fails. */
+/* What a blockset_clear() of that range will need, when it takes a part of a full leaf away: 0 or
+ * -ENOMEM, and the set holds what it held. Good until the set is marked or merged into again. */
+int blockset_split(struct blockset *set, uint64_t block, uint64_t count);
+
+/* Takes blocks out. Never fails behind blockset_split(), when the range is the whole set, or was
+ * marked last and is taken back; else the process ends when memory is short. */
 void blockset_clear(struct blockset *set, uint64_t block, uint64_t count);
 void blockset_clear_all(struct blockset *set);
 

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "base/check.h"
 #include "base/crc32c.h"
 #include "volume/tracking.h"
 
@@ -213,7 +214,7 @@ int dirty_file_load(struct loop *loop, const char *folder, struct volume *const 
         error = err_set(err, -EBADMSG, "%s: not whole", path);
     for (unsigned i = 0; error == 0 && i < volume_count; i++)
         if (!keep_suspects[i])
-            tracking_clear_suspect(volumes[i], 0, volume_block_count(volumes[i]));
+            check(tracking_clear_suspect(volumes[i], 0, volume_block_count(volumes[i])) == 0);
     for (uint64_t i = 0; error == 0 && i < runs; i++, run += DIRTY_RUN_SIZE)
         error = tracking_mark(volumes[get_le32(run)], (enum tracking_set)get_le32(run + 4),
                               get_le64(run + 8), get_le64(run + 16));

@@ -377,7 +377,7 @@ static int settle_suspects(struct source *source, const struct slot *slot,
         else if (source->is_initial[slot->volume])
             error = tracking_suspect_equals(volume, block, 1);
         else
-            tracking_clear_suspect(volume, block, 1);
+            error = tracking_clear_suspect(volume, block, 1);
         if (error != 0)
             return error; /* it stays a suspect and is asked again */
     }

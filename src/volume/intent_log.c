@@ -39,12 +39,9 @@ int intent_log_init(struct tracking *tracking)
     list_init(&tracking->intent_saving);
     list_init(&tracking->sweep_flush.node);
     tracking->sweep_timer.fired_cb = sweep_fired;
-    if (!tracking->regions)
-        return -ENOMEM;
     /* What hosts wrote before tracking began is covered by syncs that are still to begin alone. */
-    for (uint64_t i = 0; i < tracking->region_count; i++)
-        tracking->regions[i].sync_number = tracking->volume->flush.started_count;
-    return 0;
+    tracking->first_sync_number = tracking->volume->flush.started_count;
+    return tracking->regions ? 0 : -ENOMEM;
 }
 
 int intent_log_widen(struct tracking *tracking, uint64_t region_count, struct err *err)
@@ -164,6 +161,7 @@ static enum need region_need(const struct tracking *tracking, uint64_t region)
     uint64_t size = blockset_size(tracking->sets[0]);
     uint64_t block = region << REGION_SHIFT;
     uint64_t count = REGION_BLOCKS;
+    uint64_t synced = tracking->volume->flush.synced_number;
 
     if (block >= size) /* of a growth that was cut off */
         return NEED_NONE;
@@ -177,7 +175,7 @@ static enum need region_need(const struct tracking *tracking, uint64_t region)
     }
     if (now_s(tracking) - tracking->regions[region].written_s < SWEEP_S)
         return NEED_TIME;
-    if (tracking->regions[region].sync_number >= tracking->volume->flush.synced_number)
+    if (tracking->regions[region].sync_number >= synced || tracking->first_sync_number >= synced)
         return NEED_SYNC;
     return NEED_NONE;
 }

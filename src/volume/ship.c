@@ -167,7 +167,8 @@ static void take(struct ship *ship, uint64_t hole_end)
     state->cut_count = tracking->cut_count;
     state->merge_count = tracking->merge_count;
     if (state->which != TRACKING_SUSPECT) {
-        if (blockset_mark(tracking->sets[TRACKING_UNACKED], ship->block, ship->count) < 0) {
+        if (blockset_split(set, ship->block, ship->count) < 0 ||
+            blockset_mark(tracking->sets[TRACKING_UNACKED], ship->block, ship->count) < 0) {
             release(ship);
             finish(ship, -ENOMEM);
             return;

@@ -39,20 +39,20 @@ static void tracking_free(struct tracking *tracking)
 
 static int suspect_regions(struct tracking *tracking)
 {
-    uint64_t size = block_count(tracking->volume);
+    const struct bitfile *intent = tracking->options.intent;
+    uint64_t size = block_count(tracking->volume), region = 0;
     int error = 0;
 
-    for (uint64_t region = 0; bitfile_next(tracking->options.intent, region, &region); region++) {
-        uint64_t block = region << REGION_SHIFT;
-        uint64_t count = REGION_BLOCKS;
+    while (error == 0 && bitfile_next(intent, region, &region)) {
+        uint64_t block = region << REGION_SHIFT, end;
 
         if (block >= size) /* of a growth that was cut off: no write was there */
             break;
-        if (size - block < REGION_BLOCKS)
-            count = size - block;
-        error = blockset_mark(tracking->sets[TRACKING_SUSPECT], block, count);
-        if (error < 0)
-            break;
+        while (region < bitfile_bit_count(intent) && bitfile_has(intent, region))
+            region++;
+        end = region << REGION_SHIFT;
+        error = blockset_mark(tracking->sets[TRACKING_SUSPECT], block,
+                              (end < size ? end : size) - block);
     }
     return error;
 }
@@ -131,40 +131,60 @@ void tracking_save_intent(struct volume *volume, struct bitfile_save *save,
     bitfile_save(tracking_of(volume)->options.intent, save, done_cb);
 }
 
-void tracking_clear_suspect(struct volume *volume, uint64_t block, uint64_t count)
+int tracking_clear_suspect(struct volume *volume, uint64_t block, uint64_t count)
 {
     struct tracking *tracking = tracking_of(volume);
+    int error = blockset_split(tracking->sets[TRACKING_SUSPECT], block, count);
 
+    if (error != 0)
+        return error;
     blockset_clear(tracking->sets[TRACKING_SUSPECT], block, count);
     if (blockset_is_empty(tracking->sets[TRACKING_SUSPECT]))
         intent_log_sweep_later(tracking);
+    return 0;
 }
 
 int tracking_suspect_equals(struct volume *volume, uint64_t block, uint64_t count)
 {
     struct tracking *tracking = tracking_of(volume);
-    int error = blockset_mark(tracking->sets[TRACKING_UNACKED], block, count);
+    int error = blockset_split(tracking->sets[TRACKING_SUSPECT], block, count);
 
+    if (error == 0)
+        error = blockset_mark(tracking->sets[TRACKING_UNACKED], block, count);
     if (error == 0)
         blockset_clear(tracking->sets[TRACKING_SUSPECT], block, count);
     return error;
 }
 
+/* All of one set goes to another one; the larger of the two stays where it lies in memory. */
+static int move_all(struct tracking *tracking, enum tracking_set from_set, enum tracking_set to_set)
+{
+    struct blockset *from = tracking->sets[from_set], *to = tracking->sets[to_set];
+    bool is_swapped = blockset_count(from) > blockset_count(to);
+    int error = is_swapped ? blockset_merge(from, to) : blockset_merge(to, from);
+
+    if (error != 0)
+        return error;
+    if (is_swapped) {
+        tracking->sets[from_set] = to;
+        tracking->sets[to_set] = from;
+    }
+    blockset_clear_all(tracking->sets[from_set]);
+    return 0;
+}
+
 int tracking_doubt(struct volume *volume)
 {
-    struct tracking *tracking = tracking_of(volume);
-    int error = blockset_merge(tracking->sets[TRACKING_SUSPECT], tracking->sets[TRACKING_UNACKED]);
-
-    if (error == 0)
-        blockset_clear_all(tracking->sets[TRACKING_UNACKED]);
-    return error;
+    return move_all(tracking_of(volume), TRACKING_UNACKED, TRACKING_SUSPECT);
 }
 
 int tracking_suspect_differs(struct volume *volume, uint64_t block, uint64_t count)
 {
     struct tracking *tracking = tracking_of(volume);
-    int error = tracking_mark_open(tracking, block, count);
+    int error = blockset_split(tracking->sets[TRACKING_SUSPECT], block, count);
 
+    if (error == 0)
+        error = tracking_mark_open(tracking, block, count);
     if (error == 0)
         blockset_clear(tracking->sets[TRACKING_SUSPECT], block, count);
     return error;
@@ -233,20 +253,10 @@ void tracking_cut(struct volume *volume)
     tracking->cut_count++;
 }
 
-/* Moves all of one set to open. */
 static void merge_into_open(struct tracking *tracking, enum tracking_set which)
 {
-    struct blockset **open = &tracking->sets[TRACKING_OPEN], **from = &tracking->sets[which];
-
-    if (blockset_count(*from) > blockset_count(*open)) {
-        struct blockset *larger = *from; /* fewer leaves to make */
-
-        *from = *open;
-        *open = larger;
-    }
     /* Without memory here the process must end: the intent bits then name what is in the sets. */
-    check(blockset_merge(*open, *from) == 0);
-    blockset_clear_all(*from);
+    check(move_all(tracking, which, TRACKING_OPEN) == 0);
 }
 
 void tracking_merge(struct volume *volume)

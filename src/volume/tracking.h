@@ -35,8 +35,9 @@ const struct blockset *tracking_set(const struct volume *volume, enum tracking_s
 int tracking_mark(struct volume *volume, enum tracking_set which, uint64_t block, uint64_t count);
 void tracking_save_intent(struct volume *volume, struct bitfile_save *save,
                           void (*done_cb)(struct bitfile_save *save, int error));
-/* Blocks proven equal by the target's verdict, or about to be shipped: out of `suspect`. */
-void tracking_clear_suspect(struct volume *volume, uint64_t block, uint64_t count);
+/* Blocks proven equal by the target's verdict, or about to be shipped: out of `suspect`. -ENOMEM:
+ * they stay there; never when it is the whole disk. */
+int tracking_clear_suspect(struct volume *volume, uint64_t block, uint64_t count);
 /* Suspects that the target holds, but not durably yet (its first copy): to unacked. */
 int tracking_suspect_equals(struct volume *volume, uint64_t block, uint64_t count);
 /* Unacked becomes suspect: a target whose first copy was cut short keeps what it got, without a

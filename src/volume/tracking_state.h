@@ -24,6 +24,7 @@ struct tracking {
     /* Intent (intent_log.c). */
     uint64_t region_count;
     struct region *regions;
+    uint64_t first_sync_number; /* of the newest sync begun when tracking began */
     struct list intent_waiting;
     struct list intent_saving;
     struct bitfile_save save;

@@ -214,7 +214,8 @@ static void stash_next(struct volume_request *request)
             abort_epoch(tracking);
             continue;
         }
-        if (blockset_mark(tracking->sets[TRACKING_UNACKED], block, 1) < 0) {
+        if (blockset_split(tracking_frozen(tracking), block, 1) < 0 ||
+            blockset_mark(tracking->sets[TRACKING_UNACKED], block, 1) < 0) {
             prepared(request, -ENOMEM);
             return;
         }

@@ -50,7 +50,7 @@ M("R3-clear-acked", "a bit goes though blocks of its region are not acknowledged
 M("R3-clear-synced", "a bit goes though the store was not synced since the last write",
   "tracking:intent_goes_only_behind_ack_and_sync",
   (VOLUME + "intent_log.c",
-   "if (tracking->regions[region].sync_number >= tracking->volume->flush.synced_number)", "if (false)"))
+   "if (tracking->regions[region].sync_number >= synced || tracking->first_sync_number >= synced)", "if (false)"))
 M("R3-clear-writer", "a bit goes while a write is under way", "tracking:write_during_the_sweep_keeps_its_bit",
   (VOLUME + "intent_log.c", "if (tracking->regions[region].writers > 0)", "if (false)"))
 M("R3-suspects", "after a crash the regions with a bit are not suspected", "sim:100",
@@ -101,10 +101,10 @@ M("R6-take-under-lock", "what was frozen when the read was asked for is read, th
 
 # --- R7: sent is not safe; only an acknowledgement clears ----------------------------------------------------------------
 M("R7-sent", "what was read for shipping is forgotten", "tracking:blocks_go_from_open_to_frozen_to_unacked",
-  (VOLUME + "ship.c", "if (blockset_mark(tracking->sets[TRACKING_UNACKED], ship->block, ship->count) < 0)",
-   "if (false)"))
+  (VOLUME + "ship.c", " ||\n            blockset_mark(tracking->sets[TRACKING_UNACKED], ship->block, ship->count) < 0)",
+   ")"))
 M("R7-stashed", "what went into the stash is forgotten", "tracking:merge_brings_everything_back",
-  (VOLUME + "write_path.c", "if (blockset_mark(tracking->sets[TRACKING_UNACKED], block, 1) < 0)", "if (false)"))
+  (VOLUME + "write_path.c", " ||\n            blockset_mark(tracking->sets[TRACKING_UNACKED], block, 1) < 0)", ")"))
 M("R7-merge-unacked", "when the link drops, unacked blocks do not become open",
   "tracking:merge_brings_everything_back",
   (VOLUME + "tracking.c", "    merge_into_open(tracking, TRACKING_UNACKED);\n", ""))

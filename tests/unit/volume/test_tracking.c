@@ -252,7 +252,7 @@ static void suspects_stay_until_a_verdict(void **state)
     assert_int_equal(ship_run(&fixture, sender, TRACKING_SUSPECT, 0, SHIP_BLOCKS), 0);
     assert_int_equal(sender->ship.block, 1024);
     assert_int_equal(set_count(&fixture, TRACKING_SUSPECT), 1024 + 100);
-    tracking_clear_suspect(fixture.volume, 1024, 1023);
+    assert_int_equal(tracking_clear_suspect(fixture.volume, 1024, 1023), 0);
     assert_int_equal(tracking_suspect_differs(fixture.volume, 2047, 2), 0);
     assert_int_equal(set_count(&fixture, TRACKING_OPEN), 2);
     assert_int_equal(set_count(&fixture, TRACKING_SUSPECT), 99);
