@@ -21,7 +21,7 @@ VOLUME, REPLICATION, JOURNAL = "src/volume/", "src/replication/", "src/journal/"
 # --- R1: the first copy marks every block dirty; it is an epoch like any other -------------------------------------------
 M("R1-all-dirty", "a new source marks nothing", "engine_pair:copies_what_was_there",
   (REPLICATION + "stream_life.c",
-   "if (state->role == STREAM_ROLE_SOURCE && state->disks[i].is_initial && !state->is_clean)",
+   "if (state->role == STREAM_ROLE_SOURCE && state->disks[i].is_initial && !is_exact)",
    "if (false)"))
 M("R1-base-synced", "the bases that the first copy filled are not synced before its commit", "sim:600",
   (REPLICATION + "replica_receive.c", "        if (!is_initial(replica, i))\n            continue;",
