@@ -19,12 +19,15 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 
-enum { SWEEP_S = 5 };
+/* A region is looked at in some 60 ns; a disk of 64 TiB has 2^24 of them. */
+enum { SWEEP_S = 5, SWEEP_REGIONS = 4096 };
 
 static void sweep_fired(struct loop_timer *timer);
+static void sweep_part(struct loop_task *task);
 
 static uint32_t now_s(const struct tracking *tracking)
 {
@@ -39,6 +42,8 @@ int intent_log_init(struct tracking *tracking)
     list_init(&tracking->intent_saving);
     list_init(&tracking->sweep_flush.node);
     tracking->sweep_timer.fired_cb = sweep_fired;
+    tracking->sweep_task.run_cb = sweep_part;
+    list_init(&tracking->sweep_task.node);
     /* What hosts wrote before tracking began is covered by syncs that are still to begin alone. */
     tracking->first_sync_number = tracking->volume->flush.started_count;
     return tracking->regions ? 0 : -ENOMEM;
@@ -65,6 +70,7 @@ int intent_log_widen(struct tracking *tracking, uint64_t region_count, struct er
 void intent_log_fini(struct tracking *tracking)
 {
     loop_timer_cancel(tracking->volume->loop, &tracking->sweep_timer);
+    list_remove(&tracking->sweep_task.node);
     if (tracking->is_sweeping)
         list_remove(&tracking->sweep_flush.node); /* the sync goes on without us */
     free(tracking->regions);
@@ -155,6 +161,9 @@ void intent_log_require(struct tracking *tracking, struct intent_waiter *waiter,
 
 enum need { NEED_NONE, NEED_KEPT, NEED_TIME, NEED_SYNC, NEED_COUNT };
 
+_Static_assert(sizeof(((struct tracking *)NULL)->sweep_needs) == NEED_COUNT * sizeof(unsigned),
+               "one for each");
+
 /* Why the bit of a region must stay, or that it need not. */
 static enum need region_need(const struct tracking *tracking, uint64_t region)
 {
@@ -194,24 +203,6 @@ static void sweep_saved(struct bitfile_save *save, int error)
         volume_quiet_soon(volume);
 }
 
-/* Clears what may go, and counts the needs of all bits. */
-static void sweep_clear(struct tracking *tracking, uint64_t ret_counts[NEED_COUNT])
-{
-    struct bitfile *intent = tracking->options.intent;
-
-    for (unsigned i = 0; i < NEED_COUNT; i++)
-        ret_counts[i] = 0;
-    for (uint64_t region = 0; bitfile_next(intent, region, &region); region++) {
-        enum need need = region_need(tracking, region);
-
-        ret_counts[need]++;
-        if (need == NEED_NONE)
-            bitfile_clear(intent, region, 1);
-    }
-    if (ret_counts[NEED_TIME] > 0)
-        intent_log_sweep_later(tracking);
-}
-
 static void sweep_end(struct tracking *tracking, bool has_cleared)
 {
     if (!has_cleared || tracking->volume->is_held) {
@@ -222,21 +213,67 @@ static void sweep_end(struct tracking *tracking, bool has_cleared)
     bitfile_save(tracking->options.intent, &tracking->sweep_save, sweep_saved);
 }
 
+static void sweep_pass(struct tracking *tracking, bool is_synced)
+{
+    tracking->is_sweep_synced = is_synced;
+    tracking->sweep_at = 0;
+    memset(tracking->sweep_needs, 0, sizeof(tracking->sweep_needs));
+    sweep_part(&tracking->sweep_task);
+}
+
 static void sweep_synced(struct flush_waiter *waiter, int error)
 {
     struct tracking *tracking = container_of(waiter, struct tracking, sweep_flush);
-    uint64_t counts[NEED_COUNT] = {0};
 
     check_magic(tracking, TRACKING_MAGIC);
     if (error == 0)
-        sweep_clear(tracking, counts);
-    sweep_end(tracking, counts[NEED_NONE] > 0);
+        sweep_pass(tracking, true);
+    else
+        sweep_end(tracking, false);
+}
+
+static void sweep_passed(struct tracking *tracking)
+{
+    if (tracking->sweep_needs[NEED_TIME] > 0)
+        intent_log_sweep_later(tracking);
+    if (tracking->sweep_needs[NEED_SYNC] > 0 && !tracking->is_sweep_synced)
+        flush_group_join(&tracking->volume->flush, &tracking->sweep_flush, sweep_synced);
+    else
+        sweep_end(tracking, tracking->sweep_needs[NEED_NONE] > 0);
+}
+
+/* Clears what may go, and counts the needs of all bits, some in each turn of the loop. Whether a
+ * bit may go is judged when it goes. */
+static void sweep_part(struct loop_task *task)
+{
+    struct tracking *tracking = container_of(task, struct tracking, sweep_task);
+    struct bitfile *intent = tracking->options.intent;
+    uint64_t *at = &tracking->sweep_at;
+
+    check_magic(tracking, TRACKING_MAGIC);
+    if (*at > 0 && tracking->volume->is_held) { /* perhaps it grows */
+        tracking->is_sweeping = false;
+        intent_log_sweep_later(tracking);
+        return;
+    }
+    for (unsigned i = 0; bitfile_next(intent, *at, at); i++, (*at)++) {
+        enum need need;
+
+        if (i == SWEEP_REGIONS) {
+            loop_defer(tracking->volume->loop, task);
+            return;
+        }
+        need = region_need(tracking, *at);
+        tracking->sweep_needs[need]++;
+        if (need == NEED_NONE)
+            bitfile_clear(intent, *at, 1);
+    }
+    sweep_passed(tracking);
 }
 
 static void sweep_fired(struct loop_timer *timer)
 {
     struct tracking *tracking = container_of(timer, struct tracking, sweep_timer);
-    uint64_t counts[NEED_COUNT];
 
     check_magic(tracking, TRACKING_MAGIC);
     tracking->is_sweep_armed = false;
@@ -245,11 +282,7 @@ static void sweep_fired(struct loop_timer *timer)
         return;
     }
     tracking->is_sweeping = true;
-    sweep_clear(tracking, counts);
-    if (counts[NEED_SYNC] > 0)
-        flush_group_join(&tracking->volume->flush, &tracking->sweep_flush, sweep_synced);
-    else
-        sweep_end(tracking, counts[NEED_NONE] > 0);
+    sweep_pass(tracking, false);
 }
 
 void intent_log_sweep_later(struct tracking *tracking)

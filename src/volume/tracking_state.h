@@ -32,6 +32,10 @@ struct tracking {
     bool is_sweep_armed;
     bool is_sweeping;
     struct loop_timer sweep_timer;
+    struct loop_task sweep_task;
+    uint64_t sweep_at;       /* the region at which the pass goes on */
+    unsigned sweep_needs[4]; /* of the regions behind it, by enum need */
+    bool is_sweep_synced;    /* the pass behind the sync */
     struct flush_waiter sweep_flush;
     struct bitfile_save sweep_save;
 

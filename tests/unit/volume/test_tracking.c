@@ -324,6 +324,89 @@ static void writes_before_tracking_are_synced_too(void **state)
     free(sender);
 }
 
+struct watcher {
+    struct loop_task task;
+    struct fixture *fixture;
+    uint64_t bits, most; /* set in the intent log; gone in one turn */
+    unsigned turns, stop_at;
+};
+
+static uint64_t intent_count(const struct fixture *fixture)
+{
+    uint64_t bits = 0;
+
+    for (uint64_t bit = 0; bitfile_next(fixture->intent, bit, &bit); bit++)
+        bits++;
+    return bits;
+}
+
+static void watcher_stops(void *arg)
+{
+    tracking_stop(((struct fixture *)arg)->volume);
+}
+
+static void watcher_run(struct loop_task *task)
+{
+    struct watcher *watcher = container_of(task, struct watcher, task);
+    uint64_t bits = intent_count(watcher->fixture);
+
+    if (watcher->bits - bits > watcher->most)
+        watcher->most = watcher->bits - bits;
+    watcher->bits = bits;
+    if (++watcher->turns == watcher->stop_at)
+        volume_hold(watcher->fixture->volume, watcher_stops, watcher->fixture);
+    else if (bits > 0 && watcher->turns < 100)
+        loop_defer(&watcher->fixture->fake.loop, task);
+}
+
+/* A disk of 64 GiB, all of whose 16384 regions may go: up to the sync, and watched from there. */
+static void sweep_watched(struct fixture *fixture, struct watcher *watcher)
+{
+    uint64_t blocks = UINT64_C(1) << 24;
+
+    fixture_init(fixture);
+    fixture->store.size_bytes = blocks * BLOCK_SIZE;
+    fixture_track(fixture, 8, 8);
+    assert_int_equal(tracking_mark(fixture->volume, TRACKING_SUSPECT, 0, blocks), 0);
+    assert_int_equal(tracking_clear_suspect(fixture->volume, 0, blocks), 0);
+    fake_loop_advance(&fixture->fake, UINT64_C(6000000000));
+    watcher->fixture = fixture;
+    watcher->bits = intent_count(fixture);
+    assert_int_equal(watcher->bits, 16384);
+    watcher->task.run_cb = watcher_run;
+    list_init(&watcher->task.node);
+    loop_defer(&fixture->fake.loop, &watcher->task);
+    assert_true(fixture_store_end(fixture, 0, 0)); /* the sync */
+    fixture_settle(fixture);
+}
+
+static void sweep_of_a_large_disk_takes_turns(void **state)
+{
+    struct fixture fixture;
+    struct watcher watcher = {0};
+
+    (void)state;
+    sweep_watched(&fixture, &watcher);
+    assert_int_equal(watcher.bits, 0);
+    assert_true(watcher.most <= 4096);
+    fixture_fini(&fixture);
+}
+
+static void tracking_stops_within_a_sweep(void **state)
+{
+    struct fixture fixture;
+    struct watcher watcher = {.stop_at = 3};
+
+    (void)state;
+    sweep_watched(&fixture, &watcher);
+    assert_false(tracking_is_on(fixture.volume));
+    assert_true(watcher.bits > 0 && watcher.bits < 16384);
+    volume_release(fixture.volume);
+    bitfile_close(fixture.intent);
+    stash_free(fixture.stash);
+    fixture_fini(&fixture);
+}
+
 static void write_during_the_sweep_keeps_its_bit(void **state)
 {
     struct fixture fixture;
@@ -599,6 +682,8 @@ int main(void)
         cmocka_unit_test(suspects_stay_until_a_verdict),
         cmocka_unit_test(intent_goes_only_behind_ack_and_sync),
         cmocka_unit_test(write_during_the_sweep_keeps_its_bit),
+        cmocka_unit_test(sweep_of_a_large_disk_takes_turns),
+        cmocka_unit_test(tracking_stops_within_a_sweep),
         cmocka_unit_test(writes_before_tracking_are_synced_too),
         cmocka_unit_test(epochs_hold_one_instant),
     };

@@ -395,7 +395,8 @@ static void dirtied(void *arg)
 
 void fixture_track(struct fixture *fixture, uint64_t memory_blocks, uint64_t spill_blocks)
 {
-    uint64_t regions = (FIXTURE_BLOCKS + REGION_BLOCKS - 1) / REGION_BLOCKS;
+    uint64_t blocks = fixture->store.size_bytes / BLOCK_SIZE; /* a test may have made it larger */
+    uint64_t regions = (blocks + REGION_BLOCKS - 1) / REGION_BLOCKS;
     struct stash_options stash_options = {.memory_bytes_max = memory_blocks * BLOCK_SIZE,
                                           .spill_bytes_max = spill_blocks * BLOCK_SIZE,
                                           .spill_path = "/spill",
