@@ -280,10 +280,14 @@ void reprotect_room(struct stream *stream)
 }
 
 /* Closed, drained, nothing being read, synced: what is in the sets now is all there ever will be,
- * also after a power loss. */
+ * also after a power loss. One that an exchange before this one asked for says nothing of that. */
 static void loser_synced(struct stream *stream, int error)
 {
-    if (stream->reprotect.step != REPROTECT_CLOSING)
+    struct reprotect *reprotect = &stream->reprotect;
+    bool is_old = reprotect->is_sync_old || reprotect->synced_nonce != reprotect->nonce;
+
+    reprotect->is_sync_old = false;
+    if (reprotect->step != REPROTECT_CLOSING || is_old)
         return;
     if (error != 0) {
         refuse(stream, error, "the loser's disks cannot be synced");
@@ -293,10 +297,10 @@ static void loser_synced(struct stream *stream, int error)
     for (unsigned i = 0; i < stream->state.disk_count; i++)
         tracking_merge(stream->volumes[i]);
     step_point("reprotect-loser-synced");
-    stream->reprotect.step = REPROTECT_TELLING;
-    stream->reprotect.tell_disk = 0;
-    stream->reprotect.tell_suspects = false;
-    stream->reprotect.tell_block = stream->reprotect.run_count = 0;
+    reprotect->step = REPROTECT_TELLING;
+    reprotect->tell_disk = 0;
+    reprotect->tell_suspects = false;
+    reprotect->tell_block = reprotect->run_count = 0;
     tell(stream);
 }
 
@@ -307,8 +311,11 @@ static void loser_idle(void *arg)
     struct stream *stream = arg;
 
     check_magic(stream, STREAM_MAGIC);
-    if (stream->reprotect.step == REPROTECT_CLOSING)
-        stream_sync_bases(stream, loser_synced);
+    if (stream->reprotect.step != REPROTECT_CLOSING)
+        return;
+    stream->reprotect.synced_nonce = stream->reprotect.nonce;
+    stream->reprotect.is_sync_old = stream->base_synced_cb == loser_synced;
+    stream_sync_bases(stream, loser_synced);
 }
 
 static void loser_drained(struct stream *stream, int error)

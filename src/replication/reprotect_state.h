@@ -27,7 +27,9 @@ struct reprotect {
     stream_done_fn done_cb;           /* of the operator who asked here, or NULL */
     void *done_arg;
     struct loop_timer timer;
-    uint64_t run_count; /* told or heard */
+    uint64_t synced_nonce; /* we lose: the exchange that asked for the newest sync */
+    bool is_sync_old;      /* we lose: one of an exchange before is under way, ours is behind it */
+    uint64_t run_count;    /* told or heard */
     unsigned tell_disk;
     bool tell_suspects;
     uint64_t tell_block;
