@@ -171,9 +171,9 @@ static void add(struct wing_export *one)
         options.size_bytes = snapshot_bytes(one);
         failed = nbd_export_add(one->exports->server, &options, &one->nbd);
     } else {
-        failed =
-            nbd_export_add_volume(one->exports->server, one->name,
-                                  engine_disk_volume(one->exports->engine, one->disk), &one->nbd);
+        failed = nbd_export_add_volume(
+            one->exports->server, one->name, engine_disk_volume(one->exports->engine, one->disk),
+            engine_disk_bytes(one->exports->engine, one->disk), &one->nbd);
     }
     if (failed) {
         snprintf(one->why, sizeof(one->why), "cannot be exported: %s", err_name(failed));
@@ -189,7 +189,7 @@ void wing_exports_grow(struct wing_exports *exports, const char *disk)
     struct wing_export *one = find(&exports->disks, disk, false);
 
     if (one != NULL && one->state == EXPORT_ON)
-        nbd_export_grow(one->nbd, volume_size_bytes(engine_disk_volume(exports->engine, disk)));
+        nbd_export_grow(one->nbd, engine_disk_bytes(exports->engine, disk));
 }
 
 /* One export towards what is wanted. True: it may be freed (a snapshot that is gone for good). */

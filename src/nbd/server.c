@@ -405,11 +405,11 @@ int nbd_export_add(struct nbd_server *server, const struct nbd_export_options *o
 }
 
 int nbd_export_add_volume(struct nbd_server *server, const char *name, struct volume *volume,
-                          struct nbd_export **ret_export)
+                          uint64_t size_bytes, struct nbd_export **ret_export)
 {
     const struct nbd_export_options options = {
         .name = name,
-        .size_bytes = volume_size_bytes(volume),
+        .size_bytes = size_bytes,
         .is_read_only = volume_store(volume)->is_read_only,
         .ops = &export_volume_ops,
         .arg = volume,

@@ -32,8 +32,9 @@ uint16_t nbd_server_port(const struct nbd_server *server, unsigned index);
 /* -EEXIST: the name is taken. */
 int nbd_export_add(struct nbd_server *server, const struct nbd_export_options *options,
                    struct nbd_export **ret_export);
+/* So is what hosts see of the volume at most: the rest of it may not be there after a restart. */
 int nbd_export_add_volume(struct nbd_server *server, const char *name, struct volume *volume,
-                          struct nbd_export **ret_export);
+                          uint64_t size_bytes, struct nbd_export **ret_export);
 /* New clients are refused from now on, connections to it end; removed_cb once no request of theirs
  * is under way any more. The export is freed then. */
 void nbd_export_remove(struct nbd_export *export, void (*removed_cb)(void *arg), void *arg);

@@ -88,6 +88,8 @@ int engine_disk_open(struct engine *engine, const struct engine_disk_options *op
 /* -EBUSY: in a stream. `remove`: the default store's file is deleted (an imported one never). */
 int engine_disk_close(struct engine *engine, const char *id, bool remove, struct err *err);
 struct volume *engine_disk_volume(struct engine *engine, const char *id); /* NULL: unknown */
+/* Its durable size: the volume's may be larger while it grows, and for good when that failed. */
+uint64_t engine_disk_bytes(const struct engine *engine, const char *id);
 /* May hosts write it here now? If not, `ret_why` says why. */
 bool engine_disk_may_write(struct engine *engine, const char *id, const char **ret_why);
 /* The owner removed the export that disk_access_cb took away; nothing of hosts is under way. */

@@ -80,6 +80,16 @@ static bool tell_disk(struct engine *engine)
     return false;
 }
 
+static uint64_t durable_bytes(const struct site_disk *disk)
+{
+    const struct stream *stream = disk->stream;
+
+    for (unsigned i = 0; stream != NULL && i < stream->state.disk_count; i++)
+        if (stream->volumes[i] == disk->volume)
+            return stream->durable_bytes[i];
+    return volume_size_bytes(disk->volume);
+}
+
 static bool tell_grown(struct engine *engine)
 {
     struct list *node, *next;
@@ -91,8 +101,7 @@ static bool tell_grown(struct engine *engine)
         if (!disk->has_grown)
             continue;
         disk->has_grown = false;
-        engine->callbacks.disk_grown_cb(engine->callbacks.arg, disk->id,
-                                        volume_size_bytes(disk->volume));
+        engine->callbacks.disk_grown_cb(engine->callbacks.arg, disk->id, durable_bytes(disk));
         return true;
     }
     return false;
@@ -577,6 +586,14 @@ struct volume *engine_disk_volume(struct engine *engine, const char *id)
     struct site_disk *disk = engine_find_disk(engine, id);
 
     return disk != NULL ? disk->volume : NULL;
+}
+
+uint64_t engine_disk_bytes(const struct engine *engine, const char *id)
+{
+    const struct site_disk *disk = engine_find_disk(engine, id);
+
+    check(disk != NULL);
+    return durable_bytes(disk);
 }
 
 bool engine_disk_may_write(struct engine *engine, const char *id, const char **ret_why)

@@ -22,7 +22,8 @@ static void boot(void *arg)
         check(store_open(loop, &file, &store, NULL) == 0);
         store->is_read_only = i == 1;
         check(volume_new(loop, store, names[i], &nbd->volumes[i]) == 0);
-        check(nbd_export_add_volume(nbd->server, names[i], nbd->volumes[i], &nbd->exports[i]) == 0);
+        check(nbd_export_add_volume(nbd->server, names[i], nbd->volumes[i],
+                                    volume_size_bytes(nbd->volumes[i]), &nbd->exports[i]) == 0);
     }
 }
 

@@ -79,7 +79,8 @@ static void open_disk(struct test_daemon *daemon, struct disk *disk)
     if (store_open(daemon->loop, &options, &store, &err) != 0)
         fail(disk->path, &err);
     check(volume_new(daemon->loop, store, disk->name, &disk->volume) == 0);
-    check(nbd_export_add_volume(daemon->server, disk->name, disk->volume, &disk->export) == 0);
+    check(nbd_export_add_volume(daemon->server, disk->name, disk->volume,
+                                volume_size_bytes(disk->volume), &disk->export) == 0);
     daemon->export_count++;
 }
 

@@ -82,11 +82,11 @@ int nbd_export_add(struct nbd_server *server, const struct nbd_export_options *o
 }
 
 int nbd_export_add_volume(struct nbd_server *server, const char *name, struct volume *volume,
-                          struct nbd_export **ret_export)
+                          uint64_t size_bytes, struct nbd_export **ret_export)
 {
     struct node *node = server->node;
 
-    check(volume);
+    check(volume && size_bytes <= volume_size_bytes(volume));
     *ret_export = export_new(server, -1);
     for (unsigned i = 0; i < JUDGE_DISKS; i++) {
         if (strcmp(whole_disk_id(node, i), name) != 0)

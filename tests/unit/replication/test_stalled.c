@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Between two engines: what a site does while a sync or a save of its own takes long, or has
+ * failed. Both are kept back by wrapping them in the linker.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "pair_lab.h"
+#include "replication/stream.h"
+
+enum { LARGE_BLOCKS = DISK_BLOCKS + 2000 };
+
+enum save_fate { SAVE_GOES, SAVE_FAILS, SAVE_WAITS };
+
+static struct {
+    bool are_syncs_kept;
+    struct {
+        struct volume *volume;
+        struct base_write *write;
+        void (*done_cb)(struct base_write *write, int error);
+    } syncs[DISKS];
+    unsigned sync_count;
+    enum save_fate fate;
+    struct stream *stream; /* whose save waits, before REPROTECT leaves */
+    stream_step_fn step_cb;
+} kept;
+
+void __real_volume_base_sync(struct volume *volume, struct base_write *write,
+                             void (*done_cb)(struct base_write *write, int error));
+void __wrap_volume_base_sync(struct volume *volume, struct base_write *write,
+                             void (*done_cb)(struct base_write *write, int error));
+void __real_stream_save(struct stream *stream, stream_step_fn step_cb);
+void __wrap_stream_save(struct stream *stream, stream_step_fn step_cb);
+
+void __wrap_volume_base_sync(struct volume *volume, struct base_write *write,
+                             void (*done_cb)(struct base_write *write, int error))
+{
+    if (!kept.are_syncs_kept) {
+        __real_volume_base_sync(volume, write, done_cb);
+        return;
+    }
+    assert_true(kept.sync_count < DISKS);
+    kept.syncs[kept.sync_count].volume = volume;
+    kept.syncs[kept.sync_count].write = write;
+    kept.syncs[kept.sync_count++].done_cb = done_cb;
+}
+
+void __wrap_stream_save(struct stream *stream, stream_step_fn step_cb)
+{
+    if (kept.fate == SAVE_FAILS) {
+        stream_set_trouble(stream, "the state cannot be stored");
+        step_cb(stream, -EIO);
+    } else if (kept.fate == SAVE_WAITS && stream->reprotect.step == REPROTECT_CLOSING) {
+        kept.stream = stream;
+        kept.step_cb = step_cb;
+    } else {
+        __real_stream_save(stream, step_cb);
+    }
+}
+
+static bool may_write(struct pair_lab *lab, void *arg)
+{
+    unsigned site = *(unsigned *)arg;
+    const char *why;
+
+    return engine_disk_may_write(lab->sites[site].engine, site == PARIS ? "d-paris0" : "d-lyon0",
+                                 &why);
+}
+
+static void replicate(struct pair_lab *lab)
+{
+    unsigned site = PARIS;
+
+    memset(&kept, 0, sizeof(kept));
+    pair_lab_open(lab);
+    pair_wait(lab, may_write, &site);
+    pair_write(lab, PARIS, 0, 10, 100, 1);
+    assert_int_equal(pair_start(lab, PARIS, false), 0);
+    pair_settle(lab, PARIS);
+}
+
+static void forget(void *arg, int error, const char *why)
+{
+}
+
+static bool has_role(struct pair_lab *lab, unsigned site, enum stream_role role)
+{
+    return pair_status(lab, site).role == role;
+}
+
+static bool paris_is_fenced(struct pair_lab *lab, void *arg)
+{
+    return has_role(lab, PARIS, STREAM_ROLE_FENCED) && lab->sites[PARIS].is_closed[0];
+}
+
+static bool all_syncs_are_kept(struct pair_lab *lab, void *arg)
+{
+    return kept.sync_count == DISKS;
+}
+
+static bool a_save_is_kept(struct pair_lab *lab, void *arg)
+{
+    return kept.stream != NULL;
+}
+
+static bool syncs_have_ended(struct pair_lab *lab, void *arg)
+{
+    return kept.stream->base_synced_cb == NULL;
+}
+
+static bool lyon_is_target(struct pair_lab *lab, void *arg)
+{
+    return has_role(lab, LYON, STREAM_ROLE_TARGET) && has_role(lab, PARIS, STREAM_ROLE_SOURCE);
+}
+
+/* The sync that the first exchange asked for ends while the second one stores its state: it is not
+ * the second one's, whose REPROTECT has not left yet. */
+static void sync_of_an_exchange_before(void **state)
+{
+    struct pair_lab lab;
+
+    replicate(&lab);
+    assert_int_equal(pair_failover(&lab, LYON), 0);
+    pair_wait(&lab, paris_is_fenced, NULL);
+    kept.are_syncs_kept = true;
+    engine_stream_reprotect(lab.sites[LYON].engine, "pg-lab", false, forget, NULL);
+    pair_wait(&lab, all_syncs_are_kept, NULL);
+    kept.are_syncs_kept = false;
+    kept.fate = SAVE_WAITS;
+    pair_site_stop(&lab, PARIS);
+    pair_site_start(&lab, PARIS, false);
+    pair_wait(&lab, a_save_is_kept, NULL);
+    for (unsigned i = 0; i < DISKS; i++)
+        __real_volume_base_sync(kept.syncs[i].volume, kept.syncs[i].write, kept.syncs[i].done_cb);
+    pair_wait(&lab, syncs_have_ended, NULL);
+    kept.fate = SAVE_GOES;
+    __real_stream_save(kept.stream, kept.step_cb);
+    pair_wait(&lab, lyon_is_target, NULL);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    pair_lab_close(&lab);
+}
+
+static uint64_t host_blocks(struct pair_lab *lab, unsigned site)
+{
+    return engine_disk_bytes(lab->sites[site].engine, site == PARIS ? "d-paris0" : "d-lyon0") /
+           BLOCK_SIZE;
+}
+
+/* A host that attaches now would get a size that may not be there after a restart. */
+static void size_that_is_not_durable(void **state)
+{
+    struct pair_lab lab;
+    int error;
+
+    replicate(&lab);
+    assert_int_equal(pair_grow(&lab, LYON, 0, LARGE_BLOCKS), 0);
+    assert_int_equal(host_blocks(&lab, LYON), LARGE_BLOCKS);
+    do {
+        kept.fate = SAVE_FAILS;
+        error = pair_grow(&lab, PARIS, 0, LARGE_BLOCKS);
+        kept.fate = SAVE_GOES;
+        pair_run_ms(&lab, 1);
+    } while (error == -EAGAIN);
+    assert_int_equal(error, -EIO);
+    assert_int_equal(pair_blocks(&lab, PARIS, 0), LARGE_BLOCKS);
+    assert_int_equal(host_blocks(&lab, PARIS), DISK_BLOCKS);
+    assert_int_equal(lab.sites[PARIS].grown_bytes, 0);
+    /* Asked again, it is stored. */
+    assert_int_equal(pair_grow(&lab, PARIS, 0, LARGE_BLOCKS), 0);
+    assert_int_equal(host_blocks(&lab, PARIS), LARGE_BLOCKS);
+    pair_lab_close(&lab);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sync_of_an_exchange_before),
+        cmocka_unit_test(size_that_is_not_durable),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
