@@ -12,6 +12,7 @@
 #include "base/check.h"
 #include "base/id.h"
 #include "control/change.h"
+#include "control/jobs.h"
 #include "control/operations.h"
 #include "control/quota.h"
 #include "control/relation.h"
@@ -627,12 +628,22 @@ static void detach_begin(struct call *call)
     site_submit(call->site, &call->request, detach_done);
 }
 
+/* A disk that is to become empty, and that a start left out: nothing else leads out of that, should
+ * its store be lost. Hosts do not get it back unasked: it may be half empty. */
+static bool is_stuck(const struct call *call, const struct disk_record *disk)
+{
+    return disk->status == DISK_REINITING && call->site->snapshot &&
+           !site_disk(call->site, disk->id);
+}
+
 void ops_disk_detach(struct call *call)
 {
     struct attachment_record attachment = {0};
     struct disk_record disk;
+    struct change change;
 
-    if (!load_disk(call, &disk) || !judge_disk(call, DISK_DETACH, &disk))
+    if (!load_disk(call, &disk) ||
+        (!is_stuck(call, &disk) && !judge_disk(call, DISK_DETACH, &disk)))
         return;
     if (meta_get(call->site->meta, RECORD_ATTACHMENT, disk.id, &attachment) < 0 ||
         strcmp(attachment.instance_id, call_text(call, "InstanceId")) != 0) {
@@ -643,5 +654,8 @@ void ops_disk_detach(struct call *call)
     disk_move(&disk, DISK_DETACHING);
     COPY(call->object, disk.id);
     call->request = (struct data_request){.op = DATA_DISK_DETACH, .disk = call->object};
-    put_disk_then(call, &disk, detach_begin);
+    change_begin(&change, call->site);
+    change_put(&change, RECORD_DISK, &disk);
+    jobs_cancel(&change, disk.id);
+    sharing_then(&change, call, detach_begin);
 }

@@ -269,7 +269,7 @@ M("R14-suspects", "the losing side does not tell its suspects", "sim:600",
   (REPLICATION + "dirty_runs.c", "tracking_set(volume, reprotect->tell_suspects ? TRACKING_SUSPECT : TRACKING_OPEN);",
    "tracking_set(volume, TRACKING_OPEN);"))
 M("R14-synced", "the losing side drops its marks and never syncs its disks", "sim:600",
-  (REPLICATION + "reprotect.c", "        stream_sync_bases(stream, loser_synced);", "        loser_synced(stream, 0);"),
+  (REPLICATION + "reprotect.c", "    stream_sync_bases(stream, loser_synced);", "    loser_synced(stream, 0);"),
   (REPLICATION + "reprotect.c", "    stream_sync_bases(stream, become_synced);", "    become_synced(stream, 0);"))
 M("R14-durable", "the winner asks the loser to forget before its marks are durable", "sim:1200",
   (REPLICATION + "reprotect.c", "    stream_step_begin(stream);\n    step_point(\"reprotect-marking\");\n    stream_save_intents(stream, winner_marked);",

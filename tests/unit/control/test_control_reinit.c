@@ -160,13 +160,47 @@ static void test_no_pair_meanwhile(void **state)
     expect_empty(world, left, 1);
 }
 
+/* Its store cannot be opened, perhaps for good: without this it would stay ReIniting. */
+static void test_given_up(void **state)
+{
+    struct fake_world *world = *state;
+    char disk[64];
+
+    attached(world, disk);
+    fake_hold(world, PARIS, DATA_DISK_WIPE, false);
+    drive_ok(world, PARIS, "ReInitDisk", NULL, NULL, "DiskId=%s", disk);
+    fake_run(world, SECOND);
+    fake_site_crash(world, PARIS);
+    world->sites[PARIS].fail_op = DATA_DISK_OPEN;
+    world->sites[PARIS].fail_error = -EIO;
+    fake_site_start(world, PARIS);
+    fake_run(world, 10 * SECOND);
+    expect_status(world, disk, "ReIniting");
+    drive_fails(world, PARIS, 403, "DependencyViolation", NULL, "DetachDisk",
+                "InstanceId=i-2&DiskId=%s", disk);
+    drive_ok(world, PARIS, "DetachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", disk);
+    expect_status(world, disk, "Available");
+    /* It can be opened again: its job does not go on. */
+    fake_site_crash(world, PARIS);
+    fake_site_start(world, PARIS);
+    fake_run(world, 60 * SECOND);
+    expect_status(world, disk, "Available");
+    assert_int_equal(fake_disk_of(world, PARIS, disk)->wipes, 0);
+    assert_false(fake_is_exported(world, PARIS, disk));
+    drive_ok(world, PARIS, "AttachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", disk);
+    drive_ok(world, PARIS, "ReInitDisk", NULL, NULL, "DiskId=%s", disk);
+    expect_empty(world, disk, 1);
+    drive_ok(world, PARIS, "DetachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", disk);
+    drive_ok(world, PARIS, "DeleteDisk", NULL, NULL, "DiskId=%s", disk);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_becomes_empty),        TEST(test_refused),
         TEST(test_killed_in_the_middle), TEST(test_goes_on_after_an_error),
-        TEST(test_no_pair_meanwhile),
+        TEST(test_no_pair_meanwhile),    TEST(test_given_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
