@@ -88,6 +88,10 @@ class TokenTest(LabCase):
         tokens = [f"token-{i}" for i in range(MANY)]
         with concurrent.futures.ThreadPoolExecutor(MANY) as pool:
             told = dict(zip(tokens, pool.map(self.make, tokens)))
+        while all(status == 200 for status, _ in told.values()):  # so many shared a commit that the step is still ahead
+            self.assertLess(len(tokens), MANY + count)
+            tokens.append(f"token-{len(tokens)}")
+            told[tokens[-1]] = self.make(tokens[-1])
         self.revive()
         for token in tokens:
             status, reply = self.make(token)
@@ -96,7 +100,7 @@ class TokenTest(LabCase):
                 self.assertEqual(told[token][1]["ReplicaGroupId"], reply["ReplicaGroupId"])
             told[token] = reply["ReplicaGroupId"]
         self.assertEqual(self.groups(), sorted(set(told.values())))
-        self.assertEqual(len(set(told.values())), MANY)
+        self.assertEqual(len(set(told.values())), len(tokens))
 
     def test_many_killed_when_they_were_accepted(self):
         self.check_many("change-committed", 2)
