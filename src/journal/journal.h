@@ -23,6 +23,7 @@ struct journal_options {
     const char *folder;      /* of the segments; made if missing */
     const char *stream;      /* id, stands in every segment header */
     uint64_t segment_bytes;  /* 0: 64 MiB */
+    uint64_t table_entries;  /* of one record; 0: the most that it holds */
     uint64_t bytes_max;      /* appends beyond it give -ENOSPC */
     unsigned disk_count_max; /* disks are numbered 0 .. disk_count_max - 1 */
 };

@@ -41,6 +41,9 @@ int journal_open(struct loop *loop, const struct journal_options *options,
     journal->loop = loop;
     journal->segment_bytes = segment_bytes(options);
     journal->bytes_max = options->bytes_max;
+    journal->table_entries = RECORD_TABLE_ENTRIES_MAX;
+    if (options->table_entries != 0 && options->table_entries < RECORD_TABLE_ENTRIES_MAX)
+        journal->table_entries = options->table_entries;
     journal->disk_count_max = options->disk_count_max;
     journal_write_init(journal);
     error = index_init(&journal->index);

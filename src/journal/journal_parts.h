@@ -25,7 +25,7 @@ struct journal {
     struct loop *loop;
     struct segment_set segments;
     struct journal_index index;
-    uint64_t segment_bytes, bytes_max;
+    uint64_t segment_bytes, bytes_max, table_entries;
     unsigned disk_count_max;
 
     uint64_t sequence;       /* last one used */

@@ -372,7 +372,7 @@ static int write_table(struct journal *journal)
     struct journal_record record;
     int error;
 
-    count = count < RECORD_TABLE_ENTRIES_MAX ? count : RECORD_TABLE_ENTRIES_MAX;
+    count = count < journal->table_entries ? count : journal->table_entries;
     bytes = journal_record_bytes(RECORD_TABLE, count);
     entries = calloc((size_t)count, sizeof(entries[0]));
     commit->head = malloc((size_t)bytes);

@@ -6,6 +6,13 @@
 #include "base/bytes.h"
 #include "volume/volume.h"
 
+static uint16_t dirty_runs_max(const struct stream *stream)
+{
+    uint64_t runs = piece_or(stream->settings.pieces.dirty_runs, DIRTY_RUNS_MAX);
+
+    return (uint16_t)(runs < DIRTY_RUNS_MAX ? runs : DIRTY_RUNS_MAX);
+}
+
 /* The next message of runs from where the telling stands. False: all is told. */
 bool dirty_runs_gather(struct stream *stream, struct stream_dirty *ret_dirty, uint8_t *ret_runs)
 {
@@ -16,9 +23,9 @@ bool dirty_runs_gather(struct stream *stream, struct stream_dirty *ret_dirty, ui
         const struct blockset *set =
             tracking_set(volume, reprotect->tell_suspects ? TRACKING_SUSPECT : TRACKING_OPEN);
         uint64_t from = reprotect->tell_block, block, count;
-        uint16_t runs = 0;
+        uint16_t runs = 0, runs_max = dirty_runs_max(stream);
 
-        while (runs < DIRTY_RUNS_MAX && from < blockset_size(set) &&
+        while (runs < runs_max && from < blockset_size(set) &&
                blockset_next(set, from, UINT64_MAX, &block, &count)) {
             put_le64(ret_runs + 16 * (size_t)runs, block);
             put_le64(ret_runs + 16 * (size_t)runs + 8, count);

@@ -9,6 +9,7 @@
 #define REPLICATION_ENGINE_H
 
 #include "replication/generation.h"
+#include "replication/pieces.h"
 #include "volume/volume.h"
 
 struct engine;
@@ -60,6 +61,7 @@ struct engine_options {
     struct engine_peer_options peers[ENGINE_PEERS_MAX];
     unsigned peer_count;
     struct engine_settings settings;
+    struct pieces pieces; /* 0s: the usual ones */
 };
 
 /* Makes the folders, reads or makes DATA/site-id. Blocks. Streams and disks are opened by the owner

@@ -30,6 +30,7 @@ struct engine {
     char site_name[64], listen[128];
     uint64_t site_id;
     struct engine_settings settings;
+    struct pieces pieces;
     struct engine_callbacks callbacks;
     struct peer peers[ENGINE_PEERS_MAX];
     unsigned peer_count;

@@ -323,6 +323,7 @@ static int make_peer(struct engine *engine, const struct engine_options *options
         .psk_length = options->psk_length,
         .heartbeat_ns = options->heartbeat_ns,
         .silence_ns = options->silence_ns,
+        .pieces = options->pieces.link,
     };
     int error = link_new(engine->loop, &link_options, &link_callbacks, &peer->link, err);
 
@@ -372,6 +373,7 @@ int engine_new(struct loop *loop, const struct engine_options *options,
     engine->magic = ENGINE_MAGIC;
     engine->loop = loop;
     engine->settings = options->settings;
+    engine->pieces = options->pieces;
     engine->callbacks = *callbacks;
     list_init(&engine->disks);
     list_init(&engine->streams);

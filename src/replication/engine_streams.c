@@ -294,6 +294,7 @@ static struct stream_settings settings_of(const struct engine *engine)
         .retain_ns = settings->retain_ns,
         .retain_bytes = settings->retain_bytes,
         .bandwidth_bytes = settings->bandwidth_bytes,
+        .pieces = engine->pieces,
         .peer_wait_ns = settings->peer_wait_ns,
         .site_id = engine->site_id,
         .open_when_peer_silent = settings->open_when_peer_silent,

@@ -17,6 +17,7 @@
 #define REPLICATION_LINK_H
 
 #include "io/socket.h"
+#include "replication/pieces.h"
 
 struct link;
 struct link_session;
@@ -34,6 +35,7 @@ struct link_options {
     uint64_t heartbeat_ns;                   /* 0: 5 s */
     uint64_t silence_ns;                     /* 0: 15 s without a frame ends the connection */
     uint64_t backoff_min_ns, backoff_max_ns; /* 0: 100 ms, 10 s */
+    struct link_pieces pieces;               /* 0s: the usual ones */
 };
 
 struct link_frame_in {

@@ -216,7 +216,8 @@ static void take_up(struct link *link, struct link_session *session, uint32_t wi
     link->status.since_ns = loop_now_ns(link->loop);
     link->status.peer_site_id = peer_site_id;
     link->status.last_error[0] = 0;
-    link_session_open(session, window, link->options.heartbeat_ns, link->options.silence_ns);
+    link_session_open(session, window, link->options.heartbeat_ns, link->options.silence_ns,
+                      &link->options.pieces);
     link->callbacks.up_cb(link->callbacks.arg);
 }
 

@@ -14,7 +14,7 @@
 
 int link_intake_init(struct link_intake *intake)
 {
-    *intake = (struct link_intake){.channel_size = 8};
+    *intake = (struct link_intake){.channel_size = 8, .credit_bytes = LINK_INTAKE_CREDIT_MIN};
     intake->channels = calloc(intake->channel_size, sizeof(*intake->channels));
     if (intake->channels == NULL)
         return -ENOMEM;
@@ -104,7 +104,7 @@ uint32_t link_intake_consumed(struct link_intake *intake, const char *stream, ui
     channel->unconsumed -= length;
     channel->owed += length;
     check(channel->owed <= LINK_INTAKE_WINDOW);
-    if (channel->owed < LINK_INTAKE_CREDIT_MIN)
+    if (channel->owed < intake->credit_bytes)
         return 0;
     credit = channel->owed;
     channel->owed = 0;

@@ -25,6 +25,7 @@ struct link_intake_channel {
 struct link_intake {
     struct link_intake_channel *channels; /* 0 is the call channel, "" */
     unsigned channel_count, channel_size;
+    uint64_t credit_bytes; /* LINK_INTAKE_CREDIT_MIN, but for tests (pieces.h) */
 };
 
 int link_intake_init(struct link_intake *intake); /* 0 or -ENOMEM */

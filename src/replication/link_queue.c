@@ -57,10 +57,19 @@ void link_queue_fini(struct link_queue *queue)
     link_queue_init(queue);
 }
 
-void link_queue_open(struct link_queue *queue, uint32_t window)
+void link_queue_open(struct link_queue *queue, uint32_t window, const struct link_pieces *pieces)
 {
+    struct link_pieces *own = &queue->pieces;
+
     check(queue->window == 0 && window >= LINK_WINDOW_MIN);
-    queue->window = window;
+    if (pieces != NULL)
+        *own = *pieces;
+    own->frame_bytes = (uint32_t)piece_or(own->frame_bytes, LINK_FRAME_PAYLOAD_MAX);
+    own->window_bytes = (uint32_t)piece_or(own->window_bytes, window);
+    own->queue_bytes = (uint32_t)piece_or(own->queue_bytes, LINK_QUEUE_DATA_MAX);
+    queue->window = own->window_bytes < window ? own->window_bytes : window;
+    check(own->frame_bytes <= queue->window &&
+          own->frame_bytes + LINK_FRAME_HEADER_SIZE <= own->queue_bytes);
 }
 
 /* A frame of head and payload, in one piece. */
@@ -205,7 +214,7 @@ int link_queue_control(struct link_queue *queue, const char *stream, uint16_t ty
 static bool has_room(const struct link_queue *queue, const struct link_queue_channel *channel,
                      uint32_t length)
 {
-    return channel->data_bytes + LINK_FRAME_HEADER_SIZE + length <= LINK_QUEUE_DATA_MAX &&
+    return channel->data_bytes + LINK_FRAME_HEADER_SIZE + length <= queue->pieces.queue_bytes &&
            channel->unconsumed + length <= queue->window;
 }
 
@@ -254,7 +263,7 @@ const char *link_queue_next_room(struct link_queue *queue)
     for (unsigned i = 0; i < queue->channel_count; i++) {
         struct link_queue_channel *channel = queue->channels[i];
 
-        if (channel->is_waiting_room && has_room(queue, channel, LINK_FRAME_PAYLOAD_MAX)) {
+        if (channel->is_waiting_room && has_room(queue, channel, queue->pieces.frame_bytes)) {
             channel->is_waiting_room = false;
             return channel->stream;
         }
@@ -282,7 +291,7 @@ static struct link_queue_frame *take_in_turn(struct link_queue *queue)
 
         check_magic(channel, CHANNEL_MAGIC);
         if (channel->deficit < size) {
-            channel->deficit += LINK_QUEUE_QUANTUM;
+            channel->deficit += (uint32_t)piece_or(queue->pieces.turn_bytes, LINK_QUEUE_QUANTUM);
             list_remove(&channel->turn);
             list_append(&queue->turns, &channel->turn);
             continue;

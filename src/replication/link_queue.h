@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/list.h"
+#include "replication/pieces.h"
 #include "wire/link_frame.h"
 #include "wire/link_message.h"
 
@@ -31,8 +32,9 @@ struct link_queue_channel;
 
 struct link_queue {
     uint64_t sequence_next;
-    uint32_t window; /* the peer's; 0 until it is known: then no data frames */
-    uint64_t bytes;  /* all that waits, with headers */
+    uint32_t window;           /* 0 until the peer's is known: then no data frames */
+    struct link_pieces pieces; /* none is 0 once there is a window */
+    uint64_t bytes;            /* all that waits, with headers */
     uint64_t own_bytes;
     struct list own;   /* of link_queue_frame */
     struct list turns; /* channels with something to send; the head is served */
@@ -43,8 +45,9 @@ struct link_queue {
 
 void link_queue_init(struct link_queue *queue);
 void link_queue_fini(struct link_queue *queue);
-/* How many data bytes of a channel the peer lets be under way; once, before the first of them. */
-void link_queue_open(struct link_queue *queue, uint32_t window);
+/* How many data bytes of a channel the peer lets be under way; once, before the first of them.
+ * `pieces` NULL: the usual ones. */
+void link_queue_open(struct link_queue *queue, uint32_t window, const struct link_pieces *pieces);
 
 /* Each returns 0 with the frame queued, or queues nothing: -ENOMEM; -ENOBUFS: more of this sort
  * waits than may (the peer takes nothing); -ENOSPC: too many streams. */

@@ -581,7 +581,7 @@ void link_session_refuse(struct link_session *session, uint16_t reason, const ch
 }
 
 void link_session_open(struct link_session *session, uint32_t window, uint64_t heartbeat_ns,
-                       uint64_t silence_ns)
+                       uint64_t silence_ns, const struct link_pieces *pieces)
 {
     uint8_t *sealed_in = session->sealed_in;
 
@@ -601,7 +601,8 @@ void link_session_open(struct link_session *session, uint32_t window, uint64_t h
         link_session_end(session, "no memory for a connection");
         return;
     }
-    link_queue_open(&session->queue, window);
+    link_queue_open(&session->queue, window, pieces);
+    session->intake.credit_bytes = piece_or(pieces->credit_bytes, LINK_INTAKE_CREDIT_MIN);
     session->state = SESSION_OPEN;
     session->silence_ns = silence_ns;
     session->heartbeat_ns = heartbeat_ns < silence_ns / 2 ? heartbeat_ns : silence_ns / 2;

@@ -17,6 +17,7 @@
 
 struct link_session;
 struct link_frame_in;
+struct link_pieces;
 
 enum { LINK_SESSION_WHY_SIZE = 160 };
 
@@ -52,7 +53,7 @@ void link_session_send_ready(struct link_session *session, uint64_t echo);
 void link_session_refuse(struct link_session *session, uint16_t reason, const char *text);
 /* The greeting is done: stream frames may flow. */
 void link_session_open(struct link_session *session, uint32_t window, uint64_t heartbeat_ns,
-                       uint64_t silence_ns);
+                       uint64_t silence_ns, const struct link_pieces *pieces);
 /* No callback but closed_cb comes any more. Idempotent. */
 void link_session_end(struct link_session *session, const char *why);
 

@@ -10,6 +10,7 @@
 #define REPLICATION_REPLICA_H
 
 #include "journal/journal.h"
+#include "replication/pieces.h"
 #include "replication/state_file.h"
 #include "replication/stream_state.h"
 #include "volume/base_write.h"
@@ -23,6 +24,7 @@ struct replica_options {
     struct volume **volumes;  /* state->disk_count of them, copied */
     uint64_t journal_bytes_max;
     uint64_t retain_ns, retain_bytes;
+    const struct pieces *pieces; /* NULL: the usual ones */
     /* Points, space or drain state changed (for status and for a sender that waits). */
     void (*changed_cb)(void *arg);
     void *arg;

@@ -96,7 +96,7 @@ static bool next_part(struct replica *replica, struct journal_extent *ret_extent
     if (rest->count == 0 &&
         !journal_epoch_next(replica->journal, replica->apply_now, &replica->apply_cursor, rest))
         return false;
-    max = replica_move_max(rest);
+    max = replica_move_max(replica, rest);
     *ret_extent = *rest;
     if (ret_extent->count > max)
         ret_extent->count = max;

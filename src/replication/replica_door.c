@@ -20,6 +20,8 @@
 #include "replication/replica_receive.h"
 #include "volume/volume.h"
 
+enum { HOLE_BLOCKS = 8192, HOLE_COUNT = 64, DRAIN_BYTES = 64 << 20 };
+
 #define TIMER_NS_MAX (60ull * 1000 * 1000 * 1000)
 
 /* --- what it shows --------------------------------------------------------------------------- */
@@ -313,6 +315,20 @@ static int settle_journal(struct replica *replica, struct err *err)
     return error;
 }
 
+static struct pieces take_pieces(const struct pieces *given)
+{
+    struct pieces pieces = {0};
+
+    if (given != NULL)
+        pieces = *given;
+    pieces.hole_blocks = piece_or(pieces.hole_blocks, HOLE_BLOCKS);
+    pieces.hole_count = piece_or(pieces.hole_count, HOLE_COUNT);
+    pieces.move_blocks = piece_or(pieces.move_blocks, REPLICA_BLOCKS);
+    pieces.drain_bytes = piece_or(pieces.drain_bytes, DRAIN_BYTES);
+    check(pieces.move_blocks <= REPLICA_BLOCKS);
+    return pieces;
+}
+
 static struct replica *allocate(struct loop *loop, const struct replica_options *options)
 {
     struct replica *replica = calloc(1, sizeof(*replica));
@@ -327,6 +343,7 @@ static struct replica *allocate(struct loop *loop, const struct replica_options 
     replica->journal_bytes_max = options->journal_bytes_max;
     replica->retain_ns = options->retain_ns;
     replica->retain_bytes = options->retain_bytes;
+    replica->pieces = take_pieces(options->pieces);
     replica->changed_cb = options->changed_cb;
     replica->arg = options->arg;
     replica->work.run_cb = work;
@@ -373,6 +390,8 @@ int replica_open(struct loop *loop, const struct replica_options *options,
     strcpy(replica->stream, options->stream);
     snprintf(folder, sizeof(folder), "%s/journal", replica->folder);
     journal.folder = folder;
+    journal.segment_bytes = replica->pieces.segment_bytes;
+    journal.table_entries = replica->pieces.table_entries;
     journal.disk_count_max = replica->disk_count > 0 ? replica->disk_count : 1;
     error = journal_open(loop, &journal, &replica->journal, err);
     if (error == 0)

@@ -18,8 +18,6 @@
 #include "base/step.h"
 #include "replication/replica_move.h"
 
-#define SYNC_BYTES (64ull << 20)
-
 /* D1 */
 static bool is_still_shown(struct replica_mover *mover)
 {
@@ -52,14 +50,17 @@ static void moved(struct replica_mover *mover, int error)
 /* Starts what can be started; true: this pass is at its end, or a sync is due. */
 static bool move(struct replica *replica)
 {
+    const struct pieces *pieces = &replica->pieces;
+    uint64_t max = /* whether it is a hole is known behind the lookup only */
+        pieces->move_blocks < pieces->hole_blocks ? pieces->move_blocks : pieces->hole_blocks;
     struct replica_mover *mover;
     struct journal_extent extent;
 
     while (replica->work_error == 0 && !replica->is_closing &&
            (mover = replica_mover_free(replica)) != NULL) {
-        if (replica->drain_unsynced >= SYNC_BYTES ||
-            !journal_next(replica->journal, replica->drain_disk, replica->drain_block,
-                          REPLICA_BLOCKS, &extent))
+        if (replica->drain_unsynced >= replica->pieces.drain_bytes ||
+            !journal_next(replica->journal, replica->drain_disk, replica->drain_block, max,
+                          &extent))
             return replica->moving == 0;
         replica->drain_disk = extent.disk;
         replica->drain_block = extent.block + extent.count;
@@ -86,7 +87,7 @@ static void begin_pass(struct replica *replica)
 static void begin_sync(struct replica *replica)
 {
     replica->is_drain_final = is_view_empty(replica);
-    if (!replica->is_drain_final && replica->drain_unsynced < SYNC_BYTES) {
+    if (!replica->is_drain_final && replica->drain_unsynced < replica->pieces.drain_bytes) {
         begin_pass(replica); /* something was skipped: look again */
         replica_kick(replica);
         return;

@@ -11,13 +11,11 @@
 
 #include "base/check.h"
 
-enum { HOLE_BLOCKS = 8192 };
-
 #define RETRY_NS (10ull * 1000 * 1000 * 1000)
 
-uint64_t replica_move_max(const struct journal_extent *extent)
+uint64_t replica_move_max(const struct replica *replica, const struct journal_extent *extent)
 {
-    return extent->is_hole ? HOLE_BLOCKS : REPLICA_BLOCKS;
+    return extent->is_hole ? replica->pieces.hole_blocks : replica->pieces.move_blocks;
 }
 
 struct replica_mover *replica_mover_free(struct replica *replica)
@@ -87,7 +85,7 @@ void replica_mover_start(struct replica_mover *mover, const struct journal_exten
     struct replica *replica = mover->replica;
 
     check_magic(replica, REPLICA_MAGIC);
-    check(!mover->is_busy && extent->count <= replica_move_max(extent));
+    check(!mover->is_busy && extent->count <= replica_move_max(replica, extent));
     check(extent->disk < replica->disk_count);
     mover->extent = *extent;
     mover->locked_cb = locked_cb;

@@ -6,7 +6,7 @@
 #include "replication/replica_parts.h"
 
 /* Blocks of one move: data by REPLICA_BLOCKS, holes by more. */
-uint64_t replica_move_max(const struct journal_extent *extent);
+uint64_t replica_move_max(const struct replica *replica, const struct journal_extent *extent);
 /* A mover that is free; NULL: all are busy. */
 struct replica_mover *replica_mover_free(struct replica *replica);
 /* Reads the extent (checked by its CRCs) and writes it to the base. `locked_cb` as that of a

@@ -48,6 +48,7 @@ struct replica {
     char stream[40];
     char folder[PATH_MAX];
     uint64_t journal_bytes_max, retain_ns, retain_bytes;
+    struct pieces pieces; /* none is 0, but for those of the journal */
     void (*changed_cb)(void *arg);
     void *arg;
 

@@ -13,7 +13,7 @@
  *       taken after them;
  *   C5  what comes later for a block wins. The journal numbers its records, and a write of the base
  *       takes its lock when it comes; but a hole goes there in pieces, one lock after the other:
- * what lies in a hole that is under way waits for its end.
+ *       what lies in a hole that is under way waits for its end.
  */
 #include "replication/replica_receive.h"
 
@@ -21,8 +21,6 @@
 
 #include "base/check.h"
 #include "base/crc32c.h"
-
-enum { HOLE_BLOCKS = 8192, HOLES_MAX = 64 };
 
 #define DISK_FULL_WAIT_NS (5ull * 1000 * 1000 * 1000)
 
@@ -114,7 +112,7 @@ static bool must_wait(const struct replica *replica, struct replica_op *op)
 {
     const struct replica_op_state *state = replica_op_state(op);
 
-    if (replica->hole_count >= HOLES_MAX)
+    if (replica->hole_count >= replica->pieces.hole_count)
         return true;
     for (struct list *node = replica->holes.next; node != &replica->holes; node = node->next) {
         const struct replica_op_state *hole =
@@ -173,7 +171,8 @@ static void hole_done(struct base_write *write, int error)
     struct replica_op *op = container_of(write, struct replica_op, base_write);
     struct replica_op_state *state = replica_op_state(op);
     uint64_t block = write->block + write->count;
-    uint64_t count = state->bytes < HOLE_BLOCKS ? state->bytes : HOLE_BLOCKS;
+    uint64_t max = op->replica->pieces.hole_blocks;
+    uint64_t count = state->bytes < max ? state->bytes : max;
 
     if (error == -ENOSPC)
         note_full(op->replica, BLOCK_SIZE);

@@ -33,6 +33,7 @@ struct source_options {
     struct stash *stash;
     uint64_t interval_ns, stash_memory_bytes, stash_disk_bytes;
     uint64_t bandwidth_bytes; /* a second; 0: no limit */
+    uint64_t read_blocks;     /* pieces.h */
 };
 
 int source_new(struct loop *loop, const struct source_options *options,

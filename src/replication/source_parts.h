@@ -12,7 +12,7 @@
 enum {
     SOURCE_MAGIC = 0x73726365,
     SLOT_COUNT = 8,
-    SLOT_BLOCKS = STREAM_MESSAGE_BLOCKS_MAX,
+    SLOT_BLOCKS = STREAM_MESSAGE_BLOCKS_MAX, /* the most; source->read_blocks: as it is asked for */
 };
 
 #define RETRY_NS (2 * UINT64_C(1000000000))
@@ -55,6 +55,7 @@ struct source {
     struct slot slots[SLOT_COUNT];
     struct list unsent;
     bool abort_unsent, cut_unsent;
+    uint64_t read_blocks;
     unsigned volume_turn;
     bool *is_initial;        /* a volume: the target's first copy of it is not done */
     uint64_t *cursors;       /* a volume: where the next read begins */

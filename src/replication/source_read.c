@@ -53,8 +53,8 @@ static void slot_ask(struct slot *slot)
 {
     struct source *source = slot->source;
 
-    if (slot->count > SLOT_BLOCKS)
-        slot->count = SLOT_BLOCKS;
+    if (slot->count > source->read_blocks)
+        slot->count = source->read_blocks;
     if (!source_may_send(source)) {
         source_free_slot(slot);
         return;
@@ -152,8 +152,8 @@ static bool find_run(struct source *source, enum tracking_set which, unsigned *r
 
         if (blockset_is_empty(set))
             continue;
-        if (!blockset_next(set, source->cursors[volume], SLOT_BLOCKS, ret_block, &count))
-            check(blockset_next(set, 0, SLOT_BLOCKS, ret_block, &count));
+        if (!blockset_next(set, source->cursors[volume], source->read_blocks, ret_block, &count))
+            check(blockset_next(set, 0, source->read_blocks, ret_block, &count));
         source->cursors[volume] = *ret_block + count;
         if (source->cursors[volume] >= blockset_size(set))
             source->cursors[volume] = 0;
@@ -199,7 +199,7 @@ void source_begin_ships(struct source *source, enum slot_work work)
             continue;
         if (!find_run(source, which, &volume, &block))
             return;
-        slot_submit(slot, work, volume, which, block, SLOT_BLOCKS);
+        slot_submit(slot, work, volume, which, block, source->read_blocks);
     }
 }
 
@@ -211,7 +211,7 @@ static bool find_suspects(struct source *source, uint64_t *ret_block, uint64_t *
             tracking_set(source->volumes[source->compare_volume], TRACKING_SUSPECT);
 
         if (source->compare_cursor < blockset_size(set) &&
-            blockset_next(set, source->compare_cursor, SLOT_BLOCKS, ret_block, ret_count)) {
+            blockset_next(set, source->compare_cursor, source->read_blocks, ret_block, ret_count)) {
             source->compare_cursor = *ret_block + *ret_count;
             return true;
         }

@@ -48,6 +48,8 @@ int source_new(struct loop *loop, const struct source_options *options,
     source->stash = options->stash;
     source->callbacks = *callbacks;
     source->bandwidth_bytes = options->bandwidth_bytes;
+    source->read_blocks = piece_or(options->read_blocks, SLOT_BLOCKS);
+    check(source->read_blocks <= SLOT_BLOCKS);
     source_core_init(&source->core, &policy);
     list_init(&source->unsent);
     list_init(&source->poll.node);

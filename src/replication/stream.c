@@ -361,6 +361,7 @@ static int make_source(struct stream *stream)
         .stash_memory_bytes = settings->stash_memory_bytes,
         .stash_disk_bytes = settings->stash_disk_bytes,
         .bandwidth_bytes = settings->bandwidth_bytes,
+        .read_blocks = settings->pieces.read_blocks,
     };
     struct source_callbacks callbacks = {.number_cb = stream_number_epoch,
                                          .heard_cb = stream_hear_epoch,
@@ -517,13 +518,13 @@ int stream_open_replica(struct stream *stream, struct err *err)
         .journal_bytes_max = stream->settings.journal_bytes_max,
         .retain_ns = stream->settings.retain_ns,
         .retain_bytes = stream->settings.retain_bytes,
+        .pieces = &stream->settings.pieces,
         .changed_cb = replica_changed,
         .arg = stream,
     };
 
     check(stream->replica == NULL);
     int error = replica_open(stream->loop, &options, &stream->replica, err);
-
     if (error == 0 && stream->state.role == STREAM_ROLE_TARGET)
         stream->committed_epoch = replica_epoch(stream->replica, &stream->acked_wall_ns);
     point_age_learn(&stream->point_age, stream->loop, stream->acked_wall_ns, true);

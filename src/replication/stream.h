@@ -41,6 +41,7 @@ struct stream_settings {
     uint64_t interval_ns, stash_memory_bytes, stash_disk_bytes, journal_bytes_max;
     uint64_t retain_ns, retain_bytes, bandwidth_bytes, peer_wait_ns, site_id;
     bool open_when_peer_silent;
+    struct pieces pieces;
 };
 
 typedef void (*stream_step_fn)(struct stream *stream, int error);

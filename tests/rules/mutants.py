@@ -150,6 +150,9 @@ M("R9-dies-with-connection", "what an old connection left stays in the partial e
    " &&"))
 M("R9-spoiled", "an epoch is committed though blocks of it were refused", "replica:test_spoiled_first_copy",
   (REPLICATION + "replica_receive.c", "        error = replica->partial_error;\n", "        error = 0;\n"))
+M("C5-behind-a-hole", "data that came behind a hole of a first copy do not wait for its end", "replica:test_data_behind_a_hole",
+  (REPLICATION + "replica_receive.c", "        if (hole->disk == state->disk && hole->first < state->end && state->first < hole->end)\n",
+   "        if (false)\n"))
 M("R9-spoiled-journal", "the journal commits an epoch of which it refused a record", "journal:test_limit",
   (JOURNAL + "journal_write.c", "        journal->partial_error = error; /* J3 */\n", ""))
 M("R9-dies-with-restart", "after a restart the tail behind the newest commit is kept", "replica:test_partial_never_shows",

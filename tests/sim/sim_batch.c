@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "sim_pieces.h"
 #include "sim_run.h"
 #include "sim_whole.h"
 
@@ -71,6 +72,8 @@ static bool go(const struct batch_options *options, uint64_t seed, bool is_secon
     run->picks_points = options->picks_points || seed % 4 == 0;
     run->kernel_goes_on = options->kernel_goes_on || seed % 5 == 1;
     run->actions_max = options->actions_max;
+    if (options->plant == PLANT_NONE)
+        run_choose_pieces(run, options->in_pieces);
     run->plant = (enum plant)options->plant;
     if (is_second && run->plant == PLANT_I17)
         sim_random(run->world);
@@ -226,12 +229,13 @@ static void tell(struct batch *batch, struct worker *worker)
     const struct batch_options *options = &batch->options;
     char mode[80];
 
-    snprintf(mode, sizeof(mode), "%s%s%s",
+    snprintf(mode, sizeof(mode), "%s%s%s%s",
              options->sites     ? " --sites"
              : options->engines ? " --engines"
                                 : "",
              options->picks_points ? " --older-points" : "",
-             options->kernel_goes_on ? " --kernel-goes-on" : "");
+             options->kernel_goes_on ? " --kernel-goes-on" : "",
+             options->in_pieces ? " --small-pieces" : "");
     printf("seed %llu: %s\n    replay: sim --seed %llu --trace%s\n", (unsigned long long)seed,
            worker->failure, (unsigned long long)seed, mode);
     fflush(stdout);

@@ -19,6 +19,7 @@ struct batch_options {
     bool sites, engines;  /* all schedules of that kind; else every third is of whole sites */
     bool is_traced;       /* one seed: tells its story */
     bool kernel_goes_on;  /* see struct sim_run */
+    bool in_pieces;       /* long work goes in small pieces in all schedules; else in one of four */
     bool plants;          /* for each planted defect */
     unsigned plant;       /* enum plant */
     uint64_t actions_max; /* leaves out what hosts, operator and fate do later; 0: nothing */

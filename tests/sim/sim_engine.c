@@ -142,6 +142,7 @@ void node_fill_options(const struct node *node, struct engine_options *options)
         .link_listen = site_addresses[node->index],
         .peer_count = 1,
         .settings = node->run->settings,
+        .pieces = node->run->pieces,
     };
     options->peers[0].name = node_names[peer];
     options->peers[0].address = node->run->dials[node->index] ? site_addresses[peer] : NULL;

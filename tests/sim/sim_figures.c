@@ -31,9 +31,11 @@ void figures_print(const struct figures *figures)
            (unsigned long long)figures->points, (unsigned long long)figures->audits);
     printf(
         "%llu changes of the network, %llu broken disks, %llu pauses, %llu jumps of clocks, %llu "
-        "times rot (%llu refusals), %llu schedules with three faults or more at once\n",
+        "times rot (%llu refusals), %llu schedules with three faults or more at once, %llu in "
+        "small "
+        "pieces\n",
         (unsigned long long)figures->network_faults, (unsigned long long)figures->disk_faults,
         (unsigned long long)figures->pauses, (unsigned long long)figures->jumps,
         (unsigned long long)figures->rots, (unsigned long long)figures->refusals,
-        (unsigned long long)figures->stacked);
+        (unsigned long long)figures->stacked, (unsigned long long)figures->in_pieces);
 }

@@ -11,7 +11,8 @@ struct figures {
         snapshots_judged;
     uint64_t points, audits; /* judged in the event that made them; looks at all watched blocks */
     uint64_t network_faults, disk_faults, pauses, jumps, rots, refusals;
-    uint64_t stacked; /* schedules in which three faults or more were upon each other */
+    uint64_t stacked;   /* schedules in which three faults or more were upon each other */
+    uint64_t in_pieces; /* schedules in which long work went in small pieces */
     uint64_t virtual_ns, hash;
 };
 

@@ -23,7 +23,8 @@ static int usage(void)
     fprintf(stderr, "usage: sim --seeds N [--first K] [--jobs J] [--keep-going] [--twice]\n"
                     "       sim --seed K [--trace] [--actions N] [--twice]\n"
                     "       sim --plants [--seeds N]\n"
-                    "       all: [--sites|--engines] [--older-points] [--kernel-goes-on]\n");
+                    "       all: [--sites|--engines] [--older-points] [--kernel-goes-on]\n"
+                    "            [--small-pieces]\n");
     return 2;
 }
 
@@ -39,6 +40,7 @@ static int take_argument(struct batch_options *options, const char *name, const 
                        : strcmp(name, "--plants") == 0         ? &options->plants
                        : strcmp(name, "--kernel-goes-on") == 0 ? &options->kernel_goes_on
                        : strcmp(name, "--older-points") == 0   ? &options->picks_points
+                       : strcmp(name, "--small-pieces") == 0   ? &options->in_pieces
                                                                : NULL;
     uint64_t number = value ? strtoull(value, NULL, 10) : 0;
 

@@ -115,9 +115,9 @@ struct sim_run {
     bool keeps_promoted;           /* in calm no failover is cancelled */
     struct node nodes[RUN_NODES];
     struct engine_settings settings;
-    struct town *town; /* operators and clients of whole sites (sim_town.h); NULL: none */
-    uint64_t tick, next_write;
-    uint64_t think_ns, turn_ns, length_ns;
+    struct pieces pieces; /* 0s: the usual ones */
+    struct town *town;    /* operators and clients of whole sites (sim_town.h); NULL: none */
+    uint64_t tick, next_write, think_ns, turn_ns, length_ns;
     unsigned storm_percent, rough_percent, flush_percent;
     bool kernel_goes_on;          /* see fate_kernel_goes_on() */
     bool has_rests, picks_points; /* picks: fails over to older points too */

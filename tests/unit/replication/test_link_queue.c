@@ -23,7 +23,7 @@ static int setup(void **state)
     struct link_queue *queue = malloc(sizeof(*queue));
 
     link_queue_init(queue);
-    link_queue_open(queue, 8 << 20);
+    link_queue_open(queue, 8 << 20, NULL);
     *state = queue;
     return 0;
 }
@@ -169,6 +169,31 @@ static void test_bounds(void **state)
     assert_int_equal(count, LINK_QUEUE_DATA_MAX / LINK_FRAME_HEADER_SIZE);
 }
 
+/* Small pieces (pieces.h): the window, the queue and what counts as room are those that were given.
+ */
+static void test_small_pieces(void **state)
+{
+    const struct link_pieces pieces = {
+        .frame_bytes = 1000, .window_bytes = 2500, .queue_bytes = 100000, .turn_bytes = 10};
+    struct link_queue queue;
+
+    link_queue_init(&queue);
+    link_queue_open(&queue, 8 << 20, &pieces);
+    assert_int_equal(link_queue_data(&queue, "pg-1", 1, NULL, 0, payload, 1000), 0);
+    assert_int_equal(link_queue_data(&queue, "pg-1", 1, NULL, 0, payload, 1000), 0);
+    assert_int_equal(link_queue_data(&queue, "pg-1", 1, NULL, 0, payload, 1000), -EAGAIN);
+    assert_null(link_queue_next_room(&queue));
+    for (unsigned i = 0; i < 3; i++) /* its OPEN, then its frames, though a turn pays none */
+        free(link_queue_take(&queue));
+    assert_null(link_queue_next_room(&queue)); /* what is sent waits for credit */
+    assert_false(link_queue_credit(&queue, 1, 2001));
+    assert_true(link_queue_credit(&queue, 1, 500));
+    assert_string_equal(link_queue_next_room(&queue), "pg-1");
+    assert_null(link_queue_next_room(&queue));
+    assert_null(link_queue_take(&queue));
+    link_queue_fini(&queue);
+}
+
 static void test_intake(void **state)
 {
     struct link_intake intake;
@@ -265,6 +290,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_window, setup, teardown),
         cmocka_unit_test_setup_teardown(test_turns, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounds, setup, teardown),
+        cmocka_unit_test(test_small_pieces),
         cmocka_unit_test(test_intake),
         cmocka_unit_test(test_announced_twice),
         cmocka_unit_test(test_judge),
