@@ -26,6 +26,7 @@
 #include "control/works.h"
 
 enum { CONTROL_MAGIC = 0x6374726c, STOP_POLL_NS = 5000000 };
+enum { LINK_MARGIN = 256 }; /* bytes, tokens: around an answer that is passed on */
 
 struct control {
     uint32_t magic;
@@ -195,14 +196,31 @@ struct forwarded {
     struct peer_answer *answer;
 };
 
+/* Pages end before that; what knows no pages is refused, and not asked for again and again. */
+static json_t *refuse_large(struct control *control, unsigned *http_status, json_t *body)
+{
+    char why[300];
+
+    if (json_dumpb(body, NULL, 0, JSON_COMPACT) < DATA_CALL_BYTES_MAX - LINK_MARGIN &&
+        tree_count_tokens(body) < TREE_REPLY_TOKENS_MAX - LINK_MARGIN)
+        return json_incref(body);
+    snprintf(why, sizeof(why),
+             "The answer is larger than site %s passes on to another: ask for less (one by its Id, "
+             "or pages by MaxResults and NextToken), or at that site.",
+             control->site.name);
+    *http_status = api_error_entry(API_DENIED)->http_status;
+    return call_error_tree(API_DENIED, "", why);
+}
+
 static void forward_done(void *arg, unsigned http_status, json_t *body)
 {
     struct forwarded *forwarded = arg;
     json_t *reply = json_object();
 
     check(reply);
+    body = refuse_large(forwarded->control, &http_status, body);
     tree_set_int(reply, "status", http_status);
-    tree_set(reply, "body", json_incref(body));
+    tree_set(reply, "body", body);
     peer_answer_ok(forwarded->answer, reply);
     forwarded->control->call_count--;
     free(forwarded);

@@ -266,31 +266,13 @@ struct page {
     size_t bytes, tokens;     /* of the items so far, where it is bounded */
 };
 
-/* As tree_parse() counts them: names, values, objects, lists. */
-static size_t count_tokens(const json_t *tree)
-{
-    size_t count = 1, index;
-    const char *name;
-    json_t *value;
-
-    json_object_foreach((json_t *)tree, name, value)
-    {
-        count += 1 + count_tokens(value);
-    }
-    json_array_foreach((json_t *)tree, index, value)
-    {
-        count += count_tokens(value);
-    }
-    return count;
-}
-
 /* The first one always fits: how large an entry is is bounded. */
 static bool fits(struct page *page, const json_t *item)
 {
     if (!page->is_bounded)
         return true;
     page->bytes += json_dumpb(item, NULL, 0, JSON_COMPACT) + 1;
-    page->tokens += count_tokens(item);
+    page->tokens += tree_count_tokens(item);
     return json_array_size(page->items) == 0 ||
            (page->bytes <= PASSED_BYTES_MAX && page->tokens <= PASSED_TOKENS_MAX);
 }
@@ -412,9 +394,8 @@ json_t *page_make(struct call *call, const struct page_source *source)
 {
     bool is_numbered = call_has(call, "PageNumber") && !has_token(call);
     int64_t number = is_numbered ? call_int(call, "PageNumber") : 1;
-    struct page page = {.size = page_size(call, source),
-                        .items = json_array(),
-                        .is_bounded = call->hop_count > 0 && !page_is_numbered(call)};
+    struct page page = {
+        .size = page_size(call, source), .items = json_array(), .is_bounded = call->hop_count > 0};
     json_t *reply;
     int result;
 

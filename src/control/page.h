@@ -4,7 +4,8 @@
  * the records of the page are looked at and shown, so that it costs the same however many there
  * are; where a condition must be asked of each record, the total costs a look at all of them.
  * A page for the peer, which passed the call on, ends early where more would not fit into an answer
- * over the link; one that is asked for by its number cannot.
+ * over the link; of one that is asked for by its number, which a client cannot go on with, the peer
+ * fetches the rest by the token (parts.h).
  */
 #ifndef CONTROL_PAGE_H
 #define CONTROL_PAGE_H

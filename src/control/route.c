@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "control/consent.h"
+#include "control/parts.h"
 #include "control/peer.h"
 #include "control/relation.h"
 #include "control/tree.h"
@@ -21,7 +22,12 @@ struct passing {
     void (*done_cb)(struct call *call, json_t *body); /* NULL: it is the call's answer */
     struct consent consent;
     char peer[RECORD_WORD_SIZE];
+    json_t *texts; /* of a page that comes in parts; else NULL */
+    json_t *whole; /* of it, what came so far; NULL: nothing yet */
 };
+
+static void send(struct call *call, const char *peer, json_t *texts, json_t *whole,
+                 void (*done_cb)(struct call *call, json_t *body));
 
 /* It may have been done: RequestTimeout would be a lie. */
 static void fail_unknown(struct call *call, const struct passing *passing)
@@ -33,6 +39,29 @@ static void fail_unknown(struct call *call, const struct passing *passing)
              "repeat it with the same ClientToken",
              passing->peer, passing->peer_call.error < 0 ? passing->peer_call.why : "malformed");
     call_fail_internal(call, why);
+}
+
+/* A page that was asked for by its number is fetched whole. True: there is more to come. */
+static bool fetch_more(struct passing *passing, json_t *body)
+{
+    json_t *texts = passing->texts ? parts_take(&passing->whole, body, passing->texts) : NULL;
+
+    if (texts)
+        send(passing->call, passing->peer, texts, json_incref(passing->whole), passing->done_cb);
+    return texts != NULL;
+}
+
+static void succeed(struct passing *passing, json_t *body)
+{
+    struct call *call = passing->call;
+
+    if (fetch_more(passing, body))
+        return;
+    body = passing->whole ? passing->whole : body;
+    if (passing->done_cb)
+        passing->done_cb(call, body);
+    else
+        call_answer(call, 200, json_incref(body));
 }
 
 static void pass_done(struct peer_call *peer_call)
@@ -53,19 +82,43 @@ static void pass_done(struct peer_call *peer_call)
         call_fail(call, API_SERVICE_UNAVAILABLE, "Site %s: %s.", passing->peer, peer_call->message);
     else if (!is_whole)
         call_fail_internal(call, "the peer's answer is malformed");
-    else if (passing->done_cb && status == 200)
-        passing->done_cb(call, body);
+    else if (status == 200)
+        succeed(passing, body);
     else
         call_answer(call, (unsigned)status, json_incref(body));
+    json_decref(passing->texts);
+    json_decref(passing->whole);
     free(passing);
+}
+
+/* `texts` and `whole` are taken over. */
+static void send(struct call *call, const char *peer, json_t *texts, json_t *whole,
+                 void (*done_cb)(struct call *call, json_t *body))
+{
+    struct passing *passing = calloc(1, sizeof(*passing));
+    json_t *arguments = json_object(), *caller = caller_tree(&call->caller);
+
+    check(passing && arguments && caller);
+    passing->call = call;
+    passing->done_cb = done_cb;
+    passing->whole = whole;
+    if (call->hop_count == 0 && (whole || parts_may_come(texts)))
+        passing->texts = json_incref(texts);
+    strncpy(passing->peer, peer, sizeof(passing->peer) - 1);
+    consent_open(&passing->consent, call, passing->peer, call->site->call_timeout_ns);
+    tree_set_text(arguments, "action", call->operation->name);
+    tree_set_text(arguments, "version", call->operation->version);
+    tree_set_text(arguments, "request_id", call->request_id);
+    tree_set_text(arguments, "number", passing->consent.number);
+    tree_set_int(arguments, "hops", call->hop_count + 1);
+    tree_set(arguments, "caller", caller);
+    tree_set(arguments, "parameters", texts);
+    peer_call(call->site, &passing->peer_call, passing->peer, "forward", arguments, pass_done);
 }
 
 void route_ask(struct call *call, const char *peer, json_t *texts,
                void (*done_cb)(struct call *call, json_t *body))
 {
-    struct passing *passing;
-    json_t *arguments, *caller;
-
     if (call->hop_count >= CALL_HOPS_MAX) {
         json_decref(texts);
         call_fail(call, API_SERVICE_UNAVAILABLE,
@@ -77,22 +130,7 @@ void route_ask(struct call *call, const char *peer, json_t *texts,
         call_fail(call, API_REQUEST_TOO_LARGE, NULL);
         return;
     }
-    passing = calloc(1, sizeof(*passing));
-    arguments = json_object();
-    caller = caller_tree(&call->caller);
-    check(passing && arguments && caller);
-    passing->call = call;
-    passing->done_cb = done_cb;
-    strncpy(passing->peer, peer, sizeof(passing->peer) - 1);
-    consent_open(&passing->consent, call, passing->peer, call->site->call_timeout_ns);
-    tree_set_text(arguments, "action", call->operation->name);
-    tree_set_text(arguments, "version", call->operation->version);
-    tree_set_text(arguments, "request_id", call->request_id);
-    tree_set_text(arguments, "number", passing->consent.number);
-    tree_set_int(arguments, "hops", call->hop_count + 1);
-    tree_set(arguments, "caller", caller);
-    tree_set(arguments, "parameters", texts);
-    peer_call(call->site, &passing->peer_call, passing->peer, "forward", arguments, pass_done);
+    send(call, peer, texts, NULL, done_cb);
 }
 
 void route_pass(struct call *call, const char *peer)

@@ -67,6 +67,23 @@ void tree_init(void)
     json_set_alloc_funcs(take_memory, free);
 }
 
+size_t tree_count_tokens(const json_t *tree)
+{
+    size_t count = 1, index;
+    const char *name;
+    json_t *value;
+
+    json_object_foreach((json_t *)tree, name, value)
+    {
+        count += 1 + tree_count_tokens(value);
+    }
+    json_array_foreach((json_t *)tree, index, value)
+    {
+        count += tree_count_tokens(value);
+    }
+    return count;
+}
+
 json_t *tree_parse(const void *bytes, size_t length, unsigned token_max)
 {
     return is_modest(bytes, length, token_max)

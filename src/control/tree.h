@@ -29,6 +29,8 @@ enum {
  * TREE_DEPTH_MAX or has more than `token_max` tokens (names, values, objects, lists). The last two
  * are seen before anything is made of it. */
 json_t *tree_parse(const void *bytes, size_t length, unsigned token_max);
+/* As tree_parse() counts them. */
+size_t tree_count_tokens(const json_t *tree);
 
 /* The text or "" (also when it is of another type). */
 const char *tree_text(const json_t *tree, const char *name);

@@ -272,6 +272,78 @@ static void test_long_lists_through_the_other_door(void **state)
     assert_int_equal(pages, 2);
 }
 
+/* So many groups at lyon, each with `tag_count` of the longest tags; behind control's back. */
+static void put_groups(struct fake_world *world, unsigned count, unsigned tag_count)
+{
+    struct meta *meta = world->sites[LYON].meta;
+    struct group_record group;
+    struct err err;
+    char id[64];
+
+    drive_ok(world, LYON, "CreateDiskReplicaGroup", "ReplicaGroupId", id,
+             "RegionId=cn-lyon&SourceZoneId=cn-lyon-a&DestinationRegionId=cn-paris&"
+             "DestinationZoneId=cn-paris-a");
+    assert_int_equal(meta_get(meta, RECORD_GROUP, id, &group), 0);
+    assert_int_equal(meta_begin(meta, &err), 0);
+    for (unsigned i = 1; i < count; i++) {
+        snprintf(group.common.id, sizeof(group.common.id), "pg-%020u", i);
+        assert_int_equal(meta_put(meta, RECORD_GROUP, &group, &err), 0);
+        for (unsigned k = 0; k < tag_count; k++) {
+            struct tag_record tag = {0};
+
+            for (unsigned c = 0; c < 126; c++)
+                strcat(tag.key, "\xe7\x9b\x98");
+            strcpy(tag.value, tag.key);
+            sprintf(tag.key + strlen(tag.key), "%02u", k);
+            strcpy(tag.resource_id, group.common.id);
+            snprintf(tag.id, sizeof(tag.id), "%s/%s", group.common.id, tag.key);
+            assert_int_equal(meta_put(meta, RECORD_TAG, &tag, &err), 0);
+        }
+    }
+    assert_int_equal(meta_commit(meta, &err), 0);
+}
+
+/* Asked for by its number a page is whole, in as many answers over the link as it takes. */
+static void test_large_pages_through_the_other_door(void **state)
+{
+    struct fake_world *world = *state;
+    unsigned seen[2] = {0};
+
+    put_groups(world, 150, 20);
+    for (unsigned number = 1; number <= 2; number++)
+        for (unsigned door = 0; door < 2; door++) {
+            json_t *reply = drive_ask(world, door, "DescribeDiskReplicaGroups",
+                                      "RegionId=cn-lyon&PageSize=100&PageNumber=%u", number);
+
+            assert_int_equal(json_array_size(json_object_get(reply, "ReplicaGroups")),
+                             number == 1 ? 100 : 50);
+            assert_int_equal(json_integer_value(json_object_get(reply, "PageNumber")), number);
+            assert_int_equal(json_integer_value(json_object_get(reply, "PageSize")), 100);
+            assert_int_equal(json_integer_value(json_object_get(reply, "TotalCount")), 150);
+            assert_int_equal(json_string_length(json_object_get(reply, "NextToken")) > 0,
+                             number == 1);
+            seen[door] += (unsigned)json_array_size(json_object_get(reply, "ReplicaGroups"));
+            json_decref(reply);
+        }
+    assert_int_equal(seen[0], seen[1]);
+}
+
+/* What has no pages is refused, and says what to do; by the site's own door it is shown. */
+static void test_a_large_status_through_the_other_door(void **state)
+{
+    struct fake_world *world = *state;
+    json_t *reply;
+
+    put_groups(world, 2000, 0);
+    drive_fails(world, PARIS, 403, "OperationDenied", "ask for less", "DescribeVersoStatus",
+                "RegionId=cn-lyon&Version=2026-11-22");
+    drive_ok(world, PARIS, "DescribeVersoStatus", NULL, NULL,
+             "RegionId=cn-lyon&Version=2026-11-22&Id=pg-%020u", 7);
+    reply = drive_ask(world, LYON, "DescribeVersoStatus", "Version=2026-11-22");
+    assert_int_equal(json_array_size(json_object_get(reply, "Streams")), 2000);
+    json_decref(reply);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_one_region, drive_teardown)
@@ -283,6 +355,10 @@ int main(void)
         TEST(test_divided_beside_a_change),
         TEST(test_monitor_data_of_the_other_sites_disk),
         cmocka_unit_test_setup_teardown(test_long_lists_through_the_other_door, drive_setup,
+                                        drive_teardown),
+        cmocka_unit_test_setup_teardown(test_large_pages_through_the_other_door, drive_setup,
+                                        drive_teardown),
+        cmocka_unit_test_setup_teardown(test_a_large_status_through_the_other_door, drive_setup,
                                         drive_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
