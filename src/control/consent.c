@@ -11,7 +11,9 @@
  *     is told that the end is not known.
  *  3. Who asked counts the time of the consent from his asking, by his own clock: what stood still
  *     meanwhile is not begun any more.
- *  4. What remains: a site that dies, stands still or is cut off between the moment it has the
+ *  4. Calls passed on are bounded, of each direction (SITE_PASSED_MAX): the consents have places of
+ *     their own among the calls of the link.
+ *  5. What remains: a site that dies, stands still or is cut off between the moment it has the
  *     consent and its answer. There is no error in the contract for it but InternalError.
  */
 #include "control/consent.h"

@@ -194,6 +194,7 @@ void control_submit(struct control *control, struct call *call)
 struct forwarded {
     struct control *control;
     struct peer_answer *answer;
+    struct site_peer *peer;
 };
 
 /* Pages end before that; what knows no pages is refused, and not asked for again and again. */
@@ -221,6 +222,7 @@ static void forward_done(void *arg, unsigned http_status, json_t *body)
     body = refuse_large(forwarded->control, &http_status, body);
     tree_set_int(reply, "status", http_status);
     tree_set(reply, "body", body);
+    forwarded->peer->taken_count--;
     peer_answer_ok(forwarded->answer, reply);
     forwarded->control->call_count--;
     free(forwarded);
@@ -247,6 +249,7 @@ static void serve_forward(struct control *control, struct peer_answer *answer)
     int64_t hops = tree_int(answer->arguments, "hops", 0);
     struct call_pass pass = {.sender = answer->peer,
                              .number = tree_text(answer->arguments, "number")};
+    struct site_peer *peer = site_peer_named(&control->site, answer->peer);
     struct forwarded *forwarded;
     struct caller caller;
 
@@ -256,11 +259,18 @@ static void serve_forward(struct control *control, struct peer_answer *answer)
         peer_answer_fail(answer, API_INVALID_PARAMETER_FORMAT, "malformed call");
         return;
     }
+    /* Those whose time is out over there still wait here. */
+    if (peer->taken_count >= SITE_PASSED_MAX) {
+        peer_answer_fail(answer, API_SERVICE_UNAVAILABLE, "too many calls wait there");
+        return;
+    }
     pass.hop_count = (unsigned)hops;
     forwarded = calloc(1, sizeof(*forwarded));
     check(forwarded);
     forwarded->control = control;
     forwarded->answer = answer;
+    forwarded->peer = peer;
+    peer->taken_count++;
     control->call_count++;
     control->execute_cb(control->execute_arg, tree_text(answer->arguments, "action"),
                         tree_text(answer->arguments, "version"), texts, &caller,

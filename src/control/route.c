@@ -29,6 +29,16 @@ struct passing {
 static void send(struct call *call, const char *peer, json_t *texts, json_t *whole,
                  void (*done_cb)(struct call *call, json_t *body));
 
+/* How many wait for the peer now; none for one that the configuration does not name any more. */
+static unsigned count_passed(const struct call *call, const char *name, int more)
+{
+    struct site_peer *peer = site_peer_named(call->site, name);
+
+    if (peer)
+        peer->passed_count += (unsigned)more;
+    return peer ? peer->passed_count : 0;
+}
+
 /* It may have been done: RequestTimeout would be a lie. */
 static void fail_unknown(struct call *call, const struct passing *passing)
 {
@@ -73,6 +83,7 @@ static void pass_done(struct peer_call *peer_call)
     bool is_whole = peer_call->error == 0 && peer_call->status == 200 && status >= 200 &&
                     status <= 599 && json_is_object(body);
 
+    count_passed(call, passing->peer, -1);
     if (consent_close(&passing->consent) && !is_whole)
         fail_unknown(call, passing);
     else if (peer_call->error < 0)
@@ -105,6 +116,7 @@ static void send(struct call *call, const char *peer, json_t *texts, json_t *who
     if (call->hop_count == 0 && (whole || parts_may_come(texts)))
         passing->texts = json_incref(texts);
     strncpy(passing->peer, peer, sizeof(passing->peer) - 1);
+    count_passed(call, peer, 1);
     consent_open(&passing->consent, call, passing->peer, call->site->call_timeout_ns);
     tree_set_text(arguments, "action", call->operation->name);
     tree_set_text(arguments, "version", call->operation->version);
@@ -123,6 +135,11 @@ void route_ask(struct call *call, const char *peer, json_t *texts,
         json_decref(texts);
         call_fail(call, API_SERVICE_UNAVAILABLE,
                   "The sites do not agree yet which of them runs this; ask again.");
+        return;
+    }
+    if (count_passed(call, peer, 0) >= SITE_PASSED_MAX) {
+        json_decref(texts);
+        call_fail(call, API_SERVICE_UNAVAILABLE, "Too many calls wait for site %s.", peer);
         return;
     }
     if (json_dumpb(texts, NULL, 0, JSON_COMPACT) > DATA_CALL_BYTES_MAX / 2) {

@@ -29,8 +29,13 @@ struct spent;
 struct signature;
 struct sync;
 
+/* Calls passed on, of each direction, unanswered: few enough that the consents they need, as many
+ * again, and what the sites tell each other find a place among the calls of the link (1024). */
+enum { SITE_PASSED_MAX = 448 };
+
 struct site_peer {
     char name[RECORD_WORD_SIZE], region[RECORD_WORD_SIZE], zone[RECORD_WORD_SIZE];
+    unsigned passed_count, taken_count; /* calls passed on to it; by it */
     bool is_up;
     char why[200]; /* why it is down */
 };

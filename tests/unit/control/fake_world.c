@@ -459,9 +459,14 @@ static void peer_call_begin(struct fake_site *site, struct data_request *request
         request->done_cb(request);
         return;
     }
-    while (call->request)
+    while (call < site->calls + FAKE_CALLS && call->request)
         call++;
-    check(call < site->calls + ARRAY_COUNT(site->calls));
+    if (call == site->calls + FAKE_CALLS) { /* as the link's desk */
+        request->error = -ENOBUFS;
+        snprintf(request->why, sizeof(request->why), "too many calls");
+        request->done_cb(request);
+        return;
+    }
     call->request = request;
     call->number = ++site->world->call_number;
     snprintf(event.name, sizeof(event.name), "%s", site->name);

@@ -11,7 +11,14 @@
 #include "io/loop_ops.h"
 #include "meta/event_store.h"
 
-enum { FAKE_DISKS = DATA_DISKS_MAX + 4, FAKE_STREAMS = 16, FAKE_TIMERS = 256, PARIS = 0, LYON = 1 };
+enum {
+    FAKE_DISKS = DATA_DISKS_MAX + 4,
+    FAKE_STREAMS = 16,
+    FAKE_TIMERS = 256,
+    FAKE_CALLS = 1024,
+    PARIS = 0,
+    LYON = 1
+};
 
 struct fake_world;
 
@@ -61,8 +68,8 @@ struct fake_site {
     bool is_alive, is_linked; /* linked: DATA_START came */
     struct fake_disk disks[FAKE_DISKS];
     struct fake_stream streams[FAKE_STREAMS];
-    struct fake_call calls[16]; /* to the peer, unanswered */
-    enum data_op held;          /* requests of this kind are not carried out ... */
+    struct fake_call calls[FAKE_CALLS]; /* to the peer, unanswered */
+    enum data_op held;                  /* requests of this kind are not carried out ... */
     bool is_holding;
     bool is_held_after; /* ... or are carried out, and never answered */
     struct data_request *held_request;

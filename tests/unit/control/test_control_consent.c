@@ -391,6 +391,57 @@ static void test_two_hops(void **state)
     assert_false(consent_close(&consent));
 }
 
+/* --- crowds ---------------------------------------------------------------------------------- */
+
+enum { CROWD = 1100 };
+
+struct crowd {
+    unsigned done, refused, others;
+};
+
+static void counted(void *arg, unsigned status, json_t *body)
+{
+    struct crowd *crowd = arg;
+
+    (void)body;
+    crowd->done += status == 200;
+    crowd->refused += status == 503;
+    crowd->others += status != 200 && status != 503;
+}
+
+/* Both doors have more calls to pass on than the link has places for calls: the consents of those
+ * that got one find theirs. */
+static void test_crowds_at_both_doors(void **state)
+{
+    struct fake_world *world = *state;
+    struct crowd crowds[2] = {0};
+
+    for (unsigned s = 0; s < 2; s++) {
+        struct site_quota *quota = &control_site(world->sites[s].control)->quota;
+
+        quota->groups = quota->empty_groups = 10 * CROWD;
+    }
+    for (unsigned i = 0; i < CROWD; i++)
+        for (unsigned s = 0; s < 2; s++) {
+            json_t *texts = json_object();
+
+            tree_set_text(texts, "RegionId", world->sites[1 - s].region);
+            tree_set_text(texts, "SourceZoneId", world->sites[1 - s].zone);
+            tree_set_text(texts, "DestinationRegionId", world->sites[s].region);
+            tree_set_text(texts, "DestinationZoneId", world->sites[s].zone);
+            api_execute(world->sites[s].api, "CreateDiskReplicaGroup", "2021-07-30", texts,
+                        &world->caller, "R-1", NULL, counted, &crowds[s]);
+            json_decref(texts);
+        }
+    fake_run(world, 0);
+    for (unsigned s = 0; s < 2; s++) {
+        assert_int_equal(crowds[s].done, SITE_PASSED_MAX);
+        assert_int_equal(crowds[s].refused, CROWD - SITE_PASSED_MAX);
+        assert_int_equal(crowds[s].others, 0);
+        assert_int_equal(count(world, 1 - s, RECORD_GROUP) >= SITE_PASSED_MAX, true);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -406,6 +457,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reads_ask_nobody, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_nonsense_is_no_consent, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_two_hops, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_crowds_at_both_doors, drive_setup, drive_teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
