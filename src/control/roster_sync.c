@@ -435,6 +435,49 @@ static int adopt(struct site *site, const char *peer, struct arrival *arrival)
     return result < 0 ? result : commit(site, arrival);
 }
 
+/* New records of a kind go on from the highest version: one at the end of all numbers would be the
+ * last of its kind. 1; 0: not taken; or why it cannot be told. */
+static int is_in_reach(struct site *site, const char *peer, const struct arrival *arrival)
+{
+    const struct access_record *access = &arrival->record.access;
+    int64_t last, horizon;
+    int result;
+
+    if (tree_is_in_reach(access->version, 0)) /* nearly always; the rest looks at all of them */
+        return 1;
+    result = roster_record_last(site, arrival->kind, &last);
+    if (result == 0)
+        result = roster_record_horizon(site, arrival->kind, &horizon);
+    if (result < 0)
+        return result;
+    if (tree_is_in_reach(access->version, last > horizon ? last : horizon))
+        return 1;
+    log_warning("control", "%s: its %s %s is not taken: version %lld is out of reach of ours, %lld",
+                peer, kind_names[arrival->kind], access->id, (long long)access->version,
+                (long long)last);
+    return 0;
+}
+
+/* False: it is refused. */
+static bool take(struct peer_answer *answer, const json_t *item, int *result)
+{
+    struct arrival arrival;
+    int in_reach = 0;
+
+    if (!parse_item(item, &arrival))
+        log_warning("control", "%s: a %.10s of its users, keys and policies is malformed: %.60s",
+                    answer->peer, tree_text(item, "kind"),
+                    tree_text(json_object_get(item, "record"), "id"));
+    else
+        in_reach = is_in_reach(answer->site, answer->peer, &arrival);
+    if (in_reach < 0 && *result == 0)
+        *result = in_reach;
+    if (in_reach > 0 && *result == 0)
+        *result = adopt(answer->site, answer->peer, &arrival);
+    OPENSSL_cleanse(&arrival, sizeof(arrival));
+    return in_reach != 0;
+}
+
 /* Has the peer been told all that lives here? */
 static bool is_done(struct site *site, const char *peer)
 {
@@ -458,18 +501,7 @@ void roster_sync_serve(struct peer_answer *answer)
     }
     json_array_foreach((json_t *)items, i, item)
     {
-        struct arrival arrival;
-
-        if (!parse_item(item, &arrival)) {
-            log_warning("control",
-                        "%s: a %.10s of its users, keys and policies is malformed: %.60s",
-                        answer->peer, tree_text(item, "kind"),
-                        tree_text(json_object_get(item, "record"), "id"));
-            refused++;
-        } else if (result == 0) {
-            result = adopt(answer->site, answer->peer, &arrival);
-        }
-        OPENSSL_cleanse(&arrival, sizeof(arrival));
+        refused += !take(answer, item, &result);
     }
     if (result < 0) {
         peer_answer_fail(answer, API_INTERNAL_ERROR, "the records: %s", err_name(result));

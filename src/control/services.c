@@ -148,7 +148,8 @@ static void serve_pair_prepare(struct peer_answer *answer)
     struct change change;
 
     if (!sync_parse(answer->site, answer->peer, answer->arguments, &relation) ||
-        relation.is_group || relation.pair.common.status != REPLICA_CREATING) {
+        relation.is_group || relation.pair.common.status != REPLICA_CREATING ||
+        !sync_is_in_reach(answer->site, answer->peer, &relation.pair.common, NULL)) {
         peer_answer_fail(answer, API_INVALID_PARAMETER_FORMAT, "malformed record");
         return;
     }

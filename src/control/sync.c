@@ -400,6 +400,27 @@ bool sync_parse(struct site *site, const char *peer, const json_t *tree,
            (!pair->group_id[0] || id_is_valid("pg", pair->group_id)) && pair->size_bytes > 0;
 }
 
+bool sync_is_in_reach(struct site *site, const char *peer, const struct replica_record *theirs,
+                      const struct replica_record *ours)
+{
+    static const struct replica_record none;
+    unsigned dropped;
+
+    ours = ours ? ours : &none;
+    if (tree_is_in_reach(theirs->term, ours->term) &&
+        tree_is_in_reach(theirs->version, ours->version) &&
+        tree_is_in_reach(theirs->stream_serial, ours->stream_serial))
+        return true;
+    if (log_limit_take(&site->malformed_limit, loop_now_ns(site->loop), &dropped))
+        log_warning("control",
+                    "%s: its record of %s is not taken: version %lld, term %lld, serial "
+                    "%lld are out of reach of ours (%lld, %lld, %lld)",
+                    peer, theirs->id, (long long)theirs->version, (long long)theirs->term,
+                    (long long)theirs->stream_serial, (long long)ours->version,
+                    (long long)ours->term, (long long)ours->stream_serial);
+    return false;
+}
+
 /* SYNC_TAKEN: nothing is in the way. SYNC_REFUSED: another record has its disk already. */
 static enum sync_verdict judge_disks(struct site *site, const struct relation *theirs)
 {
@@ -494,6 +515,9 @@ enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *
         meta_get(site->meta, RECORD_GROUP, theirs.pair.group_id, &group) < 0)
         return SYNC_WAIT;
     result = relation_load(site, their_own->id, &ours);
+    if ((result == 0 || result == -ENOENT) &&
+        !sync_is_in_reach(site, peer, their_own, result == 0 ? relation_own(&ours) : NULL))
+        return SYNC_REFUSED;
     if (result == -ENOENT) {
         if (their_own->status == REPLICA_CREATING) /* not yet known, if it is being made */
             return call_is_making(site, their_own->id) ? SYNC_WAIT : SYNC_UNKNOWN;

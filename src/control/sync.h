@@ -34,6 +34,10 @@ enum sync_verdict {
 /* Reads and checks {"kind":"pair","record":{...}}: well-formed, and between us and that peer. */
 bool sync_parse(struct site *site, const char *peer, const json_t *tree,
                 struct relation *ret_relation);
+/* Is what counts up in it as far as it can have come since ours (NULL: there is none here)? If not,
+ * the log says so. */
+bool sync_is_in_reach(struct site *site, const char *peer, const struct replica_record *theirs,
+                      const struct replica_record *ours);
 /* Takes over a peer's record ({"kind":"pair","record":{...}}) if it is newer. */
 enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *tree);
 /* {"kind":..., "record":...} of a pair or group here; NULL: there is none. */

@@ -276,7 +276,7 @@ int tag_adopt(struct site *site, const char *resource, const json_t *tree)
         return result;
     if (!tree) /* none were ever set there */
         return ours.version > 0;
-    if (!is_well_formed(tree))
+    if (!is_well_formed(tree) || !tree_is_in_reach(version, ours.version))
         return -EINVAL;
     order = version != ours.version ? (version > ours.version ? 1 : -1)
                                     : strcmp(tree_text(tree, "site"), ours.site);

@@ -91,6 +91,11 @@ json_t *tree_parse(const void *bytes, size_t length, unsigned token_max)
                : NULL;
 }
 
+bool tree_is_in_reach(int64_t theirs, int64_t ours)
+{
+    return theirs <= ours || theirs - ours <= INT64_C(1) << 32;
+}
+
 json_t *tree_from_record(enum record_kind kind, const void *record)
 {
     const struct record_type *type = record_type(kind);

@@ -14,6 +14,9 @@ void tree_init(void);
 json_t *tree_from_record(enum record_kind kind, const void *record);
 /* A number from the peer is counted up and multiplied here: far from where that would overflow. */
 #define TREE_INT_MAX (INT64_C(1) << 53)
+/* And what counts up with each change is not further ahead of ours than a site can come in its
+ * life: behind a number at its end no change would be possible any more. */
+bool tree_is_in_reach(int64_t theirs, int64_t ours);
 /* Strict: every travelling field must be there, of its type and range (numbers: 0 to
  * TREE_INT_MAX); local fields of `record` are left as they are. False: `record` is undefined. */
 bool tree_to_record(enum record_kind kind, const json_t *tree, void *record);

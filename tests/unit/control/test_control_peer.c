@@ -132,6 +132,8 @@ static void test_hostile_rosters(void **state)
         USER("", "1"),
         USER("anna", "0"),
         USER("anna", "9007199254740993"),
+        USER("anna", "9007199254740992"), /* new users would have none */
+        USER("anna", "4294967297"),
         USER("anna", "-1"),
         "{'kind':'user','secret':'s','record':{" HEAD("anna", "1") ",'uid':'2','description':''}}",
         KEY("K1", ""),
@@ -271,23 +273,25 @@ static void test_numbers_that_are_refused(void **state)
         push_changed(world, "paris", pair.id, field->name, json_integer(-1), "refused");
     }
     push_changed(world, "paris", pair.id, "version", json_integer(0), "refused");
+    /* No number that leaves none behind it, where changes count up. */
+    push_changed(world, "paris", pair.id, "version", json_integer(TREE_INT_MAX), "refused");
+    push_changed(world, "paris", pair.id, "term", json_integer(TREE_INT_MAX), "refused");
+    push_changed(world, "paris", pair.id, "stream_serial", json_integer(TREE_INT_MAX), "refused");
     snprintf(text, sizeof(text),
              "{\"v\":1,\"call\":\"record.delete\",\"args\":{\"id\":\"%s\",\"term\":%" PRId64 "}}",
              pair.id, INT64_MAX);
     expect_status(world, text, 400);
     assert_int_equal(meta_get(world->sites[LYON].meta, RECORD_PAIR, pair.id, &after), 0);
     assert_memory_equal(&before, &after, sizeof(before));
-    /* The last one that is taken can be counted on from. */
-    push_changed(world, "paris", pair.id, "version", json_integer(TREE_INT_MAX), "taken");
-    meta_get(world->sites[LYON].meta, RECORD_PAIR, pair.id, &after);
-    relation_touch(&after.common);
-    assert_int_equal(after.common.version, TREE_INT_MAX + 1);
+    push_changed(world, "paris", pair.id, "version",
+                 json_integer(before.common.version + (INT64_C(1) << 32)), "taken");
 }
 
 /* Refused, the tags stay, and can be set on. */
 static void test_tags_of_no_version(void **state)
 {
-    static const int64_t versions[] = {INT64_MAX, INT64_MAX - 1, TREE_INT_MAX + 1, 0, -1};
+    static const int64_t versions[] = {INT64_MAX, INT64_MAX - 1, TREE_INT_MAX + 1, TREE_INT_MAX, 0,
+                                       -1};
     struct fake_world *world = *state;
     struct drive_pair pair;
     struct tag_set_record set;
