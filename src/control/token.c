@@ -13,8 +13,10 @@
  *  3. Its age is counted by a clock of our own, which goes with the loop's and never jumps: it
  *     begins where the newest row, or the row "clock", left it. So no jump of the wall clock makes
  *     a token old or keeps it young; while the daemon is down, tokens do not age.
- *  4. There is a number of tokens at most; past it the oldest go, however young. Each new one takes
- *     along some old ones, so rows leave as fast as they come; an hourly round does the rest.
+ *  4. There is a number of tokens at most. Past it the oldest of the caller who has the most go,
+ *     however young: nobody pushes out what another needs. Those go many at a time, as it takes a
+ *     look at all to find them. Each new one takes along some that are past, so rows leave as fast
+ *     as they come; an hourly round does the rest.
  */
 #include "control/token.h"
 
@@ -26,7 +28,9 @@
 #include "access/signature.h"
 #include "base/check.h"
 
-enum { TOKEN_KEEP_S = 86400, TOKENS_MAX = 65536, GOING_WITH_ONE = 4, GOING_IN_A_ROUND = 500 };
+enum { TOKEN_KEEP_S = 86400, TOKENS_MAX = 65536 };
+/* The last is a part of all. */
+enum { GOING_WITH_ONE = 4, GOING_IN_A_ROUND = 500, GOING_MAX = 1000, GOING_AT_ONCE_PART = 128 };
 
 #define ROUND_NS (UINT64_C(3600) * 1000000000)
 #define NEXT_ROUND_NS UINT64_C(50000000)
@@ -158,23 +162,109 @@ bool token_replay(struct call *call)
 
 /* --- many ------------------------------------------------------------------------------------ */
 
-/* Removes the oldest tokens that are past, or too many by `spare`; at most `limit`. Their number,
- * or why they cannot be read. */
-static int purge(struct change *change, int64_t now_s, unsigned spare, unsigned limit)
+/* The caller's uid in a token's id; its length. */
+static const char *find_holder(const char *id, size_t *ret_length)
+{
+    const char *at = id;
+
+    for (unsigned i = 0; i < 2 && at; i++)
+        at = (at = strchr(at, '/')) ? at + 1 : NULL;
+    *ret_length = at ? strcspn(at, "/") : 0;
+    return at;
+}
+
+struct holders {
+    json_t *counts; /* by uid */
+    char greatest[RECORD_WORD_SIZE];
+    int64_t count; /* of his */
+    struct change *change;
+    unsigned going; /* of his, to be removed */
+};
+
+static void copy_holder(const struct token_record *token, char ret_uid[RECORD_WORD_SIZE])
+{
+    size_t length;
+    const char *uid = find_holder(token->id, &length);
+
+    check(length < RECORD_WORD_SIZE);
+    snprintf(ret_uid, RECORD_WORD_SIZE, "%.*s", (int)length, uid ? uid : "");
+}
+
+static bool count_token(void *arg, uint64_t position, const void *record)
+{
+    struct holders *holders = arg;
+    char uid[RECORD_WORD_SIZE];
+    int64_t count;
+
+    (void)position;
+    if (strcmp(((const struct token_record *)record)->id, clock_id) == 0)
+        return true;
+    copy_holder(record, uid);
+    count = json_integer_value(json_object_get(holders->counts, uid)) + 1;
+    check(json_object_set_new(holders->counts, uid, json_integer(count)) == 0);
+    if (count > holders->count) {
+        holders->count = count;
+        strcpy(holders->greatest, uid);
+    }
+    return true;
+}
+
+static bool remove_his(void *arg, uint64_t position, const void *record)
+{
+    struct holders *holders = arg;
+    const struct token_record *token = record;
+    char uid[RECORD_WORD_SIZE];
+
+    (void)position;
+    copy_holder(token, uid);
+    if (strcmp(token->id, clock_id) != 0 && strcmp(uid, holders->greatest) == 0) {
+        change_remove(holders->change, RECORD_TOKEN, token->id);
+        holders->going--;
+    }
+    return holders->going > 0;
+}
+
+/* Makes room for one more: rule 4. */
+static int make_room(struct change *change)
 {
     struct site *site = change->site;
     struct meta_query all = {.kind = RECORD_TOKEN};
-    unsigned count = 0, gone = 0, count_max = site->tokens_max ? site->tokens_max : TOKENS_MAX;
-    uint64_t position = 0;
+    unsigned count = 0, count_max = site->tokens_max ? site->tokens_max : TOKENS_MAX;
+    struct holders holders = {.change = change};
     int result = meta_count(site->meta, &all, &count);
+
+    if (result < 0 || count < count_max)
+        return result;
+    holders.counts = json_object();
+    check(holders.counts);
+    result = meta_walk(site->meta, &all, 0, count_token, &holders);
+    json_decref(holders.counts);
+    holders.going = count - count_max + 1 + count_max / GOING_AT_ONCE_PART;
+    if (holders.going > GOING_MAX)
+        holders.going = GOING_MAX;
+    if (holders.going > holders.count)
+        holders.going = (unsigned)holders.count;
+    if (result == 0 && holders.going > 0)
+        result = meta_walk(site->meta, &all, 0, remove_his, &holders);
+    return result;
+}
+
+/* Removes the oldest tokens that are past, at most `limit`. Their number, or why they cannot be
+ * read. */
+static int purge(struct change *change, int64_t now_s, unsigned limit)
+{
+    struct meta_query all = {.kind = RECORD_TOKEN};
+    uint64_t position = 0;
+    unsigned gone = 0;
+    int result = 0;
 
     while (result == 0 && gone < limit) {
         struct token_record oldest;
 
-        result = meta_next(site->meta, &all, &position, &oldest);
+        result = meta_next(change->site->meta, &all, &position, &oldest);
         if (result == 0 && strcmp(oldest.id, clock_id) == 0)
             continue;
-        if (result < 0 || (!is_past(&oldest, now_s) && count - gone + spare <= count_max))
+        if (result < 0 || !is_past(&oldest, now_s))
             break;
         change_remove(change, RECORD_TOKEN, oldest.id);
         gone++;
@@ -193,7 +283,9 @@ void token_remember(struct change *change, struct call *call, const json_t *repl
     strcpy(record.id, call->token_key);
     result = token_now(change->site, &record.created_s);
     if (result == 0)
-        result = purge(change, record.created_s, 1, GOING_WITH_ONE);
+        result = purge(change, record.created_s, GOING_WITH_ONE);
+    if (result >= 0)
+        result = make_room(change);
     if (result < 0) {
         change_fail(change, result, "the list of tokens");
         return;
@@ -221,7 +313,7 @@ static void round_fired(struct loop_timer *timer)
     result = token_now(site, &own.created_s);
     change_begin(&change, site);
     if (result == 0)
-        result = gone = purge(&change, own.created_s, 0, GOING_IN_A_ROUND);
+        result = gone = purge(&change, own.created_s, GOING_IN_A_ROUND);
     if (result < 0)
         change_fail(&change, result, "the list of tokens");
     change_put(&change, RECORD_TOKEN, &own);

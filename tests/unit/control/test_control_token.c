@@ -276,6 +276,28 @@ static void test_their_number_is_bounded(void **state)
     expect_known(world, "new", ids[0], true);
 }
 
+/* Who makes the most loses the oldest of his own. */
+static void test_nobody_pushes_out_anothers(void **state)
+{
+    struct fake_world *world = *state;
+    char ids[2][64], newest[64], token[16];
+
+    world->tokens_max = 8;
+    jump(world, 0);
+    make(world, "r-0", ids[0]);
+    make(world, "r-1", ids[1]);
+    be_new_user(world, "anna");
+    for (unsigned i = 0; i < 20; i++) {
+        snprintf(token, sizeof(token), "t-%u", i);
+        make(world, token, newest);
+        assert_true(token_count(world) <= 8);
+    }
+    expect_known(world, "t-19", newest, true);
+    roster_drive_as(world, NULL, NULL);
+    expect_known(world, "r-0", ids[0], true);
+    expect_known(world, "r-1", ids[1], true);
+}
+
 #define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
 
 int main(void)
@@ -291,6 +313,7 @@ int main(void)
         STORY(test_clocks_may_jump),
         STORY(test_age_goes_on_over_restarts),
         STORY(test_their_number_is_bounded),
+        STORY(test_nobody_pushes_out_anothers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
