@@ -440,7 +440,7 @@ static int adopt(struct site *site, const char *peer, struct arrival *arrival)
 static int is_in_reach(struct site *site, const char *peer, const struct arrival *arrival)
 {
     const struct access_record *access = &arrival->record.access;
-    int64_t last, horizon;
+    int64_t last = 0, horizon = 0;
     int result;
 
     if (tree_is_in_reach(access->version, 0)) /* nearly always; the rest looks at all of them */

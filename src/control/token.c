@@ -162,17 +162,6 @@ bool token_replay(struct call *call)
 
 /* --- many ------------------------------------------------------------------------------------ */
 
-/* The caller's uid in a token's id; its length. */
-static const char *find_holder(const char *id, size_t *ret_length)
-{
-    const char *at = id;
-
-    for (unsigned i = 0; i < 2 && at; i++)
-        at = (at = strchr(at, '/')) ? at + 1 : NULL;
-    *ret_length = at ? strcspn(at, "/") : 0;
-    return at;
-}
-
 struct holders {
     json_t *counts; /* by uid */
     char greatest[RECORD_WORD_SIZE];
@@ -181,13 +170,14 @@ struct holders {
     unsigned going; /* of his, to be removed */
 };
 
+/* The caller's uid, the third part of a token's id. */
 static void copy_holder(const struct token_record *token, char ret_uid[RECORD_WORD_SIZE])
 {
-    size_t length;
-    const char *uid = find_holder(token->id, &length);
+    const char *at = strchr(token->id, '/');
 
-    check(length < RECORD_WORD_SIZE);
-    snprintf(ret_uid, RECORD_WORD_SIZE, "%.*s", (int)length, uid ? uid : "");
+    at = at ? strchr(at + 1, '/') : NULL;
+    at = at ? at + 1 : "";
+    snprintf(ret_uid, RECORD_WORD_SIZE, "%.*s", (int)strcspn(at, "/"), at);
 }
 
 static bool count_token(void *arg, uint64_t position, const void *record)
