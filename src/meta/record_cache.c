@@ -319,28 +319,44 @@ static const struct roll *roll_of(const struct table *table, const struct meta_q
     return &table->roll;
 }
 
-/* The first that matches behind `after`. */
-static const struct row *find_next(const struct table *table, const struct meta_query *query,
-                                   uint64_t after)
+/* The first that matches behind `after`. `hint`: where it may be, if all stands as it did when the
+ * row before was found; this one's place is left there. */
+static const struct row *find_from(const struct table *table, const struct meta_query *query,
+                                   uint64_t after, unsigned *hint)
 {
     int field;
     const struct roll *roll = roll_of(table, query, &field);
 
-    for (unsigned i = roll ? roll_after(roll, after) : 0; roll && i < roll->count; i++) {
+    if (!roll)
+        return NULL;
+    if (*hint == 0 || *hint > roll->count || roll->rows[*hint - 1]->position != after)
+        *hint = roll_after(roll, after);
+    for (unsigned i = *hint; i < roll->count; i++) {
         const char *packed = roll->rows[i]->packed;
 
         if (field < 0 ||
-            strcmp(record_packed_text(query->kind, packed, (unsigned)field), query->value) == 0)
+            strcmp(record_packed_text(query->kind, packed, (unsigned)field), query->value) == 0) {
+            *hint = i + 1;
             return roll->rows[i];
+        }
     }
     return NULL;
+}
+
+static const struct row *find_next(const struct table *table, const struct meta_query *query,
+                                   uint64_t after)
+{
+    unsigned hint = 0;
+
+    return find_from(table, query, after, &hint);
 }
 
 static int cache_walk(struct meta *meta, const struct meta_query *query, uint64_t after,
                       meta_visit_fn visit_cb, void *arg)
 {
     struct table *table = &cache_of(meta)->tables[query->kind];
-    const struct row *row = find_next(table, query, after);
+    unsigned hint = 0;
+    const struct row *row = find_from(table, query, after, &hint);
     void *record;
 
     if (!row) /* it is asked often, of what has none */
@@ -351,7 +367,7 @@ static int cache_walk(struct meta *meta, const struct meta_query *query, uint64_
     while (row) {
         after = row->position;
         record_unpack(query->kind, row->packed, record);
-        row = visit_cb(arg, after, record) ? find_next(table, query, after) : NULL;
+        row = visit_cb(arg, after, record) ? find_from(table, query, after, &hint) : NULL;
     }
     free(record);
     return 0;
@@ -393,6 +409,7 @@ static int cache_seek(struct meta *meta, const struct meta_query *query, unsigne
 static int cache_count(struct meta *meta, const struct meta_query *query, unsigned *ret_count)
 {
     const struct table *table = &cache_of(meta)->tables[query->kind];
+    unsigned hint = 0;
     int field;
     const struct roll *roll = roll_of(table, query, &field);
 
@@ -401,8 +418,8 @@ static int cache_count(struct meta *meta, const struct meta_query *query, unsign
         return 0;
     }
     *ret_count = 0;
-    for (const struct row *row = find_next(table, query, 0); row;
-         row = find_next(table, query, row->position))
+    for (const struct row *row = find_from(table, query, 0, &hint); row;
+         row = find_from(table, query, row->position, &hint))
         (*ret_count)++;
     return 0;
 }

@@ -32,18 +32,31 @@ unsigned roll_after(const struct roll *roll, uint64_t position)
     return low;
 }
 
+/* Room for one more at the end. Oldest rows go first in some tables, so what lies free in front
+ * is taken before more is asked for. */
+static void make_room(struct roll *roll)
+{
+    size_t lead = (size_t)(roll->rows - roll->room);
+    unsigned count_max = roll->count_max ? roll->count_max * 2 : 1;
+
+    if (lead + roll->count < roll->count_max)
+        return;
+    if (lead > 0 && lead >= roll->count_max / 2) {
+        memmove(roll->room, roll->rows, roll->count * sizeof(*roll->rows));
+        roll->rows = roll->room;
+        return;
+    }
+    roll->room = realloc(roll->room, count_max * sizeof(*roll->room));
+    check(roll->room);
+    roll->rows = roll->room + lead;
+    roll->count_max = count_max;
+}
+
 void roll_add(struct roll *roll, struct row *row)
 {
     unsigned at = roll_after(roll, row->position);
 
-    if (roll->count == roll->count_max) {
-        unsigned count_max = roll->count_max ? roll->count_max * 2 : 1;
-        struct row **larger = realloc(roll->rows, count_max * sizeof(*larger));
-
-        check(larger);
-        roll->rows = larger;
-        roll->count_max = count_max;
-    }
+    make_room(roll);
     check(at == 0 || roll->rows[at - 1]->position < row->position);
     memmove(&roll->rows[at + 1], &roll->rows[at], (roll->count - at) * sizeof(*roll->rows));
     roll->rows[at] = row;
@@ -55,14 +68,19 @@ void roll_remove(struct roll *roll, const struct row *row)
     unsigned behind = roll_after(roll, row->position);
 
     check(behind > 0 && roll->rows[behind - 1] == row);
-    memmove(&roll->rows[behind - 1], &roll->rows[behind],
-            (roll->count - behind) * sizeof(*roll->rows));
+    if (behind <= roll->count / 2) {
+        memmove(&roll->rows[1], roll->rows, (behind - 1) * sizeof(*roll->rows));
+        roll->rows++;
+    } else {
+        memmove(&roll->rows[behind - 1], &roll->rows[behind],
+                (roll->count - behind) * sizeof(*roll->rows));
+    }
     roll->count--;
 }
 
 void roll_fini(struct roll *roll)
 {
-    free(roll->rows);
+    free(roll->room);
     memset(roll, 0, sizeof(*roll));
 }
 

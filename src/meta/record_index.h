@@ -15,7 +15,8 @@ struct row {
 };
 
 struct roll {
-    struct row **rows;
+    struct row **rows; /* the first of them; in `room` */
+    struct row **room;
     unsigned count, count_max;
 };
 
