@@ -112,6 +112,11 @@ struct site {
     struct list growths;    /* of disks, that a peer began (struct quota_growth) */
     json_t *grown;          /* keys: disks that are larger than their records say; NULL: none */
     unsigned tokens_max;
+    struct { /* whose oldest tokens go past their number; token.c, rule 4 */
+        char uid[RECORD_WORD_SIZE];
+        unsigned left;     /* so many of his, until all are counted again */
+        uint64_t position; /* his before it have gone */
+    } token_sweep;
     int64_t token_base_s; /* the clock of tokens stood here at token_base_ns; 0: not known yet */
     uint64_t token_base_ns;
     struct loop_timer token_timer;

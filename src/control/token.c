@@ -14,9 +14,10 @@
  *     begins where the newest row, or the row "clock", left it. So no jump of the wall clock makes
  *     a token old or keeps it young; while the daemon is down, tokens do not age.
  *  4. There is a number of tokens at most. Past it the oldest of the caller who has the most go,
- *     however young: nobody pushes out what another needs. Those go many at a time, as it takes a
- *     look at all to find them. Each new one takes along some that are past, so rows leave as fast
- *     as they come; an hourly round does the rest.
+ *     however young: nobody pushes out what another needs. It takes a look at all to find him, so
+ *     he then has to give until another may have more, and a part of all at least, an old one of
+ *     his for each new one of anybody's. Each new one takes along some that are past, so rows leave
+ * as fast as they come; an hourly round does the rest.
  */
 #include "control/token.h"
 
@@ -164,10 +165,15 @@ bool token_replay(struct call *call)
 
 struct holders {
     json_t *counts; /* by uid */
+    char uid[RECORD_WORD_SIZE];
+    int64_t count; /* in a row, of his, not in counts yet */
     char greatest[RECORD_WORD_SIZE];
-    int64_t count; /* of his */
+    int64_t most, second; /* of the greatest, of the next one */
+};
+
+struct leavers {
     struct change *change;
-    unsigned going; /* of his, to be removed */
+    unsigned going;
 };
 
 /* The caller's uid, the third part of a token's id. */
@@ -180,38 +186,90 @@ static void copy_holder(const struct token_record *token, char ret_uid[RECORD_WO
     snprintf(ret_uid, RECORD_WORD_SIZE, "%.*s", (int)strcspn(at, "/"), at);
 }
 
+static void count_row(struct holders *holders)
+{
+    int64_t count = json_integer_value(json_object_get(holders->counts, holders->uid));
+
+    if (holders->count > 0)
+        check(json_object_set_new(holders->counts, holders->uid,
+                                  json_integer(count + holders->count)) == 0);
+    holders->count = 0;
+}
+
 static bool count_token(void *arg, uint64_t position, const void *record)
 {
     struct holders *holders = arg;
     char uid[RECORD_WORD_SIZE];
-    int64_t count;
 
     (void)position;
     if (strcmp(((const struct token_record *)record)->id, clock_id) == 0)
         return true;
     copy_holder(record, uid);
-    count = json_integer_value(json_object_get(holders->counts, uid)) + 1;
-    check(json_object_set_new(holders->counts, uid, json_integer(count)) == 0);
-    if (count > holders->count) {
-        holders->count = count;
-        strcpy(holders->greatest, uid);
+    if (strcmp(uid, holders->uid) != 0) {
+        count_row(holders);
+        strcpy(holders->uid, uid);
     }
+    holders->count++;
     return true;
+}
+
+static void find_greatest(struct holders *holders)
+{
+    const char *uid;
+    json_t *value;
+
+    json_object_foreach(holders->counts, uid, value)
+    {
+        int64_t count = json_integer_value(value);
+
+        if (count > holders->most) {
+            holders->second = holders->most;
+            holders->most = count;
+            snprintf(holders->greatest, sizeof(holders->greatest), "%s", uid);
+        } else if (count > holders->second) {
+            holders->second = count;
+        }
+    }
+}
+
+/* Who has the most, and how many of his may go before somebody else could: each new one may be
+ * the next one's, and takes one of his. */
+static int choose_sweep(struct site *site, int64_t least)
+{
+    struct meta_query all = {.kind = RECORD_TOKEN};
+    struct holders holders = {.counts = json_object()};
+    int64_t left;
+    int result;
+
+    check(holders.counts);
+    result = meta_walk(site->meta, &all, 0, count_token, &holders);
+    count_row(&holders);
+    find_greatest(&holders);
+    json_decref(holders.counts);
+    if (result < 0)
+        return result;
+    left = (holders.most - holders.second) / 2;
+    left = left > least ? left : least;
+    strcpy(site->token_sweep.uid, holders.greatest);
+    site->token_sweep.left = (unsigned)(left < holders.most ? left : holders.most);
+    site->token_sweep.position = 0;
+    return 0;
 }
 
 static bool remove_his(void *arg, uint64_t position, const void *record)
 {
-    struct holders *holders = arg;
+    struct leavers *leavers = arg;
+    struct site *site = leavers->change->site;
     const struct token_record *token = record;
     char uid[RECORD_WORD_SIZE];
 
-    (void)position;
+    site->token_sweep.position = position;
     copy_holder(token, uid);
-    if (strcmp(token->id, clock_id) != 0 && strcmp(uid, holders->greatest) == 0) {
-        change_remove(holders->change, RECORD_TOKEN, token->id);
-        holders->going--;
+    if (strcmp(token->id, clock_id) != 0 && strcmp(uid, site->token_sweep.uid) == 0) {
+        change_remove(leavers->change, RECORD_TOKEN, token->id);
+        leavers->going--;
     }
-    return holders->going > 0;
+    return leavers->going > 0;
 }
 
 /* Makes room for one more: rule 4. */
@@ -219,23 +277,23 @@ static int make_room(struct change *change)
 {
     struct site *site = change->site;
     struct meta_query all = {.kind = RECORD_TOKEN};
-    unsigned count = 0, count_max = site->tokens_max ? site->tokens_max : TOKENS_MAX;
-    struct holders holders = {.change = change};
+    unsigned count = 0, count_max = site->tokens_max ? site->tokens_max : TOKENS_MAX, going;
+    struct leavers leavers = {.change = change};
     int result = meta_count(site->meta, &all, &count);
 
     if (result < 0 || count < count_max)
         return result;
-    holders.counts = json_object();
-    check(holders.counts);
-    result = meta_walk(site->meta, &all, 0, count_token, &holders);
-    json_decref(holders.counts);
-    holders.going = count - count_max + 1 + count_max / GOING_AT_ONCE_PART;
-    if (holders.going > GOING_MAX)
-        holders.going = GOING_MAX;
-    if (holders.going > holders.count)
-        holders.going = (unsigned)holders.count;
-    if (result == 0 && holders.going > 0)
-        result = meta_walk(site->meta, &all, 0, remove_his, &holders);
+    going = count - count_max + 1 < GOING_MAX ? count - count_max + 1 : GOING_MAX;
+    if (site->token_sweep.left < going)
+        result = choose_sweep(site, (int64_t)going + count_max / GOING_AT_ONCE_PART);
+    if (result < 0)
+        return result;
+    leavers.going = going < site->token_sweep.left ? going : site->token_sweep.left;
+    site->token_sweep.left -= leavers.going;
+    if (leavers.going > 0)
+        result = meta_walk(site->meta, &all, site->token_sweep.position, remove_his, &leavers);
+    if (leavers.going > 0) /* some of those that were counted left with age, or were renewed */
+        site->token_sweep.left = 0;
     return result;
 }
 
