@@ -212,7 +212,7 @@ static int open_database(struct event_store *store, struct err *err)
                         NULL) != SQLITE_OK)
         result = fail(store, err);
     if (result == 0)
-        result = execute(store, "PRAGMA locking_mode = EXCLUSIVE", err);
+        result = execute(store, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY", err);
     if (result == 0)
         result = look(store, err);
     if (result == 0)

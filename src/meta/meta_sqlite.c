@@ -581,7 +581,9 @@ int meta_sqlite_open(const char *path, struct meta **ret_meta, struct err *err)
         result = err_set(err, -EIO, "%s: %s", path,
                          self->database ? sqlite3_errmsg(self->database) : "out of memory");
     } else {
-        result = execute(self, "PRAGMA locking_mode = EXCLUSIVE", err);
+        /* What a part of a transaction replaced would otherwise lie in a file outside of the data
+         * folder, and each page of it be a call of the kernel. */
+        result = execute(self, "PRAGMA locking_mode = EXCLUSIVE; PRAGMA temp_store = MEMORY", err);
         if (result == 0)
             result = prepare_all(self, path, err);
         if (result == -EBUSY)
@@ -606,7 +608,9 @@ static void hear(void *arg, int code, const char *text)
 
 int meta_sqlite_watch(struct meta_sqlite_watch *watch, struct err *err)
 {
-    if (sqlite3_config(SQLITE_CONFIG_LOG, hear, watch) != SQLITE_OK)
+    /* Nobody asks how much memory it has, and counting takes a lock at each piece. */
+    if (sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0) != SQLITE_OK ||
+        sqlite3_config(SQLITE_CONFIG_LOG, hear, watch) != SQLITE_OK)
         return err_set(err, -EINVAL, "SQLite is in use before it is watched");
     return 0;
 }
