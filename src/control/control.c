@@ -35,9 +35,10 @@ struct control {
     void *execute_arg;
     struct data_request status; /* of the refresh, after an event or for calls */
     bool is_refreshing, is_refresh_wanted;
-    bool has_stopped_strays; /* since the start */
-    struct list arrived;     /* calls that want a status asked for after them */
-    struct list asking;      /* calls for which it is under way */
+    bool has_stopped_strays;   /* since the start */
+    struct list arrived;       /* calls that want a status asked for after them */
+    struct loop_task ask_task; /* behind all that arrive in a turn */
+    struct list asking;        /* calls for which it is under way */
     unsigned call_count;
     struct loop_timer stop_timer;
     void (*started_cb)(void *arg);
@@ -45,6 +46,13 @@ struct control {
     void (*stopped_cb)(void *arg);
     void *stopped_arg;
 };
+
+static void refresh(struct control *control);
+
+static void ask(struct loop_task *task)
+{
+    refresh(container_of(task, struct control, ask_task));
+}
 
 int control_new(struct loop *loop, struct meta *meta, const struct data_ops *ops, void *wing,
                 const struct site_options *options, struct control **ret_control, struct err *err)
@@ -67,6 +75,8 @@ int control_new(struct loop *loop, struct meta *meta, const struct data_ops *ops
     control->site.data_wing = wing;
     list_init(&control->arrived);
     list_init(&control->asking);
+    list_init(&control->ask_task.node);
+    control->ask_task.run_cb = ask;
     kinds = works_kinds(&kind_count);
     pulse_init(&control->site, options);
     jobs_init(&control->site, kinds, kind_count);
@@ -103,8 +113,6 @@ struct site *control_site(struct control *control)
 }
 
 /* --- start and stop -------------------------------------------------------------------------- */
-
-static void refresh(struct control *control);
 
 static void booted(void *arg)
 {
@@ -186,7 +194,7 @@ void control_submit(struct control *control, struct call *call)
         return;
     }
     list_append(&control->arrived, &call->held_node);
-    refresh(control);
+    loop_defer(control->site.loop, &control->ask_task);
 }
 
 /* --- what the peer passes on ----------------------------------------------------------------- */

@@ -37,7 +37,7 @@ static void call_done(struct data_request *request)
 {
     struct peer_call *call = container_of(request, struct peer_call, request);
 
-    site_done(call->site);
+    site_carried(call->site);
     free(call->text);
     call->text = NULL;
     call->error = request->error;
@@ -81,7 +81,7 @@ static void answer_done(struct data_request *request)
 {
     struct peer_answer *answer = container_of(request, struct peer_answer, request);
 
-    site_done(answer->site);
+    site_carried(answer->site);
     json_decref(answer->arguments);
     free(answer->text);
     free(answer);

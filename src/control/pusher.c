@@ -8,6 +8,8 @@
  *     what is in it: it may have changed since.
  *  2. After a failure nothing is pushed for a while; then all that is marked, in its order.
  *  3. Marks are the names of an object: found at once among many, and kept in order.
+ *  4. Where one call takes many marks, the first of them waits a moment for others, or until there
+ *     are enough for a call.
  */
 #include "control/pusher.h"
 
@@ -20,12 +22,38 @@ const char *pusher_peer_name(const struct pusher *pusher)
     return pusher->site->peers[pusher->peer].name;
 }
 
-static void set_timer(struct pusher *pusher)
+static void wait_for(struct pusher *pusher, uint64_t time_ns)
 {
-    struct site *site = pusher->site;
+    struct loop *loop = pusher->site->loop;
 
     pusher->is_waiting = true;
-    loop_timer_set(site->loop, &pusher->timer, loop_now_ns(site->loop) + site->retry_max_ns / 5);
+    pusher->is_gathering = false;
+    loop_timer_set(loop, &pusher->timer, loop_now_ns(loop) + time_ns);
+}
+
+static void set_timer(struct pusher *pusher)
+{
+    wait_for(pusher, pusher->site->retry_max_ns / 5);
+}
+
+static void wait_no_more(struct pusher *pusher)
+{
+    loop_timer_cancel(pusher->site->loop, &pusher->timer);
+    pusher->is_waiting = false;
+    pusher->is_gathering = false;
+}
+
+/* Rule 4. */
+static void gather(struct pusher *pusher)
+{
+    size_t count = json_object_size(pusher->marks);
+
+    if (pusher->is_gathering && count >= pusher->gather.count)
+        wait_no_more(pusher);
+    if (pusher->is_calling || pusher->is_waiting || count == 0 || count >= pusher->gather.count)
+        return;
+    wait_for(pusher, pusher->gather.time_ns);
+    pusher->is_gathering = true;
 }
 
 static void list_all(struct pusher *pusher)
@@ -40,6 +68,7 @@ static void fired(struct loop_timer *timer)
     struct pusher *pusher = container_of(timer, struct pusher, timer);
 
     pusher->is_waiting = false;
+    pusher->is_gathering = false;
     if (pusher->is_unlisted)
         list_all(pusher);
     go(pusher);
@@ -57,8 +86,7 @@ void pusher_init(struct pusher *pusher, struct site *site, unsigned peer,
 
 void pusher_stop(struct pusher *pusher)
 {
-    loop_timer_cancel(pusher->site->loop, &pusher->timer);
-    pusher->is_waiting = false;
+    wait_no_more(pusher);
     json_object_clear(pusher->marks);
 }
 
@@ -79,6 +107,7 @@ void pusher_add(struct pusher *pusher, const char *mark)
 void pusher_mark(struct pusher *pusher, const char *mark)
 {
     pusher_add(pusher, mark);
+    gather(pusher);
     go(pusher);
 }
 
@@ -97,14 +126,13 @@ unsigned pusher_trim(struct pusher *pusher, unsigned count_max)
 void pusher_mark_all_later(struct pusher *pusher)
 {
     pusher->is_unlisted = true;
-    if (!pusher->is_waiting)
+    if (!pusher->is_waiting || pusher->is_gathering)
         set_timer(pusher);
 }
 
 void pusher_peer_up(struct pusher *pusher)
 {
-    loop_timer_cancel(pusher->site->loop, &pusher->timer);
-    pusher->is_waiting = false;
+    wait_no_more(pusher);
     list_all(pusher);
     go(pusher);
 }
@@ -151,6 +179,7 @@ static void call_done(struct peer_call *call)
         return;
     }
     json_object_clear(pusher->batch);
+    gather(pusher);
     go(pusher);
 }
 

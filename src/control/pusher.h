@@ -24,14 +24,22 @@ struct pusher_ops {
     int (*done)(struct pusher *pusher, const struct peer_call *call, const json_t *marks);
 };
 
+/* How many marks make a call that is worth it, and how long the first waits for so many. */
+struct pusher_gather {
+    unsigned count;
+    uint64_t time_ns;
+};
+
 struct pusher {
     struct site *site;
     unsigned peer; /* of site->peers */
     const struct pusher_ops *ops;
+    struct pusher_gather gather; /* zeroes: each goes at once; to be set behind pusher_init() */
     json_t *marks, *batch; /* to be pushed; under way: objects, whose names keep their order */
     struct peer_call call;
     struct loop_timer timer;
     bool is_waiting, is_calling;
+    bool is_gathering; /* that is what it waits for */
     bool is_unlisted; /* all is to be marked yet */
 };
 

@@ -136,11 +136,16 @@ void site_submit(struct site *site, struct data_request *request,
     site->data_ops->submit(site->data_wing, request);
 }
 
-void site_done(struct site *site)
+void site_carried(struct site *site)
 {
     check_magic(site, SITE_MAGIC);
     check(site->pending_count > 0);
     site->pending_count--;
+}
+
+void site_done(struct site *site)
+{
+    site_carried(site);
     site->is_snapshot_stale = true;
 }
 

@@ -148,8 +148,10 @@ void site_fini(struct site *site); /* nothing pending */
 /* Submits `request` (op and inputs filled; the rest zero). */
 void site_submit(struct site *site, struct data_request *request,
                  void (*done_cb)(struct data_request *request));
-/* To be called first in each done_cb. */
+/* To be called first in each done_cb: what the data wing did changes its status. */
 void site_done(struct site *site);
+/* Instead, for DATA_CALL and DATA_CALL_REPLY: it carried words and did nothing. */
+void site_carried(struct site *site);
 
 /* Takes over a fresh snapshot (the outputs of DATA_STATUS). */
 void site_take_snapshot(struct site *site, struct data_request *request);

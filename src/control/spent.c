@@ -12,6 +12,7 @@
  */
 #include "control/spent.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,8 +23,10 @@
 
 enum { BATCH_MAX = 64 };
 
+#define GATHER_NS UINT64_C(2000000)
+
 struct teller {
-    struct pusher pusher; /* its marks are the items, as JSON */
+    struct pusher pusher; /* its marks are the items: "SIGNED KEY NONCE" */
     unsigned lost;        /* gone untold since that was last logged */
 };
 
@@ -39,6 +42,19 @@ static int list_nothing(struct pusher *pusher)
     return 0;
 }
 
+/* Neither number nor key has a blank. */
+static json_t *item_of(const char *mark)
+{
+    const char *key = strchr(mark, ' ') + 1, *end = strchr(key, ' ');
+    json_t *item = json_object();
+
+    check(item);
+    tree_set(item, "key", json_stringn(key, (size_t)(end - key)));
+    tree_set_text(item, "nonce", end + 1);
+    tree_set_int(item, "signed", strtoll(mark, NULL, 10));
+    return item;
+}
+
 static int make_batch(struct pusher *pusher, const char **ret_call, json_t **ret_arguments)
 {
     struct teller *teller = container_of(pusher, struct teller, pusher);
@@ -51,7 +67,7 @@ static int make_batch(struct pusher *pusher, const char **ret_call, json_t **ret
     teller->lost = 0;
     check(items);
     while (json_array_size(items) < BATCH_MAX && (mark = pusher_take(pusher)))
-        check(json_array_append_new(items, json_loads(mark, 0, NULL)) == 0);
+        check(json_array_append_new(items, item_of(mark)) == 0);
     *ret_call = "nonces.put";
     *ret_arguments = json_object();
     check(*ret_arguments);
@@ -70,8 +86,12 @@ void spent_init(struct site *site)
 {
     site->spent = calloc(1, sizeof(*site->spent));
     check(site->spent);
-    for (unsigned i = 0; i < SITE_PEERS_MAX; i++)
-        pusher_init(&site->spent->tellers[i].pusher, site, i, &ops);
+    for (unsigned i = 0; i < SITE_PEERS_MAX; i++) {
+        struct pusher *pusher = &site->spent->tellers[i].pusher;
+
+        pusher_init(pusher, site, i, &ops);
+        pusher->gather = (struct pusher_gather){.count = BATCH_MAX, .time_ns = GATHER_NS};
+    }
 }
 
 void spent_stop(struct site *site)
@@ -98,26 +118,18 @@ static bool is_signed_change(const struct call *call)
 void spent_tell(const struct call *call)
 {
     struct site *site = call->site;
-    json_t *item;
-    char *text;
+    char mark[24 + RECORD_WORD_SIZE + CALLER_NONCE_SIZE];
 
     if (call->hop_count > 0 || !is_signed_change(call) || !site || site->is_stopping)
         return;
-    item = json_object();
-    check(item);
-    tree_set_text(item, "key", call->caller.key_id);
-    tree_set_text(item, "nonce", call->caller.nonce);
-    tree_set_int(item, "signed", call->caller.signed_s);
-    text = json_dumps(item, JSON_COMPACT);
-    check(text);
+    snprintf(mark, sizeof(mark), "%lld %s %s", (long long)call->caller.signed_s,
+             call->caller.key_id, call->caller.nonce);
     for (unsigned i = 0; i < site->peer_count; i++) {
         struct teller *teller = &site->spent->tellers[i];
 
-        pusher_mark(&teller->pusher, text);
+        pusher_mark(&teller->pusher, mark);
         teller->lost += pusher_trim(&teller->pusher, SPENT_MAX);
     }
-    free(text);
-    json_decref(item);
 }
 
 void spent_peer_up(struct site *site, const char *peer)

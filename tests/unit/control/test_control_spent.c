@@ -19,6 +19,9 @@
 #define CREATE_GROUP                                                                               \
     "RegionId=%s&SourceZoneId=%s-a&DestinationRegionId=%s&DestinationZoneId=%s-a&GroupName=late"
 
+/* The first to be told waits for others so long. */
+#define GATHERED (2 * SECOND / 1000)
+
 /* Stands for a site's door. */
 struct taker {
     json_t *used; /* "key nonce": when */
@@ -140,24 +143,94 @@ static void test_told_behind(void **state)
     be_door(world, LYON, &lyon);
     sign(world, "n-1");
     create_group(world, PARIS, PARIS);
-    fake_run(world, 0);
+    fake_run(world, GATHERED);
     assert_int_equal(used(world, &lyon, "n-1"), 77);
 
     fake_net(world, false);
     sign(world, "n-2");
     create_group(world, PARIS, PARIS);
     fake_net(world, true);
-    fake_run(world, 0);
+    fake_run(world, GATHERED);
     assert_int_equal(used(world, &lyon, "n-2"), 77);
 
     lyon.error = API_SERVICE_UNAVAILABLE;
     sign(world, "n-3");
     create_group(world, PARIS, PARIS);
-    fake_run(world, 0);
+    fake_run(world, GATHERED);
     lyon.error = API_OK;
     fake_run(world, 2 * SECOND);
     assert_int_equal(used(world, &lyon, "n-3"), 77);
     assert_int_equal(json_object_size(lyon.used), 3);
+    json_decref(lyon.used);
+}
+
+static void be_refused(struct fake_world *world, unsigned first, unsigned count)
+{
+    char nonce[40];
+
+    for (unsigned i = first; i < first + count; i++) {
+        snprintf(nonce, sizeof(nonce), "n-%u", i);
+        sign(world, nonce);
+        drive_fails(world, PARIS, 404, "NoSuchResource", NULL, "StopDiskReplicaPair",
+                    "RegionId=cn-paris&ReplicaPairId=pair-none");
+    }
+}
+
+/* How many nonces the call has that stands still; 0: there is none. */
+static unsigned nonces_on_their_way(struct fake_world *world)
+{
+    const struct data_request *request = world->sites[PARIS].held_request;
+    unsigned count = 0;
+
+    for (const char *at = request ? request->bytes : ""; (at = strstr(at, "\"nonce\"")); at++)
+        count++;
+    return count;
+}
+
+static void test_few_calls_of_many(void **state)
+{
+    struct fake_world *world = *state;
+    struct taker lyon;
+
+    be_door(world, LYON, &lyon);
+    sign(world, "n-0");
+    fake_hold(world, PARIS, DATA_CALL, false);
+    be_refused(world, 1, 10);
+    assert_int_equal(nonces_on_their_way(world), 0);
+    fake_run(world, GATHERED);
+    assert_int_equal(nonces_on_their_way(world), 10);
+    fake_release(world, PARIS);
+    fake_run(world, 0);
+    assert_int_equal(json_object_size(lyon.used), 10);
+
+    fake_hold(world, PARIS, DATA_CALL, false);
+    be_refused(world, 11, 63);
+    assert_int_equal(nonces_on_their_way(world), 0);
+    be_refused(world, 74, 1); /* enough: it waits no more */
+    assert_int_equal(nonces_on_their_way(world), 64);
+    be_refused(world, 75, 3); /* behind a call as well */
+    fake_release(world, PARIS);
+    fake_run(world, 0);
+    assert_int_equal(json_object_size(lyon.used), 74);
+    fake_run(world, GATHERED);
+    assert_int_equal(json_object_size(lyon.used), 77);
+    json_decref(lyon.used);
+}
+
+/* Words to the peer change nothing here: who looks behind them needs no newer status. */
+static void test_telling_leaves_the_status(void **state)
+{
+    struct fake_world *world = *state;
+    struct taker lyon;
+
+    be_door(world, LYON, &lyon);
+    be_refused(world, 1, 1);
+    fake_run(world, GATHERED);
+    assert_int_equal(json_object_size(lyon.used), 1);
+    fake_hold(world, PARIS, DATA_STATUS, false);
+    drive_ok(world, PARIS, "DescribeDiskReplicaGroups", NULL, NULL, "RegionId=cn-paris");
+    assert_null(world->sites[PARIS].held_request);
+    world->sites[PARIS].is_holding = false;
     json_decref(lyon.used);
 }
 
@@ -166,17 +239,11 @@ static void test_bounded(void **state)
 {
     struct fake_world *world = *state;
     struct taker lyon;
-    char nonce[40];
 
     be_door(world, LYON, &lyon);
     sign(world, "n-0");
     fake_net(world, false);
-    for (unsigned i = 0; i < SPENT_MAX + 100; i++) {
-        snprintf(nonce, sizeof(nonce), "n-%u", i);
-        sign(world, nonce);
-        drive_fails(world, PARIS, 404, "NoSuchResource", NULL, "StopDiskReplicaPair",
-                    "RegionId=cn-paris&ReplicaPairId=pair-none");
-    }
+    be_refused(world, 0, SPENT_MAX + 100);
     fake_net(world, true);
     fake_run(world, SECOND);
     assert_int_equal(json_object_size(lyon.used), SPENT_MAX);
@@ -239,6 +306,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reads_and_the_unsigned_take_nothing, drive_setup,
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_told_behind, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_few_calls_of_many, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_telling_leaves_the_status, drive_setup,
+                                        drive_teardown),
         cmocka_unit_test_setup_teardown(test_bounded, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_hostile_tellings, drive_setup, drive_teardown),
     };
