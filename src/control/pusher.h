@@ -40,7 +40,7 @@ struct pusher {
     struct loop_timer timer;
     bool is_waiting, is_calling;
     bool is_gathering; /* that is what it waits for */
-    bool is_unlisted; /* all is to be marked yet */
+    bool is_unlisted;  /* all is to be marked yet */
 };
 
 void pusher_init(struct pusher *pusher, struct site *site, unsigned peer,
