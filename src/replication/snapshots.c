@@ -330,27 +330,6 @@ static void end_reading(struct reading *reading, int error)
     end_later(snapshots, request, error);
 }
 
-/* `length` bytes to the place `at` of the request. */
-static void copy_out(const struct volume_request *request, uint64_t at, const uint8_t *bytes,
-                     uint64_t length)
-{
-    for (unsigned i = 0; i < request->iov_count && length > 0; i++) {
-        const struct iovec *iov = &request->iov[i];
-        uint64_t part;
-
-        if (at >= iov->iov_len) {
-            at -= iov->iov_len;
-            continue;
-        }
-        part = iov->iov_len - at < length ? iov->iov_len - at : length;
-        memcpy((uint8_t *)iov->iov_base + at, bytes, (size_t)part);
-        bytes += part;
-        length -= part;
-        at = 0;
-    }
-    check(length == 0);
-}
-
 static void read_next(struct reading *reading);
 
 static void take_run(struct reading *reading, int error)
@@ -370,7 +349,8 @@ static void take_run(struct reading *reading, int error)
         skip = request->offset - from;
     if (to > request->offset + request->length)
         to = request->offset + request->length;
-    copy_out(request, from + skip - request->offset, reading->bytes + skip, to - from - skip);
+    request_copy_out(request, from + skip - request->offset, reading->bytes + skip,
+                     to - from - skip);
     reading->block += reading->run;
     read_next(reading);
 }

@@ -25,27 +25,6 @@ static void view_done(struct view_read *view, int error)
     request_end(request, error);
 }
 
-/* Copies `length` bytes into the iov of a request, `at` bytes from its beginning. */
-static void copy_out(const struct volume_request *request, uint64_t at, const uint8_t *bytes,
-                     uint64_t length)
-{
-    for (unsigned i = 0; i < request->iov_count && length > 0; i++) {
-        const struct iovec *iov = &request->iov[i];
-        uint64_t part;
-
-        if (at >= iov->iov_len) {
-            at -= iov->iov_len;
-            continue;
-        }
-        part = iov->iov_len - at < length ? iov->iov_len - at : length;
-        memcpy((uint8_t *)iov->iov_base + at, bytes, part);
-        bytes += part;
-        length -= part;
-        at = 0;
-    }
-    check(length == 0);
-}
-
 static void bounce_next(struct volume_request *request);
 
 static void bounce_done(struct view_read *view, int error)
@@ -58,8 +37,8 @@ static void bounce_done(struct view_read *view, int error)
     uint64_t skip = from < request->offset ? request->offset - from : 0;
 
     if (error == 0)
-        copy_out(request, from + skip - request->offset, scratch->bytes + skip,
-                 (to < end ? to : end) - (from + skip));
+        request_copy_out(request, from + skip - request->offset, scratch->bytes + skip,
+                         (to < end ? to : end) - (from + skip));
     scratch->block += scratch->count;
     if (error < 0 || to >= end)
         view_done(view, error);

@@ -43,6 +43,11 @@ struct volume_request {
     uint64_t private[32];
 };
 
+/* Copies `length` bytes into the iov of a read, beginning `at` bytes behind its start. What is
+ * behind the iov's end is left out. */
+void request_copy_out(const struct volume_request *request, uint64_t at, const uint8_t *bytes,
+                      uint64_t length);
+
 /* Of requests of hosts. Writes are all that change the disk (zeroes, trims); what waits while the
  * volume is held counts from when it goes on. */
 struct volume_counters {
