@@ -7,7 +7,6 @@
 #include "volume/read_path.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/check.h"
 #include "volume/scratch.h"
