@@ -58,6 +58,16 @@ static void settle_incomparable(struct stream *stream)
     }
 }
 
+/* At the first meeting: the target ended its first copy while we were not there to hear of it, so
+ * all that it holds counts as open (mark_known()). Shipped anew it would be one epoch, for which
+ * the target's journal may be too small. Without memory it is, all the same. */
+static void settle_unheard(struct stream *stream)
+{
+    for (unsigned i = 0; i < stream->state.disk_count; i++)
+        if (stream->state.disks[i].is_initial && !stream->hello.disks[i].is_initial)
+            (void)tracking_doubt_open(stream->volumes[i]);
+}
+
 static void connect_source(struct stream *stream)
 {
     bool is_initial[STREAM_DISKS_MAX];
@@ -97,6 +107,8 @@ static void ship(struct stream *stream)
     stream_set_trouble(stream, "");
     if (!stream->has_shipped)
         settle_incomparable(stream);
+    if (!stream->has_shipped && stream->hello.has_point)
+        settle_unheard(stream);
     stream->has_shipped = true;
     stream->state.has_point = stream->hello.has_point;
     /* What the target has committed on our line is acknowledged, whether we heard it or not. */

@@ -178,6 +178,11 @@ int tracking_doubt(struct volume *volume)
     return move_all(tracking_of(volume), TRACKING_UNACKED, TRACKING_SUSPECT);
 }
 
+int tracking_doubt_open(struct volume *volume)
+{
+    return move_all(tracking_of(volume), TRACKING_OPEN, TRACKING_SUSPECT);
+}
+
 int tracking_suspect_differs(struct volume *volume, uint64_t block, uint64_t count)
 {
     struct tracking *tracking = tracking_of(volume);

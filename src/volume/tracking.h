@@ -43,6 +43,9 @@ int tracking_suspect_equals(struct volume *volume, uint64_t block, uint64_t coun
 /* Unacked becomes suspect: a target whose first copy was cut short keeps what it got, without a
  * promise. Before tracking_merge(). -ENOMEM: they stay unacked. */
 int tracking_doubt(struct volume *volume);
+/* Open becomes suspect: the target has a copy, and nobody knows how new it is. -ENOMEM: all stays
+ * open. */
+int tracking_doubt_open(struct volume *volume);
 /* Suspects that differ: to open. */
 int tracking_suspect_differs(struct volume *volume, uint64_t block, uint64_t count);
 

@@ -180,9 +180,44 @@ static void size_that_is_not_durable(void **state)
     pair_lab_close(&lab);
 }
 
+static bool lyon_has_point(struct pair_lab *lab, void *arg)
+{
+    return pair_status(lab, LYON).has_point;
+}
+
+/* The source dies while the target ends the first copy. It does not know of that, but need not send
+ * everything again: that would be one epoch, for which no journal may be large enough. */
+static void first_copy_that_ends_without_its_source(void **state)
+{
+    struct pair_lab lab;
+    unsigned site = PARIS;
+
+    memset(&kept, 0, sizeof(kept));
+    pair_lab_prepare(&lab);
+    lab.settings.journal_bytes_max = 1 << 20;
+    pair_lab_start(&lab);
+    pair_wait(&lab, may_write, &site);
+    pair_write(&lab, PARIS, 0, 0, 2000, PAIR_NOISE);
+    kept.are_syncs_kept = true;
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_wait(&lab, all_syncs_are_kept, NULL);
+    kept.are_syncs_kept = false;
+    pair_site_kill(&lab, PARIS);
+    for (unsigned i = 0; i < DISKS; i++)
+        __real_volume_base_sync(kept.syncs[i].volume, kept.syncs[i].write, kept.syncs[i].done_cb);
+    pair_wait(&lab, lyon_has_point, NULL);
+    pair_site_start(&lab, PARIS, false);
+    pair_wait(&lab, may_write, &site);
+    pair_write(&lab, PARIS, 0, 100, 10, PAIR_NOISE + 1);
+    pair_settle(&lab, PARIS);
+    assert_true(pair_status(&lab, PARIS).shipped_bytes < 100 * BLOCK_SIZE);
+    pair_lab_close(&lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(first_copy_that_ends_without_its_source),
         cmocka_unit_test(sync_of_an_exchange_before),
         cmocka_unit_test(size_that_is_not_durable),
     };
