@@ -91,7 +91,8 @@ static uint64_t draw(void *arg)
     return loop_random(arg);
 }
 
-/* "g3", or "g3-2" when another stream of the disk's past left one of that name. */
+/* "g3", or "g3-2" when another stream of the disk's past left one of that name. False: this very
+ * generation has left one. */
 static bool find_label(struct engine *engine, struct layer_description *description,
                        const char *label)
 {
@@ -130,7 +131,9 @@ static int make_snapshot(void *arg, struct stream *stream, const char *disk, con
 
     check_magic(engine, ENGINE_MAGIC);
     snprintf(description.disk, sizeof(description.disk), "%s", disk);
-    snprintf(description.reason, sizeof(description.reason), "reprotect of %s", stream->id);
+    /* Which one: a stream that was made anew (its membership changed) begins with g1 again. */
+    snprintf(description.reason, sizeof(description.reason), "reprotect of %s (%08x)", stream->id,
+             (unsigned)generation_newest(&stream->state.line)->incarnation);
     if (!find_label(engine, &description, label))
         return 0; /* made before a crash */
     id_make("l", 16, draw, engine->loop, description.id);
