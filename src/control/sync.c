@@ -33,7 +33,7 @@ struct sync {
 static const char *const verdict_names[] = {
     [SYNC_TAKEN] = "taken",     [SYNC_SAME] = "same",       [SYNC_OLDER] = "older",
     [SYNC_DELETED] = "deleted", [SYNC_UNKNOWN] = "unknown", [SYNC_WAIT] = "wait",
-    [SYNC_REFUSED] = "refused",
+    [SYNC_GOING] = "same",      [SYNC_REFUSED] = "refused",
 };
 
 static json_t *tree_of(const struct relation *relation)
@@ -496,6 +496,17 @@ static bool is_alike(const struct relation *theirs, const struct relation *ours)
     return alike;
 }
 
+/* What was answered goes on, and a removal that has begun cannot be undone: what the peer has
+ * changed meanwhile comes too late. SYNC_TAKEN: nothing is in the way. */
+static enum sync_verdict judge_end(struct site *site, const struct replica_record *ours)
+{
+    bool is_going = false;
+
+    if (ours->status == REPLICA_DELETING && jobs_exist(site, "delete", ours->id, &is_going) < 0)
+        return SYNC_WAIT;
+    return is_going ? SYNC_GOING : SYNC_TAKEN;
+}
+
 enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *tree)
 {
     struct relation theirs, ours;
@@ -529,7 +540,9 @@ enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *
     our_own = relation_own(&ours);
     if (strcmp(our_own->production_site, their_own->production_site) != 0)
         return SYNC_REFUSED;
-    verdict = judge_disks(site, &theirs);
+    verdict = judge_end(site, our_own);
+    if (verdict == SYNC_TAKEN)
+        verdict = judge_disks(site, &theirs);
     if (verdict != SYNC_TAKEN)
         return verdict;
     if (their_own->term != our_own->term)

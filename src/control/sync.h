@@ -28,6 +28,7 @@ enum sync_verdict {
     SYNC_DELETED, /* was deleted here */
     SYNC_UNKNOWN, /* theirs never came to life: its creation did not end */
     SYNC_WAIT,    /* cannot be taken yet (its group, or a disk, is not there) */
+    SYNC_GOING,   /* ours is being deleted; its end is told */
     SYNC_REFUSED, /* malformed, or none of that peer's business */
 };
 

@@ -383,6 +383,28 @@ static void test_forget_that_was_pushed(void **state)
     drive_expect(world, PARIS, pair.id, "Status", "invalid");
 }
 
+/* Its end takes a while, and meanwhile the other site goes on with what it knows. */
+static void test_forget_is_not_taken_back(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    PAIR_OK(PARIS, "StartDiskReplicaPair", "cn-paris", pair.id);
+    fake_copy(world);
+    fake_hold(world, LYON, DATA_STREAM_REMOVE, false);
+    drive_ok(world, LYON, "ForgetDiskReplica", NULL, NULL, "ReplicaId=%s&Confirm=%s&Reason=moving",
+             pair.id, pair.id);
+    fake_run(world, 100000000);
+    PAIR_OK(PARIS, "StopDiskReplicaPair", "cn-paris", pair.id);
+    fake_run(world, 1000000000);
+    drive_expect(world, LYON, pair.id, "Status", "deleting");
+    fake_release(world, LYON);
+    fake_run(world, 20000000000);
+    drive_expect(world, LYON, pair.id, "Status", "");
+    drive_expect(world, PARIS, pair.id, "Status", "invalid");
+}
+
 static void test_one_region_finds_the_site(void **state)
 {
     struct fake_world *world = fake_world_new(true);
@@ -500,6 +522,7 @@ int main(void)
         STORY(test_forget_ends_a_failed_over_group),
         STORY(test_forget_at_the_target_leaves_the_source),
         STORY(test_forget_that_was_pushed),
+        STORY(test_forget_is_not_taken_back),
         cmocka_unit_test(test_one_region_finds_the_site),
         STORY(test_a_first_point_is_enough_to_fail_over),
         STORY(test_an_age_is_that_of_now),
