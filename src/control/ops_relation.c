@@ -164,10 +164,19 @@ void ops_relation_stop(struct call *call)
 
 void ops_relation_failover(struct call *call)
 {
+    const struct replica_record *own;
     struct relation relation;
 
     if (judge_relation(call, &relation) != STATE_ALLOW)
         return;
+    own = relation_own(&relation);
+    /* The stream that has the point goes: accepted, this would end the removal's job, and hosts
+     * would reach disks that no stream keeps the other site's hosts from. */
+    if (own->opened_serial != own->stream_serial && own->opened_serial != 0) {
+        call_fail(call, API_INVALID_STATUS,
+                  "%s has other pairs by now, and what they had before is being ended.", own->id);
+        return;
+    }
     if (!relation_has_point(call->site, &relation)) {
         call_fail(call, API_INVALID_STATUS, "%s has no recovery point yet.",
                   relation_own(&relation)->id);

@@ -267,23 +267,53 @@ static void reprotect_run(struct job *job)
 
 /* --- drop, delete ---------------------------------------------------------------------------- */
 
+/* No stream is there. Local alone: no new version, nothing to push. */
+static void note_dropped(struct change *change, struct relation *relation)
+{
+    relation_own(relation)->opened_serial = 0;
+    relation_own(relation)->opened_disks[0] = 0;
+    relation_put(change, relation);
+}
+
+/* The job was cancelled by what the peer did, but a removal that has begun ends all the same. A
+ * reprotect would wait for this end of it for ever. */
+static void drop_overtaken(struct site *site, const char *id)
+{
+    struct relation relation;
+    struct change change;
+    bool is_again = false;
+    int result = relation_load(site, id, &relation);
+
+    if (result == 0)
+        result = jobs_exist(site, "drop", id, &is_again);
+    if (result == -ENOENT || is_again)
+        return;
+    change_begin(&change, site);
+    if (result < 0)
+        change_fail(&change, result, id);
+    else
+        note_dropped(&change, &relation);
+    if (change_commit(&change) < 0)
+        site_note_trouble(site, id, "the replication has ended, and that could not be stored");
+}
+
 static void drop_done(struct data_request *request)
 {
     struct job *job = job_of(request);
+    bool is_gone = request->error == 0 || request->error == -ENOENT;
     struct relation relation;
     struct change change;
 
+    if (is_gone && !job->site->is_stopping && job_look(job) == 0)
+        drop_overtaken(job->site, job->record.object);
     if (!job_load(job, &relation))
         return;
-    if (request->error < 0 && request->error != -ENOENT) {
+    if (!is_gone) {
         job_retry(job, request->why);
         return;
     }
-    relation_own(&relation)->opened_serial = 0;
-    relation_own(&relation)->opened_disks[0] = 0;
-    /* Local alone: no new version, nothing to push. */
     change_begin(&change, job->site);
-    relation_put(&change, &relation);
+    note_dropped(&change, &relation);
     change_remove(&change, RECORD_JOB, job->record.id);
     if (change_commit(&change) < 0)
         job_retry(job, change.err.text);

@@ -405,6 +405,61 @@ static void test_forget_is_not_taken_back(void **state)
     drive_expect(world, PARIS, pair.id, "Status", "invalid");
 }
 
+/* The stream that would be failed over is on its way out: behind it nothing would keep the hosts of
+ * both sites apart. */
+static void test_no_failover_while_membership_changes(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    make_group(world, group, pairs);
+    GROUP_OK(PARIS, "StopDiskReplicaGroup", "cn-paris", group);
+    drive_status(world, group, "stopped");
+    fake_hold(world, LYON, DATA_STREAM_REMOVE, false);
+    drive_ok(world, PARIS, "RemoveDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-paris&ReplicaGroupId=%s&ReplicaPairId=%s", group, pairs[1].id);
+    fake_run(world, 1000000000);
+    drive_fails(world, LYON, 403, "OperationDenied.InvalidStatus", "other pairs",
+                "FailoverDiskReplicaGroup", "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+    fake_release(world, LYON);
+    fake_run(world, 1000000000);
+    drive_status(world, group, "stopped");
+    drive_fails(world, LYON, 403, "OperationDenied.InvalidStatus", "no recovery point",
+                "FailoverDiskReplicaGroup", "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+    drive_fails(world, LYON, 403, "IncorrectDiskStatus", "secondary", "AttachDisk",
+                "InstanceId=host-1&DiskId=%s", pairs[0].lyon_disk);
+    GROUP_OK(PARIS, "StartDiskReplicaGroup", "cn-paris", group);
+    fake_copy(world);
+    drive_status(world, group, "normal");
+}
+
+/* Its job was cancelled by what the other site did, and it ended all the same. */
+static void test_a_removal_that_was_overtaken(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    make_group(world, group, pairs);
+    GROUP_OK(PARIS, "StopDiskReplicaGroup", "cn-paris", group);
+    drive_status(world, group, "stopped");
+    fake_net(world, false);
+    fake_hold(world, PARIS, DATA_STREAM_REMOVE, false);
+    drive_ok(world, PARIS, "RemoveDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-paris&ReplicaGroupId=%s&ReplicaPairId=%s", group, pairs[1].id);
+    GROUP_OK(LYON, "FailoverDiskReplicaGroup", "cn-lyon", group);
+    fake_net(world, true);
+    fake_run(world, 20000000000);
+    drive_status(world, group, "failovered");
+    fake_release(world, PARIS);
+    fake_run(world, 1000000000);
+    assert_null(fake_stream_of(world, PARIS, group));
+    drive_fails(world, LYON, 403, "OperationDenied", "has ended there", "ReprotectDiskReplicaGroup",
+                "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+    drive_status(world, group, "failovered");
+}
+
 static void test_one_region_finds_the_site(void **state)
 {
     struct fake_world *world = fake_world_new(true);
@@ -523,6 +578,8 @@ int main(void)
         STORY(test_forget_at_the_target_leaves_the_source),
         STORY(test_forget_that_was_pushed),
         STORY(test_forget_is_not_taken_back),
+        STORY(test_no_failover_while_membership_changes),
+        STORY(test_a_removal_that_was_overtaken),
         cmocka_unit_test(test_one_region_finds_the_site),
         STORY(test_a_first_point_is_enough_to_fail_over),
         STORY(test_an_age_is_that_of_now),
