@@ -89,6 +89,7 @@ struct data_stream_status {
     uint64_t epoch_acked, epoch_applied;
     uint64_t point_wall_ns, current_wall_ns, point_age_ns;
     uint64_t backlog_bytes, total_bytes, shipped_bytes, journal_bytes, journal_needed_bytes;
+    char full_disk[40];
     char trouble[200];
     unsigned disk_count;
     /* In the order of the disks given at the opening. Unshipped: backlog not yet on its way. */

@@ -19,6 +19,7 @@
 struct stream_memory {
     char id[RECORD_ID_SIZE], trouble[200];
     enum data_role role;
+    char full_disk[40];
     bool is_overdue, is_full;
     uint64_t told_ns; /* of the trouble */
 };
@@ -110,6 +111,22 @@ static void look_journal(struct site *site, const struct data_stream_status *str
     memory->is_full = is_full;
 }
 
+/* A copy that does not fit. */
+static void look_store(struct site *site, const struct data_stream_status *stream,
+                       struct stream_memory *memory)
+{
+    if (strcmp(stream->full_disk, memory->full_disk) == 0)
+        return;
+    if (stream->full_disk[0])
+        audit_event(site, "full", EVENT_CRITICAL, stream->id,
+                    "the store of disk %s has no room for its copy: replication waits for it",
+                    stream->full_disk);
+    else
+        audit_event(site, "full", EVENT_INFO, stream->id,
+                    "over: the store of disk %s is tried again", memory->full_disk);
+    strcpy(memory->full_disk, stream->full_disk);
+}
+
 /* Should it have a point that is younger than its RPO? */
 static bool is_overdue(struct site *site, const struct data_stream_status *stream,
                        int64_t *ret_rpo_s)
@@ -159,6 +176,7 @@ static void look_stream(struct notice *notice, struct site *site,
     ret->role = stream->role;
     look_trouble(site, stream, ret);
     look_journal(site, stream, ret);
+    look_store(site, stream, ret);
     look_point(site, stream, ret);
 }
 

@@ -98,6 +98,7 @@ static void show_stream(const struct data_stream_status *stream, json_t *tree)
     tree_set_int(tree, "ShippedBytes", (int64_t)stream->shipped_bytes);
     tree_set_int(tree, "JournalBytes", (int64_t)stream->journal_bytes);
     tree_set_int(tree, "JournalNeededBytes", (int64_t)stream->journal_needed_bytes);
+    tree_set_text(tree, "FullDiskId", stream->full_disk);
 }
 
 static json_t *show_relation(struct site *site, const struct relation *relation)

@@ -73,6 +73,7 @@ static void copy_stream(struct engine *engine, const struct wing_stream *stream,
     ret->shipped_bytes = from.shipped_bytes;
     ret->journal_bytes = from.journal_bytes;
     ret->journal_needed_bytes = from.journal_needed_bytes;
+    snprintf(ret->full_disk, sizeof(ret->full_disk), "%s", from.full_disk);
     snprintf(ret->trouble, sizeof(ret->trouble), "%s", from.trouble);
     ret->disk_count = stream->disk_count;
     for (unsigned i = 0; i < stream->disk_count && i < DATA_DISKS_MAX; i++)

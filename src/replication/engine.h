@@ -199,7 +199,8 @@ struct engine_stream_status {
     uint64_t shipped_bytes;   /* payload sent since the daemon's start */
     uint64_t journal_bytes;   /* target */
     uint64_t journal_needed_bytes; /* target is blocked: needs so much; 0: no */
-    char trouble[200];             /* degraded: name, cause, next step; "" when well */
+    char full_disk[40]; /* target is blocked: the store of this disk has no room; "": no */
+    char trouble[200];  /* degraded: name, cause, next step; "" when well */
 };
 
 bool engine_stream_status(struct engine *engine, const char *stream,

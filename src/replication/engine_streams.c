@@ -477,6 +477,9 @@ static void fill_progress(const struct stream *stream, struct engine_stream_stat
     if (stream->replica != NULL) {
         status->journal_bytes = replica_journal_bytes(stream->replica);
         status->journal_needed_bytes = replica_needed_bytes(stream->replica);
+        const char *full = replica_full_disk(stream->replica);
+
+        snprintf(status->full_disk, sizeof(status->full_disk), "%s", full != NULL ? full : "");
     }
 }
 

@@ -49,7 +49,8 @@ struct replica_op {
 
 /* Data of the partial epoch, as received: `count` <= 256 blocks with their CRCs, checked. Goes to
  * the journal, or straight to the base for a disk whose first copy is not done. -ENOSPC: the
- * journal is full: replica_needed_bytes() says what it would take. After any error the partial
+ * journal is full: replica_needed_bytes() says what it would take; or that base's store is:
+ * replica_full_disk(). After any error the partial
  * epoch can only be aborted: replica_commit() refuses it. `bytes`, `crcs` stay until done. */
 void replica_data(struct replica *replica, struct replica_op *op, unsigned disk, uint64_t block,
                   uint64_t count, const uint8_t *bytes, const uint32_t *crcs,
@@ -69,7 +70,10 @@ void replica_abort(struct replica *replica, struct replica_op *op,
 /* Newest committed epoch (0: none) and the wall time of its cut. */
 uint64_t replica_epoch(const struct replica *replica, uint64_t *ret_cut_wall_ns);
 uint64_t replica_journal_bytes(const struct replica *replica);
-uint64_t replica_needed_bytes(const struct replica *replica); /* 0: not blocked */
+uint64_t replica_needed_bytes(const struct replica *replica); /* in the journal; 0: not blocked */
+/* The name of the volume whose store had no room for data of its first copy; NULL: none. It is
+ * tried again by itself, some seconds later. */
+const char *replica_full_disk(const struct replica *replica);
 /* What keeps apply or drain from going on, for a person; "" when well. It is tried again by itself.
  */
 const char *replica_trouble(const struct replica *replica);

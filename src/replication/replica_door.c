@@ -52,6 +52,12 @@ uint64_t replica_needed_bytes(const struct replica *replica)
     return replica->needed_bytes;
 }
 
+const char *replica_full_disk(const struct replica *replica)
+{
+    check_magic(replica, REPLICA_MAGIC);
+    return replica->full != NULL ? volume_name(replica->full) : NULL;
+}
+
 const char *replica_trouble(const struct replica *replica)
 {
     check_magic(replica, REPLICA_MAGIC);
@@ -180,6 +186,7 @@ int replica_reset(struct replica *replica, struct err *err)
     check(replica->apply == APPLY_IDLE && replica->drain == DRAIN_IDLE && !replica->is_saving);
     replica->wants_drain = replica->is_promoted = replica->has_forgotten = false;
     replica->needed_bytes = 0;
+    replica->full = NULL;
     replica->trouble[0] = 0;
     return replica_drop_journal(replica, err);
 }
@@ -192,7 +199,7 @@ static void set_timer(struct replica *replica)
 
     if (replica->retry_ns > now && (replica->wants_drain || at < UINT64_MAX))
         at = replica->retry_ns;
-    if (replica->needed_bytes > 0 && replica->blocked_until_ns > now &&
+    if ((replica->needed_bytes > 0 || replica->full != NULL) && replica->blocked_until_ns > now &&
         replica->blocked_until_ns < at)
         at = replica->blocked_until_ns;
     if (at == UINT64_MAX)

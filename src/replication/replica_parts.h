@@ -90,7 +90,8 @@ struct replica {
 
     /* Receiving. */
     uint64_t needed_bytes, blocked_until_ns;
-    int partial_error; /* C4: 0, or why the partial epoch cannot be committed */
+    struct volume *full; /* its store has no room (C6); NULL: none */
+    int partial_error;   /* C4: 0, or why the partial epoch cannot be committed */
     unsigned commit_syncs;
     int commit_error;
     bool is_committing;

@@ -13,7 +13,9 @@
  *       taken after them;
  *   C5  what comes later for a block wins. The journal numbers its records, and a write of the base
  *       takes its lock when it comes; but a hole goes there in pieces, one lock after the other:
- *       what lies in a hole that is under way waits for its end.
+ *       what lies in a hole that is under way waits for its end;
+ *   C6  when a base's store has no room, data is refused likewise. What it lacks is not known, and
+ *       nothing of ours becomes free there: some seconds later it is tried again.
  */
 #include "replication/replica_receive.h"
 
@@ -47,15 +49,31 @@ static void note_full(struct replica *replica, uint64_t bytes)
     replica_kick(replica);
 }
 
+/* C6 */
+static void note_full_store(struct replica_op *op)
+{
+    struct replica *replica = op->replica;
+
+    replica->full = replica->disks[replica_op_state(op)->disk].volume;
+    replica->blocked_until_ns = loop_now_ns(replica->loop) + DISK_FULL_WAIT_NS;
+    replica_kick(replica);
+}
+
+static bool has_journal_room(const struct replica *replica)
+{
+    return replica->needed_bytes == 0 ||
+           journal_bytes(replica->journal) + replica->needed_bytes <= replica->journal_bytes_max;
+}
+
 static void see_space(struct replica *replica)
 {
-    uint64_t held = journal_bytes(replica->journal);
-
-    if (replica->needed_bytes == 0 || journal_partial_bytes(replica->journal) > 0 ||
-        replica->op_count > 0 || loop_now_ns(replica->loop) < replica->blocked_until_ns ||
-        replica->apply != APPLY_IDLE || held + replica->needed_bytes > replica->journal_bytes_max)
+    if ((replica->needed_bytes == 0 && replica->full == NULL) ||
+        journal_partial_bytes(replica->journal) > 0 || replica->op_count > 0 ||
+        loop_now_ns(replica->loop) < replica->blocked_until_ns || replica->apply != APPLY_IDLE ||
+        !has_journal_room(replica))
         return;
     replica->needed_bytes = 0;
+    replica->full = NULL;
     replica->changed_cb(replica->arg);
 }
 
@@ -82,7 +100,7 @@ static void base_done(struct base_write *write, int error)
     struct replica_op *op = container_of(write, struct replica_op, base_write);
 
     if (error == -ENOSPC)
-        note_full(op->replica, replica_op_state(op)->bytes);
+        note_full_store(op);
     receive_end(op, error);
 }
 
@@ -175,7 +193,7 @@ static void hole_done(struct base_write *write, int error)
     uint64_t count = state->bytes < max ? state->bytes : max;
 
     if (error == -ENOSPC)
-        note_full(op->replica, BLOCK_SIZE);
+        note_full_store(op);
     if (error != 0 || count == 0) {
         hole_end(op, error);
         return;

@@ -183,22 +183,38 @@ static void send_trouble(struct target *target, int error, const char *text)
 
 /* --- refusals -------------------------------------------------------------------------------- */
 
-static void refuse_for_space(struct target *target)
+/* A source that waits hears why: of the journal it says more than we know. */
+static void say_full(struct target *target, bool is_new)
 {
     uint64_t needed = replica_needed_bytes(target->replica);
-    char text[160], amount[SIZE_TEXT_SIZE];
+    const char *disk = replica_full_disk(target->replica);
+    char text[192], amount[SIZE_TEXT_SIZE];
 
+    if (disk != NULL) {
+        snprintf(text, sizeof(text),
+                 "no room at the target in the store of disk %.40s: make room in its file system "
+                 "there, then it goes on by itself, or stop the replication",
+                 disk);
+        send_trouble(target, -ENOSPC, text);
+    } else {
+        size_text_format(needed, amount);
+        snprintf(text, sizeof(text),
+                 "journal full: one epoch needs more than %s (the source says how much); raise "
+                 "journal-max, make room, or stop the replication",
+                 amount);
+        send_number(target, STREAM_BLOCKED, needed);
+    }
+    if (is_new)
+        target->callbacks.trouble_cb(target->callbacks.arg, text);
+}
+
+static void refuse_for_space(struct target *target)
+{
     target->is_dropping = true; /* also when blocked before: a new connection took data again */
     if (target->is_blocked)
         return;
     target->is_blocked = true;
-    size_text_format(needed, amount);
-    snprintf(text, sizeof(text),
-             "journal full: one epoch needs more than %s (the source says how much); raise "
-             "journal-max, make room, or stop the replication",
-             amount);
-    target->callbacks.trouble_cb(target->callbacks.arg, text);
-    send_number(target, STREAM_BLOCKED, needed);
+    say_full(target, true);
 }
 
 static void refuse_for_good(struct target *target, int error)
@@ -496,7 +512,7 @@ void target_connected(struct target *target, struct link *link, const struct gen
                      "target cannot store: restart its daemon after a check of its "
                      "storage");
     else if (target->is_blocked)
-        send_number(target, STREAM_BLOCKED, replica_needed_bytes(target->replica));
+        say_full(target, false);
 }
 
 void target_disconnected(struct target *target)
@@ -536,7 +552,8 @@ bool target_is_connected(const struct target *target)
 
 void target_space(struct target *target)
 {
-    if (!target->is_blocked || replica_needed_bytes(target->replica) > 0)
+    if (!target->is_blocked || replica_needed_bytes(target->replica) > 0 ||
+        replica_full_disk(target->replica) != NULL)
         return;
     target->is_blocked = false;
     target->callbacks.trouble_cb(target->callbacks.arg, "");

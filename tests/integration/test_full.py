@@ -81,6 +81,27 @@ class FullTest(LabCase):
             group, sources, targets,
             lambda: run("mount", "-o", "remount,size=128m", self.lyon.data / "streams"))
 
+    @skip_guard
+    def test_copy_does_not_fit(self):
+        """The first copy finds no room: both sites name the disk, and it goes on by itself."""
+        disks = self.lyon.data / "disks"
+        self.small_tmpfs(disks, "4m")
+        self.lab.start()
+        group, sources, targets = self.lab.group(1, 16 * MIB)
+        self.write(self.paris, sources[0], 9, 0, 8 * MIB)
+        self.paris.verso("group", "start", group, "--no-wait", "-q")
+        named = f"no room at the target in the store of disk {targets[0]}"
+        wait_until(lambda: named in self.paris.status(group)["Trouble"], "the source tells which disk is full")
+        wait_until(lambda: self.lyon.status(group)["FullDiskId"] == targets[0], "the target's status tells it")
+        self.assertEqual(self.lyon.status(group)["JournalNeededBytes"], 0)
+        run("mount", "-o", "remount,size=128m", disks)
+        self.wait_point(self.paris, group)
+        self.assertEqual(self.paris.status(group)["Trouble"], "")
+        self.assertEqual(self.lyon.status(group)["FullDiskId"], "")
+        expected = self.images(self.paris, sources)
+        self.move(self.paris, self.lyon, group, sources, targets)
+        self.assertEqual(self.images(self.lyon, targets), expected)
+
     def test_spill_full(self):
         """The stash overflows: the epoch is aborted and merged, no write fails, the sites converge."""
         self.paris.replication = {"stash-memory": "1M", "stash-disk": "1M", "bandwidth": "4M"}

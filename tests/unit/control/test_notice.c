@@ -126,6 +126,11 @@ static void test_each_change_is_told_once(void **state)
            "get errors until the daemon starts anew|");
     fixture->disk.full = 3;
     expect(fixture, &after, "d-1 full 2 no space is left below its store: 3 writes failed|");
+    strcpy(fixture->stream.full_disk, "d-7");
+    expect(fixture, &after,
+           "pg-1 full 2 the store of disk d-7 has no room for its copy: replication waits for it|");
+    fixture->stream.full_disk[0] = 0;
+    expect(fixture, &after, "pg-1 full 0 over: the store of disk d-7 is tried again|");
 }
 
 static void test_what_changes_all_the_time_is_told_once_a_minute(void **state)

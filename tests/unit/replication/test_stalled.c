@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Between two engines: what a site does while a sync or a save of its own takes long, or has
- * failed. Both are kept back by wrapping them in the linker.
+ * failed, or its store has no room. They are kept back by wrapping them in the linker.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -16,7 +16,7 @@
 #include "pair_lab.h"
 #include "replication/stream.h"
 
-enum { LARGE_BLOCKS = DISK_BLOCKS + 2000 };
+enum { LARGE_BLOCKS = DISK_BLOCKS + 2000, WRITES_MAX = 4096 };
 
 enum save_fate { SAVE_GOES, SAVE_FAILS, SAVE_WAITS };
 
@@ -28,6 +28,12 @@ static struct {
         void (*done_cb)(struct base_write *write, int error);
     } syncs[DISKS];
     unsigned sync_count;
+    bool are_stores_full;
+    struct {
+        struct base_write *write;
+        void (*done_cb)(struct base_write *write, int error);
+    } refused[WRITES_MAX]; /* on their way back */
+    unsigned refused_count;
     enum save_fate fate;
     struct stream *stream; /* whose save waits, before REPROTECT leaves */
     stream_step_fn step_cb;
@@ -37,6 +43,8 @@ void __real_volume_base_sync(struct volume *volume, struct base_write *write,
                              void (*done_cb)(struct base_write *write, int error));
 void __wrap_volume_base_sync(struct volume *volume, struct base_write *write,
                              void (*done_cb)(struct base_write *write, int error));
+void __real_volume_base_write(struct volume *volume, struct base_write *write);
+void __wrap_volume_base_write(struct volume *volume, struct base_write *write);
 void __real_stream_save(struct stream *stream, stream_step_fn step_cb);
 void __wrap_stream_save(struct stream *stream, stream_step_fn step_cb);
 
@@ -51,6 +59,31 @@ void __wrap_volume_base_sync(struct volume *volume, struct base_write *write,
     kept.syncs[kept.sync_count].volume = volume;
     kept.syncs[kept.sync_count].write = write;
     kept.syncs[kept.sync_count++].done_cb = done_cb;
+}
+
+static void refuse(struct base_write *write, int error)
+{
+    unsigned i = 0;
+
+    while (i < kept.refused_count && kept.refused[i].write != write)
+        i++;
+    assert_true(i < kept.refused_count && error == 0);
+    void (*done_cb)(struct base_write * write, int error) = kept.refused[i].done_cb;
+
+    kept.refused[i] = kept.refused[--kept.refused_count];
+    done_cb(write, -ENOSPC);
+}
+
+void __wrap_volume_base_write(struct volume *volume, struct base_write *write)
+{
+    if (!kept.are_stores_full) {
+        __real_volume_base_write(volume, write);
+        return;
+    }
+    assert_true(kept.refused_count < WRITES_MAX);
+    kept.refused[kept.refused_count].write = write;
+    kept.refused[kept.refused_count++].done_cb = write->done_cb;
+    __real_volume_base_sync(volume, write, refuse); /* later, not from inside */
 }
 
 void __wrap_stream_save(struct stream *stream, stream_step_fn step_cb)
@@ -214,12 +247,51 @@ static void first_copy_that_ends_without_its_source(void **state)
     pair_lab_close(&lab);
 }
 
+/* What is full is named at both sites, and is not the journal. */
+static bool fullness_is_told(struct pair_lab *lab, void *arg)
+{
+    static const char text[] = "no room at the target in the store of disk d-lyon";
+    struct engine_stream_status paris = pair_status(lab, PARIS), lyon = pair_status(lab, LYON);
+
+    assert_null(strstr(paris.trouble, "journal"));
+    assert_null(strstr(lyon.trouble, "journal"));
+    assert_true(lyon.journal_needed_bytes == 0 && !paris.full_disk[0]);
+    return strncmp(lyon.full_disk, "d-lyon", 6) == 0 &&
+           strncmp(lyon.trouble, text, strlen(text)) == 0 &&
+           strcmp(paris.trouble, lyon.trouble) == 0;
+}
+
+static void copy_into_a_full_store(void **state)
+{
+    struct pair_lab lab;
+    unsigned site = PARIS;
+
+    memset(&kept, 0, sizeof(kept));
+    pair_lab_open(&lab);
+    pair_wait(&lab, may_write, &site);
+    pair_write(&lab, PARIS, 0, 10, 100, 1);
+    kept.are_stores_full = true;
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_wait(&lab, fullness_is_told, NULL);
+    pair_site_stop(&lab, PARIS); /* told again on the next connection */
+    pair_site_start(&lab, PARIS, false);
+    pair_wait(&lab, fullness_is_told, NULL);
+    assert_false(pair_status(&lab, LYON).has_point);
+    kept.are_stores_full = false;
+    pair_settle(&lab, PARIS); /* by itself */
+    assert_string_equal(pair_status(&lab, PARIS).trouble, "");
+    assert_string_equal(pair_status(&lab, LYON).trouble, "");
+    assert_string_equal(pair_status(&lab, LYON).full_disk, "");
+    pair_lab_close(&lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(first_copy_that_ends_without_its_source),
         cmocka_unit_test(sync_of_an_exchange_before),
         cmocka_unit_test(size_that_is_not_durable),
+        cmocka_unit_test(copy_into_a_full_store),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
