@@ -38,8 +38,8 @@ int nbd_export_add_volume(struct nbd_server *server, const char *name, struct vo
 /* New clients are refused from now on, connections to it end; removed_cb once no request of theirs
  * is under way any more. The export is freed then. */
 void nbd_export_remove(struct nbd_export *export, void (*removed_cb)(void *arg), void *arg);
-/* The volume has grown: clients that connect from now on see it; those that are there may use it.
- */
+/* The volume has grown: clients that connect from now on see it; those that are there are not told
+ * (the protocol cannot), but what they ask for behind the old end is served. */
 void nbd_export_grow(struct nbd_export *export, uint64_t size_bytes);
 unsigned nbd_export_connections(const struct nbd_export *export);
 

@@ -394,6 +394,7 @@ static enum transmission_result take_header(struct transmission *transmission, c
     }
     if (header.type == NBD_CMD_DISC)
         return TRANSMISSION_DISCONNECT;
+    transmission->limits.size_bytes = transmission->export->size_bytes; /* it may have grown */
     nbd_error = nbd_request_verify(&header, &transmission->limits);
     if (nbd_error != 0)
         return refuse_request(transmission, &header, nbd_error);

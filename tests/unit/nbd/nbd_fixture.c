@@ -118,7 +118,7 @@ static void memory_submit(void *arg, struct volume_request *request)
 
     if (request->op != VOLUME_FLUSH) {
         check(request->length > 0 && request->length <= VOLUME_REQUEST_BYTES_MAX);
-        check(request->offset + request->length <= FIXTURE_EXPORT_BYTES);
+        check(request->offset + request->length <= FIXTURE_GROWN_BYTES);
         check((request->offset | request->length) % VOLUME_SECTOR == 0);
     }
     list_init(&request->node);
@@ -195,7 +195,7 @@ struct fixture_export *fixture_add(struct fixture *fixture, const char *name, bo
     struct fixture_export *export = calloc(1, sizeof(*export));
 
     export->fixture = fixture;
-    export->bytes = calloc(1, FIXTURE_EXPORT_BYTES);
+    export->bytes = calloc(1, FIXTURE_GROWN_BYTES);
     export->is_read_only = is_read_only;
     snprintf(export->name, sizeof(export->name), "%s", name);
     list_init(&export->held);
@@ -227,6 +227,18 @@ static void remove_export(struct fixture *fixture, void *arg)
 void fixture_remove(struct fixture *fixture, struct fixture_export *export)
 {
     fixture_call(fixture, remove_export, export);
+}
+
+static void grow_export(struct fixture *fixture, void *arg)
+{
+    struct fixture_export *export = arg;
+
+    nbd_export_grow(export->export, FIXTURE_GROWN_BYTES);
+}
+
+void fixture_grow(struct fixture *fixture, struct fixture_export *export)
+{
+    fixture_call(fixture, grow_export, export);
 }
 
 bool fixture_is_removed(struct fixture_export *export)

@@ -17,7 +17,7 @@
 #include "nbd/server.h"
 #include "wire/nbd_transmission.h"
 
-enum { FIXTURE_EXPORT_BYTES = 40 << 20 };
+enum { FIXTURE_EXPORT_BYTES = 40 << 20, FIXTURE_GROWN_BYTES = 41 << 20 };
 
 struct fixture;
 struct fixture_export;
@@ -31,6 +31,8 @@ int fixture_teardown(void **state);
 struct fixture_export *fixture_add(struct fixture *fixture, const char *name, bool is_read_only);
 /* Begins the removal; fixture_is_removed() tells when removed_cb came. */
 void fixture_remove(struct fixture *fixture, struct fixture_export *export);
+/* To FIXTURE_GROWN_BYTES. */
+void fixture_grow(struct fixture *fixture, struct fixture_export *export);
 bool fixture_is_removed(struct fixture_export *export);
 void fixture_hold(struct fixture_export *export);
 void fixture_release(struct fixture *fixture, struct fixture_export *export);

@@ -171,6 +171,28 @@ static void test_errors_keep_the_connection(void **state)
     close(fd);
 }
 
+/* Who is connected may use what came behind the old end, and no more. */
+static void test_growth_while_connected(void **state)
+{
+    struct fixture_export *export = fixture_add(*state, "disk", false);
+    uint8_t *bytes = pattern(4096, 1);
+    int fd = client_open(*state, "disk", 0);
+
+    client_request(fd, NBD_CMD_WRITE, 0, 1, FIXTURE_EXPORT_BYTES, 4096);
+    client_send(fd, bytes, 4096);
+    assert_int_equal(client_simple_reply(fd, 1), NBD_ENOSPC);
+    fixture_grow(*state, export);
+    client_request(fd, NBD_CMD_WRITE, 0, 2, FIXTURE_GROWN_BYTES - 4096, 4096);
+    client_send(fd, bytes, 4096);
+    assert_int_equal(client_simple_reply(fd, 2), 0);
+    expect_data(fd, 0, FIXTURE_GROWN_BYTES - 4096, bytes, 4096);
+    client_request(fd, NBD_CMD_WRITE, 0, 3, FIXTURE_GROWN_BYTES, 4096);
+    client_send(fd, bytes, 4096);
+    assert_int_equal(client_simple_reply(fd, 3), NBD_ENOSPC);
+    free(bytes);
+    close(fd);
+}
+
 static void test_read_only(void **state)
 {
     uint8_t bytes[512] = {0};
@@ -495,6 +517,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pipeline, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_one_byte_at_a_time, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_errors_keep_the_connection, fixture_setup,
+                                        fixture_teardown),
+        cmocka_unit_test_setup_teardown(test_growth_while_connected, fixture_setup,
                                         fixture_teardown),
         cmocka_unit_test_setup_teardown(test_read_only, fixture_setup, fixture_teardown),
         cmocka_unit_test_setup_teardown(test_block_status, fixture_setup, fixture_teardown),
