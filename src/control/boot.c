@@ -86,6 +86,7 @@ static void disk_opened(struct data_request *request)
     if (request->error < 0 && disk->status != DISK_DELETING) {
         log_error("control", "disk %s cannot be opened and is left out: %s", disk->id,
                   request->why);
+        site_note_trouble(boot->site, disk->id, request->why);
     } else if (request->error == 0 && disk->status == DISK_CREATING) {
         boot->request =
             (struct data_request){.op = DATA_DISK_CLOSE, .disk = disk->id, .remove = true};
@@ -129,6 +130,20 @@ static void orphan_closed(struct data_request *request)
     close_next(boot);
 }
 
+/* For whoever asks why the disk is closed. */
+static void note_left_out(struct boot *boot)
+{
+    char why[200];
+
+    if (site_trouble(boot->site, boot->disk)[0])
+        return;
+    snprintf(why, sizeof(why),
+             "%s, which it belongs to, cannot be opened (see verso status): mend or end that, then "
+             "restart the daemon",
+             boot_relation(boot)->id);
+    site_note_trouble(boot->site, boot->disk, why);
+}
+
 static void close_next(struct boot *boot)
 {
     size_t length = strcspn(boot->closing, " ");
@@ -140,6 +155,7 @@ static void close_next(struct boot *boot)
     memcpy(boot->disk, boot->closing, length);
     boot->disk[length] = 0;
     boot->closing += length + (boot->closing[length] == ' ' ? 1 : 0);
+    note_left_out(boot);
     boot->request = (struct data_request){.op = DATA_DISK_CLOSE, .disk = boot->disk};
     site_submit(boot->site, &boot->request, orphan_closed);
 }
@@ -242,7 +258,10 @@ static void links_started(struct data_request *request)
 
     site_done(boot->site);
     if (request->error < 0) {
-        log_error("control", "the links do not start: %s", request->why);
+        log_error("control",
+                  "no peer can connect to this site: %s; make the address free, or mend it, and "
+                  "restart the daemon",
+                  request->why);
         for (unsigned i = 0; i < boot->site->peer_count; i++)
             snprintf(boot->site->peers[i].why, sizeof(boot->site->peers[i].why), "%.190s",
                      request->why);

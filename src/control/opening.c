@@ -197,8 +197,10 @@ static int prepare(struct opening *opening, struct relation *relation, const cha
 
     *ret_why = "";
     if (opening->is_making && own->opened_serial != 0) {
-        if (own->opened_serial == own->stream_serial)
-            return 1;
+        if (own->opened_serial == own->stream_serial) {
+            *ret_why = site_trouble(opening->site, opening->id);
+            return **ret_why ? -ENODEV : 1; /* the daemon's start could not open it */
+        }
         *ret_why = "an earlier stream is being removed";
         return -EBUSY;
     }

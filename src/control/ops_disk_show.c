@@ -193,6 +193,14 @@ static json_t *show_snapshots(struct site *site, const struct data_request *requ
     return list;
 }
 
+/* Of a disk that is not open: what the start said. */
+static const char *why_closed(const struct site *site, const char *id)
+{
+    const char *trouble = site_trouble(site, id);
+
+    return trouble[0] ? trouble : "the disk is not open";
+}
+
 static json_t *show_access(struct site *site, const struct disk_record *disk)
 {
     const struct data_disk_status *status = site_disk(site, disk->id);
@@ -216,7 +224,7 @@ static json_t *show_access(struct site *site, const struct disk_record *disk)
     tree_set_bool(tree, "IsExported", status && status->is_exported);
     tree_set_bool(tree, "MayWrite", status && status->may_write);
     tree_set_int(tree, "Connections", status ? status->connections : 0);
-    tree_set_text(tree, "Why", status ? status->why : "the disk is not open");
+    tree_set_text(tree, "Why", status ? status->why : why_closed(site, disk->id));
     return tree;
 }
 

@@ -81,7 +81,7 @@ static void start_opened(void *arg, int error, const char *why)
 
     if (error == -EBUSY)
         call_fail(call, API_INVALID_STATUS, "%s.", why);
-    else if (error == -ENOENT) /* a disk that the daemon's start left out */
+    else if (error == -ENOENT || error == -ENODEV) /* a disk that the daemon's start left out */
         call_fail(call, API_DENIED, "%s; see the log.", why);
     else if (error < 0)
         call_fail_internal(call, why);

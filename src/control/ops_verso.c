@@ -38,6 +38,8 @@ static json_t *show_peers(struct site *site)
             const struct data_peer_status *status = &site->snapshot->peers[k];
             if (strcmp(status->name, peer->name) != 0)
                 continue;
+            if (!peer->is_up && status->why[0]) /* the last try to connect */
+                tree_set_text(tree, "Why", status->why);
             tree_set_int(tree, "RoundTripNs", (int64_t)status->round_trip_ns);
             tree_set_int(tree, "BytesOut", (int64_t)status->bytes_out);
             tree_set_int(tree, "BytesIn", (int64_t)status->bytes_in);

@@ -210,7 +210,7 @@ static void prepare_opened(void *arg, int error, const char *why)
         peer_answer_ok(answer, NULL);
     else if (error == -EBUSY)
         peer_answer_fail(answer, API_INVALID_STATUS, "%s.", why);
-    else if (error == -ENOENT) /* a disk that the daemon's start left out */
+    else if (error == -ENOENT || error == -ENODEV) /* a disk that the daemon's start left out */
         peer_answer_fail(answer, API_DENIED, "%s; see its log.", why);
     else
         peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", why);

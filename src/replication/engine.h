@@ -69,6 +69,7 @@ struct engine_options {
 int engine_new(struct loop *loop, const struct engine_options *options,
                const struct engine_callbacks *callbacks, struct engine **ret_engine,
                struct err *err);
+/* An error: nobody can reach us, but we dial all the same. */
 int engine_start(struct engine *engine, struct err *err);
 uint16_t engine_link_port(const struct engine *engine); /* listened on; 0: none */
 /* Clean stop: exports must be gone; saves exact dirty sets, syncs, ends links; then stopped_cb. */

@@ -35,6 +35,7 @@ struct engine {
     struct peer peers[ENGINE_PEERS_MAX];
     unsigned peer_count;
     struct link_listener *listener;
+    char listen_why[120]; /* why there is none */
     struct snapshots *snapshots;
     struct list disks, streams;
     struct loop_task tell;

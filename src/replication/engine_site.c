@@ -397,21 +397,19 @@ int engine_new(struct loop *loop, const struct engine_options *options,
 int engine_start(struct engine *engine, struct err *err)
 {
     struct link *links[ENGINE_PEERS_MAX];
+    struct err why = {0};
 
     check_magic(engine, ENGINE_MAGIC);
     for (unsigned i = 0; i < engine->peer_count; i++)
         links[i] = engine->peers[i].link;
-    if (engine->listen[0] != '\0' && engine->peer_count > 0) {
-        int error = link_listener_new(engine->loop, engine->listen, links, engine->peer_count,
-                                      &engine->listener, err);
-
-        if (error != 0)
-            return error;
-    }
+    if (engine->listen[0] != '\0' && engine->peer_count > 0 &&
+        link_listener_new(engine->loop, engine->listen, links, engine->peer_count,
+                          &engine->listener, &why) != 0)
+        snprintf(engine->listen_why, sizeof(engine->listen_why), "%.119s", why.text);
     for (unsigned i = 0; i < engine->peer_count; i++)
         link_start(engine->peers[i].link);
     expire_snapshots(&engine->expiry);
-    return 0;
+    return why.code != 0 ? err_set(err, why.code, "%s", why.text) : 0;
 }
 
 uint16_t engine_link_port(const struct engine *engine)
@@ -706,7 +704,8 @@ bool engine_peer_status(struct engine *engine, const char *name,
         return true;
     link = link_status(peer->link);
     if (!peer->is_up)
-        snprintf(ret_status->why, sizeof(ret_status->why), "%s", link->last_error);
+        snprintf(ret_status->why, sizeof(ret_status->why), "%s",
+                 engine->listen_why[0] != '\0' ? engine->listen_why : link->last_error);
     ret_status->round_trip_ns = link->round_trip_ns;
     ret_status->bytes_out = link->bytes_out;
     ret_status->bytes_in = link->bytes_in;

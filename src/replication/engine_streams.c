@@ -266,6 +266,7 @@ static void stream_opened(struct stream *stream, int error)
         run_order(list_entry(node, struct order, node));
 }
 
+/* -ENOENT is kept for a stream that is not there: its files go then. */
 static int gather_disks(struct engine *engine, const struct engine_stream_options *options,
                         struct stream_open_options *ret_options, struct err *err)
 {
@@ -275,7 +276,8 @@ static int gather_disks(struct engine *engine, const struct engine_stream_option
         struct site_disk *disk = engine_find_disk(engine, options->disks[i].disk);
 
         if (disk == NULL)
-            return err_set(err, -ENOENT, "there is no disk %s", options->disks[i].disk);
+            return err_set(err, -ENODEV, "disk %s is not open (see verso disk show)",
+                           options->disks[i].disk);
         if (disk->stream != NULL)
             return err_set(err, -EBUSY, "disk %s is in %s", disk->id, disk->stream->id);
         ret_options->disks[i] = disk->id;

@@ -56,6 +56,37 @@ class FailoverTest(LabCase):
         self.move(self.lyon, self.paris, group, targets, sources)
         self.assertEqual(self.images(self.paris, sources), expected)
 
+    def test_a_disk_that_is_away_at_a_start(self):
+        """A stopped replication whose disk is missing for one life of the daemon (a device, a mount) is told, and kept:
+        it could be failed over, and goes on by what differs, when the disk is back."""
+        group, sources, targets = self.started_group()
+        self.wait_point(self.paris, group)
+        self.paris.verso("group", "stop", group, "-q")
+        expected = self.images(self.paris, sources)
+        for site, disk in ((self.lyon, targets[0]), (self.paris, sources[1])):
+            site.stop()
+            path, away = site.data / "disks" / f"{disk}.raw", site.folder / "away"
+            path.rename(away)
+            site.start()
+            self.lab.wait_link()
+            self.assertIn(f"disk {disk} is not open", site.status(group)["Trouble"])
+            self.assertIn(f"open {path}: No such file", site.verso("disk", "show", disk))
+            other = (targets[1] if disk in targets else sources[0])
+            self.assertIn(f"{group}, which it belongs to, cannot be opened", site.verso("disk", "show", other))
+            status, text = self.paris.verso_fails("group", "start", group)
+            self.assertEqual((status, f"disk {disk} is not open" in text), (4, True), text)
+            self.assertTrue((site.data / "streams" / group / "state").exists())
+            site.stop()
+            away.rename(path)
+            site.start()
+            self.lab.wait_link()
+            self.assertEqual(site.status(group)["Trouble"], "")
+        self.paris.kill()
+        self.lyon.verso("group", "failover", group, "-q")
+        for disk in targets:
+            self.lyon.attach(disk)
+        self.assertEqual(self.images(self.lyon, targets), expected)
+
     def test_cancel_failover(self):
         """ReverseReplicate=false: the old direction goes on, what the target wrote is discarded but kept."""
         group, sources, targets = self.started_group()

@@ -290,8 +290,8 @@ static int stream_open(struct fake_site *site, struct data_request *request)
     for (unsigned i = 0; i < request->disk_count; i++) {
         struct fake_disk *disk = fake_disk_of(site->world, index_of(site), request->disks[i].disk);
         if (!disk || !disk->is_open) {
-            snprintf(request->why, sizeof(request->why), "there is no disk");
-            return -ENOENT;
+            snprintf(request->why, sizeof(request->why), "the disk is not open");
+            return -ENODEV;
         }
     }
     if (stream && request->create)

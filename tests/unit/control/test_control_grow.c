@@ -214,7 +214,7 @@ static void test_left_out(void **state)
         assert_false(
             fake_disk_of(world, site, site == PARIS ? pair.paris_disk : pair.lyon_disk)->is_open);
         REFUSED(PARIS, 403, "IncorrectDiskStatus", "cannot be opened", pair.paris_disk);
-        drive_fails(world, PARIS, 403, "OperationDenied", "no disk", "StartDiskReplicaPair",
+        drive_fails(world, PARIS, 403, "OperationDenied", "is not open", "StartDiskReplicaPair",
                     "RegionId=cn-paris&ReplicaPairId=%s", pair.id);
         fake_site_crash(world, site);
         fake_site_start(world, site);
