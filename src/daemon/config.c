@@ -19,10 +19,12 @@
 #include "api/door.h"
 #include "base/check.h"
 #include "http/http_address.h"
+#include "io/posix_socket.h"
 
 enum key_type {
     KEY_NAME,
     KEY_TEXT,
+    KEY_ADDRESS,
     KEY_BYTES,
     KEY_DURATION,
     KEY_COUNT,
@@ -79,7 +81,7 @@ static const struct key keys[] = {
     {"api", "clock-window", KEY_DURATION, CONFIG_AT(api.clock_window_ns), 10 * SECOND,
      86400 * SECOND},
     {"nbd", "socket", KEY_TEXT, CONFIG_AT(nbd.socket), 0, 0},
-    {"nbd", "listen", KEY_TEXT, CONFIG_AT(nbd.listen), 0, 0},
+    {"nbd", "listen", KEY_ADDRESS, CONFIG_AT(nbd.listen), 0, 0},
     {"nbd", "connections-max", KEY_COUNT, CONFIG_AT(nbd.limits.connections_max), 1, 100000},
     {"nbd", "handshakes-max", KEY_COUNT, CONFIG_AT(nbd.limits.handshakes_max), 1, 100000},
     {"nbd", "handshakes-per-address", KEY_COUNT, CONFIG_AT(nbd.limits.handshakes_address_max), 1,
@@ -94,11 +96,11 @@ static const struct key keys[] = {
     {"nbd", "buffer-max", KEY_BYTES, CONFIG_AT(nbd.limits.buffer_bytes_max), 32 * MIB, TIB},
     {"link", "heartbeat", KEY_DURATION, CONFIG_AT(link.heartbeat_ns), SECOND / 10, 3600 * SECOND},
     {"link", "dead-after", KEY_DURATION, CONFIG_AT(link.silence_ns), SECOND, 3600 * SECOND},
-    {"link", "listen", KEY_TEXT, CONFIG_AT(link.listen), 0, 0},
+    {"link", "listen", KEY_ADDRESS, CONFIG_AT(link.listen), 0, 0},
     {"link", "psk-file", KEY_TEXT, CONFIG_AT(link.psk_file), 0, 0},
     {"peer", "region", KEY_NAME, PEER_AT(region), 0, 0},
     {"peer", "zone", KEY_NAME, PEER_AT(zone), 0, 0},
-    {"peer", "address", KEY_TEXT, PEER_AT(address), 0, 0},
+    {"peer", "address", KEY_ADDRESS, PEER_AT(address), 0, 0},
     {"replication", "interval", KEY_DURATION, CONFIG_AT(replication.interval_ns), SECOND / 100,
      86400 * SECOND},
     {"replication", "stash-memory", KEY_BYTES, CONFIG_AT(replication.stash_memory_bytes), MIB, TIB},
@@ -133,9 +135,9 @@ static const struct key keys[] = {
 };
 
 struct reading {
-    const char *path;
     struct config *config;
     struct err *err;
+    bool is_given[1 + CONFIG_PEERS_MAX][ARRAY_COUNT(keys)]; /* 0: in no [peer.NAME] */
 };
 
 static int parse_scaled(const char *text, const char *const *units, const uint64_t *factors,
@@ -185,32 +187,67 @@ static bool name_is_valid(const char *text)
     return length > 0 && text[length] == '\0';
 }
 
-static int store_text(struct reading *reading, const struct key *key, const char *value, char *at)
+static int store_text(struct err *err, const struct key *key, const char *value, char *at)
 {
+    struct posix_address address;
+
     if (key->type == KEY_NAME && !name_is_valid(value))
-        return err_set(reading->err, -EINVAL,
-                       "%s: %s: \"%.60s\" is no name: use letters, digits, '-', '_' and '.'",
-                       reading->path, key->name, value);
+        return err_set(err, -EINVAL, "\"%.60s\" is no name: use letters, digits, '-', '_' and '.'",
+                       value);
     if (strlen(value) >= key->size)
-        return err_set(reading->err, -EINVAL, "%s: %s: longer than %zu characters", reading->path,
-                       key->name, key->size - 1);
+        return err_set(err, -EINVAL, "longer than %zu characters", key->size - 1);
+    if (key->type == KEY_ADDRESS && value[0] != '\0' && posix_address_parse(value, &address) < 0)
+        return err_set(err, -EINVAL,
+                       "\"%.60s\" is no address: a number and a port, such as 192.0.2.2:10909 or "
+                       "[2001:db8::2]:10909; names are not looked up",
+                       value);
     memcpy(at, value, strlen(value) + 1);
     return 0;
 }
 
-static int store_number(struct reading *reading, const struct key *key, const char *value, char *at)
+/* As somebody would write it. */
+static void format_number(enum key_type type, uint64_t number, char *text, size_t size)
+{
+    static const struct {
+        const char *unit;
+        uint64_t factor;
+    } times[] = {{"d", 86400 * SECOND},
+                 {"h", 3600 * SECOND},
+                 {"m", 60 * SECOND},
+                 {"s", SECOND},
+                 {"ms", SECOND / 1000}},
+      sizes[] = {{"T", TIB}, {"G", 1024 * MIB}, {"M", MIB}, {"K", 1024}};
+    const bool is_time = type == KEY_DURATION;
+    const unsigned count = is_time ? ARRAY_COUNT(times) : ARRAY_COUNT(sizes);
+
+    for (unsigned i = 0; i < count && type != KEY_COUNT && number > 0; i++) {
+        const uint64_t factor = is_time ? times[i].factor : sizes[i].factor;
+
+        if (number % factor == 0) {
+            snprintf(text, size, "%llu%s", (unsigned long long)(number / factor),
+                     is_time ? times[i].unit : sizes[i].unit);
+            return;
+        }
+    }
+    snprintf(text, size, "%llu", (unsigned long long)number);
+}
+
+static int store_number(struct err *err, const struct key *key, const char *value, char *at)
 {
     uint64_t number;
+    char min[32], max[32];
     int failed = key->type == KEY_DURATION ? config_parse_duration(value, &number)
                                            : config_parse_bytes(value, &number);
 
+    format_number(key->type, key->min, min, sizeof(min));
+    format_number(key->type, key->max, max, sizeof(max));
     if (failed)
-        return err_set(
-            reading->err, -EINVAL, "%s: %s: \"%.60s\" is not %s", reading->path, key->name, value,
-            key->type == KEY_DURATION ? "a time such as 500ms, 1s, 10m" : "a size such as 64M, 1G");
+        return err_set(err, -EINVAL, "\"%.60s\" is not %s", value,
+                       key->type == KEY_DURATION ? "a time: a whole number and ms, s, m, h or d"
+                       : key->type == KEY_BYTES  ? "a size: a whole number and K, M, G or T"
+                                                 : "a whole number");
     if (number < key->min || number > key->max)
-        return err_set(reading->err, -ERANGE, "%s: %s: %.60s is out of range", reading->path,
-                       key->name, value);
+        return err_set(err, -ERANGE, "%.60s is out of range: %s to %s", value, min, max);
     if (key->type == KEY_COUNT)
         *(unsigned *)(void *)at = (unsigned)number;
     else
@@ -219,18 +256,16 @@ static int store_number(struct reading *reading, const struct key *key, const ch
 }
 
 /* One of two words: the first is false, the second true. */
-static int store_choice(struct reading *reading, const struct key *key, const char *value,
-                        const char *no, const char *yes, char *at)
+static int store_choice(struct err *err, const char *value, const char *no, const char *yes,
+                        char *at)
 {
     if (strcmp(value, no) != 0 && strcmp(value, yes) != 0)
-        return err_set(reading->err, -EINVAL, "%s: %s: \"%.60s\" is not %s or %s", reading->path,
-                       key->name, value, no, yes);
+        return err_set(err, -EINVAL, "\"%.60s\" is not %s or %s", value, no, yes);
     *(bool *)at = strcmp(value, yes) == 0;
     return 0;
 }
 
-static int store_value(struct reading *reading, const struct key *key, const char *value,
-                       char *base)
+static int store_value(struct err *err, const struct key *key, const char *value, char *base)
 {
     static const char *const kinds[] = {"auto", "uring", "threads"};
     char *at = base + key->offset;
@@ -238,11 +273,12 @@ static int store_value(struct reading *reading, const struct key *key, const cha
     switch (key->type) {
     case KEY_NAME:
     case KEY_TEXT:
-        return store_text(reading, key, value, at);
+    case KEY_ADDRESS:
+        return store_text(err, key, value, at);
     case KEY_BYTES:
     case KEY_DURATION:
     case KEY_COUNT:
-        return store_number(reading, key, value, at);
+        return store_number(err, key, value, at);
     case KEY_IO:
         for (unsigned i = 0; i < ARRAY_COUNT(kinds); i++) {
             if (strcmp(value, kinds[i]) == 0) {
@@ -250,14 +286,13 @@ static int store_value(struct reading *reading, const struct key *key, const cha
                 return 0;
             }
         }
-        return err_set(reading->err, -EINVAL, "%s: io: \"%.60s\" is not auto, uring or threads",
-                       reading->path, value);
+        return err_set(err, -EINVAL, "\"%.60s\" is not auto, uring or threads", value);
     case KEY_SILENT:
-        return store_choice(reading, key, value, "hold", "open", at);
+        return store_choice(err, value, "hold", "open", at);
     case KEY_YES:
-        return store_choice(reading, key, value, "no", "yes", at);
+        return store_choice(err, value, "no", "yes", at);
     }
-    return err_set(reading->err, -EINVAL, "%s: %s: unknown type", reading->path, key->name);
+    return err_set(err, -EINVAL, "unknown type");
 }
 
 /* The peer of section [peer.NAME], made when it is new. */
@@ -271,12 +306,36 @@ static struct config_peer *peer_of_section(struct reading *reading, const char *
     }
     if (!name_is_valid(name) || strlen(name) >= CONFIG_NAME_MAX ||
         config->peer_count == CONFIG_PEERS_MAX) {
-        err_set(reading->err, -EINVAL, "%s: [peer.%.60s]: no valid name, or more than %d peers",
-                reading->path, name, CONFIG_PEERS_MAX);
+        err_set(reading->err, -EINVAL, "[peer.%.60s]: no valid name, or more than %d peers", name,
+                CONFIG_PEERS_MAX);
         return NULL;
     }
     memcpy(config->peers[config->peer_count].name, name, strlen(name) + 1);
     return &config->peers[config->peer_count++];
+}
+
+static int take_key(struct reading *reading, unsigned i, unsigned scope, const char *value,
+                    char *base)
+{
+    if (reading->is_given[scope][i])
+        return err_set(reading->err, -EINVAL,
+                       "is given twice (a line that begins with a space goes on with the one "
+                       "before it)");
+    reading->is_given[scope][i] = true;
+    return store_value(reading->err, &keys[i], value, base);
+}
+
+static void tell_unknown(struct reading *reading, const char *group, const char *section,
+                         const char *name)
+{
+    unsigned i = 0;
+
+    while (i < ARRAY_COUNT(keys) && strcmp(keys[i].section, group) != 0)
+        i++;
+    if (i < ARRAY_COUNT(keys))
+        err_set(reading->err, -EINVAL, "unknown key %.60s in [%.60s]", name, section);
+    else
+        err_set(reading->err, -EINVAL, "unknown section [%.60s]", section);
 }
 
 /* inih's callback: 1 goes on, 0 stops; then `err` tells why. */
@@ -284,22 +343,29 @@ static int take_line(void *arg, const char *section, const char *name, const cha
 {
     struct reading *reading = arg;
     char *base = (char *)reading->config;
-    const char *group = section;
+    const char *group = strcmp(section, "peer") == 0 ? "" : section; /* it wants a name */
+    unsigned scope = 0;
 
     if (reading->err->code < 0)
         return 0; /* the first error is the one to tell */
     if (strncmp(section, "peer.", 5) == 0) {
-        group = "peer";
-        base = (char *)peer_of_section(reading, section + 5);
-        if (base == NULL)
+        struct config_peer *peer = peer_of_section(reading, section + 5);
+
+        if (peer == NULL)
             return 0;
+        group = "peer";
+        base = (char *)peer;
+        scope = 1 + (unsigned)(peer - reading->config->peers);
     }
     for (unsigned i = 0; i < ARRAY_COUNT(keys); i++) {
-        if (strcmp(keys[i].section, group) == 0 && strcmp(keys[i].name, name) == 0)
-            return store_value(reading, &keys[i], value, base) == 0;
+        if (strcmp(keys[i].section, group) != 0 || strcmp(keys[i].name, name) != 0)
+            continue;
+        if (take_key(reading, i, scope, value, base) == 0)
+            return 1;
+        err_wrap(reading->err, "[%.60s] %s", section, name);
+        return 0;
     }
-    err_set(reading->err, -EINVAL, "%s: unknown key %.60s in [%.60s]", reading->path, name,
-            section);
+    tell_unknown(reading, group, section, name);
     return 0;
 }
 
@@ -369,10 +435,15 @@ static int load_psk(struct config *config, const char *path, struct err *err)
     while (length > 0 &&
            (config->link.psk[length - 1] == '\n' || config->link.psk[length - 1] == '\r'))
         length--;
+    if (length == 4 && memcmp(config->link.psk, "none", 4) == 0) /* the unit's SetCredential= */
+        return err_set(err, -ENOENT,
+                       "psk-file %s: there was no /etc/verso/link.psk when the service manager "
+                       "started this: make it (the same at both sites) and start again",
+                       config->link.psk_file);
     if (length < 32 || length == CONFIG_PSK_MAX)
         return err_set(err, -EINVAL,
                        "psk-file %s: the key must have 32 to 256 bytes; make one with: "
-                       "openssl rand -hex 32",
+                       "openssl rand -hex 32, the same for both sites",
                        config->link.psk_file);
     config->link.psk_length = (size_t)length;
     return 0;
@@ -416,6 +487,31 @@ static int check_doors(struct config *config, const char *path, struct err *err)
     return find_file(config->api.tls_key, sizeof(config->api.tls_key), "tls-key", path, err);
 }
 
+static bool is_place_taken(const struct config *config, unsigned peer)
+{
+    for (unsigned i = 0; i < peer; i++) {
+        if (strcmp(config->peers[i].region, config->peers[peer].region) == 0 &&
+            strcmp(config->peers[i].zone, config->peers[peer].zone) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* One that is silent for as long as it may be before anybody asks is ended all the time. */
+static int check_beat(const struct config *config, const char *path, struct err *err)
+{
+    const uint64_t beat_ns = config->link.heartbeat_ns ? config->link.heartbeat_ns : 5 * SECOND;
+    const uint64_t dead_ns = config->link.silence_ns ? config->link.silence_ns : 15 * SECOND;
+
+    if (beat_ns < dead_ns)
+        return 0;
+    return err_set(
+        err, -EINVAL,
+        "%s: [link] dead-after (15s unless set) must be longer than heartbeat (5s unless "
+        "set), better three times as long",
+        path);
+}
+
 static int check_whole(struct config *config, const char *path, struct err *err)
 {
     if (config->site.name[0] == '\0' || config->site.region[0] == '\0' ||
@@ -424,7 +520,7 @@ static int check_whole(struct config *config, const char *path, struct err *err)
     if (config->site.data[0] != '/' || config->api.socket[0] != '/')
         return err_set(err, -EINVAL, "%s: [site] data and [api] socket must be absolute paths",
                        path);
-    if (check_doors(config, path, err) < 0)
+    if (check_doors(config, path, err) < 0 || check_beat(config, path, err) < 0)
         return err->code;
     if (config->nbd.socket[0] == '\0' && config->nbd.listen[0] == '\0')
         return err_set(err, -EINVAL, "%s: [nbd] needs socket or listen", path);
@@ -437,6 +533,9 @@ static int check_whole(struct config *config, const char *path, struct err *err)
         if (strcmp(peer->name, config->site.name) == 0)
             return err_set(err, -EINVAL, "%s: [peer.%s] has the name of this site", path,
                            peer->name);
+        if (is_place_taken(config, i))
+            return err_set(err, -EINVAL, "%s: [peer.%s] has the region and zone of another peer",
+                           path, peer->name);
         if (strcmp(peer->zone, config->site.zone) == 0 &&
             strcmp(peer->region, config->site.region) == 0)
             return err_set(err, -EINVAL, "%s: [peer.%s] has the region and zone of this site", path,
@@ -452,7 +551,7 @@ static int check_whole(struct config *config, const char *path, struct err *err)
 
 int config_load(const char *path, struct config *ret_config, struct err *err)
 {
-    struct reading reading = {.path = path, .config = ret_config, .err = err};
+    struct reading reading = {.config = ret_config, .err = err};
     bool is_cut;
     FILE *file;
     int line;
@@ -468,7 +567,7 @@ int config_load(const char *path, struct config *ret_config, struct err *err)
     if (is_cut) /* what was not read would be a default */
         return err_set(err, -EIO, "%s: cannot be read", path);
     if (err->code < 0)
-        return err_wrap(err, "line %d", line);
+        return err_wrap(err, "%s:%d", path, line);
     if (line != 0)
         return err_set(err, -EINVAL, "%s: line %d is neither a [section] nor key=value", path,
                        line);

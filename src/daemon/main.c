@@ -40,9 +40,17 @@ static int check_files(const struct config *config, struct err *err)
     return failed ? err_wrap(err, "[api]") : 0;
 }
 
+static const char usage_text[] = "usage: versod --config FILE [--check] [--debug]\n"
+                                 "       versod --version\n"
+                                 "\n"
+                                 "  --check   says what is wrong with the configuration, and ends\n"
+                                 "  --debug   logs more\n"
+                                 "\n"
+                                 "See versod(8) and verso.conf(5).\n";
+
 static int usage(void)
 {
-    fputs("usage: versod --config FILE [--check] [--debug]\n       versod --version\n", stderr);
+    fputs(usage_text, stderr);
     return 2;
 }
 
@@ -52,6 +60,10 @@ static int parse_arguments(int argc, char **argv, struct arguments *ret_argument
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--version") == 0) {
             puts("versod " VERSO_VERSION);
+            return 1;
+        }
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            fputs(usage_text, stdout);
             return 1;
         }
         if (strcmp(argv[i], "--check") == 0)

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 
@@ -161,11 +162,41 @@ class ConfigTest(LabCase):
         self.assertIn("unknown key colour", self.refused(lambda text: text.replace("[api]", "[api]\ncolour=red")))
         self.assertIn("interval", self.refused(lambda text: re.sub("interval=.*", "interval=soon", text)))
         self.assertIn("region", self.refused(lambda text: text.replace("region=cn-paris\n", "", 1)))
+        path = self.paris.config
+        for change, said in (
+                (lambda text: text.replace("[nbd]", "[ndb]"), "unknown section [ndb]"),
+                (lambda text: text.replace("name=paris", "name=paris\nname=berlin"), f"{path}:3: [site] name: is given twice"),
+                (lambda text: text + "[peer.lyon]\nregion=cn-x\n", "[peer.lyon] region: is given twice"),
+                (lambda text: text + "[peer.twin]\nregion=cn-lyon\nzone=cn-lyon-a\n", "[peer.twin] has the region and zone of"),
+                (lambda text: re.sub("listen=.*", "listen=paris.example.com:10909", text), '"paris.example.com:10909" is no address'),
+                (lambda text: re.sub("address=.*", "address=127.0.0.1", text), '[peer.lyon] address: "127.0.0.1" is no address'),
+                (lambda text: text.replace("[link]", "[link]\nheartbeat=20s"), "dead-after"),
+                (lambda text: text.replace("[nbd]", "[nbd]\nrequests-max=0"), "[nbd] requests-max: 0 is out of range: 1 to 65536"),
+                (lambda text: text.replace("[nbd]", "[nbd]\nbuffer-max=1K"), "1K is out of range: 32M to 1T"),
+                (lambda text: text.replace("[nbd]", "[nbd]\nhandshake-time=1.5s"), "a whole number and ms, s, m, h or d")):
+            self.assertIn(said, self.refused(change))
         self.lab.psk.chmod(0o644)
         self.assertIn("chmod 600", self.refused(lambda text: text))
         self.lab.psk.chmod(0o600)
         self.lab.psk.write_text("short")
         self.assertIn("32", self.refused(lambda text: text))
+        self.lab.psk.write_text("none")  # what the unit passes on when there is no key
+        self.assertIn("there was no /etc/verso/link.psk", self.refused(lambda text: text))
+
+    def test_help(self):
+        done = subprocess.run([str(self.lab.build / "versod"), "--help"], capture_output=True, text=True, timeout=60)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertIn("--config FILE", done.stdout)
+
+    def test_a_port_that_is_taken(self):
+        """Hosts are served and the peer is dialled all the same; the status tells."""
+        with socket.socket() as holder:
+            holder.bind((self.paris.link_address, self.paris.link_port))
+            holder.listen()
+            self.paris.start()
+            self.assertIn("Address already in use", self.paris.verso("status"))
+            self.lyon.start()
+            self.lab.wait_link()
 
 
 if __name__ == "__main__":
