@@ -50,13 +50,10 @@ struct verb {
 
 static bool is_confirmed(struct command *command)
 {
-    const struct options *options = &command->options;
-    char answer[16];
+    char act[32];
 
-    if (options->yes || !options->stderr_is_terminal)
-        return true;
-    fprintf(stderr, "verso: delete %s %s? [y/N] ", options->words[0], options->words[2]);
-    return fgets(answer, sizeof(answer), stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+    snprintf(act, sizeof(act), "delete %s", command->options.words[0]);
+    return options_confirm(&command->options, act, command->options.words[2]);
 }
 
 /* Takes `params` over. 0: *ret_reply is the caller's. */
@@ -138,7 +135,8 @@ static int run_list(struct command *command, const struct verb *verb)
         params_add(&params, "MaxResults", "500");
         rows = objects_pages(command, verb->action, &params, kinds[i].list, NULL, &outcome);
         if (rows)
-            output_rows(&command->options, kinds[i].name, rows, kinds[i].columns, kinds[i].count);
+            outcome = output_rows(&command->options, kinds[i].name, rows, kinds[i].columns,
+                                  kinds[i].count);
         json_decref(rows);
     }
     params_fini(&params);

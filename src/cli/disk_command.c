@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* verso disk create|import|list|show|attach|detach|url|delete */
+/* verso disk create|import|list|show|attach|detach|url|resize|delete */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -153,9 +153,10 @@ static int disk_list(struct command *command)
 
     if (list == NULL)
         return outcome;
-    output_rows(&command->options, "disks", list, disk_columns, ARRAY_COUNT(disk_columns));
+    outcome =
+        output_rows(&command->options, "disks", list, disk_columns, ARRAY_COUNT(disk_columns));
     json_decref(list);
-    return 0;
+    return outcome;
 }
 
 /* DescribeDiskAccess of the disk that words[2] names; owned, or NULL after telling why. */
@@ -302,7 +303,31 @@ static int disk_detach(struct command *command)
 
 static int disk_delete(struct command *command)
 {
+    const struct options *options = &command->options;
+
+    if (options->word_count >= 3 && !options_confirm(options, "delete disk", options->words[2]))
+        return OUTCOME_CANCELLED;
     return act_on_disk(command, "DeleteDisk", NULL);
+}
+
+static int disk_resize(struct command *command)
+{
+    const struct options *options = &command->options;
+    struct params params = {0};
+    uint64_t bytes;
+    json_t *disk;
+    int outcome;
+
+    if (options->word_count < 3 || options->size == NULL ||
+        !commands_parse_size(options->size, &bytes))
+        return outcome_usage("disk resize needs a disk and --size, its new size, such as 20G");
+    disk = objects_find_disk(command, options->words[2], &outcome);
+    if (disk == NULL)
+        return outcome;
+    params_add(&params, "DiskId", reply_text(disk, "DiskId"));
+    params_addf(&params, "NewSizeBytes", "%llu", (unsigned long long)bytes);
+    json_decref(disk);
+    return run(command, "ResizeDisk", &params, NULL, "disk resize");
 }
 
 static const struct {
@@ -311,7 +336,7 @@ static const struct {
 } verbs[] = {
     {"create", disk_create}, {"import", disk_import}, {"list", disk_list},     {"ls", disk_list},
     {"show", disk_show},     {"attach", disk_attach}, {"detach", disk_detach}, {"url", print_uri},
-    {"delete", disk_delete}, {"rm", disk_delete},
+    {"delete", disk_delete}, {"rm", disk_delete},     {"resize", disk_resize},
 };
 
 int disk_command(struct command *command)

@@ -11,10 +11,10 @@
 static const char usage[] =
     "usage: verso [--socket PATH] COMMAND\n"
     "\n"
-    "  status [OBJECT]                                     what runs, how old the copies are\n"
+    "  status [OBJECT] [--watch]                           what runs, how old the copies are\n"
     "  wait OBJECT --for STATE|recovery-point [--timeout S]\n"
     "  disk   create --size S [--name N] | import --path P [--name N] | list | show D\n"
-    "         attach D --instance I | detach D | url D [--tcp] | delete D\n"
+    "         attach D --instance I | detach D | url D [--tcp] | resize D --size S | delete D\n"
     "  pair   create --disk D --peer SITE --peer-disk D2 [--name N] [--rpo S] | list | show P\n"
     "         start P [--one-shot] | stop P | failover P | reprotect P | cancel-failover P | "
     "delete P\n"
@@ -28,8 +28,8 @@ static const char usage[] =
     "  key    create --user U | create --root | list [--user U] | enable K | disable K | delete K\n"
     "  policy create P --file F | set P --file F | list [--user U] | show P\n"
     "         attach P --user U | detach P --user U | delete P\n"
-    "  event  list | follow [--object O] [--kind K] [--caller C] [--severity S] [--since T] "
-    "[--reads]\n"
+    "  event  list [--limit N] | follow [--timeout S]      what happened; both take --object O,\n"
+    "         --kind K, --caller C, --operation A, --severity S, --since T, --until T, --reads\n"
     "  api    ACTION [Key=Value ...] [--version-of-api V]  any call, the reply as it is\n"
     "\n"
     "options: --json, -o COL,... or +COL, --noheadings, --raw, --bytes, --utc, -q, -y, --no-wait,\n"
@@ -37,6 +37,39 @@ static const char usage[] =
     "exit:    0 done, 1 failed, 2 usage, 3 not found, 4 refused by state, 5 not allowed, 6 timed "
     "out\n"
     "         (the work goes on), 8 daemon or peer unreachable, 9 cancelled. See verso(1).\n";
+
+/* A word that nobody takes is a mistake: "disk delete A B" must not delete A alone. */
+static int check_words(const struct options *options)
+{
+    static const struct {
+        const char *noun, *verb; /* NULL: any */
+        unsigned count;
+    } limits[] = {
+        {"api", NULL, OPTIONS_WORDS_MAX},
+        {"status", NULL, 2},
+        {"wait", NULL, 2},
+        {"group", "add", 4},
+        {"group", "remove", 4},
+        {"user", "create", 3},
+        {"policy", "create", 3},
+        {NULL, "create", 2},
+        {NULL, "import", 2},
+        {NULL, "list", 2},
+        {NULL, "ls", 2},
+        {NULL, "follow", 2},
+        {NULL, NULL, 3},
+    };
+    const char *noun = options->word_count > 0 ? options->words[0] : "status";
+    const char *verb = options->word_count > 1 ? options->words[1] : "";
+    unsigned i = 0;
+
+    while ((limits[i].noun && strcmp(limits[i].noun, noun) != 0) ||
+           (limits[i].verb && strcmp(limits[i].verb, verb) != 0))
+        i++;
+    if (options->word_count <= limits[i].count)
+        return 0;
+    return outcome_usage("one word too many: %s", options->words[limits[i].count]);
+}
 
 static int run(struct command *command)
 {
@@ -79,6 +112,9 @@ int main(int argc, char **argv)
         fputs(usage, stdout);
         return 0;
     }
+    outcome = check_words(&command.options);
+    if (outcome)
+        return outcome;
     socket = command.options.socket ? command.options.socket : getenv("VERSO_SOCKET");
     command.client = client_new(socket && *socket ? socket : "/run/verso/api.sock");
     outcome = run(&command);

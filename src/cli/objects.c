@@ -130,6 +130,16 @@ json_t *objects_list_disks(struct command *command, int *ret_outcome)
     return list;
 }
 
+/* An empty word, as an unset variable leaves one, or the type alone would name whatever there is.
+ */
+static bool is_prefix(const char *word, const char *id)
+{
+    const char *dash = strchr(id, '-');
+    size_t length = strlen(word);
+
+    return length > (dash ? (size_t)(dash - id) + 1 : 0) && strncmp(id, word, length) == 0;
+}
+
 /* The one of `list` that `word` names; takes `list` over. */
 static json_t *pick(json_t *list, const char *noun, const char *id_member, const char *name_member,
                     const char *word, int *ret_outcome)
@@ -146,10 +156,10 @@ static json_t *pick(json_t *list, const char *noun, const char *id_member, const
             exact = 1;
             break;
         }
-        if (strcmp(reply_text(row, name_member), word) == 0) {
+        if (word[0] != '\0' && strcmp(reply_text(row, name_member), word) == 0) {
             found = row;
             exact++;
-        } else if (exact == 0 && strncmp(id, word, strlen(word)) == 0) {
+        } else if (exact == 0 && is_prefix(word, id)) {
             found = row;
             prefixed++;
         }

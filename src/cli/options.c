@@ -5,11 +5,13 @@
 
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/check.h"
 #include "cli/outcome.h"
+#include "cli/safe_text.h"
 
 static const struct {
     const char *name;
@@ -59,6 +61,7 @@ static const struct {
     {"--discard-journal", true, offsetof(struct options, discard_journal)},
     {"--noheadings", true, offsetof(struct options, no_headings)},
     {"--raw", true, offsetof(struct options, raw)},
+    {"--watch", true, offsetof(struct options, watch)},
     {"--tcp", true, offsetof(struct options, tcp)},
     {"--help", true, offsetof(struct options, help)},
     {"-h", true, offsetof(struct options, help)},
@@ -89,11 +92,32 @@ static int take_option(int argc, char **argv, int *at, struct options *options)
     return outcome_usage("unknown option %s", word);
 }
 
+bool options_confirm(const struct options *options, const char *act, const char *name)
+{
+    char answer[16];
+
+    if (options->yes || !options->stderr_is_terminal)
+        return true;
+    fprintf(stderr, "verso: %s ", act);
+    safe_text_put(stderr, name);
+    fputs("? [y/N] ", stderr);
+    return fgets(answer, sizeof(answer), stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
+static bool is_seconds(const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+
+    return text[0] >= '0' && text[0] <= '9' && *end == '\0' && value <= 1e9;
+}
+
 int options_parse(int argc, char **argv, struct options *ret_options)
 {
     bool only_words = false;
 
-    *ret_options = (struct options){.stderr_is_terminal = isatty(STDERR_FILENO) == 1};
+    *ret_options = (struct options){.stderr_is_terminal = isatty(STDERR_FILENO) == 1,
+                                    .stdout_is_terminal = isatty(STDOUT_FILENO) == 1};
     for (int i = 1; i < argc; i++) {
         if (!only_words && strcmp(argv[i], "--") == 0) {
             only_words = true;
@@ -109,5 +133,7 @@ int options_parse(int argc, char **argv, struct options *ret_options)
             return outcome_usage("more than %d words", OPTIONS_WORDS_MAX);
         ret_options->words[ret_options->word_count++] = argv[i];
     }
+    if (ret_options->timeout && !is_seconds(ret_options->timeout))
+        return outcome_usage("--timeout: %s is not a number of seconds", ret_options->timeout);
     return 0;
 }

@@ -10,18 +10,19 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "cli/outcome.h"
 #include "cli/safe_text.h"
 
 enum { CELL_SIZE = 512 };
 
-static void format_bytes(uint64_t bytes, bool exact, char *cell)
+void output_format_bytes(uint64_t bytes, bool exact, char *cell, size_t size)
 {
     static const char units[] = "BKMGTP";
     double value = (double)bytes;
     unsigned unit = 0;
 
     if (exact) {
-        snprintf(cell, CELL_SIZE, "%llu", (unsigned long long)bytes);
+        snprintf(cell, size, "%llu", (unsigned long long)bytes);
         return;
     }
     while (value >= 1024 && unit + 2 < sizeof(units)) {
@@ -29,9 +30,9 @@ static void format_bytes(uint64_t bytes, bool exact, char *cell)
         unit++;
     }
     if (unit == 0 || value == (double)(uint64_t)value)
-        snprintf(cell, CELL_SIZE, "%llu%c", (unsigned long long)value, units[unit]);
+        snprintf(cell, size, "%llu%c", (unsigned long long)value, units[unit]);
     else
-        snprintf(cell, CELL_SIZE, "%.1f%c", value, units[unit]);
+        snprintf(cell, size, "%.1f%c", value, units[unit]);
 }
 
 static void format_time(uint64_t seconds, bool utc, char *cell)
@@ -45,17 +46,17 @@ static void format_time(uint64_t seconds, bool utc, char *cell)
         strftime(cell, CELL_SIZE, utc ? "%Y-%m-%dT%H:%M:%SZ" : "%Y-%m-%d %H:%M:%S", &parts);
 }
 
-static void format_age(uint64_t ns, char *cell)
+void output_format_age(uint64_t ns, char *cell, size_t size)
 {
     uint64_t seconds = ns / 1000000000;
 
     if (seconds < 60)
-        snprintf(cell, CELL_SIZE, "%.1fs", (double)ns / 1e9);
+        snprintf(cell, size, "%.1fs", (double)ns / 1e9);
     else if (seconds < 3600)
-        snprintf(cell, CELL_SIZE, "%llum%02llus", (unsigned long long)seconds / 60,
+        snprintf(cell, size, "%llum%02llus", (unsigned long long)seconds / 60,
                  (unsigned long long)seconds % 60);
     else
-        snprintf(cell, CELL_SIZE, "%lluh%02llum", (unsigned long long)seconds / 3600,
+        snprintf(cell, size, "%lluh%02llum", (unsigned long long)seconds / 3600,
                  (unsigned long long)seconds % 3600 / 60);
 }
 
@@ -76,13 +77,13 @@ static void format_cell(const struct options *options, const json_t *row,
             snprintf(cell, CELL_SIZE, "-");
         break;
     case OUTPUT_BYTES:
-        format_bytes(number, options->bytes, cell);
+        output_format_bytes(number, options->bytes, cell, CELL_SIZE);
         break;
     case OUTPUT_TIME:
         format_time(number, options->utc, cell);
         break;
     case OUTPUT_AGE:
-        format_age(number, cell);
+        output_format_age(number, cell, CELL_SIZE);
         break;
     case OUTPUT_YES:
         snprintf(cell, CELL_SIZE, "%s", json_is_true(value) ? "yes" : "no");
@@ -114,6 +115,32 @@ static bool is_shown(const struct options *options, const struct output_column *
     return false;
 }
 
+/* OUTCOME_USAGE after naming a column of --output that is none. */
+static int check_columns(const struct options *options, const struct output_column *columns,
+                         unsigned column_count)
+{
+    const char *word = options->columns ? options->columns : "";
+
+    for (word += *word == '+' ? 1 : 0; *word; word += strspn(word, ",")) {
+        size_t length = strcspn(word, ",");
+        unsigned i = 0;
+
+        while (i < column_count && (strlen(columns[i].title) != length ||
+                                    strncasecmp(columns[i].title, word, length) != 0))
+            i++;
+        if (i < column_count || length == 0) {
+            word += length;
+            continue;
+        }
+        fprintf(stderr, "verso: --output: there is no column %.*s; there are", (int)length, word);
+        for (i = 0; i < column_count; i++)
+            fprintf(stderr, " %s", columns[i].title);
+        fputc('\n', stderr);
+        return OUTCOME_USAGE;
+    }
+    return 0;
+}
+
 void output_json(json_t *object)
 {
     char *text = json_dumps(object, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
@@ -131,6 +158,7 @@ int output_rows(const struct options *options, const char *name, json_t *rows,
     char cell[CELL_SIZE];
     const json_t *row;
     size_t index;
+    int outcome;
 
     if (options->json) {
         json_t *document = json_pack("{s:s, s:O}", "api", "verso/v1", name, rows);
@@ -139,6 +167,9 @@ int output_rows(const struct options *options, const char *name, json_t *rows,
         json_decref(document);
         return 0;
     }
+    outcome = check_columns(options, columns, column_count);
+    if (outcome)
+        return outcome;
     scols_init_debug(0);
     table = scols_new_table();
     check(table != NULL);

@@ -25,9 +25,11 @@ struct output_column {
 };
 
 /* Prints `rows` (a JSON array of objects) as a table, or as {"api":"verso/v1","<name>":rows} with
- * --json. */
+ * --json; OUTCOME_USAGE after naming a column of --output that there is not. */
 int output_rows(const struct options *options, const char *name, json_t *rows,
                 const struct output_column *columns, unsigned column_count);
+void output_format_bytes(uint64_t bytes, bool exact, char *text, size_t size);
+void output_format_age(uint64_t ns, char *text, size_t size);
 /* Prints an object as one document, keys in order. */
 void output_json(json_t *object);
 /* One object as "key  value" lines. */

@@ -161,11 +161,11 @@ static int replica_show_list(struct command *command, const struct replica_kind 
     json_array_foreach(list, index, record) json_object_set_new(
         record, "PairNumber",
         json_integer((json_int_t)json_array_size(json_object_get(record, "PairIds"))));
-    output_rows(&command->options, is_pair ? "pairs" : "groups", list,
-                is_pair ? pair_columns : group_columns,
-                is_pair ? ARRAY_COUNT(pair_columns) : ARRAY_COUNT(group_columns));
+    outcome = output_rows(&command->options, is_pair ? "pairs" : "groups", list,
+                          is_pair ? pair_columns : group_columns,
+                          is_pair ? ARRAY_COUNT(pair_columns) : ARRAY_COUNT(group_columns));
     json_decref(list);
-    return 0;
+    return outcome;
 }
 
 static int replica_show(struct command *command, const struct replica_kind *kind)
@@ -188,16 +188,17 @@ static int replica_show(struct command *command, const struct replica_kind *kind
     return 0;
 }
 
-/* True when the act may go on: --yes, no terminal to ask at with --yes missing is a refusal only
- * for a person; scripts run without a terminal and mean what they say. */
-static bool is_confirmed(struct command *command, const struct act *act, const char *name)
+/* Where what only production or the current source may be asked is asked: here when this site may.
+ * Of what failed over the other site may be lost, and what is invalid it may not know any more. */
+static const char *primary_region(const struct replica_kind *kind, const json_t *record,
+                                  const json_t *site)
 {
-    char answer[16];
+    const char *own = reply_text(site, "Region"), *status = reply_text(record, "Status");
 
-    if (!act->needs_yes || command->options.yes || !command->options.stderr_is_terminal)
-        return true;
-    fprintf(stderr, "verso: %s %s? [y/N] ", act->verb, name);
-    return fgets(answer, sizeof(answer), stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+    if (strcmp(status, "failovered") == 0 || strcmp(status, "invalid") == 0 ||
+        strcmp(reply_text(record, kind->source_region), own) == 0)
+        return own;
+    return reply_text(record, "PrimaryRegion");
 }
 
 static const char *region_of(const struct replica_kind *kind, const struct act *act,
@@ -205,9 +206,8 @@ static const char *region_of(const struct replica_kind *kind, const struct act *
 {
     if (act->place == PLACE_DESTINATION)
         return reply_text(record, kind->destination_region);
-    /* The primary site of what failed over may be lost: this one ends it as well. */
-    if (act->place == PLACE_PRIMARY && strcmp(reply_text(record, "Status"), "failovered") != 0)
-        return reply_text(record, "PrimaryRegion");
+    if (act->place == PLACE_PRIMARY)
+        return primary_region(kind, record, site);
     return reply_text(site, "Region");
 }
 
@@ -243,7 +243,8 @@ static int run_act(struct command *command, const struct replica_kind *kind, con
     if (record == NULL)
         return outcome;
     status = objects_site(command, &outcome);
-    if (status == NULL || !is_confirmed(command, act, options->words[2])) {
+    if (status == NULL ||
+        (act->needs_yes && !options_confirm(options, act->verb, options->words[2]))) {
         outcome = status ? OUTCOME_CANCELLED : outcome;
         json_decref(status);
         json_decref(record);
@@ -281,7 +282,7 @@ static int change_members(struct command *command, const char *action)
                                                       : NULL;
     struct params params = {0};
     struct reply reply;
-    json_t *group, *pair;
+    json_t *group, *pair, *status;
     int outcome;
 
     if (options->word_count < 3 || pair_word == NULL)
@@ -294,7 +295,15 @@ static int change_members(struct command *command, const char *action)
         json_decref(group);
         return outcome;
     }
-    params_add(&params, "RegionId", reply_text(group, "PrimaryRegion"));
+    status = objects_site(command, &outcome);
+    if (status == NULL) {
+        json_decref(group);
+        json_decref(pair);
+        return outcome;
+    }
+    params_add(&params, "RegionId",
+               primary_region(&replica_kinds[1], group, json_object_get(status, "Site")));
+    json_decref(status);
     params_add(&params, "ReplicaGroupId", reply_text(group, "ReplicaGroupId"));
     params_add(&params, "ReplicaPairId", reply_text(pair, "ReplicaPairId"));
     json_decref(group);

@@ -5,6 +5,7 @@ the seed operation; and the configuration file."""
 import json
 import os
 import pathlib
+import pty
 import re
 import socket
 import subprocess
@@ -100,6 +101,68 @@ class CliTest(LabCase):
         self.lyon.kill()
         wait_until(lambda: not json.loads(self.paris.verso("status", "--json"))["peers"][0]["IsUp"], "the link is down")
         self.assertEqual(self.paris.verso_fails("group", "failover", group, "-y")[0], 8)
+
+    def test_what_is_not_understood_is_not_done(self):
+        disk = self.paris.disk("only", 4 * MIB)
+        for word in ("", "d", "d-"):  # an unset variable, or the type alone
+            self.assertEqual(self.paris.verso_fails("disk", "delete", word)[0], 3)
+        for words, status, text in (
+                (("disk", "delete", disk, disk), 2, "one word too many"), (("status", "a", "b"), 2, "one word too many"),
+                (("disk", "list", "-o", "id,colour"), 2, "no column colour"), (("status", "-o", "+colour"), 2, "no column colour"),
+                (("wait", "only", "--for", "happy"), 2, "happy is no state"),
+                (("wait", "only", "--for", "normal", "--timeout", "soon"), 2, "soon is not a number")):
+            self.assertEqual(self.paris.verso_fails(*words)[0], status, words)
+            self.assertIn(text, self.paris.verso_fails(*words)[1])
+        self.assertEqual(self.paris.verso("disk", "list", "--raw", "--noheadings", "-o", "id,size"), f"{disk} 4M")
+
+    def test_a_person_is_asked_before_a_disk_goes(self):
+        disk = self.paris.disk("only", 4 * MIB)
+        command = [str(self.lab.build / "verso"), "--socket", str(self.paris.api), "disk", "delete", "only"]
+        for answer, status in ((b"\n", 9), (b"y\n", 0)):
+            master, terminal = pty.openpty()
+            done = subprocess.run(command, input=answer, stderr=terminal, timeout=60)
+            os.close(terminal)
+            self.assertEqual(done.returncode, status)
+            self.assertIn(b"delete disk only? [y/N]", os.read(master, 1000))
+            os.close(master)
+        wait_until(lambda: disk not in self.paris.verso("disk", "list"), "the disk is gone")
+
+    def test_resize(self):
+        group, sources, targets = self.lab.group(1, 4 * MIB)
+        self.paris.verso("group", "start", group, "-q")
+        self.paris.verso("disk", "resize", sources[0], "--size", "8M")
+        for site, disk in ((self.paris, sources[0]), (self.lyon, targets[0])):
+            self.assertIn("8M", self.site_line(site, disk))
+        self.assertEqual(self.paris.verso_fails("disk", "resize", sources[0])[0], 2)
+        self.assertEqual(self.paris.verso_fails("disk", "resize", sources[0], "--size", "4M")[0], 2)
+
+    def site_line(self, site, disk):
+        return next(line for line in site.verso("disk", "list").splitlines() if line.startswith(disk))
+
+    def test_status_tells_what_stands_in_the_way(self):
+        group, sources, targets = self.lab.group(1, 4 * MIB)
+        self.paris.verso("group", "start", group, "-q")
+        self.assertIn(group, self.paris.verso("status", sources[0]))
+        self.assertRegex(self.paris.verso("status", "--watch", "--timeout", "3"), r"link ok .* ms, sends .*/s, gets .*/s")
+        self.lyon.stop()
+        wait_until(lambda: "connect to 127.0.0.1" in self.paris.verso("status"), "the last try to connect is told")
+        self.paris.stop()
+        self.paris.start()
+        wait_until(lambda: "erp: hosts are kept out: waiting for the other site" in self.paris.verso("status"), "why hosts wait")
+
+    def test_invalid_ones_are_deleted_where_they_are(self):
+        """Of a relation that the production site gave up, the present source keeps an invalid record."""
+        group, sources, targets = self.lab.group(1, 4 * MIB)
+        self.paris.verso("group", "start", group, "-q")
+        self.paris.verso("disk", "detach", sources[0])
+        self.lyon.verso("group", "failover", group, "-q")
+        self.lyon.verso("group", "reprotect", group, "-q")
+        self.paris.verso("group", "forget", group, "--force", "erp", "--reason", "test", "-q")
+        wait_until(lambda: self.lyon.status(group)["Status"] == "invalid", "lyon knows")
+        self.lyon.verso("group", "remove", group, "erp-0")
+        self.lyon.verso("pair", "delete", "erp-0", "-q")
+        self.lyon.verso("group", "delete", group, "-q")
+        self.assertEqual(self.lyon.verso("group", "list"), "")
 
     def test_errors_of_the_seed_operation(self):
         ask = {"RegionId": self.lyon.region, "ReverseReplicate": "true"}
