@@ -263,6 +263,9 @@ int journal_discard_after(struct journal *journal, uint64_t epoch, struct err *e
     error = segment_set_cut(&journal->segments, end.segment, end.offset, true);
     if (error == 0)
         error = segment_set_sync_now(&journal->segments);
+    /* What is left may be of an earlier life: an epoch that begun there could not go on elsewhere.
+     */
+    journal->segments.is_sealed = segment_last(&journal->segments) != NULL;
     if (error != 0) {
         journal->fence = error;
         return err_set(err, error, "%s: cannot discard epochs after %llu: %s",

@@ -9,8 +9,11 @@
  *       commit record that can be read proves that all before it was durable, and what is broken
  *       before it is damage, not a torn tail;
  *   J3  an append that failed, whatever the reason, leaves the partial epoch without those blocks:
- * it can then only be aborted, which cuts the files back to where it began; J4  any other I/O error
- * is final (fence).
+ *       it can then only be aborted, which cuts the files back to where it began;
+ *   J4  any other I/O error is final (fence);
+ *   J5  an epoch whose commit found no room may have a commit record in the file all the same. Its
+ *       abort is durable before anything follows: else a power loss could bring that record back
+ *       behind what took its place, and recovery would call the journal damaged.
  */
 #include "journal/journal_write.h"
 
@@ -53,10 +56,11 @@ static bool is_quiet(const struct journal *journal)
     return journal->append_count == 0 && journal->commit.op == NULL;
 }
 
-/* J3: back to the place of the partial epoch's first record. */
+/* J3: back to the place of the partial epoch's first record. J5 */
 static void drop_partial(struct journal *journal)
 {
     struct index_epoch *partial = journal->partial;
+    bool may_show = partial != NULL && partial->segment_end != 0;
     int error;
 
     journal->partial_error = 0;
@@ -64,7 +68,9 @@ static void drop_partial(struct journal *journal)
         return;
     if (partial->segment_first != 0 && journal->fence == 0) {
         error = segment_set_cut(&journal->segments, partial->segment_first, partial->offset_first,
-                                false);
+                                may_show);
+        if (error == 0 && may_show)
+            error = segment_set_sync_now(&journal->segments);
         if (error != 0)
             fence(journal, error);
     }
@@ -556,6 +562,8 @@ int journal_free_segments(struct journal *journal)
         if (first == segment_last(set) && !set->is_sealed &&
             first->end < journal->segment_bytes / 2)
             break;
+        if (journal->released.segment == first->number) /* the number may be used again */
+            journal->released.segment = journal->released.offset = 0;
         error = segment_remove(set, first);
         if (error == 0)
             error = io_dir_sync(journal->loop, set->folder);

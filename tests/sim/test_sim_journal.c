@@ -2,10 +2,12 @@
 /*
  * The journal alone under kills and power losses at any call into the kernel: after each recovery
  * every epoch whose commit was answered is there, with its content; nothing of a partial one shows;
- * released ones stay away when the caller says so again.
+ * released ones stay away when the caller says so again. The same with file systems that run full
+ * at any write, and with epochs that are discarded.
  */
 #include "sim.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,11 +44,14 @@ struct torture {
     struct content *epochs; /* by number */
     uint64_t epoch;         /* the partial one */
     uint64_t released;      /* what the caller remembers */
+    uint64_t point;         /* of a discard */
     uint32_t next_value;
     struct append appends[APPENDS];
     struct journal_op op;
-    unsigned in_flight, commits, recoveries;
-    bool is_power, is_dead;
+    unsigned in_flight, commits, recoveries, full, discards;
+    bool is_harsh; /* it runs full, and discards */
+    bool is_dead;
+    int op_error; /* of the newest operation: 0 or -ENOSPC */
     struct err err;
     int error;
 };
@@ -76,8 +81,11 @@ static void append_done(struct journal_op *op, int error)
 {
     struct append *append = container_of(op, struct append, op);
 
-    check(error == 0 && append->torture->in_flight > 0);
+    check(error == 0 || (append->torture->is_harsh && error == -ENOSPC));
+    check(append->torture->in_flight > 0);
     append->torture->in_flight--;
+    if (error != 0)
+        append->torture->op_error = error;
 }
 
 static void append_some(void *arg)
@@ -112,8 +120,9 @@ static void op_done(struct journal_op *op, int error)
 {
     struct torture *torture = container_of(op, struct torture, op);
 
-    check(error == 0);
+    check(error == 0 || (torture->is_harsh && error == -ENOSPC));
     torture->in_flight--;
+    torture->op_error = error;
 }
 
 static void commit(void *arg)
@@ -263,7 +272,9 @@ static void recover(struct torture *torture)
     uint64_t expected = torture->released + 1;
 
     sim_site_restart(torture->site);
+    sim_disk_repair(torture->site);
     torture->is_dead = false;
+    torture->op_error = 0;
     assert_true(sim_site_call(torture->site, open_journal, torture));
     if (torture->error < 0)
         fail_msg("recovery: %s", torture->err.text);
@@ -285,17 +296,70 @@ static void recover(struct torture *torture)
 
 /* --- schedules ------------------------------------------------------------------------------- */
 
+static void forget(struct torture *torture, uint64_t first)
+{
+    for (uint64_t epoch = first; epoch <= torture->epoch; epoch++)
+        memset(&torture->epochs[epoch], 0, sizeof(torture->epochs[0]));
+}
+
+static void discard(void *arg)
+{
+    struct torture *torture = arg;
+
+    journal_forget_after(torture->journal, torture->point);
+    torture->error = journal_discard_after(torture->journal, torture->point, &torture->err);
+}
+
+/* What was answered before may be there until this is answered. */
+static bool step_discard(struct torture *torture)
+{
+    torture->point =
+        torture->released + sim_random_below(torture->world, torture->epoch - torture->released);
+    for (uint64_t epoch = torture->point + 1; epoch < torture->epoch; epoch++)
+        torture->epochs[epoch].is_committed = false;
+    if (!run(torture, discard))
+        return false;
+    assert_int_equal(torture->error, 0);
+    torture->discards++;
+    forget(torture, torture->point + 1);
+    return true;
+}
+
+/* No room: what there is of the epoch goes, for good once that is answered. */
+static bool step_full(struct torture *torture)
+{
+    torture->full++;
+    if (!run(torture, abort_partial))
+        return false;
+    sim_disk_repair(torture->site);
+    forget(torture, torture->epoch++);
+    torture->op_error = 0;
+    return true;
+}
+
 static bool step(struct torture *torture)
 {
+    if (torture->is_harsh && sim_chance(torture->world, 5))
+        return step_discard(torture);
+    if (torture->is_harsh && sim_chance(torture->world, 30))
+        sim_disk_limit(torture->site, sim_disk_used(torture->site) +
+                                          sim_random_below(torture->world, 30) * SIM_PAGE_BYTES);
     if (!run(torture, append_some) ||
-        (sim_chance(torture->world, 30) && !run(torture, append_some)))
+        (torture->op_error == 0 && sim_chance(torture->world, 30) && !run(torture, append_some)))
         return false;
+    if (torture->op_error != 0)
+        return step_full(torture);
     if (sim_chance(torture->world, 15)) {
         memset(&torture->epochs[torture->epoch], 0, sizeof(torture->epochs[0]));
         return run(torture, abort_partial);
     }
+    if (torture->is_harsh && sim_chance(torture->world, 30)) /* perhaps at the commit record */
+        sim_disk_limit(torture->site, sim_disk_used(torture->site) +
+                                          sim_random_below(torture->world, 2) * SIM_PAGE_BYTES);
     if (!run(torture, commit))
         return false;
+    if (torture->op_error != 0)
+        return step_full(torture);
     torture->epochs[torture->epoch].is_committed = true;
     torture->commits++;
     torture->epoch += 1 + sim_random_below(torture->world, 2);
@@ -308,9 +372,10 @@ static bool step(struct torture *torture)
     return true;
 }
 
-static void torture_once(uint64_t seed, unsigned *ret_commits, unsigned *ret_recoveries)
+static void torture_once(uint64_t seed, bool is_harsh, struct torture *ret_figures)
 {
-    struct torture torture = {.world = sim_world_new(seed), .epoch = 1, .next_value = 1};
+    struct torture torture = {
+        .world = sim_world_new(seed), .epoch = 1, .next_value = 1, .is_harsh = is_harsh};
 
     torture.site = sim_site_new(torture.world, "a");
     torture.epochs = sim_kernel_alloc(EPOCHS * sizeof(*torture.epochs));
@@ -328,29 +393,45 @@ static void torture_once(uint64_t seed, unsigned *ret_commits, unsigned *ret_rec
             break;
         recover(&torture);
     }
-    *ret_commits += torture.commits;
-    *ret_recoveries += torture.recoveries;
+    ret_figures->commits += torture.commits;
+    ret_figures->recoveries += torture.recoveries;
+    ret_figures->full += torture.full;
+    ret_figures->discards += torture.discards;
     sim_world_free(torture.world);
     sim_kernel_free(torture.epochs);
 }
 
-static void test_no_answered_epoch_is_lost(void **state)
+static struct torture torture_all(bool is_harsh)
 {
-    unsigned commits = 0, recoveries = 0;
+    struct torture figures = {0};
 
-    (void)state;
     for (uint64_t seed = 0; seed < SCHEDULES; seed++) {
         if (getenv("SIM_TRACE"))
             printf("seed %llu\n", (unsigned long long)seed);
-        torture_once(seed, &commits, &recoveries);
+        torture_once(seed, is_harsh, &figures);
     }
-    printf("%u commits, %u recoveries\n", commits, recoveries);
-    assert_true(commits > SCHEDULES * 10 && recoveries > SCHEDULES * 5);
+    printf("%u commits, %u recoveries, %u times full, %u discards\n", figures.commits,
+           figures.recoveries, figures.full, figures.discards);
+    assert_true(figures.commits > SCHEDULES * 10 && figures.recoveries > SCHEDULES * 5);
+    return figures;
+}
+
+static void test_no_answered_epoch_is_lost(void **state)
+{
+    (void)torture_all(false);
+}
+
+static void test_full_and_discarded(void **state)
+{
+    struct torture figures = torture_all(true);
+
+    assert_true(figures.full > SCHEDULES && figures.discards > SCHEDULES);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_answered_epoch_is_lost)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_answered_epoch_is_lost),
+                                       cmocka_unit_test(test_full_and_discarded)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
