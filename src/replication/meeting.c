@@ -38,10 +38,10 @@ static bool has_same_disks(struct stream *stream)
 /* --- deeds ----------------------------------------------------------------------------------- */
 
 /* At the first meeting: a target whose base is not whole has nothing to compare with, unless it was
- * seeded. Later what was shipped before is compared (tracking_doubt()). */
+ * seeded. But what was shipped before, as far as that is known, is compared (tracking_doubt()). */
 static void settle_incomparable(struct stream *stream)
 {
-    for (unsigned i = 0; i < stream->state.disk_count; i++) {
+    for (unsigned i = 0; i < stream->state.disk_count && !stream->is_exact; i++) {
         struct volume *volume = stream->volumes[i];
 
         if (!stream->hello.disks[i].is_initial || stream->state.disks[i].is_seeded ||

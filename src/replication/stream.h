@@ -121,7 +121,7 @@ struct stream {
     struct point_age point_age;
     uint64_t committed_epoch; /* target: newest, also once the replica is closed */
     bool has_replica_trouble;
-    bool has_shipped; /* since the start */
+    bool has_shipped, is_exact; /* since the start; its sets are those of a clean stop */
     enum old_copy
         old_copy;          /* what the newest HELLO showed when it came: later we are ahead of it */
     bool is_hello_weighed; /* is that known yet? */

@@ -116,6 +116,7 @@ static int mark_known(struct stream *stream, struct err *err)
     bool is_exact;
     int error = load_exact(stream, &is_exact, err);
 
+    stream->is_exact = is_exact;
     if (error != 0)
         return error;
     for (unsigned i = 0; i < state->disk_count && error == 0; i++)

@@ -285,9 +285,37 @@ static void copy_into_a_full_store(void **state)
     pair_lab_close(&lab);
 }
 
+static bool half_is_shipped(struct pair_lab *lab, void *arg)
+{
+    return pair_status(lab, PARIS).shipped_bytes > 1700 * BLOCK_SIZE;
+}
+
+/* The source is stopped and started again in the middle: it knows what it has shipped. */
+static void first_copy_that_goes_on_after_a_stop(void **state)
+{
+    struct pair_lab lab;
+    unsigned site = PARIS;
+
+    memset(&kept, 0, sizeof(kept));
+    pair_lab_prepare(&lab);
+    lab.settings.bandwidth_bytes = 16 << 20;
+    pair_lab_start(&lab);
+    pair_wait(&lab, may_write, &site);
+    pair_write(&lab, PARIS, 0, 0, 3000, PAIR_NOISE);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_wait(&lab, half_is_shipped, NULL);
+    pair_site_stop(&lab, PARIS);
+    pair_site_start(&lab, PARIS, false);
+    pair_settle(&lab, PARIS);
+    /* One who begins anew ships 3000 again. */
+    assert_true(pair_status(&lab, PARIS).shipped_bytes < 2400 * BLOCK_SIZE);
+    pair_lab_close(&lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(first_copy_that_goes_on_after_a_stop),
         cmocka_unit_test(first_copy_that_ends_without_its_source),
         cmocka_unit_test(sync_of_an_exchange_before),
         cmocka_unit_test(size_that_is_not_durable),
