@@ -445,6 +445,17 @@ static bool is_without_our_end(struct relation *theirs)
            !relation_is_member(theirs);
 }
 
+/* A start of ours that the peer had not heard of when it changed the record: theirs stands, and
+ * says stopped; so must the stream be. */
+static bool ends_start(const struct site *site, struct relation *theirs, struct relation *ours)
+{
+    const struct replica_record *own = relation_own(theirs);
+
+    return replica_state_is_active(relation_own(ours)->status) && !relation_is_member(theirs) &&
+           own->status == REPLICA_STOPPED && own->opened_serial == own->stream_serial &&
+           relation_is_source(site, theirs);
+}
+
 static enum sync_verdict take(struct site *site, struct relation *theirs,
                               const struct relation *ours)
 {
@@ -460,6 +471,12 @@ static enum sync_verdict take(struct site *site, struct relation *theirs,
             record->last_point_s = relation_point_s(site, ours);
         strcpy(record->opened_disks, relation_own(&own)->opened_disks);
         jobs_cancel(&change, record->id);
+        if (ends_start(site, theirs, &own)) {
+            log_warning("control",
+                        "%s was started here and changed at the other site at once: stopped",
+                        record->id);
+            jobs_add(&change, "stop", record->id, "");
+        }
     }
     if (record->opened_serial != 0 && record->opened_serial != record->stream_serial)
         jobs_add(&change, "drop", record->id, "");

@@ -460,6 +460,29 @@ static void test_a_removal_that_was_overtaken(void **state)
     drive_status(world, group, "failovered");
 }
 
+/* The source starts, the production site, which is the target, gives another name, and they are
+ * apart: of two changes the production site's stands, and the source does not do more than that. */
+static void test_a_start_that_was_overtaken(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    make_group(world, group, pairs);
+    GROUP_OK(LYON, "FailoverDiskReplicaGroup", "cn-lyon", group);
+    GROUP_OK(LYON, "ReprotectDiskReplicaGroup", "cn-lyon", group);
+    drive_status(world, group, "stopped");
+    fake_net(world, false);
+    GROUP_OK(LYON, "StartDiskReplicaGroup", "cn-lyon", group);
+    drive_ok(world, PARIS, "ModifyDiskReplicaGroup", NULL, NULL,
+             "RegionId=cn-paris&ReplicaGroupId=%s&GroupName=other", group);
+    fake_run(world, 1000000000);
+    fake_net(world, true);
+    fake_run(world, 20000000000);
+    drive_status(world, group, "stopped");
+    assert_false(fake_stream_of(world, LYON, group)->is_started);
+}
+
 static void test_one_region_finds_the_site(void **state)
 {
     struct fake_world *world = fake_world_new(true);
@@ -580,6 +603,7 @@ int main(void)
         STORY(test_forget_is_not_taken_back),
         STORY(test_no_failover_while_membership_changes),
         STORY(test_a_removal_that_was_overtaken),
+        STORY(test_a_start_that_was_overtaken),
         cmocka_unit_test(test_one_region_finds_the_site),
         STORY(test_a_first_point_is_enough_to_fail_over),
         STORY(test_an_age_is_that_of_now),
