@@ -167,6 +167,7 @@ void sim_disk_stalls(struct sim_site *site, unsigned one_in);
 /* Rot: bytes of some file whose path contains `part` change where the disk holds data. Writes the
  * path to ret_path (size SIM_PATH_SIZE). False: no such file holds anything. */
 bool sim_disk_rot(struct sim_site *site, const char *part, char *ret_path);
+bool sim_disk_has(struct sim_site *site, const char *part); /* a file whose path contains it */
 /* The nth write to such a file lands elsewhere in it. nth 0 takes it away. Its path, once it
  * happened: sim_disk_misdirected(). */
 void sim_disk_misdirect(struct sim_site *site, const char *part, unsigned nth);

@@ -98,6 +98,13 @@ void sim_disk_stalls(struct sim_site *site, unsigned one_in)
     site->disk.stalls = one_in;
 }
 
+bool sim_disk_has(struct sim_site *site, const char *part)
+{
+    const char *path;
+
+    return sim_names_match(site, part, 0, &path) != NULL;
+}
+
 bool sim_disk_rot(struct sim_site *site, const char *part, char *ret_path)
 {
     struct sim_random *random = &site->world->random_disk;

@@ -207,23 +207,31 @@ static void break_disk(struct node *node)
     sim_after(world, sim_random_below(world, 2 * SIM_SECOND), repair, node);
 }
 
+/* In whatever this site has of these, beginning with one by chance. What was to land elsewhere and
+ * has not yet is forgotten. */
 static void rot(struct node *node)
 {
     static const char *const parts[] = {"/journal/", "/journal/", "/state",       ".info",
                                         "/dirty",    "/intent-",  "/superseded-", ".map"};
     struct sim_world *world = node->run->world;
     struct fate *fate = node->run->fate;
-    const char *part = parts[sim_random_below(world, ARRAY_COUNT(parts))];
+    unsigned first = (unsigned)sim_random_below(world, ARRAY_COUNT(parts));
+    bool is_misdirecting = sim_chance(world, 40);
+    unsigned nth = 1 + (unsigned)sim_random_below(world, 10);
     char path[SIM_PATH_SIZE];
 
-    if (fate->rotten || !node->is_created)
+    if ((fate->rotten && fate_is_rotten(fate->rotten)) || !node->is_created)
         return;
-    if (sim_chance(world, 40)) {
-        sim_disk_misdirect(node->site, part, 1 + (unsigned)sim_random_below(world, 10));
-        fate->rotten = node;
-        fate->is_misdirecting = true;
-    } else if (sim_disk_rot(node->site, part, path)) {
-        fate->rotten = node;
+    if (fate->rotten)
+        sim_disk_misdirect(fate->rotten->site, "", 0);
+    fate->rotten = NULL;
+    fate->is_misdirecting = is_misdirecting;
+    for (unsigned i = 0; i < ARRAY_COUNT(parts) && !fate->rotten; i++) {
+        const char *part = parts[(first + i) % ARRAY_COUNT(parts)];
+        if (is_misdirecting ? sim_disk_has(node->site, part) : sim_disk_rot(node->site, part, path))
+            fate->rotten = node;
+        if (is_misdirecting && fate->rotten)
+            sim_disk_misdirect(node->site, part, nth);
     }
 }
 
