@@ -62,7 +62,7 @@ hardening: build ## protections in binaries, unit and process; limits against cr
 	VERSO_BUILD=$(BUILD) tests/integration/test_hardening.py
 	VERSO_BUILD=$(BUILD) tests/integration/test_limits.py
 
-nth: ## every allocation and every I/O of 71 operations fails, once and from there on; NTH="--every 50": some of it
+nth: ## every allocation and every I/O of 73 operations fails, once and from there on; NTH="--every 50": some of it
 	@$(MAKE) --no-print-directory build
 	$(BUILD)/tests/nth/nth-nbd
 	$(BUILD)/tests/nth/nth-start

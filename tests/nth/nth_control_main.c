@@ -117,7 +117,7 @@ static enum shown judge_look(const struct trial *trial, const char *look)
 }
 
 /* As an operator does with a site that asks for it; a disk whose half made file could not be taken
- * away stays Creating until then. */
+ * away stays Creating until then, and one whose store failed in the middle ReIniting. */
 static void restart_in_trouble(struct trial *trial, const char *unrest)
 {
     struct nth_faults *faults = &trial->faults;
@@ -129,6 +129,8 @@ static void restart_in_trouble(struct trial *trial, const char *unrest)
     audit_trouble(node, trouble, sizeof(trouble));
     if (strstr(unrest, "Creating"))
         snprintf(trouble, sizeof(trouble), "a disk that is left");
+    if (strstr(unrest, "ReIniting") && faults->variant > NTH_ALLOCATIONS)
+        snprintf(trouble, sizeof(trouble), "a disk whose store is fenced");
     if (!nth_wants_restart(trouble))
         return;
     if (faults->note[0] == '\0')

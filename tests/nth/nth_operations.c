@@ -87,6 +87,9 @@ static const struct nth_operation operations[] = {
      {DISKS}},
     {"disk-resize", "ResizeDisk of an unpaired disk", {DISK},
      {0, "ResizeDisk", {"DiskId", "$0", "NewSizeBytes", "131072"}}, {DISKS}},
+    {"disk-reinit", "ReInitDisk of an attached disk",
+     {DISK, {0, "AttachDisk", {"InstanceId", "i-host", "DiskId", "$0"}}},
+     {0, "ReInitDisk", {"DiskId", "$0"}}, {DISKS}},
     /* Cut short it leaves a larger copy, which does no harm: the source alone is looked at. */
     {"pair-resize", "ResizeDisk of a disk that replicates: its copy, itself, both records",
      {DISK, DISK_2, PAIR, STARTED},
@@ -124,6 +127,8 @@ static const struct nth_operation operations[] = {
     {"member-remove", "RemoveDiskReplicaPair", {DISK, DISK_2, PAIR, GROUP, MEMBER},
      {0, "RemoveDiskReplicaPair", {PARIS, "ReplicaGroupId", "$3", "ReplicaPairId", "$2"}},
      {PAIRS, GROUPS}},
+    {"group-start", "StartDiskReplicaGroup", {DISK, DISK_2, PAIR, GROUP, MEMBER},
+     {0, "StartDiskReplicaGroup", {PARIS, "ReplicaGroupId", "$3"}}, {PAIRS, GROUPS}},
     /* Tags and resource groups. */
     {"tag-set", "TagResources", {DISK, DISK_2, PAIR},
      {0, "TagResources", {PARIS, "ResourceType", "diskreplicapair", "ResourceId.1", "$2",
