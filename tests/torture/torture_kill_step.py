@@ -55,6 +55,8 @@ class KillStep(RawTorture):
             self.frame.build = self.frame_build
 
     def setup(self, lab, rng):
+        self.steps = sorted(STEPS)
+        rng.shuffle(self.steps)  # fifty cycles take all of them, a few not always the same few
         self.orders = {}
         for site in (lab.paris, lab.lyon):
             self.orders[site] = StepOrder(site)
@@ -124,7 +126,7 @@ class KillStep(RawTorture):
     # -- cycles
 
     def cycle(self, rng):
-        self.step = rng.choice(sorted(STEPS))
+        self.step = self.steps[self.number % len(self.steps)]
         operation, victim = rng.choice(STEPS[self.step])
         self.count = rng.choice((1, 1, 1, 2, 3)) if self.step.startswith(("change-", "state-", "commit-", "bits-")) else 1
         self.deaths = 0
