@@ -9,7 +9,9 @@
  *       has one content for as long as it is not kept (its base may not change before), so nothing
  *       else can lie there from a keep that a crash cut short;
  *   L4  the first failed sync or save is final (fence);
- *   L5  what is listed exists durably: a killed process may have left a name in the cache only.
+ *   L5  what is listed exists durably: a killed process may have left a name in the cache only;
+ *   L6  a layer whose base may be overwritten while nobody fills it exists no more: its description
+ *       is set aside first, durably, so that no later start takes it for whole.
  */
 #include "journal/layer.h"
 
@@ -439,37 +441,60 @@ int layer_create(struct loop *loop, const char *folder, const struct layer_descr
     return 0;
 }
 
-int layer_open(struct loop *loop, const char *folder, const char *id, struct layer **ret_layer,
-               struct err *err)
+int layer_read_info(struct loop *loop, const char *folder, const char *id,
+                    struct layer_description *ret_description, struct err *err)
 {
-    struct layer *layer = allocate(loop, folder);
     uint8_t bytes[LAYER_INFO_BYTES];
     struct io_file *file;
     char path[PATH_MAX];
     int error;
 
-    if (layer == NULL)
-        return err_set(err, -ENOMEM, "no memory");
     path_of(folder, id, ".info", path);
     error = io_file_open(loop, path, IO_READ_ONLY, &file, err);
-    if (error == 0) {
-        error = io_file_read_now(loop, file, bytes, sizeof(bytes), 0);
-        io_file_close(loop, file);
-        if (error == 0 || error == -ENODATA)
-            error = error == 0 ? layer_info_decode(bytes, &layer->description) : -EBADMSG;
-        if (error == 0 && strcmp(layer->description.id, id) != 0)
-            error = -EBADMSG;
-        if (error != 0)
-            err_set(err, error, "%s cannot be used: %s", path, err_name(error));
-    }
+    if (error != 0)
+        return error;
+    error = io_file_read_now(loop, file, bytes, sizeof(bytes), 0);
+    io_file_close(loop, file);
     if (error == 0)
-        error = open_parts(layer, false, err);
+        error = layer_info_decode(bytes, ret_description);
+    else if (error == -ENODATA)
+        error = -EBADMSG;
+    if (error == 0 && strcmp(ret_description->id, id) != 0)
+        error = -EBADMSG;
+    return error == 0 ? 0 : err_set(err, error, "%s cannot be used: %s", path, err_name(error));
+}
+
+int layer_open(struct loop *loop, const char *folder, const struct layer_description *description,
+               struct layer **ret_layer, struct err *err)
+{
+    struct layer *layer = allocate(loop, folder);
+    int error;
+
+    if (layer == NULL)
+        return err_set(err, -ENOMEM, "no memory");
+    layer->description = *description;
+    error = open_parts(layer, false, err);
     if (error != 0) {
         layer_close(layer);
         return error;
     }
     *ret_layer = layer;
     return 0;
+}
+
+int layer_set_aside(struct loop *loop, const char *folder, const char *id, struct err *err)
+{
+    char path[PATH_MAX], aside[PATH_MAX];
+    int error;
+
+    path_of(folder, id, ".info", path);
+    path_of(folder, id, ".lost", aside);
+    error = io_rename(loop, path, aside);
+    if (error == 0)
+        error = io_dir_sync(loop, folder);
+    return error == 0 ? 0
+                      : err_set(err, error, "%s: cannot rename it to %s: %s", path, aside,
+                                err_name(error));
 }
 
 void layer_close(struct layer *layer)

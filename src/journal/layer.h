@@ -16,8 +16,16 @@ struct layer;
 /* Makes a layer durably: empty, so showing the base as it is. Blocks. */
 int layer_create(struct loop *loop, const char *folder, const struct layer_description *description,
                  struct layer **ret_layer, struct err *err);
-int layer_open(struct loop *loop, const char *folder, const char *id, struct layer **ret_layer,
-               struct err *err);
+/* What <id>.info says. -EBADMSG: not whole; -EPROTONOSUPPORT: of a newer version. Blocks. */
+int layer_read_info(struct loop *loop, const char *folder, const char *id,
+                    struct layer_description *ret_description, struct err *err);
+/* The layer of a description that was read. -EBADMSG, -EUCLEAN, -EINVAL, -ENOENT: its files are
+ * damaged or missing; other errors may pass. Blocks. */
+int layer_open(struct loop *loop, const char *folder, const struct layer_description *description,
+               struct layer **ret_layer, struct err *err);
+/* Renames <id>.info to <id>.lost, durably: the layer exists no more, its files stay for a person
+ * (L6). Blocks. */
+int layer_set_aside(struct loop *loop, const char *folder, const char *id, struct err *err);
 void layer_close(struct layer *layer); /* nothing in flight; NULL is fine */
 /* Removes its files. Closes it. */
 int layer_remove(struct layer *layer, struct err *err);

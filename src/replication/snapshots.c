@@ -8,7 +8,9 @@
  *   N2  a layer shows a block that it lacks from the base, under the shared range lock and only if
  *       it still lacks it there: else the block went into the layer meanwhile, and is read there;
  *   N3  a removed layer is out of every list at once; its files go when nobody reads or fills it;
- *   N4  a layer has the size that its disk had: what the disk holds beyond is none of its.
+ *   N4  a layer has the size that its disk had: what the disk holds beyond is none of its;
+ *   N5  a base is never overwritten under a layer that is not open: what is damaged is set aside
+ * for good, and while one cannot be read (which may pass) its disk does not open.
  */
 #include "replication/snapshots.h"
 
@@ -38,6 +40,7 @@ struct snapshot_disk {
     struct volume *volume; /* NULL: not attached */
     struct list all;       /* struct snapshot, oldest first */
     unsigned count;
+    struct err refusal; /* N5: code 0: none */
 };
 
 struct snapshots {
@@ -49,6 +52,7 @@ struct snapshots {
     struct list requests;  /* volume_request: done, to be told from the task */
     struct list preserves; /* preserve_op: likewise, all is kept */
     struct loop_task task;
+    struct err refusal; /* N5, of a layer whose disk is not known */
     void (*changed_cb)(void *arg, const char *disk);
     void *arg;
 };
@@ -445,6 +449,8 @@ int snapshots_attach(struct snapshots *snapshots, const char *id, struct volume 
     if (disk == NULL)
         return err_set(err, -ENOMEM, "no memory");
     check(disk->volume == NULL);
+    if (disk->refusal.code != 0)
+        return err_set(err, disk->refusal.code, "%s", disk->refusal.text);
     for (struct list *node = disk->all.next; node != &disk->all; node = node->next) {
         const struct layer_description *description =
             layer_describe(list_entry(node, struct snapshot, node)->layer);
@@ -550,17 +556,50 @@ const struct layer *snapshots_at(const struct snapshots *snapshots, const char *
     return NULL;
 }
 
-/* A layer that cannot be opened stays on disk for a person, and is said; others go on. */
+/* N5. Another try cannot open it. */
+static bool is_damage(int error)
+{
+    return error == -EBADMSG || error == -EUCLEAN || error == -EINVAL || error == -ENOENT;
+}
+
+static void refuse(struct snapshots *snapshots, const char *id, const char *disk_id,
+                   const struct err *why)
+{
+    struct snapshot_disk *disk = disk_id != NULL ? need_disk(snapshots, disk_id) : NULL;
+
+    err_fill(
+        disk != NULL ? &disk->refusal : &snapshots->refusal, why->code,
+        "snapshot %s cannot be opened, and what it shows may not be overwritten; mend that and "
+        "start again, or give it up (rename %s/%s.info to %s.lost): %s",
+        id, snapshots->folder, id, id, why->text);
+}
+
+/* A layer that is damaged stays on disk for a person, and is said; others go on. */
 static void open_one(void *arg, const char *id)
 {
     struct snapshots *snapshots = arg;
+    struct layer_description description = {0};
     struct err err = {0};
     struct layer *layer;
+    const char *disk = NULL;
+    int error = layer_read_info(snapshots->loop, snapshots->folder, id, &description, &err);
 
-    if (layer_open(snapshots->loop, snapshots->folder, id, &layer, &err) != 0)
-        log_error("snapshots", "%s is not available: %s", id, err.text);
-    else if (add(snapshots, layer) != 0)
-        log_error("snapshots", "%s is not available: no memory", id);
+    if (error == 0) {
+        disk = description.disk;
+        error = layer_open(snapshots->loop, snapshots->folder, &description, &layer, &err);
+    }
+    if (error == 0) {
+        error = add(snapshots, layer);
+        if (error != 0)
+            err_fill(&err, error, "no memory");
+    }
+    if (is_damage(error)) {
+        log_error("snapshots", "%s is lost, its files stay in %s: %s", id, snapshots->folder,
+                  err.text);
+        error = layer_set_aside(snapshots->loop, snapshots->folder, id, &err);
+    }
+    if (error != 0)
+        refuse(snapshots, id, disk, &err);
 }
 
 int snapshots_open(struct loop *loop, const char *folder,
@@ -584,8 +623,11 @@ int snapshots_open(struct loop *loop, const char *folder,
     error = io_dir_make(loop, folder);
     if (error == 0)
         error = layer_list(loop, folder, open_one, snapshots);
-    if (error != 0) {
+    if (error != 0)
         err_set(err, error, "%s: cannot open the snapshots: %s", folder, err_name(error));
+    else if (snapshots->refusal.code != 0)
+        error = err_set(err, snapshots->refusal.code, "%s", snapshots->refusal.text);
+    if (error != 0) {
         snapshots_close(snapshots);
         return error;
     }

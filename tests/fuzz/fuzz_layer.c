@@ -59,11 +59,14 @@ static void call_open(void *arg)
 {
     struct game *game = arg;
     struct loop *loop = sim_site_loop(game->scene.server);
+    struct layer_description found = {0};
     struct err err = {0};
 
     game->layer = NULL;
     check(layer_list(loop, FOLDER, note_layer, game) == 0);
-    game->error = layer_open(loop, FOLDER, "l-1", &game->layer, &err);
+    game->error = layer_read_info(loop, FOLDER, "l-1", &found, &err);
+    if (game->error == 0)
+        game->error = layer_open(loop, FOLDER, &found, &game->layer, &err);
     check(game->error == 0 || err.text[0]);
     game->is_done = true;
 }

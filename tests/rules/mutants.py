@@ -228,6 +228,13 @@ M("R11-durable", "the base is overwritten before the layer's copy is durable", "
 M("R11-all-layers", "only the oldest layer of a disk is filled", "snapshots:test_apply_goes_on_under_it",
   (REPLICATION + "snapshots.c", "        if (lacks(snapshot, block, count))\n            return snapshot;",
    "        return lacks(snapshot, block, count) ? snapshot : NULL;"))
+M("R11-set-aside", "a layer that was left out may come back when its base has changed",
+  "snapshots:test_damaged_is_set_aside",
+  (REPLICATION + "snapshots.c",
+   "        error = layer_set_aside(snapshots->loop, snapshots->folder, id, &err);", "        error = 0;"))
+M("R11-unread", "a disk opens while one of its layers cannot be read",
+  "snapshots:test_unreadable_keeps_its_disk_closed",
+  (REPLICATION + "snapshots.c", "    if (disk->refusal.code != 0)", "    if (false)"))
 
 # --- R12: "applying" before, a sync behind -------------------------------------------------------------------------------
 M("R12-applying", "apply begins without saying so durably", "replica:test_kill_in_the_middle_of_apply",

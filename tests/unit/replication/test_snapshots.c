@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -184,6 +186,91 @@ static void test_host_writes_over_it(void **state)
     end(&lab);
 }
 
+static void rename_part(struct lab *lab, const char *from, const char *to)
+{
+    char old[400], new[400];
+
+    snprintf(old, sizeof(old), "%s/layers/%s", lab->bench.folder, from);
+    snprintf(new, sizeof(new), "%s/layers/%s", lab->bench.folder, to);
+    assert_int_equal(rename(old, new), 0);
+}
+
+/* What was not opened in one life, while its base was overwritten, must not show the present in a
+ * later one (N5). */
+static void test_damaged_is_set_aside(void **state)
+{
+    struct lab lab;
+
+    begin(&lab);
+    write_epoch(&lab, 1, 0, 100, 1);
+    assert_int_equal(make(&lab, "l-a", 0, 0), 0);
+    assert_int_equal(make(&lab, "l-b", 0, 0), 0);
+    close_snapshots(&lab);
+    rename_part(&lab, "l-a.map", "away");
+    open_snapshots(&lab);
+    assert_int_equal(snapshots_count(lab.snapshots, "d-0"), 1);
+    write_epoch(&lab, 2, 0, 100, 2);
+    close_snapshots(&lab);
+    rename_part(&lab, "away", "l-a.map");
+    open_snapshots(&lab);
+    assert_int_equal(snapshots_count(lab.snapshots, "d-0"), 1);
+    expect(&lab, "l-b", 0, 60, 1);
+    close_snapshots(&lab);
+    rename_part(&lab, "l-a.lost", "l-a.info"); /* its files are there still */
+    open_snapshots(&lab);
+    assert_int_equal(snapshots_count(lab.snapshots, "d-0"), 2);
+    end(&lab);
+}
+
+static void replace_by_folder(struct lab *lab, const char *name)
+{
+    char path[400];
+
+    rename_part(lab, name, "away");
+    snprintf(path, sizeof(path), "%s/layers/%s", lab->bench.folder, name);
+    assert_int_equal(mkdir(path, 0700), 0);
+}
+
+/* What may be readable at another start is not given up: its disk does not open meanwhile. */
+static void test_unreadable_keeps_its_disk_closed(void **state)
+{
+    char folder[300];
+    struct lab lab;
+
+    begin(&lab);
+    write_epoch(&lab, 1, 0, 100, 1);
+    assert_int_equal(make(&lab, "l-a", 0, 0), 0);
+    close_snapshots(&lab);
+    snprintf(folder, sizeof(folder), "%s/layers", lab.bench.folder);
+    replace_by_folder(&lab, "l-a.map");
+    assert_int_equal(
+        snapshots_open(lab.bench.loop, folder, changed, &lab, &lab.snapshots, &lab.bench.err), 0);
+    assert_true(snapshots_attach(lab.snapshots, "d-0", lab.bench.volumes[0], &lab.bench.err) < 0);
+    assert_non_null(strstr(lab.bench.err.text, "l-a.map"));
+    assert_non_null(strstr(lab.bench.err.text, "l-a.lost"));
+    assert_int_equal(snapshots_attach(lab.snapshots, "d-1", lab.bench.volumes[1], &lab.bench.err),
+                     0);
+    close_snapshots(&lab);
+
+    rename_part(&lab, "l-a.map", "folder");
+    rename_part(&lab, "away", "l-a.map");
+    replace_by_folder(&lab, "l-a.info"); /* of which disk? */
+    assert_true(
+        snapshots_open(lab.bench.loop, folder, changed, &lab, &lab.snapshots, &lab.bench.err) < 0);
+    assert_non_null(strstr(lab.bench.err.text, "l-a.info"));
+    rename_part(&lab, "l-a.info", "folder-too");
+    rename_part(&lab, "away", "l-a.info");
+    open_snapshots(&lab);
+    write_epoch(&lab, 2, 0, 100, 2);
+    expect(&lab, "l-a", 0, 60, 1);
+    close_snapshots(&lab);
+    snprintf(folder, sizeof(folder), "%s/layers/folder", lab.bench.folder);
+    assert_int_equal(rmdir(folder), 0);
+    snprintf(folder, sizeof(folder), "%s/layers/folder-too", lab.bench.folder);
+    assert_int_equal(rmdir(folder), 0);
+    replica_bench_end(&lab.bench);
+}
+
 static void test_refusals(void **state)
 {
     struct request *request = malloc(sizeof(*request));
@@ -253,6 +340,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_apply_goes_on_under_it),
         cmocka_unit_test(test_host_writes_over_it),
+        cmocka_unit_test(test_damaged_is_set_aside),
+        cmocka_unit_test(test_unreadable_keeps_its_disk_closed),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_layers_go),
     };
