@@ -4,6 +4,10 @@
  * store that fails. The engine keeps no history; so what changed between two looks is found here,
  * and each change is one line, however often somebody looks. Texts that change at every look
  * (counts in them) make a line a minute at most.
+ *
+ * What stands in the way is tried again every few seconds, and looks well until it is refused
+ * again. So it is over only with proof of it (a newer recovery point, or somebody stopped it or
+ * failed it over), or when it has been well for a minute.
  */
 #include "control/notice.h"
 
@@ -15,13 +19,24 @@
 #include "control/relation.h"
 
 #define REPEAT_NS UINT64_C(60000000000)
+#define OVER_NS UINT64_C(60000000000)
+
+/* How it stood when something was last seen in the way, and since when nothing is. */
+struct obstacle {
+    uint64_t epoch;
+    enum data_role role;
+    bool is_started;
+    bool is_well;
+    uint64_t well_ns;
+};
 
 struct stream_memory {
     char id[RECORD_ID_SIZE], trouble[200];
     enum data_role role;
     char full_disk[40];
     bool is_overdue, is_full;
-    uint64_t told_ns; /* of the trouble */
+    uint64_t told_ns, disk_told_ns; /* of the trouble, of full_disk */
+    struct obstacle in_trouble, in_journal, in_store;
 };
 
 struct disk_memory {
@@ -78,17 +93,37 @@ static void look_role(struct site *site, const struct data_stream_status *stream
                     role_name(stream->role));
 }
 
+static void obstacle_note(struct obstacle *obstacle, const struct data_stream_status *stream)
+{
+    *obstacle = (struct obstacle){
+        .epoch = stream->epoch_acked, .role = stream->role, .is_started = stream->is_started};
+}
+
+/* To be asked at each look at which it is not there. */
+static bool obstacle_is_over(struct obstacle *obstacle, const struct data_stream_status *stream,
+                             uint64_t now_ns)
+{
+    if (!obstacle->is_well)
+        obstacle->well_ns = now_ns;
+    obstacle->is_well = true;
+    return stream->epoch_acked != obstacle->epoch || stream->role != obstacle->role ||
+           stream->is_started != obstacle->is_started || now_ns - obstacle->well_ns >= OVER_NS;
+}
+
 static void look_trouble(struct site *site, const struct data_stream_status *stream,
                          struct stream_memory *memory)
 {
     uint64_t now_ns = loop_now_ns(site->loop);
-    bool was_empty = !memory->trouble[0];
 
+    if (stream->trouble[0])
+        obstacle_note(&memory->in_trouble, stream);
     if (strcmp(stream->trouble, memory->trouble) == 0)
         return;
-    if (!stream->trouble[0])
+    if (!stream->trouble[0]) {
+        if (!obstacle_is_over(&memory->in_trouble, stream, now_ns))
+            return;
         audit_event(site, "trouble", EVENT_INFO, stream->id, "over: %s", memory->trouble);
-    else if (was_empty || now_ns - memory->told_ns >= REPEAT_NS) {
+    } else if (!memory->trouble[0] || now_ns - memory->told_ns >= REPEAT_NS) {
         audit_event(site, "trouble", EVENT_WARNING, stream->id, "%s", stream->trouble);
         memory->told_ns = now_ns;
     } else {
@@ -100,30 +135,43 @@ static void look_trouble(struct site *site, const struct data_stream_status *str
 static void look_journal(struct site *site, const struct data_stream_status *stream,
                          struct stream_memory *memory)
 {
-    bool is_full = stream->journal_needed_bytes > 0;
-
-    if (is_full && !memory->is_full)
-        audit_event(site, "full", EVENT_CRITICAL, stream->id,
-                    "the journal is full: it needs %llu bytes more",
-                    (unsigned long long)stream->journal_needed_bytes);
-    else if (!is_full && memory->is_full)
+    if (stream->journal_needed_bytes > 0) {
+        obstacle_note(&memory->in_journal, stream);
+        if (!memory->is_full)
+            audit_event(site, "full", EVENT_CRITICAL, stream->id,
+                        "the journal is full: it needs %llu bytes more",
+                        (unsigned long long)stream->journal_needed_bytes);
+        memory->is_full = true;
+    } else if (memory->is_full &&
+               obstacle_is_over(&memory->in_journal, stream, loop_now_ns(site->loop))) {
         audit_event(site, "full", EVENT_INFO, stream->id, "over: the journal has room");
-    memory->is_full = is_full;
+        memory->is_full = false;
+    }
 }
 
-/* A copy that does not fit. */
+/* A copy that does not fit. Of two disks without room now one is refused, now the other. */
 static void look_store(struct site *site, const struct data_stream_status *stream,
                        struct stream_memory *memory)
 {
+    uint64_t now_ns = loop_now_ns(site->loop);
+
+    if (stream->full_disk[0])
+        obstacle_note(&memory->in_store, stream);
     if (strcmp(stream->full_disk, memory->full_disk) == 0)
         return;
-    if (stream->full_disk[0])
+    if (!stream->full_disk[0]) {
+        if (!obstacle_is_over(&memory->in_store, stream, now_ns))
+            return;
+        audit_event(site, "full", EVENT_INFO, stream->id, "over: the store of disk %s has room",
+                    memory->full_disk);
+    } else if (!memory->full_disk[0] || now_ns - memory->disk_told_ns >= REPEAT_NS) {
         audit_event(site, "full", EVENT_CRITICAL, stream->id,
                     "the store of disk %s has no room for its copy: replication waits for it",
                     stream->full_disk);
-    else
-        audit_event(site, "full", EVENT_INFO, stream->id,
-                    "over: the store of disk %s is tried again", memory->full_disk);
+        memory->disk_told_ns = now_ns;
+    } else {
+        return;
+    }
     strcpy(memory->full_disk, stream->full_disk);
 }
 

@@ -112,6 +112,7 @@ static void test_each_change_is_told_once(void **state)
     strcpy(fixture->stream.trouble, "the journal cannot be read");
     expect(fixture, &after, "pg-1 trouble 1 the journal cannot be read|");
     fixture->stream.trouble[0] = 0;
+    fixture->stream.epoch_acked++;
     fixture->stream.journal_needed_bytes = 4096;
     expect(fixture, &after,
            "pg-1 trouble 0 over: the journal cannot be read|"
@@ -120,6 +121,7 @@ static void test_each_change_is_told_once(void **state)
     fixture->stream.role = DATA_ROLE_PROMOTED;
     expect(fixture, &after, "pg-1 role 1 source -> promoted|");
     fixture->stream.journal_needed_bytes = 0;
+    fixture->stream.epoch_acked++;
     fixture->disk.is_fenced = true;
     expect(fixture, &after,
            "pg-1 full 0 over: the journal has room|d-1 fenced 2 a sync of its store failed: hosts "
@@ -130,7 +132,77 @@ static void test_each_change_is_told_once(void **state)
     expect(fixture, &after,
            "pg-1 full 2 the store of disk d-7 has no room for its copy: replication waits for it|");
     fixture->stream.full_disk[0] = 0;
-    expect(fixture, &after, "pg-1 full 0 over: the store of disk d-7 is tried again|");
+    fixture->stream.epoch_acked++;
+    expect(fixture, &after, "pg-1 full 0 over: the store of disk d-7 has room|");
+}
+
+static void show_full(struct fixture *fixture, bool is_full, const char *disk)
+{
+    strcpy(fixture->stream.trouble, is_full ? "no room" : "");
+    strcpy(fixture->stream.full_disk, is_full ? disk : "");
+    fixture->stream.journal_needed_bytes = is_full ? 4096 : 0;
+}
+
+/* A full file system is tried again every 5 s: each try looks well, for up to a look or two. */
+static void test_a_try_is_not_the_end(void **state)
+{
+    struct fixture *fixture = *state;
+    int64_t after = 0;
+
+    show_full(fixture, true, "d-7");
+    expect(fixture, &after,
+           "pg-1 trouble 1 no room|pg-1 full 2 the journal is full: it needs 4096 bytes more|"
+           "pg-1 full 2 the store of disk d-7 has no room for its copy: replication waits for it|");
+    for (int i = 0; i < 20; i++) {
+        show_full(fixture, false, "");
+        expect(fixture, &after, "");
+        show_full(fixture, true, "d-7");
+        expect(fixture, &after, "");
+    }
+    show_full(fixture, false, "");
+    for (int i = 0; i < 4; i++)
+        expect(fixture, &after, "");
+    expect(fixture, &after,
+           "pg-1 trouble 0 over: no room|pg-1 full 0 over: the journal has room|"
+           "pg-1 full 0 over: the store of disk d-7 has room|");
+}
+
+/* Two disks on one full file system: a line a minute at most, and none of them is over. */
+static void test_two_full_disks_in_turn(void **state)
+{
+    struct fixture *fixture = *state;
+    int64_t after = 0;
+
+    strcpy(fixture->stream.full_disk, "d-7");
+    expect(fixture, &after,
+           "pg-1 full 2 the store of disk d-7 has no room for its copy: replication waits for it|");
+    strcpy(fixture->stream.full_disk, "d-8");
+    expect(fixture, &after, "");
+    strcpy(fixture->stream.full_disk, "");
+    expect(fixture, &after, "");
+    fixture->fake.now_ns += 60 * SECOND;
+    strcpy(fixture->stream.full_disk, "d-8");
+    expect(fixture, &after,
+           "pg-1 full 2 the store of disk d-8 has no room for its copy: replication waits for it|");
+}
+
+/* Somebody ended it, or the copy went on: that is told at once. */
+static void test_proof_is_told_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    int64_t after = 0;
+
+    for (int i = 0; i < 3; i++) {
+        strcpy(fixture->stream.trouble, "no room");
+        expect(fixture, &after, "pg-1 trouble 1 no room|");
+        fixture->stream.trouble[0] = 0;
+        fixture->stream.epoch_acked += i == 0;
+        fixture->stream.is_started = i == 1;
+        fixture->stream.role = i == 2 ? DATA_ROLE_TARGET : DATA_ROLE_SOURCE;
+        expect(fixture, &after,
+               i == 2 ? "pg-1 role 0 source -> target|pg-1 trouble 0 over: no room|"
+                      : "pg-1 trouble 0 over: no room|");
+    }
 }
 
 static void test_what_changes_all_the_time_is_told_once_a_minute(void **state)
@@ -173,6 +245,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_change_is_told_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_try_is_not_the_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_two_full_disks_in_turn, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_proof_is_told_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_what_changes_all_the_time_is_told_once_a_minute, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_streams_and_disks_come_and_go, setup, teardown),
