@@ -18,15 +18,20 @@
 #include "control/relation.h"
 #include "control/sharing.h"
 
-/* Do hosts write here, or could they as soon as the relation is gone, with newer content? */
+/* Do hosts write here, or could they as soon as the relation is gone, with newer content? A
+ * failover that is under way counts: the promotion ends behind the job that goes with this, and
+ * hosts may be attached already. */
 static bool is_written_here(struct site *site, struct relation *relation)
 {
     const struct replica_record *own = relation_own(relation);
     const struct data_stream_status *stream = site_stream(site, own->id);
+    bool is_source = relation_is_source(site, relation);
 
+    if (own->status == REPLICA_FAILOVERING && !is_source)
+        return true;
     if (stream)
         return stream->role == DATA_ROLE_SOURCE || stream->role == DATA_ROLE_PROMOTED;
-    return relation_is_source(site, relation) || own->status == REPLICA_FAILOVERED;
+    return is_source || own->status == REPLICA_FAILOVERED;
 }
 
 static bool is_name_typed(struct call *call, struct relation *relation)

@@ -345,6 +345,58 @@ static void test_forget_ends_a_failed_over_group(void **state)
     assert_all_are_told(world, PARIS);
 }
 
+/* The failover was answered, a host is attached, and the engine is not that far. */
+static void test_forget_while_failing_over(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    PAIR_OK(PARIS, "StartDiskReplicaPair", "cn-paris", pair.id);
+    fake_copy(world);
+    fake_net(world, false);
+    fake_hold(world, LYON, DATA_STREAM_FAILOVER, false);
+    PAIR_OK(LYON, "FailoverDiskReplicaPair", "cn-lyon", pair.id);
+    drive_ok(world, LYON, "AttachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", pair.lyon_disk);
+    assert_int_equal(fake_stream_of(world, LYON, pair.id)->role, DATA_ROLE_TARGET);
+    drive_ok(world, LYON, "ForgetDiskReplica", NULL, NULL, "ReplicaId=%s&Confirm=%s&Reason=fire",
+             pair.id, pair.id);
+    fake_release(world, LYON);
+    fake_run(world, 1000000000);
+    drive_expect(world, LYON, pair.id, "Status", "");
+    assert_true(fake_is_exported(world, LYON, pair.lyon_disk));
+    assert_int_equal(fake_stream_of(world, PARIS, pair.id)->role, DATA_ROLE_SOURCE);
+    fake_net(world, true);
+    fake_run(world, 20000000000);
+    drive_expect(world, PARIS, pair.id, "Status", "invalid");
+    assert_int_equal(fake_stream_of(world, PARIS, pair.id)->role, DATA_ROLE_FENCED);
+}
+
+/* That site's hosts write, and this one, which was told, is fenced: nothing is taken from them. */
+static void test_forget_of_a_failover_elsewhere(void **state)
+{
+    struct fake_world *world = *state;
+    struct tombstone_record tombstone;
+    struct drive_pair pair;
+
+    drive_pair(world, &pair);
+    PAIR_OK(PARIS, "StartDiskReplicaPair", "cn-paris", pair.id);
+    fake_copy(world);
+    fake_hold(world, LYON, DATA_STREAM_FAILOVER, true);
+    PAIR_OK(LYON, "FailoverDiskReplicaPair", "cn-lyon", pair.id);
+    fake_run(world, 1000000000);
+    drive_expect(world, PARIS, pair.id, "Status", "failovering");
+    assert_int_equal(fake_stream_of(world, PARIS, pair.id)->role, DATA_ROLE_FENCED);
+    drive_ok(world, PARIS, "ForgetDiskReplica", NULL, NULL, "ReplicaId=%s&Confirm=%s&Reason=moving",
+             pair.id, pair.id);
+    fake_release(world, LYON);
+    fake_run(world, 20000000000);
+    drive_expect(world, PARIS, pair.id, "Status", "");
+    assert_int_equal(meta_get(world->sites[PARIS].meta, RECORD_TOMBSTONE, pair.id, &tombstone), 0);
+    assert_int_equal(tombstone.forgotten, TOMBSTONE_LEFT);
+    assert_int_equal(fake_stream_of(world, LYON, pair.id)->role, DATA_ROLE_PROMOTED);
+}
+
 /* The target gives it up: the source's hosts write on, and it ships no more. */
 static void test_forget_at_the_target_leaves_the_source(void **state)
 {
@@ -598,6 +650,8 @@ int main(void)
         STORY(test_delete_that_would_lose_the_journal_fails),
         STORY(test_delete_that_fails_at_the_target_rests),
         STORY(test_forget_ends_a_failed_over_group),
+        STORY(test_forget_while_failing_over),
+        STORY(test_forget_of_a_failover_elsewhere),
         STORY(test_forget_at_the_target_leaves_the_source),
         STORY(test_forget_that_was_pushed),
         STORY(test_forget_is_not_taken_back),
