@@ -162,6 +162,39 @@ void ops_relation_stop(struct call *call)
         judge_accept(call, &relation, REPLICA_STOPPING, "stop", "");
 }
 
+/* A cancel of the failover that was begun and failed keeps the disks of the loser closed until it
+ * ends: the other site may be the source already. The engine takes a stream that is promoted for
+ * failed over, so it would be told that hosts may write. False: answered. */
+static bool check_open(struct call *call, const struct relation *relation)
+{
+    struct site *site = call->site;
+    const char *id = relation_ruler(relation)->id, *closed = NULL;
+    const struct data_stream_status *stream = site_stream(site, id);
+    struct pair_record *pairs = NULL;
+    unsigned count = 0;
+    int result;
+
+    if (relation_shown(site, relation) != REPLICA_REPROTECT_FAILED || !stream ||
+        stream->role != DATA_ROLE_PROMOTED)
+        return true;
+    result = relation_members(site, relation, &pairs, &count);
+    for (unsigned i = 0; !closed && i < count; i++) {
+        const struct data_disk_status *disk = site_disk(site, relation_disk(site, &pairs[i]));
+
+        if (!disk || !disk->may_write)
+            closed = relation_disk(site, &pairs[i]);
+    }
+    if (result < 0)
+        call_fail_internal(call, err_name(result));
+    else if (closed)
+        call_fail(call, API_INVALID_STATUS,
+                  "%s is reprotect_failed, and disk %s is closed until that reprotect has ended: "
+                  "ask for it again, or, when the other site is lost, forget it.",
+                  id, closed);
+    free(pairs);
+    return result == 0 && !closed;
+}
+
 void ops_relation_failover(struct call *call)
 {
     const struct replica_record *own;
@@ -182,6 +215,8 @@ void ops_relation_failover(struct call *call)
                   relation_own(&relation)->id);
         return;
     }
+    if (!check_open(call, &relation))
+        return;
     relation_own(&relation)->term++;
     judge_accept(call, &relation, REPLICA_FAILOVERING, "failover", "");
 }

@@ -215,8 +215,8 @@ bool fake_may_write(struct fake_world *world, unsigned site, const char *disk)
     for (unsigned i = 0; i < FAKE_STREAMS; i++)
         for (unsigned k = 0; streams[i].exists && k < streams[i].disk_count; k++)
             if (strcmp(streams[i].disks[k].disk, disk) == 0 &&
-                (!streams[i].is_open || streams[i].role == DATA_ROLE_TARGET ||
-                 streams[i].role == DATA_ROLE_FENCED))
+                (!streams[i].is_open || streams[i].is_losing ||
+                 streams[i].role == DATA_ROLE_TARGET || streams[i].role == DATA_ROLE_FENCED))
                 return false;
     return true;
 }
@@ -330,7 +330,7 @@ static int stream_reprotect(struct fake_site *site, struct fake_stream *stream,
         return -EHOSTUNREACH;
     stream->role = request->reverse ? DATA_ROLE_SOURCE : DATA_ROLE_TARGET;
     twin->role = request->reverse ? DATA_ROLE_TARGET : DATA_ROLE_SOURCE;
-    stream->is_started = twin->is_started = false;
+    stream->is_started = twin->is_started = stream->is_losing = false;
     return 0;
 }
 

@@ -45,6 +45,7 @@ struct fake_stream {
     bool exists, is_open;
     enum data_role role;
     bool is_started, one_shot, has_point;
+    bool is_losing; /* promoted, closed by a cancel of the failover that has not ended */
     uint64_t point_wall_ns;
     unsigned disk_count;
     struct data_stream_disk disks[DATA_DISKS_MAX];

@@ -55,6 +55,40 @@ static void test_attach_after_a_refused_reprotect(void **state)
     }
 }
 
+/* A cancel that the engine began and that failed there: the stream is promoted, and its disks are
+ * closed until it ends. */
+static void test_no_failover_of_a_loser(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    fail_over(world, &pair);
+    refuse_reprotect(world, pair.id, "false");
+    fake_stream_of(world, LYON, pair.id)->is_losing = true;
+    drive_fails(world, LYON, 403, "OperationDenied.InvalidStatus", pair.lyon_disk,
+                "FailoverDiskReplicaPair", "RegionId=cn-lyon&ReplicaPairId=%s", pair.id);
+    drive_status(world, pair.id, "reprotect_failed");
+    drive_ok(world, LYON, "ReprotectDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaPairId=%s&ReverseReplicate=false", pair.id);
+    drive_status(world, pair.id, "stopped");
+    assert_true(fake_may_write(world, PARIS, pair.paris_disk));
+}
+
+/* One that was refused left the disks open: they are failed over. */
+static void test_failover_after_a_refused_reprotect(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    fail_over(world, &pair);
+    refuse_reprotect(world, pair.id, "false");
+    drive_ok(world, LYON, "FailoverDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaPairId=%s", pair.id);
+    drive_status(world, pair.id, "failovered");
+    drive_ok(world, LYON, "AttachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", pair.lyon_disk);
+    assert_true(fake_is_exported(world, LYON, pair.lyon_disk));
+}
+
 /* A start left the disk out: nothing is recorded that is not done. */
 static void test_no_attach_of_a_disk_that_is_not_open(void **state)
 {
@@ -238,6 +272,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         STORY(test_attach_after_a_refused_reprotect),
+        STORY(test_no_failover_of_a_loser),
+        STORY(test_failover_after_a_refused_reprotect),
         STORY(test_no_attach_of_a_disk_that_is_not_open),
         STORY(test_no_attach_when_the_engine_is_target),
         STORY(test_removed_pair_is_not_exported),
