@@ -482,6 +482,7 @@ void http_exchange_ended(void *arg, struct MHD_Connection *connection, void **st
     if (exchange) {
         exchange->peer->is_owed = exchange->is_answered && !exchange->is_last &&
                                   why == MHD_REQUEST_TERMINATED_COMPLETED_OK;
+        exchange->peer->session.has_words = false;
         tell_phase(exchange, HTTP_PHASE_IDLE);
         exchange_free(exchange);
     }

@@ -6,7 +6,8 @@
  *  1. Who speaks TLS to the plain port gets an alert, who speaks HTTP to the TLS port an answer in
  *     plain HTTP; both at once. The kernel hands a connection over when its first bytes are there
  *     (TCP_DEFER_ACCEPT), or after a second.
- *  2. What is no request line is answered where the library only closes (plain and unix).
+ *  2. What is no request line is answered where the library only closes: by the socket that it
+ *     leaves open, inside TLS in the moment before it says goodbye (http_session.h).
  *  3. After our last words the peer gets a moment to read them (http_linger.h).
  */
 #include "http/http_listener.h"
@@ -143,6 +144,36 @@ static void answer_mismatch(const struct http_listener *listener, struct http_pe
     peer->is_owed = false;
 }
 
+static bool is_ended_by_us(const struct http_peer *peer)
+{
+    const struct http_gate *gate = &peer->listener->gate;
+
+    return atomic_load(&gate->front->is_stopping) ||
+           http_patrol_has_ended(gate->patrol, peer->guest);
+}
+
+static void session_closes(struct http_session *session)
+{
+    struct http_peer *peer = container_of(session, struct http_peer, session);
+    char text[HTTP_ERRORS_TEXT_SIZE];
+    size_t length;
+
+    if (!peer->is_owed || !http_session_is_refused(session) || is_ended_by_us(peer))
+        return;
+    peer->is_owed = false;
+    length = http_errors_write(peer, MHD_HTTP_BAD_REQUEST, text, sizeof(text));
+    (void)gnutls_record_send(session->tls, text, length);
+}
+
+static void begin_session(struct http_listener *listener, struct MHD_Connection *connection,
+                          struct http_peer *peer)
+{
+    gnutls_session_t tls = ask(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
+
+    peer->certificate = http_tls_hold(listener->tls, tls);
+    http_session_watch(&peer->session, tls, session_closes);
+}
+
 static void greet(struct http_listener *listener, struct MHD_Connection *connection,
                   struct http_peer *peer)
 {
@@ -150,6 +181,7 @@ static void greet(struct http_listener *listener, struct MHD_Connection *connect
     const struct sockaddr *address =
         ask(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
 
+    peer->listener = listener;
     peer->is_owed = true;
     peer->host_id = listener->gate.front->host_id;
     peer->refusals = listener->gate.front->refusals;
@@ -166,8 +198,7 @@ static void greet(struct http_listener *listener, struct MHD_Connection *connect
         http_patrol_proved(listener->gate.patrol, peer->guest);
     answer_mismatch(listener, peer, fd);
     if (listener->tls != NULL)
-        peer->certificate = http_tls_hold(
-            listener->tls, ask(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session);
+        begin_session(listener, connection, peer);
 }
 
 /* The library's session is gone already, the socket still open. */
@@ -176,8 +207,7 @@ static void part(struct http_listener *listener, struct MHD_Connection *connecti
 {
     int fd = ask(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     struct http_patrol *patrol = listener->gate.patrol;
-    bool is_ours = !atomic_load(&listener->gate.front->is_stopping) &&
-                   !http_patrol_has_ended(patrol, peer->guest);
+    bool is_ours = !is_ended_by_us(peer);
     unsigned char byte;
     bool has_closed = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 

@@ -6,12 +6,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "http/http_session.h"
+
 struct http_certificate;
 struct http_guest;
+struct http_listener;
 struct http_refusals;
 
 /* The other end of a connection; its socket context in the library. */
 struct http_peer {
+    struct http_listener *listener;
+    struct http_session session;
     struct http_guest *guest; /* NULL: no memory for it */
     struct http_certificate *certificate;
     char source[64];

@@ -4,6 +4,7 @@
 changes while connections live. A real daemon; every wait is for a condition and bounded.
 
 Whether a request is signed is no matter here: each must get an answer that clients can read."""
+import contextlib
 import json
 import pathlib
 import re
@@ -94,13 +95,13 @@ class HttpCase(LabCase):
         self.addCleanup(sock.close)
         return sock
 
-    def dial_tls(self, low=ssl.TLSVersion.TLSv1_2, high=ssl.TLSVersion.TLSv1_3, ciphers=None):
+    def dial_tls(self, low=ssl.TLSVersion.TLSv1_2, high=ssl.TLSVersion.TLSv1_3, ciphers=None, source="127.0.0.1"):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         context.minimum_version, context.maximum_version = low, high
         if ciphers:
             context.set_ciphers(ciphers)
-        sock = context.wrap_socket(self.dial(self.tls), server_hostname="127.0.0.1")
+        sock = context.wrap_socket(self.dial(self.tls, source), server_hostname="127.0.0.1")
         self.addCleanup(sock.close)
         return sock
 
@@ -245,12 +246,20 @@ class Doors(HttpCase):
                     self.assertTrue(is_ended(sock))
 
     def test_no_request_line(self):
-        for request in (b"garbage\r\n", b"\x01\x02\n", b"GET\r\n\r\n", b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n"):
+        for request in (b"garbage\r\n", b"\x01\x02\n", b"GET\r\n\r\n", b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n",
+                        b"SSH-2.0-x\r\n", b"GET\t/\tHTTP/1.1\r\n"):
             with self.subTest(request=request):
-                self.assertEqual(self.ask(self.dial(), request).body["Code"], "InvalidRequest")
-                sock = self.dial_tls()  # the library has given the session up: the end, and no word
-                sock.sendall(request)
-                self.assertTrue(is_ended(sock))
+                for dial in (self.dial, lambda: self.dial_tls(high=ssl.TLSVersion.TLSv1_2), self.dial_tls):
+                    sock = dial()
+                    answer = self.ask(sock, request)
+                    self.assertEqual((answer.status, answer.body["Code"]), (400, "InvalidRequest"))
+                    self.assertEqual(answer.rest, b"")
+                    self.assertTrue(is_ended(sock))
+        sock = self.dial_tls()  # behind good ones, and behind the empty line that some send after a body
+        self.ask(sock, b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\na=1\r\n")
+        self.ask(sock)
+        self.assertEqual(self.ask(sock, b"garbage\r\n").body["Code"], "InvalidRequest")
+        self.assertTrue(is_ended(sock))
 
     def test_what_is_no_request_is_recorded(self):
         """With the site's name, and a line; many from one address in a moment have one line."""
@@ -258,10 +267,35 @@ class Doors(HttpCase):
         self.assertEqual(answer.body["HostId"], "paris")
         for _ in range(20):
             self.ask(self.dial(), b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n")
+        self.assertEqual(self.refusals(), [("127.0.0.1", 400, "", answer.body["RequestId"])])
+
+    def refusals(self):
+        """The lines of what was no request, by address."""
         events = self.paris.api_call("DescribeReplicaEvents", Kind="call", MaxResults=500)["Events"]
-        lines = [line for line in events if line["ErrorCode"] == "InvalidRequest"]
-        self.assertEqual([(line["SourceIp"], line["Status"], line["Caller"], line["CallRequestId"]) for line in lines],
-                         [("127.0.0.1", 400, "", answer.body["RequestId"])])
+        return sorted((line["SourceIp"], line["Status"], line["Caller"], line["CallRequestId"])
+                      for line in events if line["ErrorCode"] == "InvalidRequest")
+
+    def test_what_is_no_request_inside_tls_is_recorded(self):
+        """Who speaks is told of, also where he has gone before the answer; who only comes and goes is not."""
+        answer = self.ask(self.dial_tls(source="127.0.0.2"), b"SSH-2.0-x\r\n")
+        sock = self.dial_tls(source="127.0.0.3")
+        sock.sendall(b"NBDMAGIC")  # and the end, which is answered in turn
+        with contextlib.suppress(ssl.SSLError):
+            sock.unwrap()
+        sock = self.dial_tls(source="127.0.0.4")
+        sock.sendall(b"garbage\r\n")
+        sock.close()
+        quiet = self.dial_tls(source="127.0.0.5")
+        quiet.unwrap()
+        for words in (b"", GET, GET + b"\r\n"):
+            sock = self.dial_tls(source="127.0.0.6")
+            if words:
+                self.ask(sock, words)
+            sock.unwrap()
+        wait_until(lambda: len(self.refusals()) >= 3, "a line of each who spoke")
+        lines = self.refusals()
+        self.assertEqual([line[:3] for line in lines], [(f"127.0.0.{last}", 400, "") for last in (2, 3, 4)])
+        self.assertEqual(lines[0][3], answer.body["RequestId"])
 
     def test_paths_and_methods(self):
         for method, path, status in (("GET", "/nothing", 404), ("POST", "/v1/x?y", 404), ("PUT", "/", 400),
