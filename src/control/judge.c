@@ -14,14 +14,19 @@
 #include "control/token.h"
 #include "control/utc.h"
 
-static unsigned member_count(struct site *site, const struct relation *relation)
+/* False: answered. */
+static bool check_has_pairs(struct call *call, const struct relation *group)
 {
     struct pair_record *pairs = NULL;
     unsigned count = 0;
+    int result = relation_members(call->site, group, &pairs, &count);
 
-    relation_members(site, relation, &pairs, &count);
     free(pairs);
-    return count;
+    if (result < 0)
+        call_fail_internal(call, err_name(result));
+    else if (count == 0)
+        call_fail(call, API_NO_PAIR_IN_GROUP, NULL);
+    return result == 0 && count > 0;
 }
 
 /* A state that the table allows although a job is in the middle of something. */
@@ -84,10 +89,8 @@ enum state_verdict judge_relation(struct call *call, struct relation *ret_relati
         return STATE_DENY;
     }
     if (ret_relation->is_group && needs_pairs(call->operation->group_op) &&
-        member_count(site, ret_relation) == 0) {
-        call_fail(call, API_NO_PAIR_IN_GROUP, NULL);
+        !check_has_pairs(call, ret_relation))
         return STATE_DENY;
-    }
     shown = relation_shown(site, ret_relation);
     verdict = judge_state(call, ret_relation, shown, &error);
     if (verdict == STATE_ALLOW && is_busy(shown))

@@ -44,14 +44,17 @@ static void seed_members(struct change *change, const struct relation *group, co
     free(pairs);
 }
 
-static void mark_all(struct call *call, const struct relation *group, const char *pair)
+static void mark_all(struct call *call, struct change *change, const struct relation *group,
+                     const char *pair)
 {
     struct pair_record *pairs = NULL;
     unsigned count = 0;
+    int result = relation_members(call->site, group, &pairs, &count);
 
+    if (result < 0)
+        change_fail(change, result, "the list of its pairs");
     sharing_mark(call, group->group.common.id);
     sharing_mark(call, pair);
-    relation_members(call->site, group, &pairs, &count);
     for (unsigned i = 0; i < count; i++)
         sharing_mark(call, pairs[i].common.id);
     free(pairs);
@@ -61,7 +64,7 @@ static void finish(struct call *call, struct change *change, const struct relati
                    const char *pair)
 {
     token_remember(change, call, NULL);
-    mark_all(call, group, pair);
+    mark_all(call, change, group, pair);
     sharing_answer(change, call, NULL);
 }
 

@@ -113,30 +113,46 @@ static void start_asked(struct peer_call *peer_call)
     free(asking);
 }
 
+static int append_record(struct site *site, const char *id, json_t *records)
+{
+    json_t *record = sync_record_tree(site, id);
+
+    if (!record)
+        return -EIO;
+    check(json_array_append_new(records, record) == 0);
+    return 0;
+}
+
+/* NULL: the records cannot be read. */
 static json_t *prepare_tree(struct site *site, const struct relation *relation)
 {
     const struct replica_record *record = relation_ruler(relation);
     json_t *tree = json_object(), *records = json_array();
     struct pair_record *pairs = NULL;
     unsigned count = 0;
+    int result;
 
     check(tree && records);
-    if (relation->is_group)
-        check(json_array_append_new(records, sync_record_tree(site, record->id)) == 0);
-    relation_members(site, relation, &pairs, &count);
-    for (unsigned i = 0; i < count; i++)
-        check(json_array_append_new(records, sync_record_tree(site, pairs[i].common.id)) == 0);
-    free(pairs);
     tree_set_text(tree, "id", record->id);
     tree_set_int(tree, "serial", record->stream_serial);
     tree_set(tree, "records", records);
-    return tree;
+    result = relation_members(site, relation, &pairs, &count);
+    if (result == 0 && relation->is_group)
+        result = append_record(site, record->id, records);
+    for (unsigned i = 0; result == 0 && i < count; i++)
+        result = append_record(site, pairs[i].common.id, records);
+    free(pairs);
+    if (result == 0)
+        return tree;
+    json_decref(tree);
+    return NULL;
 }
 
 void ops_relation_start(struct call *call)
 {
     struct relation relation;
     const struct replica_record *own;
+    json_t *arguments;
     int64_t since_s;
 
     if (judge_relation(call, &relation) != STATE_ALLOW)
@@ -149,7 +165,11 @@ void ops_relation_start(struct call *call)
         call_fail(call, API_MANUAL_SYNC_LIMIT, NULL);
         return;
     }
-    ask(call, &relation, "stream.prepare", prepare_tree(call->site, &relation), start_asked);
+    arguments = prepare_tree(call->site, &relation);
+    if (!arguments)
+        call_fail_internal(call, "its records cannot be read");
+    else
+        ask(call, &relation, "stream.prepare", arguments, start_asked);
 }
 
 /* --- stop, failover, delete ------------------------------------------------------------------ */
@@ -249,13 +269,16 @@ void ops_relation_delete(struct call *call)
 static bool check_detached(struct call *call, const struct relation *relation)
 {
     struct attachment_record attachment;
+    int attached = call_bool(call, "ReverseReplicate")
+                       ? 0
+                       : relation_find_attached(call->site, relation, &attachment);
 
-    if (call_bool(call, "ReverseReplicate") ||
-        !relation_find_attached(call->site, relation, &attachment))
-        return true;
-    call_fail(call, API_DENIED, "Disk %s is attached to %s at site %s.", attachment.disk_id,
-              attachment.instance_id, call->site->name);
-    return false;
+    if (attached < 0)
+        call_fail_internal(call, err_name(attached));
+    else if (attached > 0)
+        call_fail(call, API_DENIED, "Disk %s is attached to %s at site %s.", attachment.disk_id,
+                  attachment.instance_id, call->site->name);
+    return attached == 0;
 }
 
 static void reprotect_accept(struct call *call)

@@ -173,20 +173,21 @@ int relation_members(struct site *site, const struct relation *relation,
     return 0;
 }
 
-bool relation_find_attached(struct site *site, const struct relation *relation,
-                            struct attachment_record *ret_attachment)
+int relation_find_attached(struct site *site, const struct relation *relation,
+                           struct attachment_record *ret_attachment)
 {
     struct pair_record *pairs = NULL;
     unsigned count = 0;
-    bool found = false;
+    int result = relation_members(site, relation, &pairs, &count);
 
-    if (relation_members(site, relation, &pairs, &count) < 0)
-        return false;
-    for (unsigned i = 0; !found && i < count; i++)
-        found = meta_get(site->meta, RECORD_ATTACHMENT, relation_disk(site, &pairs[i]),
-                         ret_attachment) == 0;
+    if (result < 0)
+        return result;
+    result = -ENOENT;
+    for (unsigned i = 0; result == -ENOENT && i < count; i++)
+        result =
+            meta_get(site->meta, RECORD_ATTACHMENT, relation_disk(site, &pairs[i]), ret_attachment);
     free(pairs);
-    return found;
+    return result == 0 ? 1 : result == -ENOENT ? 0 : result;
 }
 
 int relation_find_by_disk(struct site *site, const char *disk, struct pair_record *ret_pair)

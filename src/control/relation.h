@@ -40,9 +40,9 @@ enum replica_state relation_shown(struct site *site, const struct relation *rela
 /* The pairs of its stream (itself, when it is a pair), sorted by id; to be freed. */
 int relation_members(struct site *site, const struct relation *relation,
                      struct pair_record **ret_pairs, unsigned *ret_count);
-/* The first of our disks in it that is attached; false: none. */
-bool relation_find_attached(struct site *site, const struct relation *relation,
-                            struct attachment_record *ret_attachment);
+/* The first of our disks in it that is attached. 1; 0: none; negative: it cannot be read. */
+int relation_find_attached(struct site *site, const struct relation *relation,
+                           struct attachment_record *ret_attachment);
 /* The pair in which a disk of ours is; -ENOENT: in none. */
 int relation_find_by_disk(struct site *site, const char *disk, struct pair_record *ret_pair);
 

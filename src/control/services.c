@@ -252,6 +252,7 @@ static void serve_stream_prepare(struct peer_answer *answer)
 {
     struct relation relation;
     struct attachment_record attachment;
+    int attached;
 
     if (!adopt_records(answer) || !load_theirs(answer, &relation))
         return;
@@ -263,12 +264,14 @@ static void serve_stream_prepare(struct peer_answer *answer)
         peer_answer_fail(answer, API_INVALID_STATUS, "the records of the sites differ.");
         return;
     }
-    if (relation_find_attached(answer->site, &relation, &attachment)) {
+    attached = relation_find_attached(answer->site, &relation, &attachment);
+    if (attached < 0)
+        peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", err_name(attached));
+    else if (attached > 0)
         peer_answer_fail(answer, API_STANDBY_ATTACHED, "disk %s is attached to %s.",
                          attachment.disk_id, attachment.instance_id);
-        return;
-    }
-    opening_start(answer->site, relation_own(&relation)->id, true, prepare_opened, answer);
+    else
+        opening_start(answer->site, relation_own(&relation)->id, true, prepare_opened, answer);
 }
 
 /* --- reprotect.check ------------------------------------------------------------------------- */
@@ -278,17 +281,21 @@ static void serve_reprotect_check(struct peer_answer *answer)
     struct relation relation;
     struct attachment_record attachment;
     const char *trouble;
+    int attached;
 
     if (!load_theirs(answer, &relation))
         return;
     /* A reprotect that began without our end could not end, nor be taken back. */
     trouble = site_trouble(answer->site, relation_own(&relation)->id);
+    attached = relation_find_attached(answer->site, &relation, &attachment);
     if (relation_own(&relation)->opened_serial == 0) /* its membership changed at the same time */
         peer_answer_fail(answer, API_DENIED,
                          "the replication has ended there; forget it and create it anew.");
     else if (trouble[0])
         peer_answer_fail(answer, API_DENIED, "%.200s; repair it and restart that site.", trouble);
-    else if (relation_find_attached(answer->site, &relation, &attachment))
+    else if (attached < 0)
+        peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", err_name(attached));
+    else if (attached > 0)
         peer_answer_fail(answer, API_DENIED, "disk %s is attached to %s; detach it first.",
                          attachment.disk_id, attachment.instance_id);
     else

@@ -13,7 +13,7 @@ struct fake_meta {
     struct meta *real;
     enum record_kind kind;
     bool is_get;
-    unsigned left;
+    unsigned left, spared;
     unsigned commits, commits_failing, commits_spared;
     const char *put_failing; /* the key of the record; NULL: none */
 };
@@ -29,6 +29,10 @@ static bool fails(struct meta *meta, enum record_kind kind, bool is_get)
 
     if (fake->left == 0 || fake->kind != kind || fake->is_get != is_get)
         return false;
+    if (fake->spared > 0) {
+        fake->spared--;
+        return false;
+    }
     fake->left--;
     return true;
 }
@@ -154,14 +158,21 @@ struct meta *fake_meta_new(struct meta *real)
     return &fake->meta;
 }
 
-void fake_meta_fail(struct meta *meta, enum record_kind kind, bool is_get, unsigned count)
+void fake_meta_fail_behind(struct meta *meta, enum record_kind kind, bool is_get, unsigned spared,
+                           unsigned count)
 {
     struct fake_meta *fake = fake_of(meta);
 
     check(meta->ops == &fake_ops);
     fake->kind = kind;
     fake->is_get = is_get;
+    fake->spared = spared;
     fake->left = count;
+}
+
+void fake_meta_fail(struct meta *meta, enum record_kind kind, bool is_get, unsigned count)
+{
+    fake_meta_fail_behind(meta, kind, is_get, 0, count);
 }
 
 unsigned fake_meta_left(const struct meta *meta)

@@ -9,6 +9,9 @@
 struct meta *fake_meta_new(struct meta *real);
 /* The next `count` listings, walks, counts (`is_get`: single reads) of that kind end with -EIO. */
 void fake_meta_fail(struct meta *meta, enum record_kind kind, bool is_get, unsigned count);
+/* The same behind `spared` reads of that kind that do not. */
+void fake_meta_fail_behind(struct meta *meta, enum record_kind kind, bool is_get, unsigned spared,
+                           unsigned count);
 /* The next `count` commits fail, and leave nothing. */
 void fake_meta_fail_commits(struct meta *meta, unsigned count);
 /* The same behind `spared` ones that do not. */

@@ -158,6 +158,94 @@ static void test_group_of_unread_pairs(void **state)
     drive_status(world, group, "created");
 }
 
+static void expect_unread(struct fake_world *world, const char *action, const char *id)
+{
+    bool is_group = strncmp(id, "pg-", 3) == 0, is_start = strncmp(action, "Start", 5) == 0;
+    const char *what = is_group ? "Group" : "Pair";
+
+    drive_fails(world, is_start ? PARIS : LYON, 500, "InternalError", NULL, action,
+                "RegionId=%s&Replica%sId=%s&ReverseReplicate=false",
+                is_start ? "cn-paris" : "cn-lyon", what, id);
+    expect_read(world, PARIS);
+    expect_read(world, LYON);
+}
+
+/* A group whose pairs cannot be read has not none, and is not started without them. */
+static void test_start_of_unread_pairs(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char group[64];
+
+    drive_group(world, group);
+    drive_pair(world, &pair);
+    drive_add(world, group, &pair);
+    /* Behind the listing of ended one-shots: has it pairs? which, for the other site? each. */
+    for (unsigned spared = 1; spared <= 2; spared++) {
+        fake_meta_fail_behind(world->sites[PARIS].meta, RECORD_PAIR, false, spared, 1);
+        expect_unread(world, "StartDiskReplicaGroup", group);
+        drive_status(world, group, "created");
+    }
+    fake_meta_fail_behind(world->sites[PARIS].meta, RECORD_PAIR, true, 0, 1);
+    expect_unread(world, "StartDiskReplicaGroup", group);
+    assert_null(fake_stream_of(world, LYON, group));
+    drive_ok(world, PARIS, "StartDiskReplicaGroup", NULL, NULL,
+             "RegionId=cn-paris&ReplicaGroupId=%s", group);
+    fake_copy(world);
+    drive_status(world, group, "normal");
+}
+
+/* The other site would not be told of what becomes of those that are in it already. */
+static void test_add_beside_unread_pairs(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    drive_group(world, group);
+    drive_pair(world, &pairs[0]);
+    drive_add(world, group, &pairs[0]);
+    drive_pair(world, &pairs[1]);
+    /* Ended one-shots; the quota; whose stream ends; who is told. */
+    for (unsigned spared = 1; spared <= 3; spared++) {
+        fake_meta_fail_behind(world->sites[PARIS].meta, RECORD_PAIR, false, spared, 1);
+        drive_fails(world, PARIS, 500, "InternalError", NULL, "AddDiskReplicaPair",
+                    "RegionId=cn-paris&ReplicaGroupId=%s&ReplicaPairId=%s", group, pairs[1].id);
+        expect_read(world, PARIS);
+    }
+    drive_add(world, group, &pairs[1]);
+}
+
+/* Hosts may have them: they become no target's. */
+static void test_unread_attachments(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char group[64];
+
+    drive_group(world, group);
+    drive_pair(world, &pair);
+    drive_add(world, group, &pair);
+    cannot_get(world, LYON, RECORD_ATTACHMENT);
+    expect_unread(world, "StartDiskReplicaGroup", group);
+    drive_ok(world, PARIS, "StartDiskReplicaGroup", NULL, NULL,
+             "RegionId=cn-paris&ReplicaGroupId=%s", group);
+    fake_copy(world);
+    drive_ok(world, LYON, "FailoverDiskReplicaGroup", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+    drive_status(world, group, "failovered");
+    cannot_get(world, LYON, RECORD_ATTACHMENT);
+    expect_unread(world, "ReprotectDiskReplicaGroup", group);
+    cannot_get(world, PARIS, RECORD_ATTACHMENT);
+    expect_unread(world, "ReprotectDiskReplicaGroup", group);
+    fake_meta_fail_behind(world->sites[LYON].meta, RECORD_PAIR, false, 2, 1);
+    expect_unread(world, "ReprotectDiskReplicaGroup", group);
+    drive_status(world, group, "failovered");
+    drive_ok(world, LYON, "ReprotectDiskReplicaGroup", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaGroupId=%s&ReverseReplicate=false", group);
+    drive_status(world, group, "stopped");
+}
+
 /* The outcome came while the job's row could not be read: it is asked for again. */
 static void test_job_is_not_forgotten(void **state)
 {
@@ -239,6 +327,9 @@ int main(void)
         STORY(test_deletion_reaches_the_peer),
         STORY(test_disk_of_an_unread_pair),
         STORY(test_group_of_unread_pairs),
+        STORY(test_start_of_unread_pairs),
+        STORY(test_add_beside_unread_pairs),
+        STORY(test_unread_attachments),
         STORY(test_job_is_not_forgotten),
         STORY(test_token_is_not_forgotten),
         STORY(test_start_waits_for_the_records),
