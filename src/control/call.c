@@ -212,7 +212,10 @@ void call_fail_name(struct call *call, enum api_error error, const char *name, c
 
 void call_fail_internal(struct call *call, const char *why)
 {
-    log_error("control", "%s: %s", call->operation->name, why);
+    struct site *site = call->site;
+
+    check(site);
+    complaint_call(&site->complaint, loop_now_ns(site->loop), call->operation->name, why);
     call_fail(call, call->operation->is_ecs ? API_INTERNAL_ERROR_ECS : API_INTERNAL_ERROR, "%s",
               why);
 }

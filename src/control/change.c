@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/log.h"
 #include "base/step.h"
 #include "control/audit.h"
 
@@ -132,6 +131,7 @@ void change_put(struct change *change, enum record_kind kind, const void *record
     note_put(change, kind, record);
     if (change->result == 0)
         change->result = meta_put(change->site->meta, kind, record, &change->err);
+    change->has_put = true;
 }
 
 void change_remove(struct change *change, enum record_kind kind, const char *key)
@@ -142,6 +142,7 @@ void change_remove(struct change *change, enum record_kind kind, const char *key
         return;
     note_remove(change, kind, key);
     result = meta_remove(change->site->meta, kind, key, &change->err);
+    change->has_put = change->has_put || result == 0;
     if (result < 0 && result != -ENOENT)
         change->result = result;
 }
@@ -162,9 +163,11 @@ static void drop_moves(struct change *change)
 
 static int told(struct change *change)
 {
+    struct site *site = change->site;
+
     check(change->result <= 0);
     if (change->result < 0) {
-        log_error("control", "metadata: %s", change->err.text);
+        complaint_failed(&site->complaint, loop_now_ns(site->loop), &change->err);
         drop_moves(change);
     }
     return change->result;
@@ -179,6 +182,8 @@ int change_commit(struct change *change)
         step_point("change-before-commit");
         change->result = meta_commit(change->site->meta, &change->err);
         step_point("change-committed");
+        if (change->result == 0 && change->has_put)
+            complaint_stored(&change->site->complaint, loop_now_ns(change->site->loop));
     }
     change->is_open = false;
     if (told(change) == 0)
@@ -203,6 +208,7 @@ int change_end_part(struct change *change, struct change_move **ret_moves, unsig
         change->site->share_error = result;
     if (told(change) < 0)
         return change->result;
+    change->site->has_shared = change->site->has_shared || change->has_put;
     *ret_moves = change->moves;
     *ret_move_count = change->move_count;
     change->moves = NULL;

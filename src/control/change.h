@@ -24,6 +24,7 @@ struct change {
     int result;
     bool is_open;
     bool is_part; /* of a transaction that several share: see sharing.h */
+    bool has_put; /* or removed: something is written */
     struct err err;
 };
 

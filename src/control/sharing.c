@@ -17,7 +17,6 @@
 #include <errno.h>
 
 #include "base/check.h"
-#include "base/log.h"
 #include "base/step.h"
 #include "control/consent.h"
 #include "control/jobs.h"
@@ -101,6 +100,7 @@ static void begin(struct site *site)
     check(!site->is_sharing && !site->meta->is_in_transaction && list_is_empty(&site->held));
     site->is_sharing = true;
     site->share_error = 0;
+    site->has_shared = false;
 }
 
 static int commit(struct site *site, struct err *err)
@@ -126,7 +126,9 @@ static void end(struct site *site)
     int result = commit(site, &err);
 
     if (result < 0)
-        log_error("control", "metadata: %s", err.text);
+        complaint_failed(&site->complaint, loop_now_ns(site->loop), &err);
+    else if (site->has_shared)
+        complaint_stored(&site->complaint, loop_now_ns(site->loop));
     site->is_sharing = false;
     site->share_error = 0;
     if (result == 0 && !list_is_empty(&site->held))

@@ -75,6 +75,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     list_init(&site->growths);
     site->loop = loop;
     site->malformed_limit = (struct log_limit){.count_max = 20, .span_ns = UINT64_C(10000000000)};
+    complaint_init(&site->complaint);
     site->meta = meta;
     site->secret_box = options->secret_box;
     quota_init(&site->quota, &options->quota);

@@ -10,6 +10,7 @@
 
 #include "base/list.h"
 #include "base/log_limit.h"
+#include "control/complaint.h"
 #include "control/data_ops.h"
 #include "meta/meta.h"
 #include "model/api_error.h"
@@ -100,6 +101,7 @@ struct site {
     struct list troubles; /* struct site_trouble: of a relation each */
     bool is_sharing;      /* several operations share a transaction: see sharing.h */
     int share_error;      /* it can only be rolled back */
+    bool has_shared;      /* some part of it changed records, and stands */
     struct list held;     /* calls that wait for its commit */
     struct list joining;  /* calls that begin one at the end of this turn of the loop */
     struct loop_task join_task;
@@ -137,6 +139,7 @@ struct site {
                                     int64_t time_s);
     void *take_nonce_arg;
     struct log_limit malformed_limit; /* lines about calls of peers that make no sense */
+    struct complaint complaint;       /* lines about metadata that cannot be changed */
 };
 
 enum { SITE_MAGIC = 0x73697465 };

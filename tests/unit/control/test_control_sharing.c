@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -247,6 +248,53 @@ static void test_by_record(void **state)
     drop(asked, MANY);
 }
 
+/* How many lines with `part` were logged into it. */
+static unsigned count_lines(FILE *log, const char *part)
+{
+    char line[2000];
+    unsigned count = 0;
+
+    rewind(log);
+    while (fgets(line, sizeof(line), log))
+        count += strstr(line, part) != NULL;
+    return count;
+}
+
+/* Metadata without room, asked much for half a minute, alone and together: a line each ten seconds;
+ * then there is room, and that is told. */
+static void test_no_flood_of_lines(void **state)
+{
+    struct fake_world *world = *state;
+    struct fake_asked asked[MANY];
+    FILE *log = tmpfile();
+    int before = dup(STDERR_FILENO);
+    unsigned status;
+
+    assert_non_null(log);
+    dup2(fileno(log), STDERR_FILENO);
+    fake_meta_fail_commits(world->sites[PARIS].meta, 1000);
+    for (unsigned i = 0; i < 60; i++) {
+        fill(asked);
+        fake_ask_together(world, PARIS, asked, MANY);
+        drop(asked, MANY);
+        json_decref(fake_ask(world, PARIS, "CreateDiskReplicaGroup", GROUP, &status));
+        fake_run(world, 500000000);
+    }
+    fake_meta_fail_commits(world->sites[PARIS].meta, 0);
+    fake_run(world, UINT64_C(11000000000));
+    fill(asked);
+    fake_ask_together(world, PARIS, asked, MANY);
+    dup2(before, STDERR_FILENO);
+    close(before);
+    for (unsigned i = 0; i < MANY; i++)
+        assert_int_equal(asked[i].status, 200);
+    drop(asked, MANY);
+    assert_in_range(count_lines(log, "metadata: made to fail"), 3, 5);
+    assert_int_equal(count_lines(log, "CreateDiskReplicaGroup: "), 0); /* in the events */
+    assert_int_equal(count_lines(log, "metadata: changes are stored again"), 1);
+    fclose(log);
+}
+
 #define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
 
 int main(void)
@@ -256,6 +304,7 @@ int main(void)
         STORY(test_one_falls_alone),       STORY(test_judged_in_turn),
         STORY(test_a_token_twice_at_once), STORY(test_disks_begin_behind_the_commit),
         STORY(test_after_a_wait),          STORY(test_by_record),
+        STORY(test_no_flood_of_lines),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
