@@ -290,8 +290,10 @@ static void loser_synced(struct stream *stream, int error)
     if (reprotect->step != REPROTECT_CLOSING || is_old)
         return;
     if (error != 0) {
+        stream_set_trouble(stream, "disks cannot be synced: the reprotect rests; check the storage "
+                                   "of the disks, then restart the daemon");
         refuse(stream, error, "the loser's disks cannot be synced");
-        finish(stream, error, "the disks cannot be synced");
+        finish(stream, error, stream->trouble);
         return;
     }
     for (unsigned i = 0; i < stream->state.disk_count; i++)

@@ -21,7 +21,7 @@ enum { LARGE_BLOCKS = DISK_BLOCKS + 2000, WRITES_MAX = 4096 };
 enum save_fate { SAVE_GOES, SAVE_FAILS, SAVE_WAITS };
 
 static struct {
-    bool are_syncs_kept;
+    bool are_syncs_kept, are_syncs_refused;
     struct {
         struct volume *volume;
         struct base_write *write;
@@ -48,19 +48,6 @@ void __wrap_volume_base_write(struct volume *volume, struct base_write *write);
 void __real_stream_save(struct stream *stream, stream_step_fn step_cb);
 void __wrap_stream_save(struct stream *stream, stream_step_fn step_cb);
 
-void __wrap_volume_base_sync(struct volume *volume, struct base_write *write,
-                             void (*done_cb)(struct base_write *write, int error))
-{
-    if (!kept.are_syncs_kept) {
-        __real_volume_base_sync(volume, write, done_cb);
-        return;
-    }
-    assert_true(kept.sync_count < DISKS);
-    kept.syncs[kept.sync_count].volume = volume;
-    kept.syncs[kept.sync_count].write = write;
-    kept.syncs[kept.sync_count++].done_cb = done_cb;
-}
-
 static void refuse(struct base_write *write, int error)
 {
     unsigned i = 0;
@@ -74,16 +61,40 @@ static void refuse(struct base_write *write, int error)
     done_cb(write, -ENOSPC);
 }
 
+/* Later, not from inside. */
+static void refuse_later(struct volume *volume, struct base_write *write,
+                         void (*done_cb)(struct base_write *write, int error))
+{
+    assert_true(kept.refused_count < WRITES_MAX);
+    kept.refused[kept.refused_count].write = write;
+    kept.refused[kept.refused_count++].done_cb = done_cb;
+    __real_volume_base_sync(volume, write, refuse);
+}
+
+void __wrap_volume_base_sync(struct volume *volume, struct base_write *write,
+                             void (*done_cb)(struct base_write *write, int error))
+{
+    if (kept.are_syncs_refused) {
+        refuse_later(volume, write, done_cb);
+        return;
+    }
+    if (!kept.are_syncs_kept) {
+        __real_volume_base_sync(volume, write, done_cb);
+        return;
+    }
+    assert_true(kept.sync_count < DISKS);
+    kept.syncs[kept.sync_count].volume = volume;
+    kept.syncs[kept.sync_count].write = write;
+    kept.syncs[kept.sync_count++].done_cb = done_cb;
+}
+
 void __wrap_volume_base_write(struct volume *volume, struct base_write *write)
 {
     if (!kept.are_stores_full) {
         __real_volume_base_write(volume, write);
         return;
     }
-    assert_true(kept.refused_count < WRITES_MAX);
-    kept.refused[kept.refused_count].write = write;
-    kept.refused[kept.refused_count++].done_cb = write->done_cb;
-    __real_volume_base_sync(volume, write, refuse); /* later, not from inside */
+    refuse_later(volume, write, write->done_cb);
 }
 
 void __wrap_stream_save(struct stream *stream, stream_step_fn step_cb)
@@ -179,6 +190,26 @@ static void sync_of_an_exchange_before(void **state)
     pair_wait(&lab, lyon_is_target, NULL);
     assert_int_equal(pair_start(&lab, PARIS, false), 0);
     pair_settle(&lab, PARIS);
+    pair_lab_close(&lab);
+}
+
+/* The disks stay closed until it is asked again and ends, so it says what keeps it from that. */
+static void cancel_whose_sync_fails(void **state)
+{
+    struct pair_lab lab;
+    unsigned site = LYON;
+
+    replicate(&lab);
+    assert_int_equal(pair_failover(&lab, LYON), 0);
+    kept.are_syncs_refused = true;
+    assert_int_equal(pair_reprotect_met(&lab, LYON, false), -ENOSPC);
+    assert_true(has_role(&lab, LYON, STREAM_ROLE_PROMOTED));
+    assert_false(may_write(&lab, &site));
+    assert_non_null(strstr(pair_status(&lab, LYON).trouble, "disks cannot be synced"));
+    kept.are_syncs_refused = false;
+    assert_int_equal(pair_reprotect_met(&lab, LYON, false), 0);
+    assert_true(has_role(&lab, LYON, STREAM_ROLE_TARGET));
+    assert_null(strstr(pair_status(&lab, LYON).trouble, "synced"));
     pair_lab_close(&lab);
 }
 
@@ -318,6 +349,7 @@ int main(void)
         cmocka_unit_test(first_copy_that_goes_on_after_a_stop),
         cmocka_unit_test(first_copy_that_ends_without_its_source),
         cmocka_unit_test(sync_of_an_exchange_before),
+        cmocka_unit_test(cancel_whose_sync_fails),
         cmocka_unit_test(size_that_is_not_durable),
         cmocka_unit_test(copy_into_a_full_store),
     };
