@@ -42,6 +42,7 @@ static uint64_t draw(void *arg)
 static const struct answer *answer_of(unsigned status)
 {
     static const struct answer answers[] = {
+        {408, "InvalidRequest", "The request did not come in time."},
         {413, "RequestTooLarge", "The request is too large."},
         {431, "RequestHeaderTooLarge", "The request header is too large."},
         {500, "InternalError", "The request processing has failed due to some unknown error."},
@@ -158,7 +159,7 @@ enum MHD_Result MHD_queue_response(struct MHD_Connection *connection, unsigned s
     if (MHD_get_response_header(response, HTTP_OUR_HEADER) != NULL)
         return http_errors_queue()(connection, status, response);
     if (peer != NULL)
-        peer->is_owed = false;
+        peer->is_owed = peer->is_head_coming = false;
     if (may_answer_twice(connection, peer)) {
         http_errors_send(connection, peer, our_status(status));
         return MHD_NO;

@@ -147,6 +147,7 @@ void *http_exchange_uri(void *arg, const char *uri, struct MHD_Connection *conne
     exchange->peer->is_owed = false;
     exchange->peer->has_asked = true;
     exchange->peer->has_begun = false;
+    exchange->peer->is_head_coming = true;
     tell_phase(exchange, HTTP_PHASE_HEAD);
     return exchange;
 }
@@ -315,6 +316,7 @@ static enum MHD_Result exchange_begin(struct exchange *exchange, const char *pat
     unsigned status;
 
     exchange->has_begun = exchange->peer->has_begun = true;
+    exchange->peer->is_head_coming = false;
     tell_phase(exchange, HTTP_PHASE_BODY);
     take_peer(exchange);
     request->method = method;

@@ -14,8 +14,8 @@
 
 #include <errno.h>
 #include <gnutls/abstract.h>
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -152,16 +152,37 @@ static bool is_ended_by_us(const struct http_peer *peer)
            http_patrol_has_ended(gate->patrol, peer->guest);
 }
 
+static bool is_late(const struct http_peer *peer)
+{
+    return http_patrol_is_late(peer->listener->gate.patrol, peer->guest);
+}
+
+/* The status of our last words inside TLS, 0: none. */
+static unsigned judge_session(const struct http_peer *peer)
+{
+    if (is_ended_by_us(peer))
+        return 0;
+    if (is_late(peer) && (peer->is_head_coming || (peer->is_owed && peer->session.has_words)))
+        return MHD_HTTP_REQUEST_TIMEOUT;
+    return peer->is_owed && http_session_is_refused(&peer->session) ? MHD_HTTP_BAD_REQUEST : 0;
+}
+
+static bool session_is_over(struct http_session *session)
+{
+    return is_late(container_of(session, struct http_peer, session));
+}
+
 static void session_closes(struct http_session *session)
 {
     struct http_peer *peer = container_of(session, struct http_peer, session);
+    unsigned status = judge_session(peer);
     char text[HTTP_ERRORS_TEXT_SIZE];
     size_t length;
 
-    if (!peer->is_owed || !http_session_is_refused(session) || is_ended_by_us(peer))
+    if (status == 0)
         return;
-    peer->is_owed = false;
-    length = http_errors_write(peer, MHD_HTTP_BAD_REQUEST, text, sizeof(text));
+    peer->is_owed = peer->is_head_coming = false;
+    length = http_errors_write(peer, status, text, sizeof(text));
     (void)gnutls_record_send(session->tls, text, length);
 }
 
@@ -171,7 +192,7 @@ static void begin_session(struct http_listener *listener, struct MHD_Connection 
     gnutls_session_t tls = ask(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)->tls_session;
 
     peer->certificate = http_tls_hold(listener->tls, tls);
-    http_session_watch(&peer->session, tls, session_closes);
+    http_session_watch(&peer->session, tls, session_is_over, session_closes);
 }
 
 static void greet(struct http_listener *listener, struct MHD_Connection *connection,
@@ -201,6 +222,29 @@ static void greet(struct http_listener *listener, struct MHD_Connection *connect
         begin_session(listener, connection, peer);
 }
 
+/* Did more come than the end? Of a unix socket nobody knows. */
+static bool has_spoken(int fd, bool has_closed)
+{
+    struct tcp_info facts = {0};
+    socklen_t size = sizeof(facts);
+
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &facts, &size) == 0 &&
+           facts.tcpi_bytes_received > (has_closed ? 1 : 0);
+}
+
+/* The status of our last words without TLS, 0: none. */
+static unsigned judge_socket(struct http_peer *peer, int fd, bool has_closed)
+{
+    if (is_late(peer))
+        return peer->is_head_coming || (peer->is_owed && has_spoken(fd, false))
+                   ? MHD_HTTP_REQUEST_TIMEOUT
+                   : 0;
+    if (has_closed && !has_spoken(fd, true)) /* to see whether the door is there: no line of it */
+        peer->refusals = NULL;
+    /* Who asked before and closes now goes as he should. */
+    return peer->is_owed && !(has_closed && peer->has_asked) ? MHD_HTTP_BAD_REQUEST : 0;
+}
+
 /* The library's session is gone already, the socket still open. */
 static void part(struct http_listener *listener, struct MHD_Connection *connection,
                  struct http_peer *peer)
@@ -211,11 +255,10 @@ static void part(struct http_listener *listener, struct MHD_Connection *connecti
     unsigned char byte;
     bool has_closed = recv(fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 
-    if (has_closed) /* perhaps without a word, to see whether the door is there: no line of it */
-        peer->refusals = NULL;
-    /* Who asked before and closes now goes as he should. */
-    if (is_ours && peer->is_owed && !(has_closed && peer->has_asked) && listener->tls == NULL)
-        http_errors_send(connection, peer, MHD_HTTP_BAD_REQUEST);
+    unsigned status = is_ours && listener->tls == NULL ? judge_socket(peer, fd, has_closed) : 0;
+
+    if (status != 0)
+        http_errors_send(connection, peer, status);
     if (peer->guest != NULL)
         http_patrol_leave(patrol, peer->guest, is_ours && !has_closed);
     http_tls_drop(peer->certificate);

@@ -22,6 +22,7 @@ enum { PATROL_MAGIC = 0x70617472, LOG_LINES_MAX = 20, ENDED_MAX = 512 /* a look 
 #define SECOND_NS (UINT64_C(1000) * 1000 * 1000)
 #define LOOK_NS (SECOND_NS / 10)
 #define FAIR_NS (SECOND_NS / 10)
+#define LATE_NS (5 * SECOND_NS)
 
 struct http_guest {
     struct list node;
@@ -33,6 +34,7 @@ struct http_guest {
     uint64_t probed_ns;        /* whether the peer is still there */
     uint64_t body_bytes;
     bool is_ended; /* shut down; the library has not yet seen it */
+    bool is_late;  /* reading is shut down: it is still to be told */
     bool is_proved;
 };
 
@@ -70,15 +72,30 @@ static void shut_guest(struct http_patrol *patrol, struct http_guest *guest)
     (void)shutdown(guest->fd, SHUT_RDWR);
 }
 
-static void end_guest(struct http_patrol *patrol, struct http_guest *guest, const char *why)
+static void log_end(struct http_patrol *patrol, const char *why)
 {
     unsigned dropped;
 
-    shut_guest(patrol, guest);
     if (log_limit_take(&patrol->log_limit, clock_ns(), &dropped))
         log_notice("api", "a connection ended: %s", why);
     if (dropped > 0)
         log_notice("api", "%u more ended connections were not logged", dropped);
+}
+
+static void end_guest(struct http_patrol *patrol, struct http_guest *guest, const char *why)
+{
+    shut_guest(patrol, guest);
+    log_end(patrol, why);
+}
+
+/* The library reads the end, and before it closes the guest is told. It has LATE_NS for it: it may
+ * overlook the end behind bytes that still come. */
+static void stop_listening(struct http_patrol *patrol, struct http_guest *guest, uint64_t now_ns)
+{
+    guest->is_late = true;
+    guest->probed_ns = now_ns + LATE_NS;
+    (void)shutdown(guest->fd, SHUT_RD);
+    log_end(patrol, "the head of its request did not come in time (head-time)");
 }
 
 /* The library waits for edges and overlooks an end that comes with the last bytes: such a
@@ -100,10 +117,10 @@ static void look_at(struct http_patrol *patrol, struct http_guest *guest, uint64
     uint64_t age_ns = now_ns > guest->since_ns ? now_ns - guest->since_ns : 0;
     bool is_coming = guest->phase == HTTP_PHASE_HEAD || guest->phase == HTTP_PHASE_BODY;
 
-    if (has_gone(guest, now_ns))
+    if (has_gone(guest, now_ns) || (guest->is_late && age_ns > limits->head_ns_max + LATE_NS))
         shut_guest(patrol, guest);
-    else if (guest->phase == HTTP_PHASE_HEAD && age_ns > limits->head_ns_max)
-        end_guest(patrol, guest, "the head of its request did not come in time (head-time)");
+    else if (guest->phase == HTTP_PHASE_HEAD && age_ns > limits->head_ns_max && !guest->is_late)
+        stop_listening(patrol, guest, now_ns);
     else if (guest->phase == HTTP_PHASE_IDLE && age_ns > limits->idle_ns_max)
         end_guest(patrol, guest, "it was idle (idle-time)");
     else if (is_coming && guest->request_since_ns + limits->request_ns_max < now_ns)
@@ -325,6 +342,7 @@ void http_patrol_phase(struct http_patrol *patrol, struct http_guest *guest, enu
     if (phase == HTTP_PHASE_HEAD)
         guest->request_since_ns = guest->since_ns;
     guest->body_bytes = 0;
+    guest->is_late = guest->is_late && phase != HTTP_PHASE_BODY; /* it came after all */
     check(pthread_mutex_unlock(&patrol->lock) == 0);
 }
 
@@ -356,4 +374,16 @@ bool http_patrol_has_ended(struct http_patrol *patrol, const struct http_guest *
     has_ended = guest->is_ended;
     check(pthread_mutex_unlock(&patrol->lock) == 0);
     return has_ended;
+}
+
+bool http_patrol_is_late(struct http_patrol *patrol, const struct http_guest *guest)
+{
+    bool is_late;
+
+    if (guest == NULL)
+        return false;
+    check(pthread_mutex_lock(&patrol->lock) == 0);
+    is_late = guest->is_late && !guest->is_ended;
+    check(pthread_mutex_unlock(&patrol->lock) == 0);
+    return is_late;
 }

@@ -17,7 +17,8 @@
  * its own connections, and an address that is at its limit loses one of its own. A stranger who got
  * his answer needs no time. While all have theirs there may be twice connections_max.
  *
- * Ending is a shutdown of the socket: the library sees it closed.
+ * Ending is a shutdown of the socket: the library sees it closed. Where the head did not come in
+ * time only reading ends at first, so that the guest can be told on the library's thread.
  *
  * Called from the libraries' threads, but for new, stop and free.
  */
@@ -72,5 +73,7 @@ void http_patrol_body(struct http_patrol *patrol, struct http_guest *guest, size
 void http_patrol_proved(struct http_patrol *patrol, struct http_guest *guest);
 /* Did the patrol end it? */
 bool http_patrol_has_ended(struct http_patrol *patrol, const struct http_guest *guest);
+/* Did its head not come in time? Nothing more can be read from it; it can still be told. */
+bool http_patrol_is_late(struct http_patrol *patrol, const struct http_guest *guest);
 
 #endif

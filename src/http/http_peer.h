@@ -23,10 +23,11 @@ struct http_peer {
     const char *host_id;            /* of the server's options; "": none */
     struct http_refusals *refusals; /* NULL: nobody wants to know */
     bool is_loopback, is_permitted;
-    bool has_asked; /* a request line came */
-    bool has_begun; /* the last request: its head came */
-    bool is_owed;   /* bytes that come now are no request yet: should the library close without a
-                     * word, we owe one */
+    bool has_asked;      /* a request line came */
+    bool has_begun;      /* the last request: its head came */
+    bool is_head_coming; /* its first line came, and nothing was answered */
+    bool is_owed; /* bytes that come now are no request yet: should the library close without a
+                   * word, we owe one */
     uint32_t user;
 };
 

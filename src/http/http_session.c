@@ -5,9 +5,9 @@
  *
  * As with MHD_queue_response() (http_errors.c), the library calls GnuTLS through the table of
  * dynamic symbols, so the two functions of this file stand before GnuTLS's own. They change nothing
- * of what those do. Sessions that we watch are known by the pointer of the session database, which
- * nobody else sets; others pass. test_http.py fails should a version of the library not come by
- * here.
+ * of what those do, but for an end of reading that is ours. Sessions that we watch are known by the
+ * pointer of the session database, which nobody else sets; others pass. test_http.py fails should a
+ * version of the library not come by here.
  */
 #include "http/http_session.h"
 
@@ -29,9 +29,11 @@ static void *find(const char *name)
 }
 
 void http_session_watch(struct http_session *session, gnutls_session_t tls,
+                        bool (*is_over_cb)(struct http_session *session),
                         void (*closing_cb)(struct http_session *session))
 {
-    *session = (struct http_session){.tls = tls, .closing_cb = closing_cb};
+    *session =
+        (struct http_session){.tls = tls, .is_over_cb = is_over_cb, .closing_cb = closing_cb};
     gnutls_db_set_ptr(tls, session);
 }
 
@@ -52,8 +54,10 @@ static bool is_empty(const char *bytes, size_t length)
 ssize_t gnutls_record_recv(gnutls_session_t tls, void *data, size_t size)
 {
     struct http_session *session = gnutls_db_get_ptr(tls);
-    ssize_t done = ((recv_fn)find("gnutls_record_recv"))(tls, data, size);
+    ssize_t done = 0;
 
+    if (session == NULL || !session->is_over_cb(session))
+        done = ((recv_fn)find("gnutls_record_recv"))(tls, data, size);
     if (session == NULL)
         return done;
     if (done > 0) {

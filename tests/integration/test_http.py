@@ -125,6 +125,12 @@ class HttpCase(LabCase):
         text = ssl.DER_cert_to_PEM_cert(sock.getpeercert(True))
         return run("openssl", "x509", "-noout", "-subject", input=text).split("=")[-1].strip()
 
+    def refusals(self):
+        """The lines of what was no request, by address."""
+        events = self.paris.api_call("DescribeReplicaEvents", Kind="call", MaxResults=500)["Events"]
+        return sorted((line["SourceIp"], line["Status"], line["Caller"], line["CallRequestId"])
+                      for line in events if line["ErrorCode"] == "InvalidRequest")
+
     def is_local_fine(self):
         with socket.socket(socket.AF_UNIX) as sock:
             sock.settimeout(15)
@@ -268,12 +274,6 @@ class Doors(HttpCase):
         for _ in range(20):
             self.ask(self.dial(), b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n")
         self.assertEqual(self.refusals(), [("127.0.0.1", 400, "", answer.body["RequestId"])])
-
-    def refusals(self):
-        """The lines of what was no request, by address."""
-        events = self.paris.api_call("DescribeReplicaEvents", Kind="call", MaxResults=500)["Events"]
-        return sorted((line["SourceIp"], line["Status"], line["Caller"], line["CallRequestId"])
-                      for line in events if line["ErrorCode"] == "InvalidRequest")
 
     def test_what_is_no_request_inside_tls_is_recorded(self):
         """Who speaks is told of, also where he has gone before the answer; who only comes and goes is not."""
@@ -491,6 +491,53 @@ class Limits(HttpCase):
         for key in ("head-time", "idle-time", "request-time", "body-rate-min"):
             self.assertIn(f"({key})", log)
         self.ask(self.dial())
+
+    def test_late(self):
+        """Who began and does not come to the point is told so, and of; who says nothing is neither."""
+        rows = (b"NBDMAGICIHAVEOPT", b"\r\n\r\n", b"\0\r\n", b"GET / HTTP/1.1\r\nHost")
+        crowd, silent = [], [self.dial(source="127.0.0.3"), self.dial_tls(source="127.0.0.3")]
+        for number, words in enumerate((*rows, rows[0], rows[3])):
+            source = f"127.0.0.{10 + number}"
+            crowd.append(self.dial(source=source) if number < len(rows) else self.dial_tls(source=source))
+            crowd[-1].sendall(words)
+        for sock in silent:
+            with contextlib.suppress(ssl.SSLError, ConnectionError):
+                self.assertEqual(sock.recv(1), b"")
+        answers = [self.proper(Answer(sock)) for sock in crowd]
+        for sock, answer in zip(crowd, answers):
+            self.assertEqual((answer.status, answer.body["Code"], answer.rest), (408, "InvalidRequest", b""))
+            self.assertTrue(is_ended(sock))
+        self.assertEqual(self.refusals(), [(f"127.0.0.{10 + number}", 408, "", answer.body["RequestId"])
+                                           for number, answer in enumerate(answers)])
+
+    def test_drips(self):
+        """Head by head a byte: each ends, soon after head-time."""
+        began, crowd = time.monotonic(), [self.dial(source=f"127.0.0.{2 + number}") for number in range(8)]
+        crowd += [self.dial_tls(source=f"127.0.0.{20 + number}") for number in range(2)]
+        for sock in crowd:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: ")
+        left = list(crowd)
+
+        def drip():
+            for sock in list(left):
+                try:
+                    sock.sendall(b"x")
+                except OSError:
+                    left.remove(sock)
+            return not left
+        wait_until(drip, "all have ended", pause=0.001, timeout=30)
+        self.assertGreater(time.monotonic() - began, 1.9)
+        self.ask(self.dial())
+
+    def test_words_and_the_end(self):
+        """No line of who only looks whether the door is there; one of who said something."""
+        for source, words in (("127.0.0.2", b""), ("127.0.0.3", b"NBDMAGIC"), ("127.0.0.4", b"garbage\r\n")):
+            sock = self.dial(source=source)
+            sock.sendall(words)
+            sock.shutdown(socket.SHUT_WR)
+            self.assertTrue(is_ended(sock))
+        wait_until(lambda: len(self.refusals()) >= 2, "a line of each who spoke")
+        self.assertEqual([line[:2] for line in self.refusals()], [("127.0.0.3", 400), ("127.0.0.4", 400)])
 
     def test_answers_that_nobody_takes(self):
         sock = socket.socket()

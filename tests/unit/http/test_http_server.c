@@ -594,6 +594,7 @@ static void test_slow_heads_and_bodies(void **state)
     say(idle, request, sizeof(request) - 1);
     hear(idle, "\"a\":\"1\"");
     expect_end(silent);
+    hear(half, "The request did not come in time.");
     expect_end(half);
     expect_end(idle);
     expect_end(body);
