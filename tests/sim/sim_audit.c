@@ -226,6 +226,7 @@ static void kept_relation(struct question *question, const void *record)
     const struct replica_record *relation = record;
 
     if (relation->status == REPLICA_DELETE_FAILED || relation->status == REPLICA_DELETING ||
+        relation->status == REPLICA_FAILOVER_FAILED || relation->status == REPLICA_FAILOVERING ||
         is_dropping(question, relation->id))
         trouble_relation(question, record);
 }
@@ -281,8 +282,22 @@ static void ledger_add(struct ledger *ledger, enum record_kind kind, const void 
     tree_set(ledger->records, record, tree);
 }
 
+/* The other site took it away, and deleted it, while its group was failed over here: it is told as
+ * invalid, and stays until the group ends (Forget). */
+static bool is_left_in_group(const char *group, const char *message)
+{
+    return group[0] && strcmp(message, "DeviceRemoved") == 0;
+}
+
 static void ledger_pair(struct question *question, const void *record)
 {
+    const struct pair_record *pair = record;
+
+    if (pair->common.status == REPLICA_INVALID &&
+        is_left_in_group(pair->group_id, pair->common.status_message)) {
+        question->node->run->town->has_left_member = true;
+        return;
+    }
     ledger_add((struct ledger *)question, RECORD_PAIR, record);
 }
 
@@ -340,7 +355,8 @@ static void audit_records(struct sim_run *run)
 
 struct telling {
     char *text;
-    bool hides_ages; /* wall clocks jumped, or one site has no stream any more, and says why */
+    bool hides_members; /* one is left in a group */
+    bool hides_ages;    /* wall clocks jumped, or one site has no stream any more, and says why */
 };
 
 static void hide_age(json_t *item)
@@ -364,8 +380,15 @@ static void told(void *arg, unsigned status, const char *reply)
         json_array_foreach(json_object_get(tree, lists[i]), index, item)
         {
             const char *pair = tree_text(item, "ReplicaPairId");
+            if (pair[0] && is_left_in_group(tree_text(item, "ReplicaGroupId"),
+                                            tree_text(item, "StatusMessage")))
+                continue;
             json_object_del(item, "Site");
             json_object_del(item, "LastRecoverPoint");
+            if (telling->hides_members) {
+                json_object_del(item, "PairIds");
+                json_object_del(item, "PairNumber");
+            }
             if (telling->hides_ages) /* the age of a point is a matter of both clocks */
                 hide_age(item);
             json_object_set(all, pair[0] ? pair : tree_text(item, "ReplicaGroupId"), item);
@@ -395,6 +418,7 @@ static void audit_describe(struct sim_run *run, const char *action)
 
     for (unsigned i = 0; i < RUN_NODES; i++) {
         tellings[i].hides_ages = hides_ages;
+        tellings[i].hides_members = run->town->has_left_member;
         struct client_order order = {.action = action,
                                      .pairs = {"RegionId", node_names[i], "MaxResults", "500"},
                                      .done_cb = told,

@@ -121,7 +121,8 @@ bool fate_is_told(const struct node *node, const char *why)
     /* A state whose newest slot was lost is an old copy, which its peer recognises. */
     return fate_is_rotten(node) &&
            (strstr(why, "/data/") || strstr(why, "is damaged") || strstr(why, "older history") ||
-            strstr(why, "old copy") || strstr(why, "disk cannot be read"));
+            strstr(why, "old copy") || strstr(why, "disk cannot be read") ||
+            strstr(why, "see the log of the daemon's start")); /* which names the file */
 }
 
 bool fate_refuses(struct node *node, const char *why)

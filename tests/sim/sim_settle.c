@@ -223,6 +223,14 @@ static bool stands_still_rightly(struct sim_run *run)
     return false;
 }
 
+/* So may a job of one of its other relations, whose file it names. */
+static bool waits_rightly(struct sim_run *run)
+{
+    return run->town && nudge(run) &&
+           (fate_refuses(&run->nodes[0], run->town->unrest) ||
+            fate_refuses(&run->nodes[1], run->town->unrest));
+}
+
 bool run_settle(struct sim_run *run)
 {
     uint64_t deadline_ns;
@@ -236,7 +244,7 @@ bool run_settle(struct sim_run *run)
         step(run);
         if (sim_now_ns(run->world) > deadline_ns) {
             say_state(run, state, sizeof(state));
-            if (stands_still_rightly(run))
+            if (stands_still_rightly(run) || waits_rightly(run))
                 return true;
             run_fail(run, NULL, "I11: not settled after %u s%s%s%s", SETTLE_SECONDS, state,
                      run->town ? "; control: " : "", run->town ? run->town->unrest : "");

@@ -58,7 +58,8 @@ struct town {
     struct clerk_relation relations[CLERK_RELATIONS];
     unsigned relation_count;
     uint64_t turn_ns;
-    char unrest[900]; /* what was not at rest at the last nudge */
+    char unrest[900];     /* what was not at rest at the last nudge */
+    bool has_left_member; /* a pair that the other site deleted is left in a group */
     bool must_forget; /* the other half of a group to be deleted has ended: no reprotect can help */
 };
 
