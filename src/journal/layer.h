@@ -20,7 +20,8 @@ int layer_create(struct loop *loop, const char *folder, const struct layer_descr
 int layer_read_info(struct loop *loop, const char *folder, const char *id,
                     struct layer_description *ret_description, struct err *err);
 /* The layer of a description that was read. -EBADMSG, -EUCLEAN, -EINVAL, -ENOENT: its files are
- * damaged or missing; other errors may pass. Blocks. */
+ * damaged or missing; -EPROTONOSUPPORT: of a newer version; it and other errors may pass. Blocks.
+ */
 int layer_open(struct loop *loop, const char *folder, const struct layer_description *description,
                struct layer **ret_layer, struct err *err);
 /* Renames <id>.info to <id>.lost, durably: the layer exists no more, its files stay for a person

@@ -307,6 +307,14 @@ static int make_room(struct bitfile *file, uint64_t pages)
     return 0;
 }
 
+/* Of a header that cannot be used. */
+static int header_error(const uint8_t *header)
+{
+    if (!bitfile_header_is_whole(header))
+        return -EUCLEAN;
+    return bitfile_header_is_known(header) ? -EINVAL : -EPROTONOSUPPORT;
+}
+
 static int load_header(struct bitfile *file, struct err *err)
 {
     uint8_t header[BITFILE_PAGE_BYTES];
@@ -322,8 +330,7 @@ static int load_header(struct bitfile *file, struct err *err)
         return err_set(err, -EUCLEAN, "%s: it is too short for a bitfile", file->path);
     wrong = bitfile_header_decode(header, file->kind, &bit_count);
     if (wrong)
-        return err_set(err, bitfile_header_is_whole(header) ? -EINVAL : -EUCLEAN, "%s: %s",
-                       file->path, wrong);
+        return err_set(err, header_error(header), "%s: %s", file->path, wrong);
     if (bit_count != file->bit_count && !file->may_differ)
         return err_set(err, -EINVAL, "%s: it has %llu bits, %llu are expected", file->path,
                        (unsigned long long)bit_count, (unsigned long long)file->bit_count);

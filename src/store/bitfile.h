@@ -25,7 +25,8 @@ struct bitfile_save {
 
 /* Opens `path`, or makes it for `bit_count` bits, all 0, durably. `kind` is 4 letters that stand in
  * the header ("INTN", "SUPR", "LAYR"); another kind or bit count found is -EINVAL, a damaged
- * header or a file that is not as long -EUCLEAN. Blocks. */
+ * header or a file that is not as long -EUCLEAN, a version that we do not know -EPROTONOSUPPORT.
+ * Blocks. */
 int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
                  struct bitfile **ret_file, struct err *err);
 /* The same for an owner whose number of bits only grows, and whose growth may have been cut off: a

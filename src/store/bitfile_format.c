@@ -33,6 +33,11 @@ bool bitfile_header_is_whole(const uint8_t *page)
     return memcmp(page + HEAD_MAGIC, "VBIT", 4) == 0 && get_le32(page + HEAD_CRC) == page_crc(page);
 }
 
+bool bitfile_header_is_known(const uint8_t *page)
+{
+    return get_le32(page + HEAD_VERSION) == BITFILE_VERSION;
+}
+
 const char *bitfile_header_decode(const uint8_t *page, const char *kind, uint64_t *ret_bit_count)
 {
     uint64_t bit_count = get_le64(page + HEAD_BIT_COUNT);
@@ -42,7 +47,7 @@ const char *bitfile_header_decode(const uint8_t *page, const char *kind, uint64_
         return "it is no bitfile";
     if (get_le32(page + HEAD_CRC) != page_crc(page))
         return "the header's checksum is wrong";
-    if (get_le32(page + HEAD_VERSION) != BITFILE_VERSION)
+    if (!bitfile_header_is_known(page))
         return "its version is unknown to this program";
     if (memcmp(page + HEAD_KIND, kind, 4) != 0)
         return "it is a bitfile of another kind";

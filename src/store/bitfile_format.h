@@ -41,6 +41,8 @@ void bitfile_header_encode(uint8_t *page, const char *kind, uint64_t bit_count);
 const char *bitfile_header_decode(const uint8_t *page, const char *kind, uint64_t *ret_bit_count);
 /* Is it as some program wrote it, of whatever version and kind? */
 bool bitfile_header_is_whole(const uint8_t *page);
+/* Does a whole one say a version that this program knows? */
+bool bitfile_header_is_known(const uint8_t *page);
 
 /* Fills in the head of a slot whose bits stand already behind it. */
 void bitfile_slot_seal(uint8_t *slot, const char *kind, uint64_t page, uint64_t sequence);

@@ -15,7 +15,10 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
+#include "base/crc32c.h"
 #include "replica_bench.h"
+#include "store/bitfile_format.h"
 
 struct lab {
     struct replica_bench bench;
@@ -271,6 +274,48 @@ static void test_unreadable_keeps_its_disk_closed(void **state)
     replica_bench_end(&lab.bench);
 }
 
+static void next_version(struct lab *lab, const char *name, int step)
+{
+    uint8_t page[BITFILE_PAGE_BYTES];
+    char path[400];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/layers/%s", lab->bench.folder, name);
+    file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fread(page, 1, sizeof(page), file), sizeof(page));
+    put_le32(page + 8, (uint32_t)(BITFILE_VERSION + step));
+    put_le32(page + 4, crc32c(crc32c(0, page, 4), page + 8, BITFILE_PAGE_BYTES - 8));
+    rewind(file);
+    assert_int_equal(fwrite(page, 1, sizeof(page), file), sizeof(page));
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The map of a newer program, behind a downgrade: that program can open it again. */
+static void test_newer_keeps_its_disk_closed(void **state)
+{
+    char folder[300];
+    struct lab lab;
+
+    begin(&lab);
+    write_epoch(&lab, 1, 0, 100, 1);
+    assert_int_equal(make(&lab, "l-a", 0, 0), 0);
+    close_snapshots(&lab);
+    next_version(&lab, "l-a.map", 1);
+    snprintf(folder, sizeof(folder), "%s/layers", lab.bench.folder);
+    assert_int_equal(
+        snapshots_open(lab.bench.loop, folder, changed, &lab, &lab.snapshots, &lab.bench.err), 0);
+    assert_int_equal(snapshots_attach(lab.snapshots, "d-0", lab.bench.volumes[0], &lab.bench.err),
+                     -EPROTONOSUPPORT);
+    assert_non_null(strstr(lab.bench.err.text, "l-a.map"));
+    close_snapshots(&lab);
+    next_version(&lab, "l-a.map", 0);
+    open_snapshots(&lab);
+    write_epoch(&lab, 2, 0, 100, 2);
+    expect(&lab, "l-a", 0, 60, 1);
+    end(&lab);
+}
+
 static void test_refusals(void **state)
 {
     struct request *request = malloc(sizeof(*request));
@@ -342,6 +387,7 @@ int main(void)
         cmocka_unit_test(test_host_writes_over_it),
         cmocka_unit_test(test_damaged_is_set_aside),
         cmocka_unit_test(test_unreadable_keeps_its_disk_closed),
+        cmocka_unit_test(test_newer_keeps_its_disk_closed),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_layers_go),
     };

@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
+#include "base/crc32c.h"
 #include "store/bitfile.h"
 #include "store/bitfile_format.h"
 #include "tests/lib/fake_loop.h"
@@ -271,6 +273,28 @@ static void foreign_files_are_refused(void **state)
     fake_loop_fini(&fake);
 }
 
+/* Whole, and of a later program: that is no damage. */
+static void newer_files_are_refused(void **state)
+{
+    struct fake_loop fake;
+    struct bitfile *file;
+    struct err err;
+    uint8_t *header;
+
+    (void)state;
+    fake_loop_init(&fake);
+    assert_int_equal(open_result(&fake, "INTN", BITS, &err), 0);
+    header = fake_loop_file(&fake, "/b")->bytes;
+    header[8]++; /* version */
+    assert_int_equal(open_result(&fake, "INTN", BITS, &err), -EUCLEAN);
+    put_le32(header + 4, crc32c(crc32c(0, header, 4), header + 8, BITFILE_PAGE_BYTES - 8));
+    assert_int_equal(open_result(&fake, "INTN", BITS, &err), -EPROTONOSUPPORT);
+    assert_non_null(strstr(err.text, "/b: its version is unknown"));
+    assert_int_equal(bitfile_open_grown(&fake.loop, "/b", "INTN", BITS, &file, &err),
+                     -EPROTONOSUPPORT);
+    fake_loop_fini(&fake);
+}
+
 /* A header that counts more bits than the file has room for costs no memory before it is found out.
  */
 static void headers_cannot_ask_for_memory(void **state)
@@ -456,6 +480,7 @@ int main(void)
         cmocka_unit_test(torn_save_leaves_the_one_before),
         cmocka_unit_test(error_fences),
         cmocka_unit_test(foreign_files_are_refused),
+        cmocka_unit_test(newer_files_are_refused),
         cmocka_unit_test(headers_cannot_ask_for_memory),
         cmocka_unit_test(damaged_slots_never_give_wrong_bits),
         cmocka_unit_test(misdirected_writes_cost_nothing),
