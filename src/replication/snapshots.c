@@ -10,7 +10,8 @@
  *   N3  a removed layer is out of every list at once; its files go when nobody reads or fills it;
  *   N4  a layer has the size that its disk had: what the disk holds beyond is none of its;
  *   N5  a base is never overwritten under a layer that is not open: what is damaged is set aside
- * for good, and while one cannot be read (which may pass) its disk does not open.
+ * for good, and while one cannot be read (which may pass) its disk does not open; one that has
+ * expired is set aside as well, it would go at this start anyway.
  */
 #include "replication/snapshots.h"
 
@@ -504,6 +505,11 @@ int snapshots_remove(struct snapshots *snapshots, const char *id, struct err *er
     return drop(disk, snapshot, err);
 }
 
+static bool has_expired(const struct layer_description *description, uint64_t wall_ns)
+{
+    return description->expires_wall_ns != 0 && description->expires_wall_ns <= wall_ns;
+}
+
 static struct snapshot *find_expired(const struct snapshots *snapshots, uint64_t wall_ns,
                                      struct snapshot_disk **ret_disk)
 {
@@ -512,10 +518,9 @@ static struct snapshot *find_expired(const struct snapshots *snapshots, uint64_t
 
         for (struct list *node = disk->all.next; node != &disk->all; node = node->next) {
             struct snapshot *snapshot = list_entry(node, struct snapshot, node);
-            uint64_t expires = layer_describe(snapshot->layer)->expires_wall_ns;
 
             *ret_disk = disk;
-            if (expires != 0 && expires <= wall_ns)
+            if (has_expired(layer_describe(snapshot->layer), wall_ns))
                 return snapshot;
         }
     }
@@ -574,7 +579,18 @@ static void refuse(struct snapshots *snapshots, const char *id, const char *disk
         id, snapshots->folder, id, id, why->text);
 }
 
-/* A layer that is damaged stays on disk for a person, and is said; others go on. */
+/* N5. No layer any more; what there is of it stays on disk for a person. */
+static int give_up(struct snapshots *snapshots, const char *id, bool is_lost, struct err *err)
+{
+    if (is_lost)
+        log_error("snapshots", "%s is lost, its files stay in %s: %s", id, snapshots->folder,
+                  err->text);
+    else
+        log_warning("snapshots", "%s has expired; it cannot be opened, so its files stay in %s: %s",
+                    id, snapshots->folder, err->text);
+    return layer_set_aside(snapshots->loop, snapshots->folder, id, err);
+}
+
 static void open_one(void *arg, const char *id)
 {
     struct snapshots *snapshots = arg;
@@ -582,6 +598,7 @@ static void open_one(void *arg, const char *id)
     struct err err = {0};
     struct layer *layer;
     const char *disk = NULL;
+    bool is_old;
     int error = layer_read_info(snapshots->loop, snapshots->folder, id, &description, &err);
 
     if (error == 0) {
@@ -593,11 +610,9 @@ static void open_one(void *arg, const char *id)
         if (error != 0)
             err_fill(&err, error, "no memory");
     }
-    if (is_damage(error)) {
-        log_error("snapshots", "%s is lost, its files stay in %s: %s", id, snapshots->folder,
-                  err.text);
-        error = layer_set_aside(snapshots->loop, snapshots->folder, id, &err);
-    }
+    is_old = disk != NULL && has_expired(&description, loop_wall_ns(snapshots->loop));
+    if (error != 0 && (is_damage(error) || is_old))
+        error = give_up(snapshots, id, is_damage(error), &err);
     if (error != 0)
         refuse(snapshots, id, disk, &err);
 }

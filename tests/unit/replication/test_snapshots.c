@@ -316,6 +316,37 @@ static void test_newer_keeps_its_disk_closed(void **state)
     end(&lab);
 }
 
+/* One that would go at this start need not be readable; one that has time left must. */
+static void test_expired_keeps_no_disk_closed(void **state)
+{
+    char folder[300];
+    struct lab lab;
+    uint64_t now_ns;
+
+    begin(&lab);
+    write_epoch(&lab, 1, 0, 100, 1);
+    now_ns = loop_wall_ns(lab.bench.loop);
+    assert_int_equal(make(&lab, "l-a", now_ns, 0), 0);
+    assert_int_equal(make(&lab, "l-b", now_ns + UINT64_C(3600000000000), 0), 0);
+    close_snapshots(&lab);
+    next_version(&lab, "l-a.map", 1);
+    open_snapshots(&lab);
+    assert_int_equal(snapshots_count(lab.snapshots, "d-0"), 1);
+    write_epoch(&lab, 2, 0, 100, 2);
+    close_snapshots(&lab);
+    rename_part(&lab, "l-a.lost", "l-a.away"); /* its files are there still */
+    next_version(&lab, "l-b.map", 1);
+    snprintf(folder, sizeof(folder), "%s/layers", lab.bench.folder);
+    assert_int_equal(
+        snapshots_open(lab.bench.loop, folder, changed, &lab, &lab.snapshots, &lab.bench.err), 0);
+    assert_true(snapshots_attach(lab.snapshots, "d-0", lab.bench.volumes[0], &lab.bench.err) < 0);
+    close_snapshots(&lab);
+    next_version(&lab, "l-b.map", 0);
+    open_snapshots(&lab);
+    expect(&lab, "l-b", 0, 60, 1);
+    end(&lab);
+}
+
 static void test_refusals(void **state)
 {
     struct request *request = malloc(sizeof(*request));
@@ -388,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_damaged_is_set_aside),
         cmocka_unit_test(test_unreadable_keeps_its_disk_closed),
         cmocka_unit_test(test_newer_keeps_its_disk_closed),
+        cmocka_unit_test(test_expired_keeps_no_disk_closed),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_layers_go),
     };
