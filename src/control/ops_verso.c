@@ -103,13 +103,28 @@ static void show_stream(const struct data_stream_status *stream, json_t *tree)
     tree_set_text(tree, "FullDiskId", stream->full_disk);
 }
 
+/* What keeps it from working. A delete that was refused tells the stream's trouble too, and the way
+ * out. */
+static void show_trouble(struct site *site, const struct relation *relation,
+                         const struct data_stream_status *stream, json_t *tree)
+{
+    const char *id = relation_ruler(relation)->id, *noted = site_trouble(site, id);
+    bool is_refused = relation_shown(site, relation) == REPLICA_DELETE_FAILED && noted[0];
+    char trouble[RECORD_NAME_SIZE];
+
+    jobs_trouble(site, id, trouble, sizeof(trouble));
+    if (stream && stream->trouble[0] && !is_refused)
+        tree_set_text(tree, "Trouble", stream->trouble);
+    else
+        tree_set_text(tree, "Trouble", trouble[0] ? trouble : noted);
+}
+
 static json_t *show_relation(struct site *site, const struct relation *relation)
 {
     static const struct data_stream_status none;
     const struct replica_record *record = relation_ruler(relation);
     const struct data_stream_status *stream = site_stream(site, record->id);
     json_t *tree = json_object();
-    char trouble[RECORD_NAME_SIZE] = "";
 
     check(tree);
     tree_set_text(tree, "Id", record->id);
@@ -130,10 +145,7 @@ static json_t *show_relation(struct site *site, const struct relation *relation)
     if (relation_point_s(site, relation) > 0)
         tree_set_int(tree, "LastRecoverPoint", relation_point_s(site, relation));
     show_stream(stream ? stream : &none, tree);
-    jobs_trouble(site, record->id, trouble, sizeof(trouble));
-    if (!trouble[0])
-        snprintf(trouble, sizeof(trouble), "%s", site_trouble(site, record->id));
-    tree_set_text(tree, "Trouble", stream && stream->trouble[0] ? stream->trouble : trouble);
+    show_trouble(site, relation, stream, tree);
     show_members(site, relation, stream, tree);
     return tree;
 }

@@ -292,7 +292,7 @@ static void serve_reprotect_check(struct peer_answer *answer)
         peer_answer_fail(answer, API_DENIED,
                          "the replication has ended there; forget it and create it anew.");
     else if (trouble[0])
-        peer_answer_fail(answer, API_DENIED, "%.200s; repair it and restart that site.", trouble);
+        peer_answer_fail(answer, API_DENIED, "%s; repair it and restart that site.", trouble);
     else if (attached < 0)
         peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", err_name(attached));
     else if (attached > 0)

@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "base/err.h"
 #include "base/list.h"
 #include "base/log_limit.h"
 #include "control/complaint.h"
@@ -45,7 +46,7 @@ struct site_peer {
 struct site_trouble {
     struct list node;
     char id[RECORD_ID_SIZE];
-    char text[200];
+    char text[sizeof(((struct err *)NULL)->text)]; /* whole: what to do stands at its end */
 };
 
 /* 0: the default; of bytes: no limit. */

@@ -233,6 +233,10 @@ class FailoverTest(LabCase):
         status, text = self.lyon.verso_fails("group", "forget", group, "--force", "erp", "--reason", "damaged",
                                              "--timeout", "30")
         self.assertIn("journal", text)
+        told = self.lyon.status(group)
+        self.assertEqual(told["Status"], "delete_failed")
+        self.assertIn("repair that and restart the daemon, or give it up: forget, --discard-journal", told["Trouble"])
+        self.assertIn("--discard-journal", self.lyon.verso("status"))
         self.lyon.verso("group", "forget", group, "--force", "erp", "--reason", "damaged", "--discard-journal",
                         "--timeout", "30")
         self.lyon.attach(targets[0])
