@@ -206,7 +206,8 @@ static const char *region_of(const struct replica_kind *kind, const struct act *
 {
     if (act->place == PLACE_DESTINATION)
         return reply_text(record, kind->destination_region);
-    if (act->place == PLACE_PRIMARY)
+    /* A delete that was refused may be asked again at either site, and the other may be lost. */
+    if (act->place == PLACE_PRIMARY && strcmp(reply_text(record, "Status"), "delete_failed") != 0)
         return primary_region(kind, record, site);
     return reply_text(site, "Region");
 }

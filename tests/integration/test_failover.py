@@ -237,6 +237,9 @@ class FailoverTest(LabCase):
         self.assertEqual(told["Status"], "delete_failed")
         self.assertIn("repair that and restart the daemon, or give it up: forget, --discard-journal", told["Trouble"])
         self.assertIn("--discard-journal", self.lyon.verso("status"))
+        # Not asked at the lost site: it is ended here, or refused for what is known here.
+        status, text = self.lyon.verso_fails("group", "delete", group, "-y", "--timeout", "30")
+        self.assertEqual(status, 4, text)
         self.lyon.verso("group", "forget", group, "--force", "erp", "--reason", "damaged", "--discard-journal",
                         "--timeout", "30")
         self.lyon.attach(targets[0])
