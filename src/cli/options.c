@@ -96,7 +96,7 @@ bool options_confirm(const struct options *options, const char *act, const char 
 {
     char answer[16];
 
-    if (options->yes || !options->stderr_is_terminal)
+    if (options->yes || !options->stderr_is_terminal || !options->stdin_is_terminal)
         return true;
     fprintf(stderr, "verso: %s ", act);
     safe_text_put(stderr, name);
@@ -116,7 +116,8 @@ int options_parse(int argc, char **argv, struct options *ret_options)
 {
     bool only_words = false;
 
-    *ret_options = (struct options){.stderr_is_terminal = isatty(STDERR_FILENO) == 1,
+    *ret_options = (struct options){.stdin_is_terminal = isatty(STDIN_FILENO) == 1,
+                                    .stderr_is_terminal = isatty(STDERR_FILENO) == 1,
                                     .stdout_is_terminal = isatty(STDOUT_FILENO) == 1};
     for (int i = 1; i < argc; i++) {
         if (!only_words && strcmp(argv[i], "--") == 0) {

@@ -18,7 +18,7 @@ struct options {
         help, reads, root, watch;
     const char *words[OPTIONS_WORDS_MAX]; /* what is not an option */
     unsigned word_count;
-    bool stderr_is_terminal, stdout_is_terminal;
+    bool stdin_is_terminal, stderr_is_terminal, stdout_is_terminal;
 };
 
 /* 0, or OUTCOME_USAGE told on standard error. */

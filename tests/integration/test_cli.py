@@ -120,12 +120,25 @@ class CliTest(LabCase):
         command = [str(self.lab.build / "verso"), "--socket", str(self.paris.api), "disk", "delete", "only"]
         for answer, status in ((b"\n", 9), (b"y\n", 0)):
             master, terminal = pty.openpty()
-            done = subprocess.run(command, input=answer, stderr=terminal, timeout=60)
-            os.close(terminal)
+            os.write(master, answer)
+            done = subprocess.run(command, stdin=terminal, stderr=terminal, timeout=60)
             self.assertEqual(done.returncode, status)
             self.assertIn(b"delete disk only? [y/N]", os.read(master, 1000))
+            os.close(terminal)
             os.close(master)
         wait_until(lambda: disk not in self.paris.verso("disk", "list"), "the disk is gone")
+
+    def test_a_list_on_standard_input_is_no_answer(self):
+        """A script's loop over a list, run at a terminal."""
+        disks = [self.paris.disk(name, 4 * MIB) for name in ("one", "two", "three")]
+        verso = f"{self.lab.build / 'verso'} --socket {self.paris.api}"
+        master, terminal = pty.openpty()
+        done = subprocess.run(["sh", "-c", f"while read -r d; do {verso} disk delete $d || exit; done"], stderr=terminal,
+                              input="\n".join(disks).encode() + b"\n", timeout=60)
+        os.close(terminal)
+        os.close(master)
+        self.assertEqual(done.returncode, 0)
+        wait_until(lambda: self.paris.verso("disk", "list") == "", "all are gone")
 
     def test_resize(self):
         group, sources, targets = self.lab.group(1, 4 * MIB)
