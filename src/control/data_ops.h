@@ -99,7 +99,7 @@ struct data_stream_status {
 struct data_peer_status {
     char name[64];
     bool is_up;
-    char why[160]; /* why it is down */
+    char why[320]; /* why it is down */
     uint64_t round_trip_ns, bytes_out, bytes_in;
 };
 

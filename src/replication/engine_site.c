@@ -689,6 +689,16 @@ bool engine_peer_is_up(struct engine *engine, const char *name)
     return peer != NULL && peer->is_up;
 }
 
+/* Why we do not reach the peer, as last tried, and why it cannot reach us. */
+static void tell_why_down(const struct engine *engine, const struct link_status *link,
+                          char *ret_text, size_t size)
+{
+    bool is_deaf = engine->listen_why[0] != '\0', is_tried = link->last_error[0] != '\0';
+
+    snprintf(ret_text, size, "%s%s%s%s", link->last_error, is_deaf && is_tried ? "; " : "",
+             is_deaf ? "no peer can connect to this site: " : "", engine->listen_why);
+}
+
 bool engine_peer_status(struct engine *engine, const char *name,
                         struct engine_peer_status *ret_status)
 {
@@ -704,8 +714,7 @@ bool engine_peer_status(struct engine *engine, const char *name,
         return true;
     link = link_status(peer->link);
     if (!peer->is_up)
-        snprintf(ret_status->why, sizeof(ret_status->why), "%s",
-                 engine->listen_why[0] != '\0' ? engine->listen_why : link->last_error);
+        tell_why_down(engine, link, ret_status->why, sizeof(ret_status->why));
     ret_status->round_trip_ns = link->round_trip_ns;
     ret_status->bytes_out = link->bytes_out;
     ret_status->bytes_in = link->bytes_in;

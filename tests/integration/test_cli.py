@@ -271,6 +271,8 @@ class ConfigTest(LabCase):
             holder.listen()
             self.paris.start()
             self.assertIn("Address already in use", self.paris.verso("status"))
+            wait_until(lambda: re.search("connect to 127.0.0.1.*no peer can connect to this site: .*Address already in use",
+                                         self.paris.verso("status")), "both are told")
             self.lyon.start()
             self.lab.wait_link()
 
