@@ -182,6 +182,15 @@ void ops_relation_stop(struct call *call)
         judge_accept(call, &relation, REPLICA_STOPPING, "stop", "");
 }
 
+/* Why a disk that is in a relation is closed to hosts. */
+static const char *why_closed(const struct site *site, const char *id)
+{
+    const struct data_disk_status *disk = site_disk(site, id);
+    const char *why = disk && disk->why[0] ? disk->why : site_trouble(site, id);
+
+    return why[0] ? why : "it is not open";
+}
+
 /* A cancel of the failover that was begun and failed keeps the disks of the loser closed until it
  * ends: the other site may be the source already. The engine takes a stream that is promoted for
  * failed over, so it would be told that hosts may write. False: answered. */
@@ -207,10 +216,11 @@ static bool check_open(struct call *call, const struct relation *relation)
     if (result < 0)
         call_fail_internal(call, err_name(result));
     else if (closed)
-        call_fail(call, API_INVALID_STATUS,
-                  "%s is reprotect_failed, and disk %s is closed until that reprotect has ended: "
-                  "ask for it again, or, when the other site is lost, forget it.",
-                  id, closed);
+        call_fail(
+            call, API_INVALID_STATUS,
+            "%s is reprotect_failed, and disk %s is closed to hosts: %s. Mend that, or ask for "
+            "the reprotect again; when the other site is lost, forget it.",
+            id, closed, why_closed(site, closed));
     free(pairs);
     return result == 0 && !closed;
 }

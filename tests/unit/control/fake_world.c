@@ -412,6 +412,8 @@ static void fill_snapshot(struct fake_site *site, struct data_request *request)
             status->is_exported = site->disks[i].is_wanted;
             status->connections = site->disks[i].connections;
             status->may_write = fake_may_write(site->world, index_of(site), status->id);
+            snprintf(status->why, sizeof(status->why), "%s",
+                     status->may_write ? "" : "closed by its stream");
         }
     snapshot->stream_count = count;
     snapshot->disk_count = disk_count;

@@ -67,6 +67,9 @@ static void test_no_failover_of_a_loser(void **state)
     fake_stream_of(world, LYON, pair.id)->is_losing = true;
     drive_fails(world, LYON, 403, "OperationDenied.InvalidStatus", pair.lyon_disk,
                 "FailoverDiskReplicaPair", "RegionId=cn-lyon&ReplicaPairId=%s", pair.id);
+    drive_fails(world, LYON, 403, "OperationDenied.InvalidStatus",
+                "is closed to hosts: closed by its stream", "FailoverDiskReplicaPair",
+                "RegionId=cn-lyon&ReplicaPairId=%s", pair.id);
     drive_status(world, pair.id, "reprotect_failed");
     drive_ok(world, LYON, "ReprotectDiskReplicaPair", NULL, NULL,
              "RegionId=cn-lyon&ReplicaPairId=%s&ReverseReplicate=false", pair.id);
