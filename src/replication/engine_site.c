@@ -551,8 +551,8 @@ int engine_disk_open(struct engine *engine, const struct engine_disk_options *op
     return 0;
 }
 
-/* One that a start left out has its file still; a life that was killed may have taken it away
- * without a sync. */
+/* One that a start left out has its file and its snapshots still; a life that was killed may have
+ * taken it away without a sync. */
 static int no_disk(struct engine *engine, const char *id, bool remove, struct err *err)
 {
     char folder[PATH_MAX], path[PATH_MAX];
@@ -560,8 +560,10 @@ static int no_disk(struct engine *engine, const char *id, bool remove, struct er
 
     check(snprintf(folder, sizeof(folder), "%s/disks", engine->folder) < (int)sizeof(folder));
     check(snprintf(path, sizeof(path), "%s/disks/%s.raw", engine->folder, id) < PATH_MAX);
-    if (remove)
+    if (remove) {
+        site_disk_remove_snapshots(engine->snapshots, id);
         error = io_unlink(engine->loop, path);
+    }
     if (remove && (error == 0 || error == -ENOENT))
         error = io_dir_sync(engine->loop, folder);
     if (error != 0 && error != -ENOENT)

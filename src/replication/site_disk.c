@@ -75,12 +75,12 @@ int site_disk_open(struct loop *loop, const struct site_disk_options *options,
     return 0;
 }
 
-static void remove_snapshots(struct site_disk *disk, struct snapshots *snapshots)
+void site_disk_remove_snapshots(struct snapshots *snapshots, const char *disk)
 {
     char id[40];
 
-    while (snapshots_count(snapshots, disk->id) > 0) {
-        snprintf(id, sizeof(id), "%s", layer_describe(snapshots_at(snapshots, disk->id, 0))->id);
+    while (snapshots_count(snapshots, disk) > 0) {
+        snprintf(id, sizeof(id), "%s", layer_describe(snapshots_at(snapshots, disk, 0))->id);
         if (snapshots_remove(snapshots, id, NULL) != 0)
             return;
     }
@@ -95,7 +95,7 @@ int site_disk_close(struct loop *loop, struct site_disk *disk, struct snapshots 
     if (!volume_is_idle(disk->volume))
         return err_set(err, -EBUSY, "disk %s is in use", disk->id);
     if (remove)
-        remove_snapshots(disk, snapshots);
+        site_disk_remove_snapshots(snapshots, disk->id);
     if (remove && disk->path[0] != '\0')
         error = remove_file(loop, disk->path);
     if (error != 0) /* it stays open: asked again, the file goes */

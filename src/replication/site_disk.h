@@ -41,6 +41,8 @@ int site_disk_open(struct loop *loop, const struct site_disk_options *options,
 /* -EBUSY: requests are under way. `remove`: a default store's file and its snapshots go. */
 int site_disk_close(struct loop *loop, struct site_disk *disk, struct snapshots *snapshots,
                     bool remove, struct err *err);
+/* Those of a disk that goes, whether it is open or not. */
+void site_disk_remove_snapshots(struct snapshots *snapshots, const char *disk);
 /* True: the owner must be told (is_news); also when only the reason changed. */
 bool site_disk_set(struct site_disk *disk, bool may_write, const char *why);
 /* May hosts still reach it, as far as we know? */
