@@ -14,7 +14,8 @@ struct snapshots;
 
 /* Opens DATA/layers; layers of disks not yet attached to a volume wait. What is damaged is set
  * aside (<id>.lost), and what has expired and cannot be read; what else cannot be read, which may
- * pass, keeps its disk from being attached, or, when not even its disk is known, fails here. changed_cb: list of a disk. */
+ * pass, keeps its disk from being attached, or, when not even its disk is known, fails here.
+ * changed_cb: list of a disk. */
 int snapshots_open(struct loop *loop, const char *folder,
                    void (*changed_cb)(void *arg, const char *disk), void *arg,
                    struct snapshots **ret_snapshots, struct err *err);
