@@ -221,7 +221,8 @@ int state_slot_check(const uint8_t *slot, uint64_t *ret_sequence)
     *ret_sequence = get_le64(slot + 16);
     if (get_le32(slot + 8) != STATE_VERSION)
         return -EPROTONOSUPPORT;
-    return get_le32(slot + 24) <= STATE_BODY_MAX ? 0 : -EBADMSG;
+    return get_le32(slot + 24) <= STATE_BODY_MAX && *ret_sequence <= STATE_SEQUENCE_MAX ? 0
+                                                                                        : -EBADMSG;
 }
 
 int state_decode(const uint8_t *slot, struct stream_state *ret_state)

@@ -6,6 +6,7 @@
 #include "replication/stream_state.h"
 
 enum { STATE_SLOT_BYTES = 16384, STATE_SLOT_COUNT = 2 };
+#define STATE_SEQUENCE_MAX (UINT64_C(1) << 62) /* more saves than any stream sees */
 
 /* Fills all STATE_SLOT_BYTES of `slot`. */
 void state_encode(const struct stream_state *state, uint64_t sequence, uint8_t *slot);

@@ -89,8 +89,8 @@ bool bitfile_slot_check(const uint8_t *slot, const char *kind, uint64_t page, ui
     }
     if (memcmp(slot + SLOT_MAGIC, "VBPG", 4) != 0 || get_le32(slot + SLOT_CRC) != page_crc(slot) ||
         memcmp(slot + SLOT_KIND, kind, 4) != 0 || get_le64(slot + SLOT_PAGE) != page ||
-        get_le64(slot + SLOT_SEQUENCE) == 0 || !tail_is_clear(slot + BITFILE_SLOT_HEAD, bit_max))
+        !tail_is_clear(slot + BITFILE_SLOT_HEAD, bit_max))
         return false;
     *ret_sequence = get_le64(slot + SLOT_SEQUENCE);
-    return true;
+    return *ret_sequence > 0 && *ret_sequence <= BITFILE_SEQUENCE_MAX;
 }

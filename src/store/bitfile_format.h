@@ -18,6 +18,8 @@ enum {
 };
 
 #define BITFILE_BIT_COUNT_MAX (UINT64_C(1) << 40)
+/* More saves than any file sees: a slot beyond it is none of ours, and the next save has room. */
+#define BITFILE_SEQUENCE_MAX (UINT64_C(1) << 62)
 
 static inline uint64_t bitfile_page_count(uint64_t bit_count)
 {

@@ -112,6 +112,10 @@ static void test_hostile_bodies(void **test)
     put_le32(slot + 24, STATE_SLOT_BYTES);
     seal(slot);
     assert_int_equal(state_slot_check(slot, &sequence), -EBADMSG);
+    state_encode(state, STATE_SEQUENCE_MAX, slot);
+    assert_int_equal(state_slot_check(slot, &sequence), 0);
+    state_encode(state, UINT64_MAX, slot); /* the next save would be the older one */
+    assert_int_equal(state_slot_check(slot, &sequence), -EBADMSG);
     for (unsigned round = 0; round < 2000; round++) {
         int error;
 

@@ -469,6 +469,10 @@ static void slot_of_another_place_is_not_valid(void **state)
     assert_false(bitfile_slot_check(slot, "INTN", 3, 96, &sequence));
     assert_false(bitfile_slot_check(slot, "INTN", 2, 97, &sequence));
     assert_false(bitfile_slot_check(slot, "SUPR", 3, 97, &sequence));
+    bitfile_slot_seal(slot, "INTN", 3, BITFILE_SEQUENCE_MAX);
+    assert_true(bitfile_slot_check(slot, "INTN", 3, 97, &sequence));
+    bitfile_slot_seal(slot, "INTN", 3, BITFILE_SEQUENCE_MAX + 1); /* the next would be too much */
+    assert_false(bitfile_slot_check(slot, "INTN", 3, 97, &sequence));
 }
 
 int main(void)
