@@ -6,8 +6,8 @@
  * Rules
  *  1. Records and tombstones are pushed one by one (pusher.h); of a peer that comes up, groups
  * before pairs.
- *  2. Adoption keeps local fields, cancels jobs of the record that stood here, and lets a job
- *     remove a stream whose serial is past.
+ *  2. Adoption keeps local fields, cancels jobs of the record that stood here, and lets jobs
+ *     remove a stream whose serial is past, and start or stop the source's as the record says.
  */
 #include "control/sync.h"
 
@@ -445,15 +445,52 @@ static bool is_without_our_end(struct relation *theirs)
            !relation_is_member(theirs);
 }
 
-/* A start of ours that the peer had not heard of when it changed the record: theirs stands, and
- * says stopped; so must the stream be. */
-static bool ends_start(const struct site *site, struct relation *theirs, struct relation *ours)
+static bool is_started_or_stopped(enum replica_state status)
+{
+    return replica_state_is_active(status) || status == REPLICA_STOPPING ||
+           status == REPLICA_STOPPED || status == REPLICA_STOP_FAILED;
+}
+
+/* What brings a stream to where the record says that it is; NULL: nothing. A one-shot copy that is
+ * not going on is over (works_end_one_shots()). */
+static const char *job_towards(enum replica_state to, enum replica_state was)
+{
+    bool is_one_shot = to == REPLICA_MANUAL_SYNCING;
+
+    if (to == REPLICA_STOPPING || (to == REPLICA_STOPPED && was != REPLICA_STOPPED))
+        return "stop";
+    if (!replica_state_is_active(to))
+        return NULL;
+    if (replica_state_is_active(was))
+        return is_one_shot == (was == REPLICA_MANUAL_SYNCING) ? NULL : "start";
+    return is_one_shot ? NULL : "start";
+}
+
+/* Theirs stands and our jobs go: a start or a stop of ours that the peer had not heard of is taken
+ * back at the source, whether its job has ended or not, and one that is the same goes on. What a
+ * cancelled job has asked for is done before what the new one asks for. */
+static void follow(struct change *change, struct relation *theirs, struct relation *ours)
 {
     const struct replica_record *own = relation_own(theirs);
+    enum replica_state was = relation_own(ours)->status;
+    bool is_cut_off = false, starts = replica_state_is_active(own->status);
+    const char *kind = job_towards(own->status, was), *same = starts ? "start" : "stop";
+    int result = jobs_exist(change->site, same, own->id, &is_cut_off);
 
-    return replica_state_is_active(relation_own(ours)->status) && !relation_is_member(theirs) &&
-           own->status == REPLICA_STOPPED && own->opened_serial == own->stream_serial &&
-           relation_is_source(site, theirs);
+    if (result < 0)
+        change_fail(change, result, "the list of its jobs");
+    jobs_cancel(change, own->id);
+    if (is_cut_off && (starts || own->status == REPLICA_STOPPED))
+        kind = same;
+    if (!kind || relation_is_member(theirs) || !is_started_or_stopped(was) ||
+        own->opened_serial != own->stream_serial || !relation_is_source(change->site, theirs))
+        return;
+    if (starts != replica_state_is_active(was))
+        log_warning("control",
+                    "%s, %s here, was changed at once at the other site, where it was %s: that "
+                    "stands, %s",
+                    own->id, replica_state_name(was), replica_state_name(own->status), kind);
+    jobs_add(change, kind, own->id, "");
 }
 
 static enum sync_verdict take(struct site *site, struct relation *theirs,
@@ -470,13 +507,7 @@ static enum sync_verdict take(struct site *site, struct relation *theirs,
         if (relation_point_s(site, ours) > record->last_point_s)
             record->last_point_s = relation_point_s(site, ours);
         strcpy(record->opened_disks, relation_own(&own)->opened_disks);
-        jobs_cancel(&change, record->id);
-        if (ends_start(site, theirs, &own)) {
-            log_warning("control",
-                        "%s was started here and changed at the other site at once: stopped",
-                        record->id);
-            jobs_add(&change, "stop", record->id, "");
-        }
+        follow(&change, theirs, &own);
     }
     if (record->opened_serial != 0 && record->opened_serial != record->stream_serial)
         jobs_add(&change, "drop", record->id, "");

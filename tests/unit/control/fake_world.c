@@ -520,7 +520,8 @@ static int act(struct fake_site *site, struct data_request *request)
 
     if (site->fail_error && site->fail_op == request->op) {
         int error = site->fail_error;
-        site->fail_error = 0;
+        site->fail_error = site->fail_again > 0 ? error : 0;
+        site->fail_again -= site->fail_again > 0;
         snprintf(request->why, sizeof(request->why), "made to fail");
         return error;
     }

@@ -74,7 +74,8 @@ struct fake_site {
     bool is_holding;
     bool is_held_after; /* ... or are carried out, and never answered */
     struct data_request *held_request;
-    int fail_error; /* the next request of kind fail_op ends with it */
+    int fail_error;      /* the next request of kind fail_op ends with it */
+    unsigned fail_again; /* and so many behind it */
     enum data_op fail_op;
     bool is_stopped;
     enum record_kind unread_kind; /* the first `unread_count` listings of the next start fail */

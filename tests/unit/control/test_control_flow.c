@@ -535,6 +535,69 @@ static void test_a_start_that_was_overtaken(void **state)
     assert_false(fake_stream_of(world, LYON, group)->is_started);
 }
 
+/* The other way round: the source stops, and the production site's record stands, which says that
+ * it goes on. */
+static void test_a_stop_that_was_overtaken(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    make_group(world, group, pairs);
+    GROUP_OK(LYON, "FailoverDiskReplicaGroup", "cn-lyon", group);
+    GROUP_OK(LYON, "ReprotectDiskReplicaGroup", "cn-lyon", group);
+    drive_status(world, group, "stopped");
+    GROUP_OK(LYON, "StartDiskReplicaGroup", "cn-lyon", group);
+    fake_copy(world);
+    drive_status(world, group, "normal");
+    fake_net(world, false);
+    GROUP_OK(LYON, "StopDiskReplicaGroup", "cn-lyon", group);
+    fake_run(world, 1000000000);
+    drive_expect(world, LYON, group, "Status", "stopped");
+    for (unsigned rpo = 1800; rpo <= 3600; rpo += 1800)
+        drive_ok(world, PARIS, "ModifyDiskReplicaGroup", NULL, NULL,
+                 "RegionId=cn-paris&ReplicaGroupId=%s&RPO=%u", group, rpo);
+    fake_net(world, true);
+    fake_run(world, 20000000000);
+    fake_copy(world);
+    drive_status(world, group, "normal");
+    assert_true(fake_stream_of(world, LYON, group)->is_started);
+    GROUP_OK(LYON, "StopDiskReplicaGroup", "cn-lyon", group);
+    fake_run(world, 1000000000);
+    drive_status(world, group, "stopped");
+    assert_false(fake_stream_of(world, LYON, group)->is_started);
+}
+
+/* It failed, so the stream goes on, and the production site's record says stopped. */
+static void test_a_failed_stop_that_was_overtaken(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pairs[2];
+    char group[64];
+
+    make_group(world, group, pairs);
+    GROUP_OK(LYON, "FailoverDiskReplicaGroup", "cn-lyon", group);
+    GROUP_OK(LYON, "ReprotectDiskReplicaGroup", "cn-lyon", group);
+    drive_status(world, group, "stopped");
+    fake_net(world, false);
+    GROUP_OK(LYON, "StartDiskReplicaGroup", "cn-lyon", group);
+    fake_run(world, 1000000000);
+    world->sites[LYON].fail_op = DATA_STREAM_STOP;
+    world->sites[LYON].fail_error = -EIO;
+    world->sites[LYON].fail_again = 8;
+    GROUP_OK(LYON, "StopDiskReplicaGroup", "cn-lyon", group);
+    fake_run(world, 600000000000);
+    drive_expect(world, LYON, group, "Status", "stop_failed");
+    assert_true(fake_stream_of(world, LYON, group)->is_started);
+    for (unsigned i = 0; i < 4; i++)
+        drive_ok(world, PARIS, "ModifyDiskReplicaGroup", NULL, NULL,
+                 "RegionId=cn-paris&ReplicaGroupId=%s&GroupName=other-%u", group, i);
+    fake_net(world, true);
+    fake_run(world, 20000000000);
+    drive_status(world, group, "stopped");
+    assert_false(fake_stream_of(world, LYON, group)->is_started);
+}
+
 static void test_one_region_finds_the_site(void **state)
 {
     struct fake_world *world = fake_world_new(true);
@@ -658,6 +721,8 @@ int main(void)
         STORY(test_no_failover_while_membership_changes),
         STORY(test_a_removal_that_was_overtaken),
         STORY(test_a_start_that_was_overtaken),
+        STORY(test_a_stop_that_was_overtaken),
+        STORY(test_a_failed_stop_that_was_overtaken),
         cmocka_unit_test(test_one_region_finds_the_site),
         STORY(test_a_first_point_is_enough_to_fail_over),
         STORY(test_an_age_is_that_of_now),
