@@ -5,8 +5,9 @@
  *
  *  - what hosts see here stays: the journal's content comes into the disks first, and when it
  *    cannot, the relation stays (delete_failed), unless the operator gives the journal up;
- *  - a tombstone says whether hosts write here. The other site, whenever it is back, learns it: its
- *    record becomes invalid, it ships no more, and a source there is fenced if hosts write here;
+ *  - a tombstone says whether hosts write here; of one that was asked for before and failed,
+ * whether they did then. The other site, whenever it is back, learns it: its record becomes
+ * invalid, it ships no more, and a source there is fenced if hosts write here;
  *  - the name must be typed, and who did it and why stands in the log.
  */
 #include <stdio.h>
@@ -17,22 +18,6 @@
 #include "control/operations.h"
 #include "control/relation.h"
 #include "control/sharing.h"
-
-/* Do hosts write here, or could they as soon as the relation is gone, with newer content? A
- * failover that is under way counts: the promotion ends behind the job that goes with this, and
- * hosts may be attached already. */
-static bool is_written_here(struct site *site, struct relation *relation)
-{
-    const struct replica_record *own = relation_own(relation);
-    const struct data_stream_status *stream = site_stream(site, own->id);
-    bool is_source = relation_is_source(site, relation);
-
-    if (own->status == REPLICA_FAILOVERING && !is_source)
-        return true;
-    if (stream)
-        return stream->role == DATA_ROLE_SOURCE || stream->role == DATA_ROLE_PROMOTED;
-    return is_source || own->status == REPLICA_FAILOVERED;
-}
 
 static bool is_name_typed(struct call *call, struct relation *relation)
 {
@@ -80,13 +65,14 @@ void ops_relation_forget(struct call *call)
     }
     if (!is_name_typed(call, &relation))
         return;
-    bool is_written = is_written_here(site, &relation);
+    bool is_written = relation_is_written(site, &relation);
 
     note(call, &relation, is_written);
     snprintf(argument, sizeof(argument), "forget %d%s",
              is_written ? TOMBSTONE_TAKEN : TOMBSTONE_LEFT,
              call_bool(call, "DiscardJournal") ? " discard" : "");
     strcpy(object, relation_own(&relation)->id);
+    relation_own(&relation)->was_written = is_written;
     relation_own(&relation)->status = REPLICA_DELETING; /* from whichever state */
     change_begin(&change, site);
     jobs_cancel(&change, object);

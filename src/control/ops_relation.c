@@ -270,6 +270,7 @@ void ops_relation_delete(struct call *call)
         if (result < 0 || count > 0)
             return;
     }
+    relation_own(&relation)->was_written = relation_is_written(call->site, &relation);
     judge_accept(call, &relation, REPLICA_DELETING, "delete", "");
 }
 

@@ -118,6 +118,26 @@ int64_t relation_point_s(const struct site *site, const struct relation *relatio
     return record->last_point_s;
 }
 
+/* Once its deletion has begun, the status tells no more, and the stream may be left out at a start;
+ * but one that is fenced knows that the other site has gone on since. A failover that is under way
+ * counts: the promotion ends behind the job that goes with a Forget, and hosts may be attached
+ * already. */
+bool relation_is_written(struct site *site, const struct relation *relation)
+{
+    const struct replica_record *record = relation_ruler(relation);
+    const struct data_stream_status *stream = site_stream(site, record->id);
+    bool is_source = relation_is_source(site, relation);
+
+    if ((record->status == REPLICA_DELETING || record->status == REPLICA_DELETE_FAILED) &&
+        record->was_written)
+        return !stream || stream->role != DATA_ROLE_FENCED;
+    if (record->status == REPLICA_FAILOVERING && !is_source)
+        return true;
+    if (stream)
+        return stream->role == DATA_ROLE_SOURCE || stream->role == DATA_ROLE_PROMOTED;
+    return is_source || record->status == REPLICA_FAILOVERED;
+}
+
 enum replica_state relation_shown(struct site *site, const struct relation *relation)
 {
     const struct replica_record *record = relation_ruler(relation);

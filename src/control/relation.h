@@ -34,6 +34,9 @@ const char *relation_peer(const struct site *site, const struct relation *relati
 const char *relation_disk(const struct site *site, const struct pair_record *pair); /* ours */
 bool relation_has_point(const struct site *site, const struct relation *relation);
 int64_t relation_point_s(const struct site *site, const struct relation *relation); /* 0: none */
+/* Do hosts write here, or could they as soon as it is gone, with newer content than the other site
+ * has? Of one whose deletion was asked for: did they then (its was_written)? */
+bool relation_is_written(struct site *site, const struct relation *relation);
 /* What the API shows. */
 enum replica_state relation_shown(struct site *site, const struct relation *relation);
 

@@ -117,6 +117,7 @@ static void delete_as_peer(struct change *change, struct relation *relation, int
         strcpy(own->status_message, "DeviceRemoved");
     } else {
         jobs_cancel(change, own->id);
+        own->was_written = relation_is_written(change->site, relation);
         own->status = REPLICA_DELETING;
         jobs_add(change, "delete", own->id, "peer");
     }
@@ -507,6 +508,7 @@ static enum sync_verdict take(struct site *site, struct relation *theirs,
         if (relation_point_s(site, ours) > record->last_point_s)
             record->last_point_s = relation_point_s(site, ours);
         strcpy(record->opened_disks, relation_own(&own)->opened_disks);
+        record->was_written = relation_is_written(site, ours);
         follow(&change, theirs, &own);
     }
     if (record->opened_serial != 0 && record->opened_serial != record->stream_serial)

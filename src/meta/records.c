@@ -79,7 +79,7 @@ static const struct record_field attachment_fields[] = {
         COMMON(term, FIELD_INT), COMMON(version, FIELD_INT), COMMON(stream_serial, FIELD_INT),     \
         COMMON(one_shot_s, FIELD_INT), COMMON(created_s, FIELD_INT),                               \
         LOCAL(opened_serial, FIELD_INT), COMMON(last_point_s, FIELD_INT),                          \
-        LOCAL(opened_disks, FIELD_TEXT)
+        LOCAL(opened_disks, FIELD_TEXT), LOCAL(was_written, FIELD_BOOL)
 
 static const struct record_field group_fields[] = {COMMON_FIELDS};
 

@@ -81,6 +81,7 @@ struct replica_record {
     /* Local. */
     int64_t opened_serial;                /* the stream of this serial is open here; 0: none */
     char opened_disks[RECORD_DISKS_SIZE]; /* its disks in order, each followed by a space */
+    bool was_written; /* of one that is being deleted: hosts wrote here when that was asked for */
 };
 
 struct pair_record {

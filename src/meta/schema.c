@@ -82,6 +82,9 @@ static const char *const migrations[] = {
     "DROP TABLE events;",
     /* 8 -> 9: up to where deleted users, keys and policies were forgotten */
     "CREATE TABLE access_horizons (id TEXT PRIMARY KEY NOT NULL, version INTEGER NOT NULL);",
+    /* 9 -> 10: did hosts write here when a deletion was asked for? */
+    "ALTER TABLE pairs ADD COLUMN was_written INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE groups_ ADD COLUMN was_written INTEGER NOT NULL DEFAULT 0;",
 };
 
 unsigned schema_version(void)
