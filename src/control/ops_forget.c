@@ -5,9 +5,13 @@
  *
  *  - what hosts see here stays: the journal's content comes into the disks first, and when it
  *    cannot, the relation stays (delete_failed), unless the operator gives the journal up;
- *  - a tombstone says whether hosts write here; of one that was asked for before and failed,
- * whether they did then. The other site, whenever it is back, learns it: its record becomes
- * invalid, it ships no more, and a source there is fenced if hosts write here;
+ *  - a tombstone says whether hosts write here; of one that was asked for before and failed, that
+ *    they did then. The other site, whenever it is back, learns it: its record becomes invalid, it
+ *    ships no more, and a source there is fenced if hosts write here;
+ *  - a target's disks that hosts are still attached to, as after a failover that failed, would open
+ *    to them with the end of the relation, beside a source that may be in production: they are
+ *    detached first. To tell the other site instead that hosts write here would fence that source.
+ *    DetachDisk needs neither the peer nor the stream, so nobody is stuck;
  *  - the name must be typed, and who did it and why stands in the log.
  */
 #include <stdio.h>
@@ -30,6 +34,22 @@ static bool is_name_typed(struct call *call, struct relation *relation)
                    "To give %s up at site %s, its name (%s) must be typed.", own->id,
                    call->site->name, name);
     return false;
+}
+
+/* False: answered. */
+static bool check_detached(struct call *call, const struct relation *relation)
+{
+    struct attachment_record attachment;
+    int attached = relation_find_attached(call->site, relation, &attachment);
+
+    if (attached < 0)
+        call_fail_internal(call, err_name(attached));
+    else if (attached > 0)
+        call_fail(call, API_DENIED,
+                  "Disk %s is attached to %s at site %s, which is the target: it would open to its "
+                  "hosts although the other site may be in production. Detach it first.",
+                  attachment.disk_id, attachment.instance_id, call->site->name);
+    return attached == 0;
 }
 
 static void note(struct call *call, struct relation *relation, bool is_written)
@@ -67,6 +87,8 @@ void ops_relation_forget(struct call *call)
         return;
     bool is_written = relation_is_written(site, &relation);
 
+    if (!is_written && !relation_is_source(site, &relation) && !check_detached(call, &relation))
+        return;
     note(call, &relation, is_written);
     snprintf(argument, sizeof(argument), "forget %d%s",
              is_written ? TOMBSTONE_TAKEN : TOMBSTONE_LEFT,

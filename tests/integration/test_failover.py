@@ -244,6 +244,43 @@ class FailoverTest(LabCase):
                         "--timeout", "30")
         self.lyon.attach(targets[0])
 
+    def test_forget_after_a_failed_failover(self):
+        """A host that was attached while the failover was under way does not get the disk by a Forget, and the other
+        site's source, which goes on, is not fenced."""
+        self.lab.replication.update({"retain-time": "1h", "retain-bytes": "1G"})
+        self.lab.configure()
+        for site in (self.paris, self.lyon):
+            site.stop()
+            site.start()
+        self.lab.wait_link()
+        group, sources, targets = self.started_group(1)
+        self.wait_point(self.paris, group)
+        self.write(self.paris, sources[0], 60, offset=4 * MIB)
+        self.wait_point(self.paris, group)
+        self.paris.stop()
+        self.lyon.kill()
+        for segment in (self.lyon.data / "streams" / group / "journal").iterdir():
+            with open(segment, "r+b") as journal:
+                journal.seek(100000)
+                journal.write(b"damaged")
+        self.lyon.start()
+        self.lyon.verso("group", "failover", group, "-q", "--no-wait", check=False)
+        self.lyon.verso("disk", "attach", targets[0], "--instance", "i-9", "--no-wait")
+        wait_until(lambda: self.lyon.status(group)["Status"] == "failover_failed", "the failover has failed", 120)
+        self.assertFalse(self.lyon.is_exported(targets[0]))
+        forget = ("group", "forget", group, "--force", "erp", "--reason", "damaged", "--discard-journal",
+                  "--timeout", "30")
+        status, text = self.lyon.verso_fails(*forget)
+        self.assertIn(f"Disk {targets[0]} is attached", text)
+        self.assertFalse(self.lyon.is_exported(targets[0]))
+        self.lyon.verso("disk", "detach", targets[0])
+        self.lyon.verso(*forget)
+        self.paris.start()
+        self.lab.wait_link()
+        wait_until(lambda: self.paris.status(group)["Status"] == "invalid", "paris has heard of it")
+        self.paris.wait_export(sources[0])
+        self.write(self.paris, sources[0], 61)
+
     def test_delete_leaves_ordinary_disks(self):
         group, sources, targets = self.started_group(1)
         self.wait_point(self.paris, group)

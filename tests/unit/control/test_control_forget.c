@@ -135,6 +135,34 @@ static void test_twice_a_copy(void **state)
     assert_paris_is(world, &pair, DATA_ROLE_SOURCE);
 }
 
+/* A host came while the failover was under way, which failed: it does not get the disk beside the
+ * other site's source, nor is that source fenced. */
+static void test_after_a_failed_failover(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    begin(world, &pair);
+    fake_hold(world, LYON, DATA_STREAM_FAILOVER, false);
+    PAIR_OK(LYON, "FailoverDiskReplicaPair", "cn-lyon", pair.id);
+    attach(world, &pair);
+    world->sites[LYON].fail_op = DATA_STREAM_FAILOVER;
+    world->sites[LYON].fail_error = -ENODATA;
+    fake_release(world, LYON);
+    fake_run(world, 1000000000);
+    drive_expect(world, LYON, pair.id, "Status", "failover_failed");
+    assert_false(fake_is_exported(world, LYON, pair.lyon_disk));
+    drive_fails(world, LYON, 403, "OperationDenied", pair.lyon_disk, "ForgetDiskReplica",
+                "ReplicaId=%s&Confirm=%s&Reason=fire", pair.id, pair.id);
+    leave_out(world); /* detached it can be all the same */
+    drive_fails(world, LYON, 403, "OperationDenied", "Detach it first", "ForgetDiskReplica",
+                "ReplicaId=%s&Confirm=%s&Reason=fire", pair.id, pair.id);
+    drive_expect(world, LYON, pair.id, "Status", "failover_failed");
+    drive_ok(world, LYON, "DetachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", pair.lyon_disk);
+    forget(world, &pair, true);
+    assert_paris_is(world, &pair, DATA_ROLE_SOURCE);
+}
+
 #define STORY(test) cmocka_unit_test_setup_teardown(test, drive_setup, drive_teardown)
 
 int main(void)
@@ -145,6 +173,7 @@ int main(void)
         STORY(test_twice_what_is_left_out_between),
         STORY(test_what_a_delete_left),
         STORY(test_twice_a_copy),
+        STORY(test_after_a_failed_failover),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
