@@ -124,7 +124,7 @@ class Stores(Torture):
         self.host.write_some(rng, 200)
         small.fill()
         self.turns.source.verso("group", "start", self.turns.group, "-q", "--no-wait")
-        self.wait_trouble(self.lab.paris, "space", "full", "cannot store")
+        self.wait_trouble(self.lab.paris, "no room at the target in the store")
         self.host.write_some(rng, 50)
         small.free()
         self.judge(rng)
