@@ -62,6 +62,17 @@ void extent_map_clear_all(struct extent_map *map)
     map->extent_count = 0;
 }
 
+bool extent_map_shrink(struct extent_map *map)
+{
+    if (map->leaf_count > 0) {
+        struct leaf *leaf = map->leaves[--map->leaf_count];
+
+        map->extent_count -= leaf->count;
+        free(leaf);
+    }
+    return map->leaf_count == 0;
+}
+
 static uint64_t end_of(const struct extent *extent)
 {
     return extent->at + extent->count;

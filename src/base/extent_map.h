@@ -28,6 +28,8 @@ void extent_map_free(struct extent_map *map);
 int extent_map_set(struct extent_map *map, const struct extent *extent);
 int extent_map_clear(struct extent_map *map, uint64_t at, uint64_t count);
 void extent_map_clear_all(struct extent_map *map);
+/* Takes out some of the last extents; true: it is empty. A map of millions is freed so in steps. */
+bool extent_map_shrink(struct extent_map *map);
 
 /* The extent that holds `at`, else the first behind it, whole. False: none. */
 bool extent_map_find(const struct extent_map *map, uint64_t at, struct extent *ret_extent);

@@ -43,12 +43,21 @@ void io_file_close(struct loop *loop, struct io_file *file);
 bool io_file_is_block_device(struct io_file *file);
 int io_file_size(struct loop *loop, struct io_file *file, uint64_t *ret_bytes);
 int io_file_resize_now(struct loop *loop, struct io_file *file, uint64_t bytes);
+/* Room for the first `bytes`, which the file has from then on, as far as the file system can
+ * promise any; what is there stays, what comes to it reads as zeros and counts as a hole. -ENOSPC:
+ * some of it may be taken. */
+int io_file_allocate_now(struct loop *loop, struct io_file *file, uint64_t bytes);
 /* All bytes or a negative errno; reading past the end gives -ENODATA. */
 int io_file_read_now(struct loop *loop, struct io_file *file, void *bytes, size_t length,
                      uint64_t offset);
+/* The first byte in [from, to) that does not lie in a hole; `to`: none. A file that cannot tell
+ * says `from`. Sync first: some file systems do not count what is not yet written back. */
+uint64_t io_file_data_now(struct loop *loop, struct io_file *file, uint64_t from, uint64_t to);
 int io_file_write_now(struct loop *loop, struct io_file *file, const void *bytes, size_t length,
                       uint64_t offset);
 int io_file_sync_now(struct loop *loop, struct io_file *file);
+/* When it was written last, durably so; 0: not known (a block device). Compares for being equal. */
+int io_file_stamp(struct loop *loop, struct io_file *file, uint64_t *ret_stamp);
 
 /* Asynchronous. `iov` and what it names must stay until done. The result is the full length or a
  * negative errno (short transfers are continued inside; a read past the end gives -ENODATA). */
@@ -62,7 +71,8 @@ void io_file_sync(struct loop *loop, struct io_op *op, struct io_file *file, io_
 void io_file_discard(struct loop *loop, struct io_op *op, struct io_file *file, uint64_t offset,
                      uint64_t length, enum io_discard_mode mode, io_done_fn done_cb);
 /* Fills extents[] from `offset` on, in order, without gaps, at most `extent_max` of them; the
- * result is how many (at least one). Files that cannot tell answer one data extent. */
+ * result is how many (at least one). Files that cannot tell answer one data extent; what lies
+ * behind a file's end is data, which cannot be read. */
 void io_file_extents(struct loop *loop, struct io_op *op, struct io_file *file, uint64_t offset,
                      uint64_t length, struct io_extent *extents, unsigned extent_max,
                      io_done_fn done_cb);

@@ -156,11 +156,26 @@ int io_file_resize_now(struct loop *loop, struct io_file *file, uint64_t bytes)
     return ops_of(loop)->file_resize_now(loop, file, bytes);
 }
 
+int io_file_allocate_now(struct loop *loop, struct io_file *file, uint64_t bytes)
+{
+    check(bytes > 0);
+    check_span(0, bytes);
+    return ops_of(loop)->file_allocate_now(loop, file, bytes);
+}
+
 int io_file_read_now(struct loop *loop, struct io_file *file, void *bytes, size_t length,
                      uint64_t offset)
 {
     check_span(offset, length);
     return ops_of(loop)->file_read_now(loop, file, bytes, length, offset);
+}
+
+uint64_t io_file_data_now(struct loop *loop, struct io_file *file, uint64_t from, uint64_t to)
+{
+    uint64_t at = ops_of(loop)->file_data_now(loop, file, from, to);
+
+    check(from <= at && at <= to);
+    return at;
 }
 
 int io_file_write_now(struct loop *loop, struct io_file *file, const void *bytes, size_t length,
@@ -173,6 +188,11 @@ int io_file_write_now(struct loop *loop, struct io_file *file, const void *bytes
 int io_file_sync_now(struct loop *loop, struct io_file *file)
 {
     return noted(loop, ops_of(loop)->file_sync_now(loop, file));
+}
+
+int io_file_stamp(struct loop *loop, struct io_file *file, uint64_t *ret_stamp)
+{
+    return noted(loop, ops_of(loop)->file_stamp(loop, file, ret_stamp));
 }
 
 void io_file_read(struct loop *loop, struct io_op *op, struct io_file *file,

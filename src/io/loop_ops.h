@@ -33,11 +33,14 @@ struct loop_ops {
     bool (*file_is_block_device)(struct io_file *file);
     int (*file_size)(struct loop *loop, struct io_file *file, uint64_t *ret_bytes);
     int (*file_resize_now)(struct loop *loop, struct io_file *file, uint64_t bytes);
+    int (*file_allocate_now)(struct loop *loop, struct io_file *file, uint64_t bytes);
     int (*file_read_now)(struct loop *loop, struct io_file *file, void *bytes, size_t length,
                          uint64_t offset);
+    uint64_t (*file_data_now)(struct loop *loop, struct io_file *file, uint64_t from, uint64_t to);
     int (*file_write_now)(struct loop *loop, struct io_file *file, const void *bytes, size_t length,
                           uint64_t offset);
     int (*file_sync_now)(struct loop *loop, struct io_file *file);
+    int (*file_stamp)(struct loop *loop, struct io_file *file, uint64_t *ret_stamp);
     void (*file_read)(struct loop *loop, struct io_op *op, struct io_file *file,
                       const struct iovec *iov, unsigned iov_count, uint64_t offset);
     void (*file_write)(struct loop *loop, struct io_op *op, struct io_file *file,

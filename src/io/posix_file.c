@@ -268,6 +268,37 @@ int posix_file_resize_now(struct loop *loop, struct io_file *file, uint64_t byte
     return ftruncate(file->fd, (off_t)bytes) < 0 ? -errno : 0;
 }
 
+/* Asked first: a call that fails for want of room takes all there is before it gives it back, and
+ * whoever writes at that moment has none. */
+static bool is_room(int fd, const struct stat *stat_of, uint64_t bytes)
+{
+    uint64_t has_bytes = (uint64_t)stat_of->st_blocks * 512;
+    struct statfs system;
+
+    return bytes <= has_bytes || fstatfs(fd, &system) < 0 || system.f_blocks == 0 ||
+           (bytes - has_bytes) / (uint64_t)system.f_bsize < system.f_bavail;
+}
+
+int posix_file_allocate_now(struct loop *loop, struct io_file *file, uint64_t bytes)
+{
+    struct stat stat_of;
+
+    if (posix_file_check(file)->is_block)
+        return -ENOTSUP;
+    if (fstat(file->fd, &stat_of) < 0)
+        return -errno;
+    if (!is_room(file->fd, &stat_of, bytes))
+        return -ENOSPC;
+    while (fallocate(file->fd, 0, 0, (off_t)bytes) < 0) {
+        if (errno == EINTR)
+            continue;
+        if (errno != EOPNOTSUPP)
+            return -errno;
+        return (uint64_t)stat_of.st_size < bytes ? posix_file_resize_now(loop, file, bytes) : 0;
+    }
+    return 0;
+}
+
 int posix_file_read_now(struct loop *loop, struct io_file *file, void *bytes, size_t length,
                         uint64_t offset)
 {
@@ -286,6 +317,15 @@ int posix_file_read_now(struct loop *loop, struct io_file *file, void *bytes, si
         offset += (uint64_t)count;
     }
     return 0;
+}
+
+uint64_t posix_file_data_now(struct loop *loop, struct io_file *file, uint64_t from, uint64_t to)
+{
+    off_t at = lseek(posix_file_check(file)->fd, (off_t)from, SEEK_DATA);
+
+    if (at < 0)
+        return errno == ENXIO ? to : from;
+    return (uint64_t)at < from || (uint64_t)at > to ? to : (uint64_t)at;
 }
 
 int posix_file_write_now(struct loop *loop, struct io_file *file, const void *bytes, size_t length,
@@ -309,4 +349,19 @@ int posix_file_write_now(struct loop *loop, struct io_file *file, const void *by
 int posix_file_sync_now(struct loop *loop, struct io_file *file)
 {
     return fdatasync(posix_file_check(file)->fd) < 0 ? -errno : 0;
+}
+
+/* A sync of the data alone may leave the old time on the disk. */
+int posix_file_stamp(struct loop *loop, struct io_file *file, uint64_t *ret_stamp)
+{
+    struct stat stat_of;
+
+    *ret_stamp = 0;
+    if (posix_file_check(file)->is_block)
+        return 0;
+    if (fsync(file->fd) < 0 || fstat(file->fd, &stat_of) < 0)
+        return -errno;
+    *ret_stamp =
+        (uint64_t)stat_of.st_mtim.tv_sec * UINT64_C(1000000000) + (uint64_t)stat_of.st_mtim.tv_nsec;
+    return 0;
 }

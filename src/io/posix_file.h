@@ -29,10 +29,13 @@ int posix_file_forget(struct loop *loop, struct io_file *file);
 bool posix_file_is_block_device(struct io_file *file);
 int posix_file_size(struct loop *loop, struct io_file *file, uint64_t *ret_bytes);
 int posix_file_resize_now(struct loop *loop, struct io_file *file, uint64_t bytes);
+int posix_file_allocate_now(struct loop *loop, struct io_file *file, uint64_t bytes);
 int posix_file_read_now(struct loop *loop, struct io_file *file, void *bytes, size_t length,
                         uint64_t offset);
+uint64_t posix_file_data_now(struct loop *loop, struct io_file *file, uint64_t from, uint64_t to);
 int posix_file_write_now(struct loop *loop, struct io_file *file, const void *bytes, size_t length,
                          uint64_t offset);
 int posix_file_sync_now(struct loop *loop, struct io_file *file);
+int posix_file_stamp(struct loop *loop, struct io_file *file, uint64_t *ret_stamp);
 
 #endif

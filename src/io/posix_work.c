@@ -22,6 +22,7 @@
 #include <linux/fs.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -178,6 +179,17 @@ static int64_t discard_regular_file(const struct posix_op *state, int fd)
     return is_refusal(result) ? -ENOTSUP : result;
 }
 
+/* No data from `at` on: where that is a hole of the file no longer. Behind a file's end there is
+ * none: who cut it off under us shall meet the error that reading there is. */
+static uint64_t last_hole_end(int fd, uint64_t at, uint64_t end)
+{
+    struct stat facts;
+
+    if (fstat(fd, &facts) != 0 || !S_ISREG(facts.st_mode) || (uint64_t)facts.st_size >= end)
+        return end;
+    return (uint64_t)facts.st_size > at ? (uint64_t)facts.st_size : at;
+}
+
 static int64_t find_extents(const struct posix_op *state, int fd)
 {
     uint64_t at = state->offset, end = state->offset + state->length;
@@ -188,9 +200,10 @@ static int64_t find_extents(const struct posix_op *state, int fd)
         off_t next = lseek(fd, (off_t)at, SEEK_DATA);
         bool is_hole = next < 0 ? errno == ENXIO : (uint64_t)next > at;
 
-        if (next < 0 && is_hole)
-            next = (off_t)end; /* nothing but a hole up to the end of the file, and past it */
-        else if (!is_hole)
+        if (next < 0 && is_hole) {
+            next = (off_t)last_hole_end(fd, at, end);
+            is_hole = (uint64_t)next > at;
+        } else if (!is_hole)
             next = next < 0 ? (off_t)end : lseek(fd, (off_t)at, SEEK_HOLE);
         if (next <= (off_t)at || (uint64_t)next > end)
             next = (off_t)end; /* a failure, or a hole punched under us: call it what we have */

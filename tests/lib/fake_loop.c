@@ -85,6 +85,7 @@ static bool run_tasks(struct fake_loop *fake)
     do {
         struct loop_task *task = list_entry(node, struct loop_task, node);
 
+        fake->task_count++;
         task->run_cb(task);
     } while ((node = list_pop(&fake->tasks)) != NULL);
     return true;
@@ -198,6 +199,8 @@ static int fake_open(struct loop *loop, const char *path, unsigned flags, struct
 {
     struct io_file *file = fake_loop_file(fake_of(loop), path);
 
+    if (fake_of(loop)->open_error != 0)
+        return err_set(err, fake_of(loop)->open_error, "%s: an error", path);
     if (!file && !(flags & IO_CREATE))
         return err_set(err, -ENOENT, "%s: missing", path);
     if (file && (flags & IO_EXCLUSIVE))
@@ -222,7 +225,11 @@ static int fake_forget(struct loop *loop, struct io_file *file)
 
 static void fake_close(struct loop *loop, struct io_file *file)
 {
-    check(file->is_open && list_is_empty(&fake_of(loop)->pending));
+    struct list *pending = &fake_of(loop)->pending;
+
+    check(file->is_open);
+    for (struct list *node = pending->next; node != pending; node = node->next)
+        check(list_entry(node, struct pending, node)->file != file);
     file->is_open = false;
 }
 
@@ -257,7 +264,17 @@ static int fake_transfer_now(struct fake_loop *fake, struct io_file *file, enum 
 static int fake_read_now(struct loop *loop, struct io_file *file, void *bytes, size_t length,
                          uint64_t offset)
 {
+    fake_of(loop)->read_now_bytes += length;
     return fake_transfer_now(fake_of(loop), file, FAKE_READ, bytes, length, offset);
+}
+
+/* Bytes of zero lie in holes here. */
+static uint64_t fake_data_now(struct loop *loop, struct io_file *file, uint64_t from, uint64_t to)
+{
+    (void)loop;
+    while (from < to && (from >= file->size || file->bytes[from] == 0))
+        from++;
+    return from;
 }
 
 static int fake_write_now(struct loop *loop, struct io_file *file, const void *bytes, size_t length,
@@ -271,6 +288,14 @@ static int fake_sync_now(struct loop *loop, struct io_file *file)
     (void)file;
     fake_of(loop)->op_count++;
     return fake_of(loop)->sync_error;
+}
+
+static int fake_stamp(struct loop *loop, struct io_file *file, uint64_t *ret_stamp)
+{
+    (void)loop;
+    (void)file;
+    *ret_stamp = 0;
+    return 0;
 }
 
 static void submit(struct loop *loop, struct io_op *op, struct pending pending)
@@ -374,8 +399,10 @@ static const struct loop_ops fake_ops = {
     .file_size = fake_size,
     .file_resize_now = fake_resize_now,
     .file_read_now = fake_read_now,
+    .file_data_now = fake_data_now,
     .file_write_now = fake_write_now,
     .file_sync_now = fake_sync_now,
+    .file_stamp = fake_stamp,
     .file_read = fake_read,
     .file_write = fake_write,
     .file_sync = fake_sync,

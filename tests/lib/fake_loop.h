@@ -27,9 +27,12 @@ struct fake_loop {
     struct list pending; /* file operations, by submission */
     bool is_held;        /* file operations wait for fake_loop_complete() */
     struct io_file files[FAKE_FILES];
-    int write_error, sync_error, read_error; /* what the next such operations get, 0: none */
-    unsigned op_count;                       /* file operations begun, blocking ones too */
-    char log[FAKE_LOG_BYTES];                /* "write intent 4096+4096", "sync intent" a line */
+    /* What the next such operations get, 0: none. */
+    int write_error, sync_error, read_error, open_error;
+    unsigned op_count;        /* file operations begun, blocking ones too */
+    unsigned task_count;      /* tasks that ran */
+    uint64_t read_now_bytes;  /* that blocking reads asked for */
+    char log[FAKE_LOG_BYTES]; /* "write intent 4096+4096", "sync intent" a line */
 };
 
 void fake_loop_init(struct fake_loop *fake);

@@ -380,6 +380,29 @@ void case_file_extents(void **state)
     assert_int_equal(extents(c, file, 0, 16 * MIB, list, 2), 2);
     assert_int_equal(extents(c, file, 4 * MIB, BLOCK, list, 2), 1);
     assert_true(!list[0].is_hole && list[0].length == BLOCK);
+    assert_int_equal(io_file_data_now(c->loop, file, 0, 2 * MIB), 2 * MIB); /* the end */
+    at = io_file_data_now(c->loop, file, 0, 16 * MIB);
+    assert_true(at > 2 * MIB && at <= 4 * MIB);
+    assert_int_equal(io_file_data_now(c->loop, file, 12 * MIB + 5, 16 * MIB), 12 * MIB + 5);
+    assert_int_equal(io_file_data_now(c->loop, file, 15 * MIB, 15 * MIB), 15 * MIB);
+    assert_int_equal(io_file_data_now(c->loop, file, 15 * MIB, 32 * MIB), 32 * MIB);
+    /* Somebody cut it off: there are no zeros behind its end. */
+    assert_int_equal(io_file_resize_now(c->loop, file, 8 * MIB), 0);
+    count = extents(c, file, 6 * MIB, 10 * MIB, list, 16);
+    assert_int_equal(count, 2);
+    assert_true(list[0].is_hole && list[0].length == 2 * MIB);
+    assert_true(!list[1].is_hole && list[1].offset == 8 * MIB && list[1].length == 8 * MIB);
+    assert_int_equal(extents(c, file, 8 * MIB, MIB, list, 16), 1);
+    assert_false(list[0].is_hole);
+    /* Room that is taken: nothing of it is data before it is written. */
+    assert_int_equal(io_file_allocate_now(c->loop, file, 10 * MIB), 0);
+    assert_int_equal(io_file_allocate_now(c->loop, file, 5 * MIB), 0);
+    assert_int_equal(io_file_sync_now(c->loop, file), 0);
+    assert_int_equal(io_file_size(c->loop, file, &at), 0);
+    assert_int_equal(at, 10 * MIB);
+    assert_int_equal(io_file_data_now(c->loop, file, 5 * MIB, 10 * MIB), 10 * MIB);
+    assert_int_equal(io_file_read_now(c->loop, file, bytes, BLOCK, 4 * MIB), 0);
+    assert_int_equal(bytes[0], 31);
     io_file_close(c->loop, file);
 }
 
