@@ -24,6 +24,7 @@ struct journal_options {
     const char *stream;      /* id, stands in every segment header */
     uint64_t segment_bytes;  /* 0: 64 MiB */
     uint64_t table_entries;  /* of one record; 0: the most that it holds */
+    uint64_t index_extents;  /* walked in one turn of the loop; 0: 256 */
     uint64_t bytes_max;      /* appends beyond it give -ENOSPC */
     unsigned disk_count_max; /* disks are numbered 0 .. disk_count_max - 1 */
 };
@@ -85,6 +86,7 @@ const struct journal_epoch *journal_epoch_at(const struct journal *journal, unsi
 /* The newest epoch that is known to be missing at the front after recovery; 0: none. It must be one
  * that the caller has applied: otherwise segments were lost. */
 uint64_t journal_missing(const struct journal *journal);
+uint64_t journal_epochs_bytes(const struct journal *journal);  /* of these epochs */
 uint64_t journal_bytes(const struct journal *journal);         /* all segments */
 uint64_t journal_partial_bytes(const struct journal *journal); /* of the partial epoch */
 
@@ -123,12 +125,22 @@ void journal_crcs(const struct journal *journal, const struct journal_extent *ex
 /* Takes blocks out of the newest view (a host replaced them, or they are drained to the base). The
  * caller remembers this durably (R10) and says it again after recovery. */
 void journal_supersede(struct journal *journal, unsigned disk, uint64_t block, uint64_t count);
-/* Epochs <= `epoch` are in the base, durably recorded by the caller ("applied n"): drops them from
- * the index and frees segments that hold nothing else. */
+/* Epochs <= `epoch` are in the base, durably recorded by the caller ("applied n"): they are not
+ * there any more. journal_step() then takes them out of the newest view and frees segments that
+ * hold nothing else. */
 void journal_release(struct journal *journal, uint64_t epoch);
-/* In memory only: epochs > `epoch` do not show any more. Once the caller's decision is durable,
- * journal_discard_after() with the same epoch makes it so on disk. Nothing may be superseded. */
+/* In memory only: epochs > `epoch` do not show any more, once journal_step() has made the newest
+ * view anew. Once the caller's decision is durable, journal_discard_after() with the same epoch
+ * makes it so on disk. It must be settled, and nothing superseded. */
 void journal_forget_after(struct journal *journal, uint64_t epoch);
+/* What release, forgetting, abort and reset leave to do grows with their epochs, so it is done in
+ * steps, one a turn of the loop: does the next one. True: it was not the last. */
+bool journal_step(struct journal *journal);
+/* Nothing of it is left but memory to be freed: the newest view shows what the epochs say. */
+bool journal_is_settled(const struct journal *journal);
+/* Frees a part of the memory, nothing is read or shown from now on; true: journal_close() is what
+ * is left. */
+bool journal_let_go(struct journal *journal);
 /* Durably discards committed epochs > `epoch` (failover to an older point) and the partial one.
  * Blocks; nothing may be in flight or superseded. */
 int journal_discard_after(struct journal *journal, uint64_t epoch, struct err *err);

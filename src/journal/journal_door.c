@@ -18,6 +18,9 @@
 #define SEGMENT_BYTES_USUAL (64ull << 20)
 #define SEGMENT_BYTES_MIN (64ull << 10)
 
+/* Up to a microsecond each among millions, and a turn of the loop runs up to eight tasks of one. */
+enum { INDEX_EXTENTS = 256 };
+
 /* An eighth of the journal at most: space comes back by whole segments. */
 static uint64_t segment_bytes(const struct journal_options *options)
 {
@@ -44,6 +47,7 @@ int journal_open(struct loop *loop, const struct journal_options *options,
     journal->table_entries = RECORD_TABLE_ENTRIES_MAX;
     if (options->table_entries != 0 && options->table_entries < RECORD_TABLE_ENTRIES_MAX)
         journal->table_entries = options->table_entries;
+    journal->index_extents = options->index_extents != 0 ? options->index_extents : INDEX_EXTENTS;
     journal->disk_count_max = options->disk_count_max;
     journal_write_init(journal);
     error = index_init(&journal->index);
@@ -71,14 +75,20 @@ int journal_open(struct loop *loop, const struct journal_options *options,
     return 0;
 }
 
+static bool is_idle(const struct journal *journal)
+{
+    return journal->append_count == 0 && journal->read_count == 0 && journal->commit.op == NULL;
+}
+
 void journal_close(struct journal *journal)
 {
     if (journal == NULL)
         return;
     check_magic(journal, JOURNAL_MAGIC);
-    check(journal->append_count == 0 && journal->read_count == 0 && journal->commit.op == NULL);
+    check(is_idle(journal));
     check(list_is_empty(&journal->later) && list_is_empty(&journal->held));
     check(list_is_empty(&journal->aborts));
+    list_remove(&journal->task.node); /* what it told may be the end, and it be queued again */
     index_epoch_free(journal->partial);
     index_fini(&journal->index);
     segment_set_fini(&journal->segments);
@@ -102,6 +112,11 @@ const struct journal_epoch *journal_epoch_at(const struct journal *journal, unsi
 uint64_t journal_missing(const struct journal *journal)
 {
     return journal->epoch_missing;
+}
+
+uint64_t journal_epochs_bytes(const struct journal *journal)
+{
+    return journal->index.bytes;
 }
 
 uint64_t journal_bytes(const struct journal *journal)
@@ -174,7 +189,7 @@ static void read_done(struct io_op *io, int64_t result)
         error = -EBADMSG;
     else if (error == 0)
         error = check_blocks(journal, state);
-    if (index_read_end(state->epoch))
+    if (index_read_end(&journal->index, state->epoch))
         journal_free_segments(journal);
     op->done_cb(op, error);
 }
@@ -223,11 +238,12 @@ void journal_supersede(struct journal *journal, unsigned disk, uint64_t block, u
 void journal_release(struct journal *journal, uint64_t epoch)
 {
     check_magic(journal, JOURNAL_MAGIC);
-    for (unsigned i = 0; i < journal->index.epoch_count; i++)
-        if (journal->index.epochs[i]->info.epoch <= epoch)
-            journal->released = index_epoch_end(journal->index.epochs[i]);
+    for (unsigned i = 0; i < journal->index.epoch_count; i++) {
+        if (journal->index.epochs[i]->info.epoch > epoch)
+            break;
+        journal->released = index_epoch_end(journal->index.epochs[i]);
+    }
     index_release(&journal->index, epoch);
-    journal_free_segments(journal);
 }
 
 void journal_forget_after(struct journal *journal, uint64_t epoch)
@@ -236,9 +252,36 @@ void journal_forget_after(struct journal *journal, uint64_t epoch)
     index_forget_after(&journal->index, epoch);
 }
 
+bool journal_step(struct journal *journal)
+{
+    bool is_more;
+
+    check_magic(journal, JOURNAL_MAGIC);
+    is_more = index_step(&journal->index, journal->index_extents);
+    if (journal->commit.op == NULL && index_take_left(&journal->index))
+        journal_free_segments(journal);
+    return is_more;
+}
+
+bool journal_is_settled(const struct journal *journal)
+{
+    check_magic(journal, JOURNAL_MAGIC);
+    return index_is_settled(&journal->index);
+}
+
+bool journal_let_go(struct journal *journal)
+{
+    check_magic(journal, JOURNAL_MAGIC);
+    check(is_idle(journal));
+    index_epoch_drop(&journal->index, journal->partial);
+    journal->partial = NULL;
+    index_clear(&journal->index);
+    return !index_step(&journal->index, journal->index_extents);
+}
+
 static void forget_partial(struct journal *journal)
 {
-    index_epoch_free(journal->partial);
+    index_epoch_drop(&journal->index, journal->partial);
     journal->partial = NULL;
     journal->partial_bytes = 0;
     journal->partial_error = 0;
@@ -251,11 +294,13 @@ int journal_discard_after(struct journal *journal, uint64_t epoch, struct err *e
     int error;
 
     check_magic(journal, JOURNAL_MAGIC);
-    check(journal->append_count == 0 && journal->commit.op == NULL && journal->read_count == 0);
+    check(is_idle(journal));
     if (journal->fence != 0)
         return err_set(err, journal->fence, "%s is fenced", journal->segments.folder);
     forget_partial(journal);
     index_forget_after(&journal->index, epoch);
+    while (!index_is_settled(&journal->index)) /* when it is opened; else it was forgotten before */
+        index_step(&journal->index, UINT64_MAX / 2);
     end = journal->released;
     if (index_newest(&journal->index) != NULL)
         end = index_epoch_end(index_newest(&journal->index));
@@ -279,9 +324,9 @@ int journal_reset(struct journal *journal, struct err *err)
     int error;
 
     check_magic(journal, JOURNAL_MAGIC);
-    check(journal->append_count == 0 && journal->commit.op == NULL && journal->read_count == 0);
+    check(is_idle(journal));
     forget_partial(journal);
-    index_release(&journal->index, UINT64_MAX);
+    index_clear(&journal->index);
     journal->epoch_last = 0;
     journal->epoch_missing = 0;
     journal->released = (struct index_end){0};

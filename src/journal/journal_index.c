@@ -4,8 +4,10 @@
  *
  *   X1  the extents of an epoch do not overlap: of several records for a block the last counts;
  *   X2  the newest view is the union of all committed, unreleased epochs, later over earlier, less
- *       what was superseded;
- *   X3  an epoch that somebody reads is freed with its last reader, and its segments with it.
+ *       what was superseded; and of those that are leaving, which show what the base has too;
+ *   X3  an epoch that somebody reads is freed with its last reader, and its segments with it;
+ *   X4  an epoch is in the list when all of it is in the newest view, and its segments stay until
+ *       nothing of it is.
  *
  * Keys of the maps: the disk in the upper 16 bits, the block below.
  */
@@ -46,9 +48,19 @@ static void extent_for_users(const struct extent *extent, struct journal_extent 
 
 int index_init(struct journal_index *index)
 {
-    *index = (struct journal_index){.newest = extent_map_new()};
+    *index = (struct journal_index){.newest = extent_map_new(), .spare = extent_map_new()};
+    list_init(&index->leaving);
     list_init(&index->zombies);
+    list_init(&index->dying);
     return index->newest == NULL ? -ENOMEM : 0;
+}
+
+static void free_epochs(struct list *epochs)
+{
+    struct list *node;
+
+    while ((node = list_pop(epochs)) != NULL)
+        index_epoch_free(list_entry(node, struct index_epoch, node));
 }
 
 void index_fini(struct journal_index *index)
@@ -56,8 +68,11 @@ void index_fini(struct journal_index *index)
     check(list_is_empty(&index->zombies));
     for (unsigned i = 0; i < index->epoch_count; i++)
         index_epoch_free(index->epochs[i]);
+    free_epochs(&index->leaving);
+    free_epochs(&index->dying);
     free(index->epochs);
     extent_map_free(index->newest);
+    extent_map_free(index->spare);
 }
 
 struct index_epoch *index_epoch_new(void)
@@ -90,6 +105,14 @@ void index_epoch_free(struct index_epoch *epoch)
     free(epoch);
 }
 
+void index_epoch_drop(struct journal_index *index, struct index_epoch *epoch)
+{
+    if (epoch == NULL)
+        return;
+    check(epoch->readers == 0 && list_is_empty(&epoch->node));
+    list_append(&index->dying, &epoch->node);
+}
+
 struct index_record *index_record_new(unsigned disk, uint64_t block, uint64_t count, bool is_hole)
 {
     size_t crc_bytes = is_hole ? 0 : (size_t)count * sizeof(uint32_t);
@@ -116,23 +139,28 @@ int index_epoch_add(struct index_epoch *epoch, struct index_record *record)
     return 0;
 }
 
-int index_epoch_close(struct index_epoch *epoch)
+int index_epoch_close(struct index_epoch *epoch, uint64_t max)
 {
-    uint64_t count = extent_map_count(epoch->map), at = 0, i = 0;
     struct extent extent;
 
-    epoch->extents = malloc((size_t)(count + 1) * sizeof(extent));
-    if (epoch->extents == NULL)
-        return -ENOMEM;
-    epoch->info.block_count = 0;
-    while (extent_map_find(epoch->map, at, &extent)) {
-        check(i < count);
-        epoch->extents[i++] = extent;
-        epoch->info.block_count += extent.count;
-        at = extent.at + extent.count;
+    check(epoch->map != NULL);
+    if (epoch->extents == NULL) {
+        epoch->extent_count = extent_map_count(epoch->map);
+        epoch->extents = malloc((size_t)(epoch->extent_count + 1) * sizeof(extent));
+        if (epoch->extents == NULL)
+            return -ENOMEM;
+        epoch->info.block_count = 0;
     }
-    check(i == count);
-    epoch->extent_count = count;
+    for (; max > 0 && extent_map_find(epoch->map, epoch->listed_to, &extent); max--) {
+        check(epoch->step < epoch->extent_count);
+        epoch->extents[epoch->step++] = extent;
+        epoch->info.block_count += extent.count;
+        epoch->listed_to = extent.at + extent.count;
+    }
+    if (max == 0)
+        return 1;
+    check(epoch->step == epoch->extent_count);
+    epoch->step = epoch->listed_to = 0;
     extent_map_free(epoch->map);
     epoch->map = NULL;
     return 0;
@@ -153,12 +181,14 @@ struct index_end index_epoch_end(const struct index_epoch *epoch)
 
 /* Of a commit that is durable: without memory for its view the process must end; recovery shows it.
  */
-static void show(struct journal_index *index, const struct index_epoch *epoch)
+bool index_show(struct journal_index *index, struct index_epoch *epoch, uint64_t max)
 {
-    for (uint64_t i = 0; i < epoch->extent_count; i++) {
-        int error = extent_map_set(index->newest, &epoch->extents[i]);
+    check(epoch->map == NULL);
+    for (; max > 0 && epoch->step < epoch->extent_count; max--) {
+        int error = extent_map_set(index->newest, &epoch->extents[epoch->step++]);
         check(error == 0);
     }
+    return epoch->step == epoch->extent_count;
 }
 
 int index_reserve(struct journal_index *index)
@@ -180,11 +210,12 @@ void index_commit(struct journal_index *index, struct index_epoch *epoch)
 {
     const struct index_epoch *before = index_newest(index);
 
-    check(epoch->map == NULL);
+    check(epoch->map == NULL && epoch->step == epoch->extent_count && !index->is_remaking); /* X4 */
     check(before == NULL || before->info.epoch < epoch->info.epoch);
     check(index->epoch_count < index->epoch_room);
+    epoch->step = 0;
+    index->bytes += epoch->info.bytes;
     index->epochs[index->epoch_count++] = epoch;
-    show(index, epoch);
 }
 
 struct index_epoch *index_newest(const struct journal_index *index)
@@ -208,44 +239,50 @@ struct index_epoch *index_find(const struct journal_index *index, uint64_t epoch
     return index->epochs[low];
 }
 
-/* Takes out of the newest view what lies in `epoch` itself. */
-static void hide(struct journal_index *index, const struct index_epoch *epoch)
-{
-    for (uint64_t i = 0; i < epoch->extent_count; i++) {
-        uint64_t at = epoch->extents[i].at, end = at + epoch->extents[i].count;
-        struct extent extent;
-
-        while (extent_map_find(index->newest, at, &extent) && extent.at < end) {
-            at = extent.at + extent.count;
-            if (record_of(&extent)->epoch == epoch) {
-                int error = extent_map_clear(index->newest, extent.at, extent.count);
-                check(error == 0);
-            }
-        }
-    }
-}
-
+/* X3 */
 static void retire(struct journal_index *index, struct index_epoch *epoch)
 {
     epoch->is_released = true;
     if (epoch->readers > 0)
         list_append(&index->zombies, &epoch->node);
     else
-        index_epoch_free(epoch);
+        index_epoch_drop(index, epoch);
 }
 
 void index_release(struct journal_index *index, uint64_t epoch)
 {
     unsigned count = 0;
 
-    while (count < index->epoch_count && index->epochs[count]->info.epoch <= epoch) {
-        hide(index, index->epochs[count]);
-        retire(index, index->epochs[count++]);
+    check(!index->is_remaking);
+    for (; count < index->epoch_count && index->epochs[count]->info.epoch <= epoch; count++) {
+        index->bytes -= index->epochs[count]->info.bytes;
+        list_append(&index->leaving, &index->epochs[count]->node);
     }
+    if (count == 0)
+        return;
     index->epoch_count -= count;
-    if (index->epoch_count > 0)
-        memmove(index->epochs, index->epochs + count,
-                index->epoch_count * sizeof(index->epochs[0]));
+    memmove(index->epochs, index->epochs + count, index->epoch_count * sizeof(index->epochs[0]));
+}
+
+/* An empty newest view; the old one is freed in steps, with an epoch that goes. */
+static void renew(struct journal_index *index, struct index_epoch *epoch)
+{
+    check(epoch->map == NULL);
+    if (index->spare == NULL) {
+        extent_map_clear_all(index->newest);
+        return;
+    }
+    epoch->map = index->newest;
+    index->newest = index->spare;
+    index->spare = extent_map_new();
+}
+
+static void forget_last(struct journal_index *index)
+{
+    struct index_epoch *last = index->epochs[--index->epoch_count];
+
+    index->bytes -= last->info.bytes;
+    retire(index, last);
 }
 
 void index_forget_after(struct journal_index *index, uint64_t epoch)
@@ -254,26 +291,158 @@ void index_forget_after(struct journal_index *index, uint64_t epoch)
 
     if (last == NULL || last->info.epoch <= epoch)
         return;
-    extent_map_clear_all(index->newest);
-    while ((last = index_newest(index)) != NULL && last->info.epoch > epoch) {
-        index->epoch_count--;
-        retire(index, last);
+    check(list_is_empty(&index->leaving) && !index->is_remaking);
+    renew(index, last);
+    while ((last = index_newest(index)) != NULL && last->info.epoch > epoch)
+        forget_last(index);
+    index->is_remaking = index->epoch_count > 0;
+    index->remade_count = 0;
+}
+
+void index_clear(struct journal_index *index)
+{
+    struct index_epoch *newest = index_newest(index);
+    struct list *node;
+
+    if (newest != NULL)
+        renew(index, newest);
+    else if (!list_is_empty(&index->leaving))
+        renew(index, list_entry(index->leaving.next, struct index_epoch, node));
+    check(extent_map_count(index->newest) == 0);
+    index->is_remaking = false;
+    while (index->epoch_count > 0)
+        forget_last(index);
+    while ((node = list_pop(&index->leaving)) != NULL)
+        retire(index, list_entry(node, struct index_epoch, node));
+}
+
+/* --- in steps -------------------------------------------------------------------------------- */
+
+/* What one step may still do. An epoch costs one, whatever it holds. */
+static bool pay(uint64_t *budget)
+{
+    if (*budget == 0)
+        return false;
+    (*budget)--;
+    return true;
+}
+
+static void remake(struct journal_index *index, uint64_t *budget)
+{
+    struct index_epoch *epoch = index->epochs[index->remade_count];
+    uint64_t max = *budget, left = epoch->extent_count - epoch->step;
+
+    *budget -= left < max ? left : max;
+    if (!index_show(index, epoch, max))
+        return;
+    epoch->step = 0;
+    index->is_remaking = ++index->remade_count < index->epoch_count;
+}
+
+/* Takes out of the newest view what lies in `epoch` itself; true: all of it is out. The end of the
+ * list is reached the sooner when nothing is in the view. */
+static bool hide(struct journal_index *index, struct index_epoch *epoch, uint64_t *budget)
+{
+    struct extent extent;
+
+    while (epoch->step < epoch->extent_count && extent_map_count(index->newest) > 0) {
+        const struct extent *whole = &epoch->extents[epoch->step];
+
+        if (!pay(budget))
+            return false;
+        if (epoch->listed_to < whole->at)
+            epoch->listed_to = whole->at;
+        if (!extent_map_find(index->newest, epoch->listed_to, &extent) ||
+            extent.at >= whole->at + whole->count) {
+            epoch->step++;
+            continue;
+        }
+        epoch->listed_to = extent.at + extent.count;
+        if (record_of(&extent)->epoch == epoch) {
+            int error = extent_map_clear(index->newest, extent.at, extent.count);
+            check(error == 0);
+        }
     }
-    for (unsigned i = 0; i < index->epoch_count; i++)
-        show(index, index->epochs[i]);
+    return true;
+}
+
+static void leave(struct journal_index *index, uint64_t *budget)
+{
+    struct index_epoch *epoch = list_entry(index->leaving.next, struct index_epoch, node);
+
+    if (!hide(index, epoch, budget))
+        return;
+    list_remove(&epoch->node);
+    retire(index, epoch);
+    index->has_left = true;
+}
+
+static void bury(struct journal_index *index, uint64_t *budget)
+{
+    struct index_epoch *epoch = list_entry(index->dying.next, struct index_epoch, node);
+
+    while (epoch->records != NULL && pay(budget)) {
+        struct index_record *record = epoch->records;
+
+        epoch->records = record->next;
+        free(record);
+    }
+    while (epoch->map != NULL && !extent_map_shrink(epoch->map))
+        if (!pay(budget))
+            return;
+    if (epoch->records != NULL)
+        return;
+    list_remove(&epoch->node);
+    check(index->dying.next != &epoch->node);
+    index_epoch_free(epoch);
+}
+
+bool index_is_settled(const struct journal_index *index)
+{
+    return !index->is_remaking && list_is_empty(&index->leaving);
+}
+
+bool index_step(struct journal_index *index, uint64_t max)
+{
+    uint64_t budget = max + 1; /* an epoch is begun, and something of it done */
+
+    check(max > 0 && max < UINT64_MAX);
+    while (pay(&budget)) {
+        if (index->is_remaking)
+            remake(index, &budget);
+        else if (!list_is_empty(&index->leaving))
+            leave(index, &budget);
+        else if (!list_is_empty(&index->dying))
+            bury(index, &budget);
+        else
+            return false;
+    }
+    return !index_is_settled(index) || !list_is_empty(&index->dying);
+}
+
+bool index_take_left(struct journal_index *index)
+{
+    bool has_left = index->has_left;
+
+    index->has_left = false;
+    return has_left;
+}
+
+static uint64_t oldest_segment(const struct list *epochs, uint64_t oldest)
+{
+    for (const struct list *node = epochs->next; node != epochs; node = node->next) {
+        const struct index_epoch *epoch = list_entry(node, struct index_epoch, node);
+        if (epoch->segment_first < oldest)
+            oldest = epoch->segment_first;
+    }
+    return oldest;
 }
 
 uint64_t index_segment_needed(const struct journal_index *index)
 {
     uint64_t needed = index->epoch_count > 0 ? index->epochs[0]->segment_first : UINT64_MAX;
-    const struct list *node;
 
-    for (node = index->zombies.next; node != &index->zombies; node = node->next) {
-        const struct index_epoch *epoch = list_entry(node, struct index_epoch, node);
-        if (epoch->segment_first < needed)
-            needed = epoch->segment_first;
-    }
-    return needed;
+    return oldest_segment(&index->zombies, oldest_segment(&index->leaving, needed));
 }
 
 /* The part of `extent` in [from, from + count). */
@@ -335,13 +504,13 @@ void index_read_begin(const struct index_record *record)
     record->epoch->readers++;
 }
 
-bool index_read_end(struct index_epoch *epoch)
+bool index_read_end(struct journal_index *index, struct index_epoch *epoch)
 {
     check(epoch->readers > 0);
     if (--epoch->readers > 0 || !epoch->is_released)
         return false;
     list_remove(&epoch->node);
-    index_epoch_free(epoch);
+    index_epoch_drop(index, epoch);
     return true;
 }
 

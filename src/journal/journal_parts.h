@@ -12,7 +12,9 @@ enum { JOURNAL_MAGIC = 0x6a726e6c };
 struct journal_commit_state { /* one at a time */
     struct journal_op *op;
     struct journal_epoch info;
-    uint8_t *head; /* of the record being written */
+    uint8_t *head;   /* of the record being written */
+    bool is_closing; /* the epoch's list of extents is being made */
+    bool is_showing; /* it is durable and goes into the newest view */
     uint64_t extents_written;
     struct journal_segment *segment; /* being written or synced */
     bool is_commit_written;
@@ -25,7 +27,7 @@ struct journal {
     struct loop *loop;
     struct segment_set segments;
     struct journal_index index;
-    uint64_t segment_bytes, bytes_max, table_entries;
+    uint64_t segment_bytes, bytes_max, table_entries, index_extents;
     unsigned disk_count_max;
 
     uint64_t sequence;       /* last one used */

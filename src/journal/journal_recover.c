@@ -216,7 +216,7 @@ static int take_table(struct recovery *recovery, const struct journal_record *re
     int error = 0;
 
     if (partial->extents == NULL)
-        error = index_epoch_close(partial);
+        error = index_epoch_close(partial, UINT64_MAX);
     for (uint64_t i = 0; i < record->count && error == 0; i++, recovery->tables_seen++) {
         struct journal_table_entry entry;
         struct journal_extent extent;
@@ -249,7 +249,7 @@ static int take_commit(struct recovery *recovery, const struct journal_record *r
         before > partial->sequence_first ||
         (journal->epoch_last != 0 && commit.epoch_previous != journal->epoch_last))
         return -EBADMSG;
-    if (partial->extents == NULL && index_epoch_close(partial) != 0)
+    if (partial->extents == NULL && index_epoch_close(partial, UINT64_MAX) != 0)
         return -ENOMEM;
     if (index_reserve(&journal->index) != 0)
         return -ENOMEM;
@@ -270,6 +270,7 @@ static int take_commit(struct recovery *recovery, const struct journal_record *r
         partial->info = commit.epoch;
         partial->previous = commit.epoch_previous;
         partial->record_count = commit.record_count;
+        check(index_show(&journal->index, partial, UINT64_MAX));
         index_commit(&journal->index, partial);
     }
     journal->partial = NULL;

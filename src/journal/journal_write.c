@@ -74,11 +74,13 @@ static void drop_partial(struct journal *journal)
         if (error != 0)
             fence(journal, error);
     }
-    index_epoch_free(partial);
+    index_epoch_drop(&journal->index, partial);
     journal->partial = NULL;
     journal->partial_bytes = 0;
     journal->partial_number++;
 }
+
+static void commit_index(struct journal *journal);
 
 /* Tells what is done, starts what waited. Callees may call in again. */
 static void run_task(struct loop_task *task)
@@ -87,6 +89,8 @@ static void run_task(struct loop_task *task)
     struct list done, *node;
 
     check_magic(journal, JOURNAL_MAGIC);
+    if (journal->commit.is_closing || journal->commit.is_showing)
+        commit_index(journal);
     if (is_quiet(journal) && !list_is_empty(&journal->aborts)) {
         check(list_is_empty(&journal->held));
         drop_partial(journal);
@@ -492,12 +496,37 @@ static void commit_step(struct journal *journal)
         error = write_commit(journal);
     } else {
         step_point("commit-durable");
-        commit_end(journal, 0);
+        commit->is_showing = true;
+        commit_index(journal);
     }
     if (error == 0)
         return;
     journal->partial_error = error;
     commit_end(journal, error);
+}
+
+/* Before the tables: the list of extents; behind the last sync: the newest view. In pieces: hosts
+ * of other disks, the peer and a failover wait for each. */
+static void commit_index(struct journal *journal)
+{
+    struct journal_commit_state *commit = &journal->commit;
+    int rest;
+
+    if (commit->is_closing)
+        rest = index_epoch_close(journal->partial, journal->index_extents);
+    else
+        rest = !index_show(&journal->index, journal->partial, journal->index_extents);
+    if (rest > 0) {
+        loop_defer(journal->loop, &journal->task);
+    } else if (rest < 0) {
+        journal->partial_error = rest;
+        commit_end(journal, rest);
+    } else if (commit->is_showing) {
+        commit_end(journal, 0);
+    } else {
+        commit->is_closing = false;
+        commit_step(journal);
+    }
 }
 
 void journal_commit(struct journal *journal, struct journal_op *op,
@@ -517,17 +546,15 @@ void journal_commit(struct journal *journal, struct journal_op *op,
     if (error == 0) {
         journal->partial->info = *epoch;
         journal->partial->previous = journal->epoch_last;
-        error = index_epoch_close(journal->partial);
-        if (error == 0)
-            error = index_reserve(&journal->index);
+        error = index_reserve(&journal->index);
         journal->partial_error = error;
     }
     if (error != 0) {
         journal_finish_later(journal, op, error);
         return;
     }
-    journal->commit = (struct journal_commit_state){.op = op};
-    commit_step(journal);
+    journal->commit = (struct journal_commit_state){.op = op, .is_closing = true};
+    commit_index(journal);
 }
 
 void journal_abort(struct journal *journal, struct journal_op *op,
@@ -555,8 +582,8 @@ int journal_free_segments(struct journal *journal)
     if (journal->partial != NULL && journal->partial->segment_first != 0 &&
         journal->partial->segment_first < needed)
         needed = journal->partial->segment_first;
-    if (!is_quiet(journal) || journal->fence != 0)
-        return 0; /* the next release does it */
+    if (journal->commit.op != NULL || journal->fence != 0)
+        return 0; /* its syncs are of segments; journal_step() does it behind it */
     while (error == 0 && (first = segment_first(set)) != NULL && first->number < needed) {
         /* The last one is kept for what comes, unless it is well filled or takes nothing more. */
         if (first == segment_last(set) && !set->is_sealed &&

@@ -62,6 +62,15 @@ static void fill(uint8_t *bytes, uint32_t value)
         memcpy(bytes + (size_t)i * 4, &(uint32_t){value * 2654435761u + i}, 4);
 }
 
+static void release(void *arg)
+{
+    struct torture *torture = arg;
+
+    journal_release(torture->journal, torture->released);
+    while (journal_step(torture->journal))
+        ;
+}
+
 static void open_journal(void *arg)
 {
     struct torture *torture = arg;
@@ -69,12 +78,13 @@ static void open_journal(void *arg)
                                       .stream = "pg-torture",
                                       .segment_bytes = 256 << 10,
                                       .bytes_max = 64 << 20,
+                                      .index_extents = 5,
                                       .disk_count_max = DISKS};
 
     torture->error =
         journal_open(sim_site_loop(torture->site), &options, &torture->journal, &torture->err);
     if (torture->error == 0)
-        journal_release(torture->journal, torture->released);
+        release(torture);
 }
 
 static void append_done(struct journal_op *op, int error)
@@ -142,13 +152,6 @@ static void abort_partial(void *arg)
 
     torture->in_flight++;
     journal_abort(torture->journal, &torture->op, op_done);
-}
-
-static void release(void *arg)
-{
-    struct torture *torture = arg;
-
-    journal_release(torture->journal, torture->released);
 }
 
 static bool is_quiet(void *arg)
@@ -307,6 +310,8 @@ static void discard(void *arg)
     struct torture *torture = arg;
 
     journal_forget_after(torture->journal, torture->point);
+    while (journal_step(torture->journal))
+        ;
     torture->error = journal_discard_after(torture->journal, torture->point, &torture->err);
 }
 

@@ -122,6 +122,25 @@ int bench_hole(struct journal_bench *bench, unsigned disk, uint64_t block, uint6
     return wait_for(&wait);
 }
 
+static void settle(struct journal_bench *bench)
+{
+    while (journal_step(bench->journal))
+        ;
+    check(journal_is_settled(bench->journal));
+}
+
+void bench_release(struct journal_bench *bench, uint64_t epoch)
+{
+    journal_release(bench->journal, epoch);
+    settle(bench);
+}
+
+void bench_forget_after(struct journal_bench *bench, uint64_t epoch)
+{
+    journal_forget_after(bench->journal, epoch);
+    settle(bench);
+}
+
 int bench_commit(struct journal_bench *bench, uint64_t epoch)
 {
     struct wait wait = {.loop = bench->loop};

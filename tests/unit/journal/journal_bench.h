@@ -25,6 +25,9 @@ int bench_append(struct journal_bench *bench, unsigned disk, uint64_t block, uin
 /* One block whose CRC is wrong. */
 int bench_append_rotten(struct journal_bench *bench, unsigned disk, uint64_t block);
 int bench_hole(struct journal_bench *bench, unsigned disk, uint64_t block, uint64_t count);
+/* Releases, and takes all steps that follow. */
+void bench_release(struct journal_bench *bench, uint64_t epoch);
+void bench_forget_after(struct journal_bench *bench, uint64_t epoch);
 int bench_commit(struct journal_bench *bench, uint64_t epoch);
 int bench_abort(struct journal_bench *bench);
 int bench_read(struct journal_bench *bench, const struct journal_extent *extent, uint8_t *bytes);

@@ -152,7 +152,7 @@ static void reopen(struct journal_bench *bench, struct model *model)
     bench_close(bench);
     assert_int_equal(bench_open(bench), 0);
     assert_true(journal_missing(bench->journal) <= released);
-    journal_release(bench->journal, released); /* the caller's "applied n" */
+    bench_release(bench, released); /* the caller's "applied n" */
     memset(model->partial, 0, sizeof(model->partial));
     memset(model->gone, 0, sizeof(model->gone)); /* the caller says it again; here it does not */
 }
@@ -179,7 +179,7 @@ static void random_step(struct journal_bench *bench, struct model *model, uint64
         memset(model->partial, 0, sizeof(model->partial));
     } else if (dice < 91 && model->count > 2) {
         unsigned count = 1 + (unsigned)(step(seed) % 2);
-        journal_release(bench->journal, model->numbers[count - 1]);
+        bench_release(bench, model->numbers[count - 1]);
         model_drop_first(model, count);
         for (unsigned i = 0; i < DISKS * BLOCKS; i++) /* a new one would show it: keep it simple */
             if ((&model->gone[0][0])[i] && newest(model, i / BLOCKS, i % BLOCKS) == 0)
@@ -204,6 +204,7 @@ static void test_against_model(void **state)
 
         bench_begin(&bench);
         bench.options.segment_bytes = seed % 3 == 0 ? 30000 : 200000;
+        bench.options.index_extents = seed % 2 == 0 ? 3 : 0;
         assert_int_equal(bench_open(&bench), 0);
         for (unsigned round = 0; round < 400; round++) {
             random_step(&bench, model, &epoch, &random);
@@ -235,9 +236,9 @@ static void test_release_frees_segments(void **state)
     }
     full = journal_bytes(bench.journal);
     assert_true(full > 20 * 40960);
-    journal_release(bench.journal, 10);
+    bench_release(&bench, 10);
     assert_true(journal_bytes(bench.journal) < full * 6 / 10);
-    journal_release(bench.journal, 20);
+    bench_release(&bench, 20);
     assert_true(journal_bytes(bench.journal) <= 50000 + 4096);
     assert_int_equal(journal_epoch_count(bench.journal), 0);
     assert_int_equal(bench_append(&bench, 0, 5, 10, 77), 0);
@@ -274,12 +275,12 @@ static void test_forget_and_discard(void **state)
         assert_int_equal(bench_append(&bench, 0, 20 + epoch, 3, 100 * epoch), 0);
         assert_int_equal(bench_commit(&bench, epoch), 0);
     }
-    journal_forget_after(bench.journal, 4);
+    bench_forget_after(&bench, 4);
     expect_stamp(&bench, 7, 400);
     bench_close(&bench);
     assert_int_equal(bench_open(&bench), 0); /* it was in memory only */
     expect_stamp(&bench, 7, 600);
-    journal_forget_after(bench.journal, 3);
+    bench_forget_after(&bench, 3);
     assert_int_equal(journal_discard_after(bench.journal, 3, &err), 0);
     expect_stamp(&bench, 7, 300);
     bench_close(&bench);
@@ -288,11 +289,11 @@ static void test_forget_and_discard(void **state)
     expect_stamp(&bench, 7, 300);
     assert_int_equal(bench_append(&bench, 0, 7, 1, 999), 0);
     assert_int_equal(bench_commit(&bench, 9), 0);
-    journal_release(bench.journal, 3);
+    bench_release(&bench, 3);
     assert_int_equal(journal_discard_after(bench.journal, 3, &err), 0);
     bench_close(&bench);
     assert_int_equal(bench_open(&bench), 0);
-    journal_release(bench.journal, 3);
+    bench_release(&bench, 3);
     assert_int_equal(journal_epoch_count(bench.journal), 0);
     bench_end(&bench);
 }
@@ -316,7 +317,7 @@ static void test_limit(void **state)
     assert_int_equal(bench_commit(&bench, 1), 0);
     expect_stamp(&bench, 0, 5);
     assert_int_equal(bench_append(&bench, 0, 200, 200, 6), -ENOSPC);
-    journal_release(bench.journal, 1);
+    bench_release(&bench, 1);
     assert_int_equal(bench_append(&bench, 0, 200, 200, 6), -ENOSPC);
     assert_int_equal(bench_abort(&bench), 0);
     assert_int_equal(bench_append(&bench, 0, 200, 200, 6), 0);

@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,7 @@ struct lab {
     struct fake_loop fake;
     struct journal *journal;
     struct journal_options options;
+    uint64_t index_extents;
     struct err err;
 };
 
@@ -47,6 +49,7 @@ static int open_journal(struct lab *lab)
                                             .stream = "pg-1",
                                             .segment_bytes = 1 << 20,
                                             .bytes_max = 1 << 24,
+                                            .index_extents = lab->index_extents,
                                             .disk_count_max = 2};
     return journal_open(&lab->fake.loop, &lab->options, &lab->journal, &lab->err);
 }
@@ -54,6 +57,7 @@ static int open_journal(struct lab *lab)
 static void begin(struct lab *lab)
 {
     fake_loop_init(&lab->fake);
+    lab->index_extents = 0;
     assert_int_equal(open_journal(lab), 0);
 }
 
@@ -311,12 +315,202 @@ static void test_release_under_a_read(void **state)
     lab.fake.is_held = true;
     journal_read(lab.journal, &reading.op, &extent, reading.bytes, done);
     journal_release(lab.journal, 200);
+    while (journal_step(lab.journal))
+        ;
     assert_non_null(fake_loop_file(&lab.fake, "/j/1.seg"));
     lab.fake.is_held = false;
     assert_int_equal(run(&lab, &reading), 0);
     assert_int_equal(reading.bytes[0], 3);
     assert_null(fake_loop_file(&lab.fake, "/j/1.seg"));
     end(&lab);
+}
+
+static unsigned count_steps(struct lab *lab)
+{
+    unsigned steps = 1;
+
+    while (steps < 10000 && journal_step(lab->journal))
+        steps++;
+    assert_true(journal_is_settled(lab->journal));
+    return steps;
+}
+
+/* Pieces of one: each of them gets on. */
+static void test_smallest_pieces(void **state)
+{
+    struct lab lab;
+    struct call call;
+
+    (void)state;
+    fake_loop_init(&lab.fake);
+    lab.index_extents = 1;
+    assert_int_equal(open_journal(&lab), 0);
+    for (uint64_t epoch = 1; epoch <= 3; epoch++) {
+        append(&lab, &call, 5 * epoch, (uint8_t)epoch);
+        assert_int_equal(run(&lab, &call), 0);
+        append(&lab, &call, 7, (uint8_t)epoch);
+        assert_int_equal(run(&lab, &call), 0);
+        commit(&lab, &call, epoch);
+        assert_int_equal(run(&lab, &call), 0);
+    }
+    journal_forget_after(lab.journal, 2);
+    assert_in_range(count_steps(&lab), 2, 20);
+    assert_int_equal(stamp_at(&lab, 7), 2);
+    journal_release(lab.journal, 2);
+    assert_in_range(count_steps(&lab), 2, 20);
+    assert_int_equal(stamp_at(&lab, 7), 0);
+    end(&lab);
+}
+
+/* An epoch may have millions of extents: one turn of the loop walks some of them. */
+static void test_index_goes_in_pieces(void **state)
+{
+    enum { EXTENTS = 100, PIECE = 4, TURNS = EXTENTS / PIECE };
+    struct lab lab;
+    struct call call;
+    unsigned before, turns = 0;
+
+    (void)state;
+    fake_loop_init(&lab.fake);
+    lab.index_extents = PIECE;
+    assert_int_equal(open_journal(&lab), 0);
+    for (uint64_t epoch = 1; epoch <= 4; epoch++) {
+        if (epoch == 1) { /* a hole below all the others */
+            call.error = NONE;
+            journal_append_hole(lab.journal, &call.op, 0, 0, 10 * EXTENTS, done);
+            assert_int_equal(run(&lab, &call), 0);
+        }
+        for (uint64_t i = 0; i < EXTENTS && epoch > 1; i++) {
+            append(&lab, &call, 2 * i, (uint8_t)epoch);
+            assert_int_equal(run(&lab, &call), 0);
+        }
+        before = lab.fake.task_count;
+        commit(&lab, &call, epoch);
+        assert_int_equal(run(&lab, &call), 0);
+        if (epoch > 1) /* its list, and then the newest view */
+            assert_true(lab.fake.task_count - before >= 2 * (TURNS - 1));
+    }
+    journal_forget_after(lab.journal, 3);
+    assert_false(journal_is_settled(lab.journal));
+    assert_true(count_steps(&lab) >= 2 * TURNS); /* made anew of two epochs, and one to free */
+    assert_int_equal(stamp_at(&lab, 2), 3);
+    journal_release(lab.journal, 1);
+    assert_false(journal_is_settled(lab.journal));
+    assert_int_equal(stamp_at(&lab, 2), 3);
+    assert_true(count_steps(&lab) >= 2 * TURNS); /* parts of the hole, and what lies over them */
+    assert_int_equal(stamp_at(&lab, 2), 3);
+    journal_release(lab.journal, 2);
+    assert_true(count_steps(&lab) >= TURNS);
+    assert_int_equal(stamp_at(&lab, 2), 3);
+    append(&lab, &call, 7, 7);
+    assert_int_equal(run(&lab, &call), 0);
+    while (!journal_let_go(lab.journal))
+        turns++;
+    assert_true(turns >= TURNS - 1);
+    end(&lab);
+}
+
+/* Space comes back while an epoch is received, not first behind it: else the journal is full of
+ * what is applied, and the epoch is refused. */
+static void test_segments_go_under_appends(void **state)
+{
+    struct lab lab;
+    struct call call, held = {.error = NONE};
+    uint64_t before;
+
+    (void)state;
+    begin(&lab);
+    for (uint64_t epoch = 1; epoch <= 200; epoch++) { /* some segments full */
+        append(&lab, &call, epoch, (uint8_t)epoch);
+        assert_int_equal(run(&lab, &call), 0);
+        append(&lab, &call, 1000 + epoch, (uint8_t)epoch);
+        assert_int_equal(run(&lab, &call), 0);
+        commit(&lab, &call, epoch);
+        assert_int_equal(run(&lab, &call), 0);
+    }
+    assert_non_null(fake_loop_file(&lab.fake, "/j/2.seg"));
+    before = journal_bytes(lab.journal);
+    lab.fake.is_held = true;
+    append(&lab, &held, 7, 77);
+    journal_release(lab.journal, 200);
+    while (journal_step(lab.journal))
+        ;
+    assert_null(fake_loop_file(&lab.fake, "/j/1.seg"));
+    assert_true(journal_bytes(lab.journal) < before / 2);
+    lab.fake.is_held = false;
+    assert_int_equal(run(&lab, &held), 0);
+    commit(&lab, &call, 201);
+    assert_int_equal(run(&lab, &call), 0);
+    journal_close(lab.journal);
+    assert_int_equal(open_journal(&lab), 0);
+    assert_int_equal(stamp_at(&lab, 7), 77);
+    end(&lab);
+}
+
+/* J3: what comes broken while a commit goes in pieces is missing in the epoch behind it. */
+static void test_broken_during_commit(void **state)
+{
+    struct lab lab;
+    struct call call, broken;
+
+    (void)state;
+    fake_loop_init(&lab.fake);
+    lab.index_extents = 1;
+    assert_int_equal(open_journal(&lab), 0);
+    append(&lab, &call, 1, 1);
+    assert_int_equal(run(&lab, &call), 0);
+    commit(&lab, &call, 1);
+    memset(broken.bytes, 1, BLOCK_SIZE);
+    broken.crc = 0;
+    broken.error = NONE;
+    journal_append(lab.journal, &broken.op, 0, 2, 1, broken.bytes, &broken.crc, done);
+    assert_int_equal(run(&lab, &call), 0);
+    assert_int_equal(broken.error, -EBADMSG);
+    commit(&lab, &call, 2);
+    assert_int_equal(run(&lab, &call), -EBADMSG);
+    end(&lab);
+}
+
+struct closer {
+    struct loop_task task;
+    struct lab *lab;
+    const struct call *call;
+};
+
+static void close_when_told(struct loop_task *task)
+{
+    struct closer *closer = container_of(task, struct closer, task);
+
+    if (closer->call->error == NONE)
+        loop_defer(&closer->lab->fake.loop, task);
+    else
+        journal_close(closer->lab->journal);
+}
+
+/* Nothing of it runs behind its end. The commit fails from the task: it can make no segment for its
+ * table. */
+static void test_close_behind_the_answer(void **state)
+{
+    struct lab lab;
+    struct call call;
+    struct closer closer = {.task.run_cb = close_when_told, .lab = &lab, .call = &call};
+
+    (void)state;
+    fake_loop_init(&lab.fake);
+    lab.index_extents = 1;
+    assert_int_equal(open_journal(&lab), 0);
+    for (uint64_t block = 0; journal_bytes(lab.journal) < lab.options.segment_bytes; block += 2) {
+        call.error = NONE;
+        journal_append_hole(lab.journal, &call.op, 0, block, 1, done);
+        assert_int_equal(run(&lab, &call), 0);
+    }
+    lab.fake.open_error = -EMFILE;
+    commit(&lab, &call, 1);
+    list_init(&closer.task.node);
+    loop_defer(&lab.fake.loop, &closer.task);
+    fake_loop_run(&lab.fake);
+    assert_int_equal(call.error, -EMFILE);
+    fake_loop_fini(&lab.fake);
 }
 
 int main(void)
@@ -328,7 +522,12 @@ int main(void)
         cmocka_unit_test(test_fence),
         cmocka_unit_test(test_append_during_commit),
         cmocka_unit_test(test_abort_waits_for_appends),
+        cmocka_unit_test(test_index_goes_in_pieces),
+        cmocka_unit_test(test_smallest_pieces),
         cmocka_unit_test(test_release_under_a_read),
+        cmocka_unit_test(test_segments_go_under_appends),
+        cmocka_unit_test(test_broken_during_commit),
+        cmocka_unit_test(test_close_behind_the_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
