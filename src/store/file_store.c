@@ -168,11 +168,16 @@ static int store_file_grow(struct store *store, uint64_t size_bytes, bool may_ex
     return error == 0 ? 0 : err_set(err, error, "grow %s: %s", store->path, err_name(error));
 }
 
+static int store_file_stamp(struct store *store, uint64_t *ret_stamp)
+{
+    return io_file_stamp(store->loop, file_of(store), ret_stamp);
+}
+
 #define FILE_STORE_OPS(driver_name)                                                                \
     {                                                                                              \
         .name = driver_name, .close = store_file_close, .read = store_file_read,                   \
         .write = store_file_write, .sync = store_file_sync, .discard = store_file_discard,         \
-        .extents = store_file_extents, .grow = store_file_grow                                     \
+        .extents = store_file_extents, .grow = store_file_grow, .stamp = store_file_stamp          \
     }
 
 static const struct store_ops file_ops = FILE_STORE_OPS("file");

@@ -80,6 +80,18 @@ int store_adopt(struct store *store, uint64_t size_bytes, struct err *err)
     return enlarge(store, size_bytes, false, err);
 }
 
+int store_stamp(struct store *store, uint64_t *ret_stamp)
+{
+    int error;
+
+    check_magic(store, STORE_MAGIC);
+    if (store->is_fenced)
+        return -EIO;
+    error = store->ops->stamp(store, ret_stamp);
+    store->is_fenced = error < 0; /* it was a sync, and the first failed one is final */
+    return error;
+}
+
 /* False: `op` is on its way to an error. */
 static bool begin(struct store *store, struct store_op *op, bool is_write, store_done_fn done_cb)
 {

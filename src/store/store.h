@@ -28,6 +28,9 @@ int store_grow(struct store *store, uint64_t size_bytes, struct err *err);
  */
 int store_adopt(struct store *store, uint64_t size_bytes, struct err *err);
 
+/* Another one than before: somebody wrote to it. 0: not known. Nothing is under way. Blocks. */
+int store_stamp(struct store *store, uint64_t *ret_stamp);
+
 void store_read(struct store *store, struct store_op *op, const struct iovec *iov,
                 unsigned iov_count, uint64_t offset, store_done_fn done_cb);
 void store_write(struct store *store, struct store_op *op, const struct iovec *iov,

@@ -39,6 +39,8 @@ struct store_ops {
     /* Makes room for `size_bytes`, more than it has, durably; the store's size is its caller's.
      * -ENOSPC: there is not so much, or, unless it may be extended, not yet. Blocks. */
     int (*grow)(struct store *store, uint64_t size_bytes, bool may_extend, struct err *err);
+    /* When it was written last, durably; 0: not known. An error is that of a sync. Blocks. */
+    int (*stamp)(struct store *store, uint64_t *ret_stamp);
 };
 
 struct store {

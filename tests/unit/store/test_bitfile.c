@@ -236,6 +236,23 @@ static void error_fences(void **state)
     fake_loop_fini(&fake);
 }
 
+/* Nothing is left of one that could not be made: who tries again would leave a file each time. */
+static void no_room_leaves_nothing(void **state)
+{
+    struct fake_loop fake;
+    struct bitfile *file = NULL;
+    struct err err;
+
+    (void)state;
+    fake_loop_init(&fake);
+    fake.sync_error = -ENOSPC;
+    assert_int_equal(bitfile_open(&fake.loop, "/b", "LAYR", BITS, &file, &err), -ENOSPC);
+    assert_null(file);
+    assert_null(fake_loop_file(&fake, "/b"));
+    assert_null(fake_loop_file(&fake, "/b.new"));
+    fake_loop_fini(&fake);
+}
+
 static int open_result(struct fake_loop *fake, const char *kind, uint64_t bit_count,
                        struct err *err)
 {
@@ -454,6 +471,37 @@ static void zeros_of_both_copies_are_doubtful(void **state)
     fake_loop_fini(&fake);
 }
 
+/* A bitmap of 64 TiB has 8 GiB of holes: what was never saved is not read. */
+static void holes_are_not_read(void **state)
+{
+    enum { PAGES = 400, FIRST = 7, LAST = 390 };
+    const uint64_t bits = (uint64_t)PAGES * BITFILE_PAGE_BITS;
+    const uint64_t page_bytes = BITFILE_SLOTS * BITFILE_COPIES * BITFILE_PAGE_BYTES;
+    struct fake_loop fake;
+    struct bitfile *file;
+    uint64_t bit;
+
+    (void)state;
+    fake_loop_init(&fake);
+    assert_int_equal(bitfile_open(&fake.loop, "/b", "LAYR", bits, &file, NULL), 0);
+    assert_true(fake.read_now_bytes <= BITFILE_PAGE_BYTES); /* the header */
+    bitfile_set(file, FIRST * BITFILE_PAGE_BITS + 5, 1);
+    bitfile_set(file, LAST * BITFILE_PAGE_BITS + 9, 1);
+    assert_int_equal(save_run(&fake, file), 0);
+    bitfile_close(file);
+
+    fake.read_now_bytes = 0;
+    assert_int_equal(bitfile_open(&fake.loop, "/b", "LAYR", bits, &file, NULL), 0);
+    assert_true(fake.read_now_bytes < PAGES * page_bytes / 4);
+    assert_true(bitfile_next(file, 0, &bit));
+    assert_int_equal(bit, FIRST * BITFILE_PAGE_BITS + 5);
+    assert_true(bitfile_has_durable(file, bit) && bitfile_next(file, bit + 1, &bit));
+    assert_int_equal(bit, LAST * BITFILE_PAGE_BITS + 9);
+    assert_true(bitfile_has_durable(file, bit) && !bitfile_next(file, bit + 1, &bit));
+    bitfile_close(file);
+    fake_loop_fini(&fake);
+}
+
 static void slot_of_another_place_is_not_valid(void **state)
 {
     uint8_t slot[BITFILE_PAGE_BYTES] = {0};
@@ -483,6 +531,7 @@ int main(void)
         cmocka_unit_test(durable_means_in_a_finished_save),
         cmocka_unit_test(torn_save_leaves_the_one_before),
         cmocka_unit_test(error_fences),
+        cmocka_unit_test(no_room_leaves_nothing),
         cmocka_unit_test(foreign_files_are_refused),
         cmocka_unit_test(newer_files_are_refused),
         cmocka_unit_test(headers_cannot_ask_for_memory),
@@ -491,6 +540,7 @@ int main(void)
         cmocka_unit_test(different_copies_of_one_save_are_damage),
         cmocka_unit_test(zeros_are_no_empty_slot),
         cmocka_unit_test(zeros_of_both_copies_are_doubtful),
+        cmocka_unit_test(holes_are_not_read),
         cmocka_unit_test(slot_of_another_place_is_not_valid),
     };
 

@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A durable bitmap.
+ * Making, opening and growing a bitfile. Format: docs/bitfile.md.
  *
- *  1. `bits` is what the owner set; `durable` is what the newest finished save wrote; while a round
- *     of saves runs, the page images hold what it writes.
- *  2. A round writes, for each page that changed, both copies of the slot that does not hold the
- *     newest durable content, then syncs once. So whatever a crash leaves, one slot of each page is
- *     whole; and once a round has ended, its content is there twice: what a slot without a valid
- *     copy held was never promised, unless two places were damaged.
- *  3. A bit counts as durable only when it is set in `bits`, in `durable`, and in the image under
- *     way if there is one: the round that runs may be about to take it away.
- *  4. The first error of a round fences the file: what its slots hold is unknown from then on.
- *
- * The three arrays are large and come from calloc, which for such sizes gives untouched pages: a
- * bitmap of a large disk with few bits set costs little memory.
+ * The three arrays are large and come from calloc, which for such sizes gives untouched pages; and
+ * what lies in a hole of the file was never saved and is not read. So a bitmap of a large disk with
+ * few bits set costs little memory and little time: one of 64 TiB has 8 GiB of holes.
  */
-#include "store/bitfile.h"
-
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,80 +14,12 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/step.h"
-#include "store/bitfile_format.h"
+#include "store/bitfile_parts.h"
 
 enum {
-    BITFILE_MAGIC = 0x76626974,
-    WRITE_COUNT = 8,
     LOAD_PAGES = 64,
     PAGE_COPIES = BITFILE_SLOTS * BITFILE_COPIES, /* images of a page in the file, side by side */
 };
-
-struct bitfile_page {
-    uint64_t sequence; /* of the newest durable slot; 0: never saved */
-    uint32_t set_count;
-    uint8_t slot; /* which one that is */
-    bool is_dirty;
-    bool is_saving;   /* in the round that runs */
-    bool is_doubtful; /* when it was read, a slot had no valid copy: torn, or rotten in both */
-};
-
-struct page_write {
-    struct io_op op;
-    struct iovec iov;
-    struct bitfile *file;
-};
-
-struct bitfile {
-    uint32_t magic;
-    struct loop *loop;
-    struct io_file *file;
-    char path[PATH_MAX];
-    char kind[5];
-    uint64_t bit_count, page_count;
-    uint64_t *bits, *durable; /* BITFILE_PAGE_WORDS a page, little-endian */
-    uint8_t *images;          /* BITFILE_PAGE_BYTES a page */
-    struct bitfile_page *pages;
-    uint64_t dirty_from, dirty_to; /* all dirty pages lie in [from, to) */
-    struct list waiting, running;
-    struct page_write writes[WRITE_COUNT];
-    unsigned writes_active;
-    uint64_t round_from, round_to; /* pages of the round: [from, to) */
-    uint64_t round_next;           /* copies of them that are begun, from the first page's */
-    int round_error;
-    bool is_round;
-    bool may_differ; /* in its number of bits from what was asked for, when it is opened */
-    int fence;       /* the error that fenced the file, 0: none */
-    struct loop_task task;
-    struct io_op sync;
-};
-
-static uint8_t *page_image(const struct bitfile *file, uint64_t page)
-{
-    return file->images + page * BITFILE_PAGE_BYTES;
-}
-
-static uint64_t page_bit_max(const struct bitfile *file, uint64_t page)
-{
-    uint64_t left = file->bit_count - page * BITFILE_PAGE_BITS;
-
-    return left < BITFILE_PAGE_BITS ? left : BITFILE_PAGE_BITS;
-}
-
-static void page_changed(struct bitfile *file, uint64_t page)
-{
-    file->pages[page].is_dirty = true;
-    if (file->dirty_from == file->dirty_to) {
-        file->dirty_from = page;
-        file->dirty_to = page + 1;
-    }
-    if (page < file->dirty_from)
-        file->dirty_from = page;
-    if (page >= file->dirty_to)
-        file->dirty_to = page + 1;
-}
-
-/* ---- opening -------------------------------------------------------------------------------- */
 
 /* Files of intent bits are never empty: a copy of zeros is a damaged one. The other kinds are
  * large, and stay sparse. */
@@ -168,8 +88,10 @@ static int make_file(struct loop *loop, const char *path, const char *kind, uint
     }
     if (error >= 0)
         error = io_dir_sync(loop, slash ? folder : ".");
-    if (error < 0)
+    if (error < 0) {
+        io_unlink(loop, new_path);
         return err_set(err, error, "make %s: %s", path, err_name(error));
+    }
     return 0;
 }
 
@@ -191,8 +113,9 @@ static bool judge_images(const struct bitfile *file, uint64_t index, struct page
 {
     images->best = -1;
     for (unsigned i = 0; i < PAGE_COPIES; i++) {
-        images->is_valid[i] = bitfile_slot_check(image_at(images, i), file->kind, index,
-                                                 page_bit_max(file, index), &images->sequence[i]);
+        images->is_valid[i] =
+            bitfile_slot_check(image_at(images, i), file->kind, index,
+                               bitfile_page_bits(file, index), &images->sequence[i]);
         if (images->is_valid[i] &&
             (images->best < 0 || images->sequence[i] > images->sequence[images->best]))
             images->best = (int)i;
@@ -233,7 +156,7 @@ static int mend_page(struct bitfile *file, uint64_t index, const struct page_ima
     }
     if (error != -ENOSPC)
         return error;
-    page_changed(file, index);
+    bitfile_page_changed(file, index);
     return 0;
 }
 
@@ -261,15 +184,29 @@ static int load_page(struct bitfile *file, uint64_t index, const uint8_t *bytes,
     return error < 0 ? err_set(err, error, "write %s: %s", file->path, err_name(error)) : 0;
 }
 
+/* The next page that was ever saved, from `page` on; page_count: none. Files that are written when
+ * they are made have no holes but by damage. */
+static uint64_t next_saved(const struct bitfile *file, uint64_t page)
+{
+    uint64_t from = bitfile_slot_offset(page, 0, 0), to = bitfile_bytes(file->bit_count), at;
+
+    if (page >= file->page_count || is_sealed(file->kind))
+        return page;
+    at = io_file_data_now(file->loop, file->file, from, to);
+    return page + (at - from) / (PAGE_COPIES * (uint64_t)BITFILE_PAGE_BYTES);
+}
+
 static int load_pages(struct bitfile *file, struct err *err)
 {
     const size_t page_bytes = PAGE_COPIES * (size_t)BITFILE_PAGE_BYTES;
     uint8_t *buffer = malloc(LOAD_PAGES * page_bytes);
     int error = buffer ? 0 : err_set(err, -ENOMEM, "open %s: memory is short", file->path);
+    uint64_t from = error == 0 ? next_saved(file, 0) : 0, count;
 
-    for (uint64_t from = 0; error == 0 && from < file->page_count; from += LOAD_PAGES) {
-        uint64_t left = file->page_count - from, count = left < LOAD_PAGES ? left : LOAD_PAGES;
-
+    for (; error == 0 && from < file->page_count; from = next_saved(file, from + count)) {
+        count = file->page_count - from;
+        if (count > LOAD_PAGES)
+            count = LOAD_PAGES;
         error = io_file_read_now(file->loop, file->file, buffer, count * page_bytes,
                                  bitfile_slot_offset(from, 0, 0));
         if (error < 0)
@@ -372,6 +309,13 @@ static struct bitfile *bitfile_allocate(struct loop *loop, const char *path, con
     return NULL;
 }
 
+static int sync_now(struct bitfile *file, struct err *err)
+{
+    int error = io_file_sync_now(file->loop, file->file);
+
+    return error < 0 ? err_set(err, error, "sync %s: %s", file->path, err_name(error)) : 0;
+}
+
 static int open_bitfile(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
                         bool may_differ, struct bitfile **ret_file, struct err *err)
 {
@@ -394,16 +338,15 @@ static int open_bitfile(struct loop *loop, const char *path, const char *kind, u
     if (error < 0)
         file->file = NULL;
     if (error == 0)
+        error = sync_now(file, err); /* what is not written back may be told as a hole */
+    if (error == 0)
         error = load_header(file, err);
     if (error == 0)
         error = load_pages(file, err);
-    if (error == 0) {
-        /* An earlier life may have been killed before its sync: what we read counts as durable from
-         * here on, and the other slot will be written next. */
-        error = io_file_sync_now(loop, file->file);
-        if (error < 0)
-            err_set(err, error, "sync %s: %s", path, err_name(error));
-    }
+    /* An earlier life may have been killed before its sync, and pages may have been mended: what we
+     * read counts as durable from here on, and the other slot will be written next. */
+    if (error == 0)
+        error = sync_now(file, err);
     if (error < 0)
         bitfile_close(file);
     else
@@ -496,7 +439,7 @@ bool bitfile_fill_doubtful(struct bitfile *file)
             continue;
         file->pages[page].is_doubtful = false;
         is_any = true;
-        bitfile_set(file, page * BITFILE_PAGE_BITS, page_bit_max(file, page));
+        bitfile_set(file, page * BITFILE_PAGE_BITS, bitfile_page_bits(file, page));
     }
     return is_any;
 }
@@ -509,288 +452,4 @@ bool bitfile_is_there(struct loop *loop, const char *path)
     if (error == 0)
         io_file_close(loop, file);
     return error != -ENOENT;
-}
-
-void bitfile_close(struct bitfile *file)
-{
-    if (!file)
-        return;
-    check_magic(file, BITFILE_MAGIC);
-    check(!file->is_round && list_is_empty(&file->waiting) && list_is_empty(&file->running));
-    list_remove(&file->task.node);
-    if (file->file)
-        io_file_close(file->loop, file->file);
-    free(file->bits);
-    free(file->durable);
-    free(file->images);
-    free(file->pages);
-    file->magic = 0;
-    free(file);
-}
-
-/* ---- bits in memory ------------------------------------------------------------------------- */
-
-static uint64_t word_index(uint64_t bit)
-{
-    return bit / 64; /* a page's bits fill whole words, so the pages' words follow each other */
-}
-
-static bool words_have(const uint64_t *words, uint64_t bit)
-{
-    return (le64toh(words[word_index(bit)]) >> bit % 64) & 1;
-}
-
-bool bitfile_has(const struct bitfile *file, uint64_t bit)
-{
-    check_magic(file, BITFILE_MAGIC);
-    check(bit < file->bit_count);
-    return words_have(file->bits, bit);
-}
-
-bool bitfile_has_durable(const struct bitfile *file, uint64_t bit)
-{
-    uint64_t page = bit / BITFILE_PAGE_BITS, in_page = bit % BITFILE_PAGE_BITS;
-
-    if (!bitfile_has(file, bit) || !words_have(file->durable, bit))
-        return false;
-    if (!file->pages[page].is_saving)
-        return true;
-    return page_image(file, page)[BITFILE_SLOT_HEAD + in_page / 8] & (1u << in_page % 8);
-}
-
-static void change(struct bitfile *file, uint64_t bit, uint64_t count, bool value)
-{
-    uint64_t end = bit + count;
-
-    check_magic(file, BITFILE_MAGIC);
-    check(bit <= file->bit_count && count <= file->bit_count - bit);
-    while (bit < end) {
-        uint64_t *word = &file->bits[word_index(bit)];
-        uint64_t low = bit % 64, width = end - bit < 64 - low ? end - bit : 64 - low;
-        uint64_t mask = (width == 64 ? UINT64_MAX : (UINT64_C(1) << width) - 1) << low;
-        uint64_t old = le64toh(*word), new = value ? old | mask : old & ~mask;
-        uint64_t page = bit / BITFILE_PAGE_BITS;
-
-        if (old != new) {
-            *word = htole64(new);
-            file->pages[page].set_count += (uint32_t)__builtin_popcountll(new);
-            file->pages[page].set_count -= (uint32_t)__builtin_popcountll(old);
-            page_changed(file, page);
-        }
-        bit += width;
-    }
-}
-
-void bitfile_set(struct bitfile *file, uint64_t bit, uint64_t count)
-{
-    change(file, bit, count, true);
-}
-
-void bitfile_clear(struct bitfile *file, uint64_t bit, uint64_t count)
-{
-    change(file, bit, count, false);
-}
-
-bool bitfile_next(const struct bitfile *file, uint64_t from, uint64_t *ret_bit)
-{
-    check_magic(file, BITFILE_MAGIC);
-    while (from < file->bit_count) {
-        uint64_t page = from / BITFILE_PAGE_BITS;
-        uint64_t word;
-
-        if (file->pages[page].set_count == 0) {
-            from = (page + 1) * BITFILE_PAGE_BITS;
-            continue;
-        }
-        word = le64toh(file->bits[word_index(from)]) >> from % 64;
-        if (word) {
-            *ret_bit = from + (uint64_t)__builtin_ctzll(word);
-            return true;
-        }
-        from += 64 - from % 64;
-    }
-    return false;
-}
-
-int bitfile_fence(const struct bitfile *file)
-{
-    check_magic(file, BITFILE_MAGIC);
-    return file->fence;
-}
-
-uint64_t bitfile_bit_count(const struct bitfile *file)
-{
-    check_magic(file, BITFILE_MAGIC);
-    return file->bit_count;
-}
-
-/* ---- saving --------------------------------------------------------------------------------- */
-
-static void round_begin(struct bitfile *file);
-
-static void end_saves(struct list *saves, int error)
-{
-    struct list *node;
-
-    while ((node = list_pop(saves)) != NULL) {
-        struct bitfile_save *save = list_entry(node, struct bitfile_save, node);
-
-        save->done_cb(save, error);
-    }
-}
-
-static void move_list(struct list *to, struct list *from)
-{
-    struct list *node;
-
-    while ((node = list_pop(from)) != NULL)
-        list_append(to, node);
-}
-
-static void round_end(struct bitfile *file)
-{
-    int error = file->round_error;
-    struct list done;
-
-    check(file->is_round && file->writes_active == 0);
-    for (uint64_t i = file->round_from; i < file->round_to; i++) {
-        struct bitfile_page *page = &file->pages[i];
-
-        if (!page->is_saving)
-            continue;
-        if (error < 0)
-            continue; /* either content may be the one on disk: promise only what both have */
-        page->is_saving = false;
-        page->sequence++;
-        page->slot = !page->slot;
-        memcpy(file->durable + i * BITFILE_PAGE_WORDS, page_image(file, i) + BITFILE_SLOT_HEAD,
-               BITFILE_BITS_BYTES);
-    }
-    if (error < 0)
-        file->fence = error;
-    list_init(&done);
-    move_list(&done, &file->running);
-    file->is_round = false;
-    if (!list_is_empty(&file->waiting))
-        round_begin(file);
-    end_saves(&done, error);
-}
-
-static void round_synced(struct io_op *op, int64_t result)
-{
-    step_point("bits-synced");
-    struct bitfile *file = container_of(op, struct bitfile, sync);
-
-    check_magic(file, BITFILE_MAGIC);
-    if (result < 0)
-        file->round_error = (int)result;
-    round_end(file);
-}
-
-static void round_nothing(struct loop_task *task)
-{
-    struct bitfile *file = container_of(task, struct bitfile, task);
-
-    check_magic(file, BITFILE_MAGIC);
-    round_end(file);
-}
-
-static void page_written(struct io_op *op, int64_t result);
-
-/* Starts writes while there are free ones and copies left. */
-static void round_write(struct bitfile *file)
-{
-    while (file->round_next < file->round_to * BITFILE_COPIES && file->round_error == 0) {
-        uint64_t index = file->round_next / BITFILE_COPIES;
-        unsigned copy = file->round_next % BITFILE_COPIES;
-        struct page_write *write = NULL;
-
-        if (!file->pages[index].is_saving) {
-            file->round_next++;
-            continue;
-        }
-        for (unsigned i = 0; i < WRITE_COUNT && !write; i++) {
-            if (!file->writes[i].file)
-                write = &file->writes[i];
-        }
-        if (!write)
-            return;
-        file->round_next++;
-        write->file = file;
-        write->iov = (struct iovec){page_image(file, index), BITFILE_PAGE_BYTES};
-        file->writes_active++;
-        io_file_write(file->loop, &write->op, file->file, &write->iov, 1,
-                      bitfile_slot_offset(index, !file->pages[index].slot, copy), page_written);
-    }
-}
-
-static void page_written(struct io_op *op, int64_t result)
-{
-    struct page_write *write = container_of(op, struct page_write, op);
-    struct bitfile *file = write->file;
-
-    check_magic(file, BITFILE_MAGIC);
-    check(file->writes_active > 0);
-    file->writes_active--;
-    write->file = NULL;
-    if (result < 0 && file->round_error == 0)
-        file->round_error = (int)result;
-    round_write(file);
-    if (file->writes_active > 0)
-        return;
-    if (file->round_error < 0)
-        round_end(file);
-    else {
-        step_point("bits-before-sync");
-        io_file_sync(file->loop, &file->sync, file->file, round_synced);
-    }
-}
-
-static void page_freeze(struct bitfile *file, uint64_t index)
-{
-    struct bitfile_page *page = &file->pages[index];
-    uint8_t *image = page_image(file, index);
-
-    page->is_dirty = false;
-    page->is_saving = true;
-    memcpy(image + BITFILE_SLOT_HEAD, file->bits + index * BITFILE_PAGE_WORDS, BITFILE_BITS_BYTES);
-    bitfile_slot_seal(image, file->kind, index, page->sequence + 1);
-}
-
-static void round_begin(struct bitfile *file)
-{
-    bool is_empty = true;
-
-    check(!file->is_round && list_is_empty(&file->running));
-    file->is_round = true;
-    file->round_error = file->fence;
-    move_list(&file->running, &file->waiting);
-    file->round_from = file->dirty_from;
-    file->round_next = file->round_from * BITFILE_COPIES;
-    file->round_to = file->fence < 0 ? file->dirty_from : file->dirty_to;
-    for (uint64_t i = file->round_from; i < file->round_to; i++) {
-        if (!file->pages[i].is_dirty)
-            continue;
-        page_freeze(file, i);
-        is_empty = false;
-    }
-    if (file->fence == 0)
-        file->dirty_from = file->dirty_to = 0;
-    if (is_empty) {
-        file->task.run_cb = round_nothing;
-        loop_defer(file->loop, &file->task);
-        return;
-    }
-    round_write(file);
-}
-
-void bitfile_save(struct bitfile *file, struct bitfile_save *save,
-                  void (*done_cb)(struct bitfile_save *save, int error))
-{
-    check_magic(file, BITFILE_MAGIC);
-    check(done_cb != NULL);
-    save->done_cb = done_cb;
-    list_append(&file->waiting, &save->node);
-    if (!file->is_round)
-        round_begin(file);
 }
