@@ -11,19 +11,31 @@
  *     transaction and its sync leaves it in the page cache, where it looks committed.
  *  5. The columns are those of records.c: at opening each table's statements are prepared once, so
  *     a mismatch is found then and not in the middle of an operation.
- *  6. A rowid is never given twice: the last row's is written down when it is removed.
+ *  6. The write-ahead log has its room from the start on, as far as there is any then or later: on
+ *     a full disk what is changed (a failover) is still stored.
+ *  7. A rowid is never given twice: the last row's is written down when it is removed.
  */
 #include <errno.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "meta/meta.h"
 #include "meta/schema.h"
 
-enum { META_MAGIC = 0x6d657461, SQL_SIZE = 4096 };
+enum {
+    META_MAGIC = 0x6d657461,
+    SQL_SIZE = 4096,
+    /* Of the log, held from the start on. SQLite begins it anew once a quarter is used, which takes
+     * no room but for new rows: so a full disk refuses no failover of what is known. */
+    LOG_BYTES = 16 << 20,
+    LOG_WAIT = 100,
+    LOG_LEAVES = 3 * LOG_BYTES,
+};
 
 /* Of a table, twice its name. */
 #define LAST_POSITION                                                                              \
@@ -44,6 +56,8 @@ struct meta_sqlite {
     struct meta meta;
     uint32_t magic;
     sqlite3 *database;
+    bool has_log_room, has_told_room; /* promise 6 */
+    unsigned log_wait;                /* so many changes until it is tried again */
     sqlite3_stmt *get[RECORD_KIND_COUNT];
     sqlite3_stmt *put[RECORD_KIND_COUNT];
     sqlite3_stmt *remove[RECORD_KIND_COUNT];
@@ -118,9 +132,55 @@ static int take_step(struct meta *meta, enum step step, struct err *err)
     return result;
 }
 
+/* Where room is scarce others need it more, a start among them; a try that fails may keep what it
+ * got. What no file system says, as in tests, is taken for room. */
+static bool has_room_for_log(struct meta_sqlite *self)
+{
+    const char *path = sqlite3_db_filename(self->database, "main");
+    struct statvfs room;
+
+    return path == NULL || path[0] == '\0' || statvfs(path, &room) < 0 ||
+           room.f_bavail >= (LOG_BYTES + LOG_LEAVES) / room.f_frsize;
+}
+
+/* Promise 6. SQLite takes a log that is longer than what is in it, and never makes it shorter. A
+ * file system of the tests has no such call. */
+static void hold_log_room(struct meta_sqlite *self)
+{
+    sqlite3_file *log = NULL;
+    sqlite3_int64 bytes = LOG_BYTES;
+    int chunk = LOG_BYTES, result;
+
+    if (self->has_log_room)
+        return;
+    if (self->log_wait > 0) {
+        self->log_wait--;
+        return;
+    }
+    if (sqlite3_file_control(self->database, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) !=
+            SQLITE_OK ||
+        log == NULL || log->pMethods == NULL ||
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_CHUNK_SIZE, &chunk) != SQLITE_OK)
+        return;
+    result = has_room_for_log(self)
+                 ? log->pMethods->xFileControl(log, SQLITE_FCNTL_SIZE_HINT, &bytes)
+                 : SQLITE_FULL;
+    self->has_log_room = result == SQLITE_OK;
+    self->log_wait = LOG_WAIT;
+    if (result != SQLITE_OK && !self->has_told_room)
+        log_warning("meta", "no room for all of its log: on a full disk changes may be refused");
+    else if (result == SQLITE_OK && self->has_told_room)
+        log_info("meta", "its log has its room");
+    self->has_told_room = result != SQLITE_OK;
+}
+
 static int meta_sqlite_commit(struct meta *meta, struct err *err)
 {
-    return take_step(meta, STEP_COMMIT, err);
+    int result = take_step(meta, STEP_COMMIT, err);
+
+    if (result == 0)
+        hold_log_room(sqlite_of(meta));
+    return result;
 }
 
 static void meta_sqlite_rollback(struct meta *meta)
@@ -563,6 +623,8 @@ static int prepare_all(struct meta_sqlite *self, const char *path, struct err *e
         result = prepare_kind(self, kind, err);
     for (unsigned step = 0; result == 0 && step < STEP_COUNT; step++)
         result = prepare(self, step_texts[step], &self->steps[step], err);
+    if (result == 0)
+        hold_log_room(self);
     return result;
 }
 

@@ -12,12 +12,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "meta/meta.h"
 
+enum { LOG_BYTES = 16 << 20 };
 enum { TOKENS = 2000 }; /* some 400 KiB: far beyond what SQLite keeps in memory by itself */
 
 /* The system's own, but for files without a name: those it refuses, and counts. */
@@ -82,10 +84,37 @@ static void test_what_a_part_replaces_stays_in_memory(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+/* On a full disk what is changed is still stored: what SQLite writes first has its room. */
+static void test_log_has_its_room_from_the_start(void **state)
+{
+    char folder[] = "/tmp/verso-files-XXXXXX", path[64], log[80];
+    struct stat stat_of;
+    struct meta *meta;
+    struct err err;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/site.db", folder);
+    snprintf(log, sizeof(log), "%s-wal", path);
+    for (unsigned i = 0; i < 2; i++) { /* the second life finds what the first one left */
+        assert_int_equal(meta_sqlite_open(path, &meta, &err), 0);
+        for (unsigned k = 0; k < 5; k++) { /* each is some 400 KiB: it begins anew in between */
+            assert_int_equal(stat(log, &stat_of), 0);
+            assert_true((uint64_t)stat_of.st_blocks * 512 >= LOG_BYTES);
+            assert_true(stat_of.st_size < 2 * LOG_BYTES);
+            put_tokens(meta, k % 2 == 0 ? "{}" : "{\"RequestId\": 1}");
+        }
+        meta_close(meta);
+    }
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_a_part_replaces_stays_in_memory),
+        cmocka_unit_test(test_log_has_its_room_from_the_start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
