@@ -9,7 +9,7 @@ completes, when a cut falls, where a crash strikes, which unsynced writes surviv
     python3 epochs.py --break RULE                   leaves one rule out: a violation must be found
 Rules that can be left out: cbw, rangelock, intent, unacked, union, supersede, preserve,
 applyorder, clearsync, drainrecord, discard,
-applying, killsafe, cutdurable, ackdurable, oldsource, oldtarget
+applying, killsafe, cutdurable, ackdurable, oldsource, oldtarget, basesync, doubt, onelife, countdata, countsent
 
 A crash is one of two things.  A *kill* ends the process: the page cache lives on, and so does kill-safe memory (a
 mapping shared with the kernel, valid while the kernel's boot id is the same).  A *power loss* takes both.  So:
@@ -26,6 +26,16 @@ acknowledgement is durable there before it clears anything.  So a target that ha
 numbered proves that the source is an old copy, and a target that has less than the source remembers is one itself.
 Nothing is shipped then, and the source stays closed.  The handshake's side of it (promotions, lines) is checked by
 handshake.pml.
+
+The *first copy* has no point to keep: its data go straight to the target's base, which is synced before the first epoch
+commits.  What was sent when the link drops is suspect: it is compared by fingerprint on the next connection.  R17: what
+compared equal is *settled*: no lost connection makes it suspect again; else a link that drops more often than it takes to
+compare all that was sent would never end a first copy.  Settled is a word about one running source and one running
+target, so it is kept in the memory of both: a restart of the source knows of none, and the target names its life, new at
+each start, and how many blocks of data ever came in it.  Another life, or a count that the source cannot have seen, and
+all that was settled is suspect again.  The count is there for a machine that is put back with its memory (an *image*).
+Data that were lost can hide in it what a source sent since its image; so the product's target names the question before,
+too (docs/stream.md, LIFE). That is not in this model: its schedules are too short to need it.
 """
 import copy, random, sys
 
@@ -74,6 +84,15 @@ class Site:
         self.open, self.frozen, self.unacked = set(), set(), set()
         self.stash = {}                           # frozen blocks copied before a write reached them
         self.epoch = 0                            # number of the open epoch
+        self.suspect = set()                      # sent before, perhaps lost or half there: compared before it is sent
+        self.asked = set()
+        self.copying = False                      # R17, source: the target's first copy was not done when they met
+        self.settled = set()                      # R17: compared equal in a first copy
+        self.initial = False                      # durable, target: its first copy is not done
+        self.life = 0                             # R17, volatile, target: new at each start
+        self.came = 0                             # R17, volatile, target: blocks of data that came in this life
+        self.known_life = None                    # R17, volatile, source: of the target, as it said last
+        self.sent = self.sure = 0                 # R17, volatile, source: `came` can be no larger; no smaller
         self.numbered = 0                         # durable: the highest number of an epoch whose cut may have left
         self.heard = 0                            # durable: the newest epoch that the peer has acknowledged
         self.inflight = {}                        # write id -> (block, value, issued)
@@ -151,6 +170,9 @@ class World:
         self.link = True
         self.to_dst, self.to_src = [], []
         self.calm = False
+        self.is_slow = self.rng.random() < .2      # a disk so large that its first copy never ends in this schedule
+        self.image = False                         # the copy has the machine's memory
+        self.lives = 1                             # of targets, so far
         self.turn = 0                              # roles changed so often
         self.copy = None                           # (site's name, turn, its durable state)
         self.restored = self.stale = False         # an old copy was put back; it was recognised
@@ -160,7 +182,10 @@ class World:
             self.a.cache[k] = self.a.disk[k] = self.next_value
             self.next_value += 1
         self.history = History(self.a.cache)
+        self.b.initial = True
         self.first_sync()
+        self.link = False
+        self.connect()
 
     def tick(self):
         self.clock += 1
@@ -234,7 +259,12 @@ class World:
         if not self.link or self.stale or s.role != 'source' or self.dst.role != 'target':
             return
         busy = {w[0] for w in s.inflight.values()} if BROKEN != 'rangelock' else set()
-        if s.stash:                                # stashed content first: it belongs to the frozen epoch
+        if s.suspect:                              # R17: all is compared before anything new is sent
+            if s.suspect - s.asked - busy:
+                k = self.rng.choice(sorted(s.suspect - s.asked - busy))
+                s.asked.add(k)
+                self.to_dst.append(('hash', k, s.read(k), s.sent))
+        elif s.stash:                              # stashed content first: it belongs to the frozen epoch
             k = self.rng.choice(list(s.stash))
             self.send(k, s.stash.pop(k))
         elif s.frozen - busy:                      # R6: a ship read waits for the writes that overlap it
@@ -249,6 +279,7 @@ class World:
     def send(self, k, value):
         if BROKEN != 'unacked':
             self.src.unacked.add(k)                # R7: sent is not safe; only an ack clears it
+        self.src.sent += 1
         self.to_dst.append(('data', k, value))
 
     def cut(self):
@@ -256,6 +287,8 @@ class World:
         s = self.src
         if not self.link or self.stale or s.role != 'source' or s.cut_open or self.dst.role != 'target':
             return
+        if s.suspect or self.dst.initial and self.is_slow and not self.calm:
+            return                                 # a point is complete only when all that may differ is known
         s.epoch += 1
         s.cut_open, s.cut_time = True, self.tick()
         s.frozen, s.open = s.open, set()
@@ -274,17 +307,42 @@ class World:
             if t.role != 'target':
                 return
             if message[0] == 'data':
-                t.partial = t.partial or {}
-                t.partial[message[1]] = message[2]
+                t.came += 1
+                if t.initial:
+                    t.put(message[1], message[2])  # there is no point to keep
+                else:
+                    t.partial = t.partial or {}
+                    t.partial[message[1]] = message[2]
+            elif message[0] == 'hash':
+                _, k, value, sent = message
+                self.to_src.append(('verdict', k, value == t.view(t.base_n)[k], sent))
             else:
                 _, n, cut_time = message
+                if t.initial and BROKEN != 'basesync':
+                    t.sync()                       # R1: the base is durable before the first epoch is
+                t.initial = False
                 t.epochs.append((n, cut_time, t.partial or {}))    # journal append + one sync + commit record
                 t.partial = None
                 t.base_n = n
                 self.history.cut_is_consistent(t.view(n), cut_time, f"epoch {n}")
-                self.to_src.append(n)
+                self.to_src.append(('ack', n))
         elif self.to_src and self.link:
-            self.acked(self.to_src.pop(0))
+            message = self.to_src.pop(0)
+            if message[0] == 'ack':
+                self.acked(message[1])
+            else:
+                self.judged(*message[1:])
+
+    def judged(self, k, is_equal, sent):
+        s = self.src
+        if s.role != 'source' or k not in s.suspect:
+            return
+        s.suspect.discard(k), s.asked.discard(k)
+        if not is_equal:
+            s.open.add(k)
+        elif s.copying:                            # R17; else it equals a point, and that is durable
+            s.settled.add(k)
+            s.sure = max(s.sure, sent)
 
     def acked(self, n):
         s = self.src
@@ -292,11 +350,12 @@ class World:
             s.cut_open = s.cut_sent = False
             if BROKEN != 'ackdurable':
                 s.heard = n                        # R16: durable before anything is cleared
-            s.unacked = set()
+            s.unacked, s.settled = set(), set()
             # R3: cleared only when the epoch is acked AND the source's own store was synced since the write: else a
             # power loss takes back an unflushed write that the target has, and nobody knows
             unsynced = set(s.unsynced) if BROKEN != 'clearsync' else set()
-            s.intent = {(d, b // REGION) for d, b in s.open | {w[0] for w in s.inflight.values()} | unsynced}
+            left = s.open | s.suspect | {w[0] for w in s.inflight.values()} | unsynced
+            s.intent = {(d, b // REGION) for d, b in left}
             s.diverged = set()
 
     # --- target: background apply, snapshots ----------------------------------------------------------
@@ -336,6 +395,13 @@ class World:
         self.to_dst, self.to_src = [], []
         self.dst.partial = None                    # R9: a partial epoch never survives its connection
         s = self.src
+        if s.copying:                              # R17: sent is not there, perhaps, and the rest is settled
+            if BROKEN == 'doubt':
+                s.settled |= s.unacked
+            else:
+                s.suspect |= s.unacked
+            s.unacked = set()
+        s.copying, s.asked = False, set()
         s.open |= s.frozen | set(s.stash) | s.unacked      # R7
         s.frozen, s.stash, s.unacked = set(), {}, set()
         s.cut_open_lost = s.cut_sent
@@ -343,11 +409,25 @@ class World:
 
     def connect(self):
         """The target names its newest committed epoch; the source continues from there."""
+        if self.link:
+            return
         self.link = True
         s, t = self.src, self.dst
         if s.role == 'source' and t.role == 'target':
             self.recognise()
             s.epoch = max(s.epoch, t.base_n)
+            self.meet_life(s, t)
+
+    def meet_life(self, s, t):
+        """R17: before anything is compared or sent.  A connection has one life of the target: its end ends it."""
+        is_same = t.life == s.known_life or BROKEN == 'onelife'
+        if t.came < s.sure and BROKEN != 'countdata' or t.came > s.sent and BROKEN != 'countsent':
+            is_same = is_same and BROKEN == 'onelife'
+        if not is_same or not t.initial:
+            s.suspect |= s.settled
+            s.settled = set()
+        s.known_life, s.sent, s.sure = t.life, t.came, t.came
+        s.copying = t.initial
 
     def recognise(self):
         """R16, at each meeting and before each reprotect."""
@@ -364,7 +444,9 @@ class World:
         site = self.rng.choice((self.src, self.dst))
         if site.role in ('source', 'target') and self.copy is None:
             taken = copy.deepcopy(site)
-            taken.power_loss(self.rng)             # what a copy of a running machine's disks holds, at worst
+            self.image = not site.inflight and self.rng.random() < .5
+            if not self.image:
+                taken.power_loss(self.rng)         # what a copy of a running machine's disks holds, at worst
             self.copy = (site.name, self.turn, taken)
 
     def put_back(self):
@@ -372,8 +454,14 @@ class World:
             return
         site = self.src if self.src.name == self.copy[0] else self.dst
         self.restored = True
+        self.drop_link()
         site.__dict__.update(copy.deepcopy(self.copy[2].__dict__))
-        self.crash(site, power=True, old=True)
+        if not self.image:
+            self.crash(site, power=True, old=True)
+            return
+        self.drop_link()
+        if site is self.src:
+            self.rebase_history(site, False, old=True)
 
     def crash(self, site, power=None, old=False):
         power = self.rng.random() < .5 if power is None else power
@@ -388,8 +476,11 @@ class World:
         site.epoch = site.numbered
         site.open = {k for k in ALL if (k[0], k[1] // REGION) in site.intent}    # R3: superset by region
         site.frozen, site.unacked, site.stash = set(), set(), {}
+        site.suspect, site.settled, site.known_life = set(), set(), None
         site.cut_open = site.cut_sent = False
         site.partial = None
+        self.lives += 1
+        site.life, site.came, site.sent, site.sure = self.lives, 0, 0, 0
         if site.role == 'failedover':
             if power or BROKEN == 'killsafe':
                 site.superseded_new = set()        # another boot id: not to be believed
@@ -407,7 +498,9 @@ class World:
         """After a crash what the store holds is the truth; unflushed writes may be gone after a power loss, flushed
         ones never, and after a kill no acknowledged one.  An old copy takes its time back with it."""
         if old:
-            self.history = History(site.now())
+            self.history = History(site.disk)
+            for k, values in site.unsynced.items():    # an image has them in its memory
+                self.history.chain[k] += [(v, -1, -1) for v in values]
             self.flushed = {}
             return
         for k in ALL:
@@ -458,7 +551,7 @@ class World:
         self.flushed = {}
         if self.src.role == 'source':
             self.src.role = 'orphan'               # may still write (split brain): tracked, never lost
-            self.src.diverged = set(self.src.open)
+            self.src.diverged = self.src.open | self.src.suspect | self.src.settled
 
     def drain(self):
         t = self.dst
@@ -482,12 +575,13 @@ class World:
         t.sync()
         s.sync()
         t.epochs, t.applied, t.superseded = [], t.base_n, set()
-        union = s.open | s.frozen | s.unacked | set(s.stash) | t.open | t.diverged
+        union = s.open | s.frozen | s.unacked | set(s.stash) | s.suspect | s.settled | t.open | t.diverged
         if BROKEN == 'union':
             union = set(t.open) if reverse else set(s.open)
         new_src, new_dst = (t, s) if reverse else (s, t)
         for site in (new_src, new_dst):
             site.open, site.frozen, site.unacked, site.stash = set(), set(), set(), {}
+            site.suspect, site.settled = set(), set()
             site.diverged, site.epochs, site.partial, site.pending = set(), [], None, {}
             site.cut_open = site.cut_sent = False
         epoch = max(s.epoch, t.epoch, s.base_n, t.base_n)
@@ -506,6 +600,7 @@ class World:
         self.src, self.dst = new_src, new_dst
         self.history = History(new_src.cache)
         self.flushed = {}
+        self.drop_link()
         self.connect()
 
     # --- no silent divergence ----------------------------------------------------------------------------
@@ -515,7 +610,9 @@ class World:
             return                                 # nobody says that they are equal
         differs = {k for k in ALL if s.cache[k] != t.view(t.base_n)[k]}
         busy = {w[0] for w in s.inflight.values()}
-        tracked = s.open | s.frozen | s.unacked | set(s.stash) | busy
+        tracked = s.open | s.frozen | s.unacked | set(s.stash) | s.suspect | busy
+        if not self.link:
+            tracked |= s.settled                   # R17: a word about what is met again
         if differs - tracked:
             raise Violation(f"silent divergence on {sorted(differs - tracked)}")
 
@@ -543,8 +640,11 @@ class World:
                 lambda: self.flush(self.writer()), lambda: self.crash(self.src), lambda: self.crash(self.dst),
                 self.failover, self.drain, self.drain, lambda: self.reprotect(True), lambda: self.reprotect(False),
                 lambda: self.issue(self.src), lambda: self.complete(self.src), self.back_up, self.put_back]
+        flap = [self.drop_link, self.connect, self.connect, self.back_up, self.put_back]
         for _ in range(steps):
             pool = self.rng.choices((write, work, rare), (3, 8, self.storm))[0]
+            if pool is rare and self.is_slow and self.rng.random() < .9:
+                pool = flap
             self.rng.choice(pool)()
             self.check_tracking()
             self.check_layers()

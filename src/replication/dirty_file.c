@@ -45,7 +45,12 @@ static uint64_t count_runs(const struct blockset *set)
     return runs;
 }
 
-static const enum tracking_set saved_sets[] = {TRACKING_OPEN, TRACKING_SUSPECT};
+/* What a first copy has settled is a word of two running sites (R17): its file says suspect. */
+static const struct {
+    enum tracking_set set, told_as;
+} saved_sets[] = {{TRACKING_OPEN, TRACKING_OPEN},
+                  {TRACKING_SUSPECT, TRACKING_SUSPECT},
+                  {TRACKING_SETTLED, TRACKING_SUSPECT}};
 
 static void put_runs(uint8_t **at, uint32_t disk, enum tracking_set which,
                      const struct blockset *set)
@@ -68,7 +73,7 @@ static uint64_t file_length(struct volume *const *volumes, unsigned volume_count
 
     for (unsigned i = 0; i < volume_count; i++)
         for (unsigned s = 0; s < ARRAY_COUNT(saved_sets); s++)
-            runs += count_runs(tracking_set(volumes[i], saved_sets[s]));
+            runs += count_runs(tracking_set(volumes[i], saved_sets[s].set));
     return DIRTY_HEADER_SIZE + runs * DIRTY_RUN_SIZE + 4;
 }
 
@@ -85,7 +90,7 @@ static uint8_t *encode(struct volume *const *volumes, unsigned volume_count, siz
     put_le64(bytes + 16, runs);
     for (unsigned i = 0; i < volume_count; i++)
         for (unsigned s = 0; s < ARRAY_COUNT(saved_sets); s++)
-            put_runs(&at, i, saved_sets[s], tracking_set(volumes[i], saved_sets[s]));
+            put_runs(&at, i, saved_sets[s].told_as, tracking_set(volumes[i], saved_sets[s].set));
     check(at == bytes + length - 4);
     put_le32(at, crc32c(0, bytes, length - 4));
     return bytes;

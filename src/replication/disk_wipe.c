@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "replication/engine_parts.h"
+#include "replication/claims.h"
 
 /* Where the store must write them, a piece is under way for no longer than a large write. */
 static const uint64_t PIECE_BYTES = 32 << 20;
@@ -48,17 +48,18 @@ void engine_disk_wipe(struct engine *engine, const char *id, uint64_t offset,
 {
     struct site_disk *disk = engine_find_disk(engine, id);
     struct wipe *wipe = calloc(1, sizeof(*wipe));
+    bool is_taken = disk && (disk->stream || claims_of_disk(engine, id));
     uint64_t size_bytes, length;
 
-    if (!wipe || !disk || disk->stream) {
+    if (!wipe || !disk || is_taken) {
         free(wipe);
         done_cb(arg,
-                !disk          ? -ENOENT
-                : disk->stream ? -EBUSY
-                               : -ENOMEM,
-                !disk          ? "the disk is not open"
-                : disk->stream ? "the disk is in a stream"
-                               : "no memory",
+                !disk      ? -ENOENT
+                : is_taken ? -EBUSY
+                           : -ENOMEM,
+                !disk      ? "the disk is not open"
+                : is_taken ? "the disk is in a stream"
+                           : "no memory",
                 offset, false);
         return;
     }

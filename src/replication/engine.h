@@ -26,6 +26,7 @@ struct engine_settings {
     uint64_t stash_memory_bytes; /* a stream */
     uint64_t stash_disk_bytes;
     uint64_t journal_bytes_max;
+    uint64_t failover_reserve_bytes;  /* of a target's stream at most; 0: none is kept */
     uint64_t retain_ns, retain_bytes; /* recovery points kept unapplied */
     uint64_t bandwidth_bytes;         /* a second, a stream; 0: no limit */
     bool open_when_peer_silent;       /* on-peer-silent=open */
@@ -49,6 +50,10 @@ struct engine_callbacks {
     /* A call of the peer's control wing; answer with engine_call_reply(), once. */
     void (*call_cb)(void *arg, const char *peer, uint64_t call, const void *bytes, uint32_t length);
     void *arg;
+    /* Within engine_start(), of what engine_new() found; may be NULL. `is_lost`: a snapshot of that
+     * disk (or of that id, when its disk is not known) is damaged and was set aside. Else: the
+     * files of that stream are there, and nobody opened it. */
+    void (*found_cb)(void *arg, const char *id, bool is_lost, const char *why);
 };
 
 struct engine_options {
@@ -179,6 +184,11 @@ typedef void (*engine_wiped_fn)(void *arg, int error, const char *why, uint64_t 
  * inside. */
 void engine_disk_wipe(struct engine *engine, const char *disk, uint64_t offset,
                       engine_wiped_fn done_cb, void *arg);
+/* What the disk holds now, durably, becomes a snapshot with that label (export <disk>@<label>); one
+ * that was made for the same reason goes first. Hosts must be kept off. -EBUSY: in a stream,
+ * -ENOENT: both from inside. */
+void engine_disk_keep(struct engine *engine, const char *disk, const char *label,
+                      const char *reason, engine_done_fn done_cb, void *arg);
 
 struct engine_stream_status {
     char id[40], peer[64];
@@ -188,6 +198,7 @@ struct engine_stream_status {
     bool has_point;       /* some recovery point exists (target), or was acknowledged (source) */
     bool is_initial;      /* the first complete copy is not done */
     bool is_draining;     /* promoted: journal not yet all in the base */
+    bool is_open;         /* false: it failed, or has not ended yet; nothing works until then */
     bool is_waiting_peer; /* source after a restart: exports held until the peer confirms */
     struct generation generation;
     uint64_t epoch_acked;     /* source: newest acknowledged; target: newest committed */
@@ -201,7 +212,7 @@ struct engine_stream_status {
     uint64_t journal_bytes;   /* target */
     uint64_t journal_needed_bytes; /* target is blocked: needs so much; 0: no */
     char full_disk[40]; /* target is blocked: the store of this disk has no room; "": no */
-    char trouble[200];  /* degraded: name, cause, next step; "" when well */
+    char trouble[400];  /* degraded: name, cause, next step; "" when well */
 };
 
 bool engine_stream_status(struct engine *engine, const char *stream,

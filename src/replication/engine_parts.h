@@ -37,7 +37,7 @@ struct engine {
     struct link_listener *listener;
     char listen_why[120]; /* why there is none */
     struct snapshots *snapshots;
-    struct list disks, streams;
+    struct list disks, streams, claims;
     struct loop_task tell;
     struct loop_timer expiry;
     bool is_stopping;
@@ -55,5 +55,10 @@ void engine_judge_disk(struct engine *engine, struct site_disk *disk);
 void engine_stop_goes_on(struct engine *engine);
 /* The owner hears of it in this turn of the loop. */
 void engine_tell_soon(struct engine *engine);
+
+/* What the disk holds becomes a snapshot, once for each `reason`: one that is there stays, or
+ * (`replaces`) goes first. keeping.c */
+int keeping_make(struct engine *engine, const char *disk, const char *label, const char *reason,
+                 bool replaces, struct err *err);
 
 #endif

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "replication/claims.h"
 #include "replication/meeting.h"
 #include "replication/removal.h"
 #include "replication/reprotect.h"
@@ -229,6 +230,7 @@ static bool stream_takes(struct stream *stream, const struct link_frame_in *fram
     case STREAM_ABORT:
     case STREAM_CURRENT:
     case STREAM_HASHES:
+    case STREAM_WHO:
         if (stream->target != NULL && target_is_connected(stream->target))
             return target_frame(stream->target, frame, why);
         if (target_is_counted(frame->type))
@@ -239,6 +241,7 @@ static bool stream_takes(struct stream *stream, const struct link_frame_in *fram
     case STREAM_RESUME:
     case STREAM_VERDICT:
     case STREAM_TROUBLE:
+    case STREAM_LIFE:
         return stream->source == NULL || source_frame(stream->source, frame, why);
     default:
         return reprotect_frame(stream, frame, why);
@@ -347,8 +350,10 @@ static int engine_init(struct engine *engine, const struct engine_options *optio
     int error = make_folders(engine, err);
 
     snprintf(path, sizeof(path), "%s/layers", engine->folder);
-    if (error == 0)
+    if (error == 0) {
         removal_sweep(engine);
+        error = claims_load(engine, err);
+    }
     if (error == 0)
         error = site_id_open(engine->loop, engine->folder, &engine->site_id, err);
     if (error == 0)
@@ -377,6 +382,7 @@ int engine_new(struct loop *loop, const struct engine_options *options,
     engine->callbacks = *callbacks;
     list_init(&engine->disks);
     list_init(&engine->streams);
+    list_init(&engine->claims);
     list_init(&engine->tell.node);
     engine->tell.run_cb = run_tell;
     engine->expiry.fired_cb = expire_snapshots;
@@ -394,12 +400,22 @@ int engine_new(struct loop *loop, const struct engine_options *options,
     return 0;
 }
 
+static void tell_lost(void *arg, const char *disk, const char *why)
+{
+    struct engine *engine = arg;
+
+    if (engine->callbacks.found_cb != NULL)
+        engine->callbacks.found_cb(engine->callbacks.arg, disk, true, why);
+}
+
 int engine_start(struct engine *engine, struct err *err)
 {
     struct link *links[ENGINE_PEERS_MAX];
     struct err why = {0};
 
     check_magic(engine, ENGINE_MAGIC);
+    claims_tell(engine);
+    snapshots_tell_lost(engine->snapshots, tell_lost, engine);
     for (unsigned i = 0; i < engine->peer_count; i++)
         links[i] = engine->peers[i].link;
     if (engine->listen[0] != '\0' && engine->peer_count > 0 &&
@@ -454,7 +470,7 @@ static void stop_stream_done(void *arg, int error, const char *why)
 
     check_magic(engine, ENGINE_MAGIC);
     if (error != 0)
-        log_warning("engine", "a stream did not stop cleanly: %s", why);
+        log_warning("engine", "a stream did not stop cleanly (%s): %s", err_name(error), why);
     engine_stop_goes_on(engine);
 }
 
@@ -521,6 +537,7 @@ void engine_free(struct engine *engine)
     }
     if (engine->snapshots != NULL)
         snapshots_close(engine->snapshots);
+    claims_free(engine);
     engine->magic = 0;
     free(engine);
 }
@@ -546,6 +563,7 @@ int engine_disk_open(struct engine *engine, const struct engine_disk_options *op
     if (error != 0)
         return error;
     list_append(&engine->disks, &disk->node);
+    claims_take(engine, disk);
     if (ret_size_bytes != NULL)
         *ret_size_bytes = volume_size_bytes(disk->volume);
     return 0;
@@ -691,6 +709,16 @@ bool engine_peer_is_up(struct engine *engine, const char *name)
     return peer != NULL && peer->is_up;
 }
 
+/* One that we do not dial: who came last may have been it, with a wrong key, say. */
+static void tell_awaited(const struct engine *engine, char *ret_text, size_t size)
+{
+    const char *refused = engine->listener != NULL ? link_listener_refused(engine->listener) : "";
+
+    snprintf(ret_text, size,
+             "it must connect to this site, since no address of it is configured%s%s",
+             refused[0] != '\0' ? "; the last connection was refused, " : "", refused);
+}
+
 /* Why we do not reach the peer, as last tried, and why it cannot reach us. */
 static void tell_why_down(const struct engine *engine, const struct link_status *link,
                           char *ret_text, size_t size)
@@ -717,6 +745,8 @@ bool engine_peer_status(struct engine *engine, const char *name,
     link = link_status(peer->link);
     if (!peer->is_up)
         tell_why_down(engine, link, ret_status->why, sizeof(ret_status->why));
+    if (!peer->is_up && ret_status->why[0] == '\0' && peer->address[0] == '\0')
+        tell_awaited(engine, ret_status->why, sizeof(ret_status->why));
     ret_status->round_trip_ns = link->round_trip_ns;
     ret_status->bytes_out = link->bytes_out;
     ret_status->bytes_in = link->bytes_in;

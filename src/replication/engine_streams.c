@@ -12,6 +12,7 @@
 
 #include "base/id.h"
 #include "base/log.h"
+#include "replication/claims.h"
 #include "replication/failover.h"
 #include "replication/growth.h"
 #include "replication/meeting.h"
@@ -23,8 +24,14 @@
 
 void engine_judge_disk(struct engine *engine, struct site_disk *disk)
 {
-    const char *why = "";
-    bool may_write = disk->stream == NULL || stream_may_write(disk->stream, &why);
+    const char *why = "", *claim = claims_of_disk(engine, disk->id);
+    bool may_write = disk->stream != NULL ? stream_may_write(disk->stream, &why) : claim == NULL;
+    char text[sizeof(disk->why)];
+
+    if (disk->stream == NULL && claim != NULL) {
+        claims_say(claim, text, sizeof(text));
+        why = text;
+    }
 
     if (site_disk_set(disk, may_write, why))
         engine_tell_soon(engine);
@@ -86,58 +93,17 @@ static bool stream_is_exported(void *arg, struct stream *stream)
     return false;
 }
 
-static uint64_t draw(void *arg)
-{
-    return loop_random(arg);
-}
-
-/* "g3", or "g3-2" when another stream of the disk's past left one of that name. False: this very
- * generation has left one. */
-static bool find_label(struct engine *engine, struct layer_description *description,
-                       const char *label)
-{
-    unsigned count = snapshots_count(engine->snapshots, description->disk), number = 1, i;
-
-    snprintf(description->label, sizeof(description->label), "%s", label);
-    do {
-        for (i = 0; i < count; i++) {
-            const struct layer_description *other =
-                layer_describe(snapshots_at(engine->snapshots, description->disk, i));
-
-            if (strcmp(other->label, description->label) != 0)
-                continue;
-            if (strcmp(other->reason, description->reason) == 0)
-                return false;
-            snprintf(description->label, sizeof(description->label), "%.40s-%u", label, ++number);
-            break;
-        }
-    } while (i < count);
-    return true;
-}
-
 static int make_snapshot(void *arg, struct stream *stream, const char *disk, const char *label,
                          struct err *err)
 {
     struct engine *engine = arg;
-    const struct engine_settings *settings = &engine->settings;
-    uint64_t now = loop_wall_ns(engine->loop);
-    struct layer_description description = {
-        .size_bytes = volume_size_bytes(engine_find_disk(engine, disk)->volume),
-        .created_wall_ns = now,
-        .expires_wall_ns =
-            settings->snapshot_expiry_ns > 0 ? now + settings->snapshot_expiry_ns : 0,
-        .bytes_max = settings->snapshot_bytes_max,
-    };
+    char reason[64];
 
     check_magic(engine, ENGINE_MAGIC);
-    snprintf(description.disk, sizeof(description.disk), "%s", disk);
     /* Which one: a stream that was made anew (its membership changed) begins with g1 again. */
-    snprintf(description.reason, sizeof(description.reason), "reprotect of %s (%08x)", stream->id,
+    snprintf(reason, sizeof(reason), "reprotect of %s (%08x)", stream->id,
              (unsigned)generation_newest(&stream->state.line)->incarnation);
-    if (!find_label(engine, &description, label))
-        return 0; /* made before a crash */
-    id_make("l", 16, draw, engine->loop, description.id);
-    return snapshots_make(engine->snapshots, &description, err);
+    return keeping_make(engine, disk, label, reason, false, err);
 }
 
 /* --- orders ---------------------------------------------------------------------------------- */
@@ -224,6 +190,14 @@ static void run_order(struct order *order)
     end_order(order);
 }
 
+static void remove_closed(struct order *order, const char *id)
+{
+    int error = removal_of_closed(order->engine, id, order->flag, &order->err);
+
+    if (error == 0 || error == -ENOENT)
+        claims_end(order->engine, id);
+}
+
 static void give_order(struct engine *engine, const char *id, struct order content)
 {
     struct order *order = malloc(sizeof(*order));
@@ -239,7 +213,7 @@ static void give_order(struct engine *engine, const char *id, struct order conte
     list_init(&order->node);
     if (order->stream == NULL) {
         if (order->kind == ORDER_REMOVE)
-            (void)removal_of_closed(engine, id, order->flag, &order->err);
+            remove_closed(order, id);
         else
             err_set(&order->err, -ENOENT, "there is no stream %s", id);
         end_order(order);
@@ -280,6 +254,10 @@ static int gather_disks(struct engine *engine, const struct engine_stream_option
                            options->disks[i].disk);
         if (disk->stream != NULL)
             return err_set(err, -EBUSY, "disk %s is in %s", disk->id, disk->stream->id);
+        const char *claim = claims_of_disk(engine, disk->id);
+
+        if (claim != NULL && options->create)
+            return err_set(err, -EBUSY, "disk %s is in %s", disk->id, claim);
         ret_options->disks[i] = disk->id;
         ret_options->is_seeded[i] = options->disks[i].is_seeded;
         ret_options->volumes[i] = disk->volume;
@@ -296,6 +274,7 @@ static struct stream_settings settings_of(const struct engine *engine)
         .stash_memory_bytes = settings->stash_memory_bytes,
         .stash_disk_bytes = settings->stash_disk_bytes,
         .journal_bytes_max = settings->journal_bytes_max,
+        .reserve_bytes = settings->failover_reserve_bytes,
         .retain_ns = settings->retain_ns,
         .retain_bytes = settings->retain_bytes,
         .bandwidth_bytes = settings->bandwidth_bytes,
@@ -330,9 +309,13 @@ int engine_stream_open(struct engine *engine, const struct engine_stream_options
 
     check_magic(engine, ENGINE_MAGIC);
     if (peer == NULL)
-        return err_set(err, -EINVAL, "there is no peer %s", options->peer);
+        return err_set(err, -EINVAL,
+                       "there is no [peer.%s] in the configuration (was a site renamed?)",
+                       options->peer);
     if (engine_find_stream(engine, options->id) != NULL)
         return err_set(err, -EEXIST, "stream %s is open already", options->id);
+    if (options->create && claims_have(engine, options->id))
+        return err_set(err, -EEXIST, "stream %s has files here", options->id);
     open_options.link = peer->link;
     snprintf(folder, sizeof(folder), "%s/streams/%s", engine->folder, options->id);
     int error = gather_disks(engine, options, &open_options, err);
@@ -351,6 +334,7 @@ int engine_stream_open(struct engine *engine, const struct engine_stream_options
         disk->stream = stream;
         disk->has_grown = disk->has_grown || volume_size_bytes(disk->volume) != sizes[i];
     }
+    claims_end(engine, options->id);
     engine_tell_soon(engine);
     stream_access_told(engine, stream);
     return 0;
@@ -435,6 +419,8 @@ void engine_disk_grow(struct engine *engine, const char *id, uint64_t size_bytes
     order->engine = engine;
     if (disk == NULL)
         err_set(&order->err, -ENOENT, "there is no disk %s", id);
+    else if (claims_of_disk(engine, id) != NULL) /* its stream would not know it again */
+        err_set(&order->err, -EBUSY, "%s", disk->why);
     else
         (void)grow_alone(engine, disk, size_bytes, &order->err);
     end_order(order);
@@ -505,6 +491,7 @@ bool engine_stream_status(struct engine *engine, const char *id,
                                (stream->target != NULL && target_is_connected(stream->target));
     ret_status->has_point = state->has_point && !state->is_point_unsaved;
     ret_status->is_draining = !state->is_drained && state->role != STREAM_ROLE_TARGET;
+    ret_status->is_open = stream->is_open;
     ret_status->is_waiting_peer = stream->is_waiting_peer;
     if (state->line.count > 0)
         ret_status->generation = *generation_newest(&state->line);

@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "base/step.h"
+#include "replication/standby.h"
 
 static void finish(struct stream *stream, int error, const char *why)
 {
@@ -37,6 +38,7 @@ static void give_up(struct stream *stream, int error, const char *why)
     finish(stream, error, why);
     stream->has_hello = false; /* what was under way is dropped: the source must begin it anew */
     stream_role_changed(stream);
+    standby_begin(stream);
     stream_step_end(stream);
 }
 
@@ -85,6 +87,7 @@ static void promotion_saved(struct stream *stream, int error)
     target_free(stream->target);
     stream->target = NULL;
     step_point("failover-before-drain");
+    stream->standby_next = 0;       /* taken */
     replica_drain(stream->replica); /* discards what lies after the point: nobody reads yet */
     stream_release(stream);
     finish(stream, 0, "");

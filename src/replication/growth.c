@@ -28,6 +28,7 @@
 
 #include "base/check.h"
 #include "base/step.h"
+#include "replication/standby.h"
 #include "volume/volume.h"
 
 #define AGAIN_NS (10 * UINT64_C(1000000000))
@@ -65,6 +66,7 @@ static void target_saved(struct stream *stream, int error)
     else
         stream->growth.is_unsaved = true; /* for good: the file is fenced */
     finish(stream, error, error != 0 ? stream->trouble : "");
+    standby_begin(stream);
 }
 
 static int grow_target(struct stream *stream, unsigned disk, uint64_t size_bytes, struct err *err)
@@ -90,7 +92,7 @@ static void again(struct loop_timer *timer)
 
 static void try_later(struct stream *stream, const struct err *err)
 {
-    char text[200];
+    char text[400];
 
     snprintf(text, sizeof(text),
              "too small for the other site's: %.120s; make room, it is tried "

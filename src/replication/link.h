@@ -75,6 +75,8 @@ void link_free(struct link *link); /* after link_stop() told so */
 void link_start(struct link *link);
 void link_stop(struct link *link, void (*stopped_cb)(void *arg), void *arg);
 bool link_is_up(const struct link *link);
+/* The version of the protocol that both speak on this connection; 0 while it is down. */
+unsigned link_protocol(const struct link *link);
 const struct link_status *link_status(struct link *link);
 /* Drops the connection (a protocol violation seen by the owner); reconnects by itself. */
 void link_drop(struct link *link, const char *why);
@@ -82,13 +84,15 @@ void link_drop(struct link *link, const char *why);
 /* Queues a frame; the bytes are copied; at most LINK_FRAME_PAYLOAD_MAX (1 MiB + 64 KiB) with the
  * head. Nothing is queued on an error. Control frames: 0, -ENOTCONN (also when the peer takes so
  * little that more than 16 MiB wait, or memory is short: the connection ends), -ENOSPC (more than
- * 1023 streams). Data frames: also -EAGAIN when the stream's window or queue is full; room_cb
- * follows.
+ * 1023 streams; when some of them are past, the connection ends for new numbers). Data frames: also
+ * -EAGAIN when the stream's window or queue is full; room_cb follows.
  */
 int link_send_control(struct link *link, const char *stream, uint16_t type, const void *bytes,
                       uint32_t length);
 int link_send_data(struct link *link, const char *stream, uint16_t type, const void *head,
                    uint32_t head_length, const void *payload, uint32_t payload_length);
+/* The stream is past: it sends nothing more. */
+void link_part(struct link *link, const char *stream);
 /* The receiver is done with so many bytes of data frames: credit goes back. Unknown streams and
  * more than is owed are ignored: a frame of an earlier connection may be done with late. */
 void link_consumed(struct link *link, const char *stream, uint32_t length);

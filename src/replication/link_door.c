@@ -43,11 +43,11 @@ struct link {
     struct link_status status;
 
     struct link_session *up, *guest, *dial;
-    unsigned session_count;  /* these and those that are ending */
-    struct link_hello hello; /* ours, of the dial or else the guest */
-    uint32_t guest_window;   /* the peer's */
-    uint64_t guest_site_id;  /* the peer's */
-    bool has_greeted;        /* the dial's HELLO is sent */
+    unsigned session_count;        /* these and those that are ending */
+    struct link_hello hello;       /* ours, of the dial or else the guest */
+    struct link_hello guest_hello; /* the peer's */
+    unsigned protocol;             /* of who is up, agreed */
+    bool has_greeted;              /* the dial's HELLO is sent */
     struct io_connect connect;
     bool is_connecting;
     uint64_t backoff_ns;
@@ -177,6 +177,13 @@ static void cancel_dial(struct link *link)
     loop_timer_cancel(link->loop, &link->dial_timer);
 }
 
+static void grow_backoff(struct link *link)
+{
+    link->backoff_ns *= 2;
+    if (link->backoff_ns > link->options.backoff_max_ns)
+        link->backoff_ns = link->options.backoff_max_ns;
+}
+
 /* The connection in use is gone; down_cb follows from the task or before the next up_cb. */
 static void take_down(struct link *link, const char *why)
 {
@@ -190,6 +197,8 @@ static void take_down(struct link *link, const char *why)
     /* A peer that comes and goes at once is not dialled in a tight loop. */
     if (now_ns - link->status.since_ns >= 10 * link->options.backoff_min_ns)
         link->backoff_ns = link->options.backoff_min_ns;
+    else
+        grow_backoff(link);
     link->status.is_up = false;
     link->status.since_ns = now_ns;
     note_error(link, why);
@@ -197,11 +206,12 @@ static void take_down(struct link *link, const char *why)
     loop_defer(link->loop, &link->task);
 }
 
-static void take_up(struct link *link, struct link_session *session, uint32_t window,
-                    uint64_t peer_site_id)
+static void take_up(struct link *link, struct link_session *session,
+                    const struct link_hello *theirs)
 {
     if (link->up != NULL)
-        take_down(link, "the peer made a new connection");
+        take_down(link, "the peer made a new connection; when that repeats, a copy of its data "
+                        "folder runs beside it");
     tell_down(link);
     if (link->is_stopping)
         return;
@@ -214,9 +224,11 @@ static void take_up(struct link *link, struct link_session *session, uint32_t wi
     cancel_dial(link);
     link->status.is_up = true;
     link->status.since_ns = loop_now_ns(link->loop);
-    link->status.peer_site_id = peer_site_id;
+    link->protocol =
+        theirs->protocol_max < LINK_PROTOCOL_MAX ? theirs->protocol_max : LINK_PROTOCOL_MAX;
+    link->status.peer_site_id = theirs->site_id;
     link->status.last_error[0] = 0;
-    link_session_open(session, window, link->options.heartbeat_ns, link->options.silence_ns,
+    link_session_open(session, theirs->window, link->options.heartbeat_ns, link->options.silence_ns,
                       &link->options.pieces);
     link->callbacks.up_cb(link->callbacks.arg);
 }
@@ -281,9 +293,7 @@ static void fail_dial(struct link *link, const char *why)
 {
     note_error(link, why);
     schedule_retry(link);
-    link->backoff_ns *= 2;
-    if (link->backoff_ns > link->options.backoff_max_ns)
-        link->backoff_ns = link->options.backoff_max_ns;
+    grow_backoff(link);
 }
 
 static void session_closed(void *arg, struct link_session *session, const char *why)
@@ -364,7 +374,7 @@ static bool dial_greeting(void *arg, const struct link_frame *frame, struct err 
     /* No guest can be here: a greeted dial either refuses it or ends for it. */
     check(link->up == NULL && link->guest == NULL);
     link_session_send_ready(session, hello.nonce);
-    take_up(link, session, hello.window, hello.site_id);
+    take_up(link, session, &hello);
     return true;
 }
 
@@ -380,7 +390,7 @@ static bool guest_greeting(void *arg, const struct link_frame *frame, struct err
         err_set(why, -EPROTO, "the peer answers another connection");
         return false;
     }
-    take_up(link, session, link->guest_window, link->guest_site_id);
+    take_up(link, session, &link->guest_hello);
     return true;
 }
 
@@ -415,8 +425,7 @@ static void take_guest(struct link *link, struct link_session *session,
     end_dial(link, "the peer's connection is kept");
     end_guest(link, "the peer made a new connection");
     link->guest = session;
-    link->guest_window = theirs->window;
-    link->guest_site_id = theirs->site_id;
+    link->guest_hello = *theirs;
     link->hello = *ours;
     link_session_send_hello(session, ours);
 }
@@ -557,6 +566,12 @@ const struct link_options *link_settings(const struct link *link)
     return &link->options;
 }
 
+unsigned link_protocol(const struct link *link)
+{
+    check_magic(link, LINK_MAGIC);
+    return link->up != NULL ? link->protocol : 0;
+}
+
 void link_drop(struct link *link, const char *why)
 {
     check_magic(link, LINK_MAGIC);
@@ -570,7 +585,20 @@ int link_send_control(struct link *link, const char *stream, uint16_t type, cons
     check_magic(link, LINK_MAGIC);
     if (link->up == NULL)
         return -ENOTCONN;
-    return link_session_control(link->up, stream, type, bytes, length);
+    int error = link_session_control(link->up, stream, type, bytes, length);
+
+    if (error == -ENOSPC && link_session_has_parted(link->up)) {
+        take_down(link, "streams that are past have used up its numbers");
+        error = -ENOTCONN;
+    }
+    return error;
+}
+
+void link_part(struct link *link, const char *stream)
+{
+    check_magic(link, LINK_MAGIC);
+    if (link->up != NULL)
+        link_session_part(link->up, stream);
 }
 
 int link_send_data(struct link *link, const char *stream, uint16_t type, const void *head,

@@ -10,6 +10,7 @@
 #include "replication/link_listener.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -43,6 +44,7 @@ struct link_listener {
     unsigned greeting_count, ending_count;
     bool has_key, is_stopping;
     struct log_limit log_limit;
+    char refused[200];
     void (*stopped_cb)(void *arg);
     void *stopped_arg;
     unsigned link_count;
@@ -153,6 +155,7 @@ static void log_refusal(struct link_listener *listener, const char *peer, const 
 {
     unsigned dropped;
 
+    snprintf(listener->refused, sizeof(listener->refused), "from %s: %s", peer, why);
     if (log_limit_take(&listener->log_limit, loop_now_ns(listener->loop), &dropped))
         log_notice("link", "connection from %s refused: %s", peer, why);
     if (dropped > 0)
@@ -301,6 +304,12 @@ uint16_t link_listener_port(struct link_listener *listener)
 {
     check_magic(listener, LISTENER_MAGIC);
     return io_socket_port(listener->socket);
+}
+
+const char *link_listener_refused(const struct link_listener *listener)
+{
+    check_magic(listener, LISTENER_MAGIC);
+    return listener->refused;
 }
 
 void link_listener_stop(struct link_listener *listener, void (*stopped_cb)(void *arg), void *arg)

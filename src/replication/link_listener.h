@@ -18,6 +18,8 @@ struct link_listener;
 int link_listener_new(struct loop *loop, const char *address, struct link **links,
                       unsigned link_count, struct link_listener **ret_listener, struct err *err);
 uint16_t link_listener_port(struct link_listener *listener);
+/* Why the last connection that came to nothing was refused; "": none was. */
+const char *link_listener_refused(const struct link_listener *listener);
 /* Stop it before its links. */
 void link_listener_stop(struct link_listener *listener, void (*stopped_cb)(void *arg), void *arg);
 void link_listener_free(struct link_listener *listener);

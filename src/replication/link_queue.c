@@ -25,6 +25,7 @@ struct link_queue_channel {
     char stream[LINK_STREAM_SIZE];
     uint16_t number;
     bool is_waiting_room;
+    bool has_parted;
     uint32_t deficit; /* bytes it may still send in this turn */
     uint64_t control_bytes, data_bytes, unconsumed;
 };
@@ -147,6 +148,8 @@ static int open_channel(struct link_queue *queue, const char *stream,
     int rc;
 
     if (channel != NULL) {
+        queue->parted_count -= channel->has_parted;
+        channel->has_parted = false;
         *ret_channel = channel;
         return 0;
     }
@@ -178,6 +181,21 @@ static int open_channel(struct link_queue *queue, const char *stream,
     }
     *ret_channel = channel;
     return 0;
+}
+
+void link_queue_part(struct link_queue *queue, const char *stream)
+{
+    struct link_queue_channel *channel = find_channel(queue, stream);
+
+    if (channel == NULL || channel->has_parted)
+        return;
+    channel->has_parted = true;
+    queue->parted_count++;
+}
+
+bool link_queue_has_parted(const struct link_queue *queue)
+{
+    return queue->parted_count > 0;
 }
 
 static void queue_frame(struct link_queue *queue, struct link_queue_channel *channel,

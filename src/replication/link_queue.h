@@ -40,7 +40,7 @@ struct link_queue {
     struct list turns; /* channels with something to send; the head is served */
     struct link_queue_channel *
         *channels; /* LINK_FRAME_CHANNEL_MAX + 1, made with the first; 0: calls */
-    unsigned channel_count;
+    unsigned channel_count, parted_count;
 };
 
 void link_queue_init(struct link_queue *queue);
@@ -53,6 +53,11 @@ void link_queue_open(struct link_queue *queue, uint32_t window, const struct lin
  * waits than may (the peer takes nothing); -ENOSPC: too many streams. */
 int link_queue_own(struct link_queue *queue, uint8_t kind, uint16_t channel, const void *bytes,
                    uint32_t length);
+/* The stream is not there any more, here. Numbers are given once in a connection, so its own is
+ * used up until it comes back. */
+void link_queue_part(struct link_queue *queue, const char *stream);
+/* Would a new connection have a number for one stream more? */
+bool link_queue_has_parted(const struct link_queue *queue);
 int link_queue_control(struct link_queue *queue, const char *stream, uint16_t type,
                        const void *bytes, uint32_t length);
 /* Also -EAGAIN: window or queue are full; link_queue_next_room() will name the stream. */

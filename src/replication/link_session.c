@@ -623,6 +623,18 @@ static int queued(struct link_session *session, int rc)
     return rc;
 }
 
+void link_session_part(struct link_session *session, const char *stream)
+{
+    check_magic(session, SESSION_MAGIC);
+    link_queue_part(&session->queue, stream);
+}
+
+bool link_session_has_parted(const struct link_session *session)
+{
+    check_magic(session, SESSION_MAGIC);
+    return link_queue_has_parted(&session->queue);
+}
+
 int link_session_control(struct link_session *session, const char *stream, uint16_t type,
                          const void *bytes, uint32_t length)
 {

@@ -57,7 +57,9 @@ void link_session_open(struct link_session *session, uint32_t window, uint64_t h
 /* No callback but closed_cb comes any more. Idempotent. */
 void link_session_end(struct link_session *session, const char *why);
 
-/* As in link.h, on an open session. */
+/* As in link.h and link_queue.h, on an open session. */
+void link_session_part(struct link_session *session, const char *stream);
+bool link_session_has_parted(const struct link_session *session);
 int link_session_control(struct link_session *session, const char *stream, uint16_t type,
                          const void *bytes, uint32_t length);
 int link_session_data(struct link_session *session, const char *stream, uint16_t type,

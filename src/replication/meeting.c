@@ -15,6 +15,7 @@
 #include "base/check.h"
 #include "replication/growth.h"
 #include "replication/reprotect.h"
+#include "replication/standby.h"
 #include "volume/volume.h"
 
 /* A size that differs has grown at one site (growth.c). A new target's has not, but before its
@@ -129,6 +130,8 @@ static void receive(struct stream *stream)
         return;
     stream_set_trouble(stream, "");
     target_connected(stream->target, stream->link, generation_newest(&stream->state.line));
+    if (stream->standby_next <= stream->state.disk_count) /* a change of role came between */
+        standby_begin(stream);
 }
 
 static void adopted(struct stream *stream, int error)
@@ -282,6 +285,8 @@ static void decide(struct stream *stream)
         break;
     case VERDICT_REFUSE:
         stream_set_trouble(stream, why);
+        if (stream->is_waiting_peer)
+            stream_access_changed(stream); /* for another reason now */
         break;
     }
     reprotect_met(stream);

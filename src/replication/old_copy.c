@@ -152,3 +152,11 @@ const char *stream_old_copy_why(const struct stream *stream)
     return "stale: the other site has newer data of these disks (this one restored from an old "
            "copy?): fail over to it, or force-open here; then create the pair anew";
 }
+
+const char *stream_waiting_why(const struct stream *stream)
+{
+    if (stream->old_copy == OLD_COPY_OURS)
+        return stream_old_copy_why(stream);
+    return "waiting for the other site to confirm that it has not failed over; force-open when it "
+           "is lost";
+}

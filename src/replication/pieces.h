@@ -27,6 +27,7 @@ struct pieces {
     uint64_t drain_bytes;   /* between two syncs of the disks */
     uint64_t segment_bytes; /* of a journal; usually by the journal's size */
     uint64_t table_entries; /* of one record of a journal */
+    uint64_t index_extents; /* of a journal's index, in one turn of the loop */
     uint64_t dirty_runs;    /* in a message of the loser of a reprotect */
     struct link_pieces link;
 };

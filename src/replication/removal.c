@@ -73,6 +73,7 @@ static void ended(void *arg, int end_error, const char *why)
     snprintf(folder, sizeof(folder), "%s", removal.stream->folder);
     list_remove(&removal.stream->node);
     release_disks(engine, removal.stream);
+    link_part(removal.stream->link, removal.stream->id);
     stream_free(removal.stream);
     int error = remove_folder(engine, folder);
 

@@ -32,10 +32,9 @@ static unsigned due_count(const struct replica *replica)
 {
     const struct journal *journal = replica->journal;
     unsigned total = journal_epoch_count(journal), count = 0;
-    uint64_t wall_ns = loop_wall_ns(replica->loop), behind = 0, taken = 0;
+    uint64_t wall_ns = loop_wall_ns(replica->loop), behind = journal_epochs_bytes(journal);
+    uint64_t taken = 0;
 
-    for (unsigned i = 0; i < total; i++)
-        behind += journal_epoch_at(journal, i)->bytes;
     for (; count < total; count++) {
         const struct journal_epoch *epoch = journal_epoch_at(journal, count);
         bool is_old =
@@ -67,10 +66,14 @@ uint64_t replica_apply_due_ns(const struct replica *replica)
 
 static void begin(struct replica *replica)
 {
+    struct stream_state *state = replica->state;
     unsigned count = due_count(replica);
+    uint64_t wall_ns, newest = replica_epoch(replica, &wall_ns);
 
     if (count == 0)
         return;
+    if (state->epoch < newest) /* a journal that is lost later will be missed */
+        state->epoch = newest;
     replica->apply_last = journal_epoch_at(replica->journal, count - 1)->epoch;
     replica->apply_now = journal_epoch_at(replica->journal, 0)->epoch;
     replica->apply_cursor = 0;
@@ -167,8 +170,9 @@ void replica_apply_step(struct replica *replica)
     bool is_waiting = replica->is_saving || replica->syncing > 0;
 
     if (replica->apply == APPLY_IDLE) {
+        /* Unsettled: space that is about to become free would be made by further epochs. */
         if (replica->state->role == STREAM_ROLE_TARGET && !must_rest(replica) && !is_waiting &&
-            loop_now_ns(replica->loop) >= replica->retry_ns)
+            journal_is_settled(replica->journal) && loop_now_ns(replica->loop) >= replica->retry_ns)
             begin(replica);
         return;
     }

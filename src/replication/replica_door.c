@@ -17,10 +17,11 @@
 #include "replication/replica_apply.h"
 #include "replication/replica_drain.h"
 #include "replication/replica_overlay.h"
+#include "replication/replica_promote.h"
 #include "replication/replica_receive.h"
 #include "volume/volume.h"
 
-enum { HOLE_BLOCKS = 8192, HOLE_COUNT = 64, DRAIN_BYTES = 64 << 20 };
+enum { HOLE_BLOCKS = 8192, HOLE_COUNT = 64, DRAIN_BYTES = 64 << 20, INDEX_EXTENTS = 256 };
 
 #define TIMER_NS_MAX (60ull * 1000 * 1000 * 1000)
 
@@ -72,97 +73,7 @@ bool replica_is_drained(const struct replica *replica)
     return replica->state->is_drained && replica->drain == DRAIN_IDLE && !replica->is_saving;
 }
 
-/* --- promotion ------------------------------------------------------------------------------- */
-
-/* R12: which epochs can be shown. 0 asks for the newest. */
-static int find_point(const struct replica *replica, uint64_t point, uint64_t *ret_point)
-{
-    const struct stream_state *state = replica->state;
-    uint64_t wall_ns, newest = replica_epoch(replica, &wall_ns);
-
-    *ret_point = point == 0 ? newest : point;
-    if (*ret_point < state->applying || *ret_point < state->applied)
-        return -ENODATA;
-    if (*ret_point == newest || *ret_point == state->applied)
-        return 0;
-    for (unsigned i = 0; i < journal_epoch_count(replica->journal); i++)
-        if (journal_epoch_at(replica->journal, i)->epoch == *ret_point)
-            return 0;
-    return -ENODATA;
-}
-
-static void report_differing(struct replica *replica, uint64_t point)
-{
-    const struct journal *journal = replica->journal;
-
-    for (unsigned i = 0; i < journal_epoch_count(journal); i++) {
-        uint64_t epoch = journal_epoch_at(journal, i)->epoch, cursor = 0;
-        struct journal_extent extent;
-
-        while (epoch > point && journal_epoch_next(journal, epoch, &cursor, &extent))
-            replica->differs_cb(replica->differs_arg, extent.disk, extent.block, extent.count);
-    }
-}
-
-static int open_superseded(struct replica *replica, bool is_fresh, struct err *err)
-{
-    uint64_t block_counts[STREAM_DISKS_MAX];
-    bool has_journal[STREAM_DISKS_MAX];
-    struct superseded_options options = {.folder = replica->folder,
-                                         .disk_count = replica->disk_count,
-                                         .block_counts = block_counts,
-                                         .has_journal = has_journal,
-                                         .is_fresh = is_fresh};
-
-    for (unsigned i = 0; i < replica->disk_count; i++) {
-        struct journal_extent extent;
-
-        block_counts[i] = volume_block_count(replica->disks[i].volume);
-        has_journal[i] = journal_next(replica->journal, i, 0, 1, &extent) && extent.disk == i;
-    }
-    return superseded_open(replica->loop, &options, &replica->superseded, err);
-}
-
-static void promote_step(struct replica *replica)
-{
-    struct replica_op *op = replica->promote_op;
-    struct err err = {0};
-    uint64_t point, wall_ns;
-    int error;
-
-    if (op == NULL || replica->apply != APPLY_IDLE || replica->moving > 0 || replica->is_saving)
-        return;
-    replica->promote_op = NULL;
-    error = find_point(replica, replica->promote_point, &point);
-    if (error == 0) {
-        report_differing(replica, point);
-        replica->has_forgotten = point < replica_epoch(replica, &wall_ns);
-        journal_forget_after(replica->journal, point);
-        superseded_close(replica->superseded); /* of a promotion that was given up */
-        replica->superseded = NULL;
-        error = open_superseded(replica, true, &err);
-        replica->is_promoted = error == 0;
-        if (error != 0)
-            snprintf(replica->trouble, sizeof(replica->trouble), "promotion: %.180s", err.text);
-    }
-    replica_op_end(op, error);
-}
-
-void replica_promote(struct replica *replica, struct replica_op *op, uint64_t point,
-                     void (*differs_cb)(void *arg, unsigned disk, uint64_t block, uint64_t count),
-                     void *arg, void (*done_cb)(struct replica_op *op, int error))
-{
-    check_magic(replica, REPLICA_MAGIC);
-    check(replica->promote_op == NULL && replica->commit_op == NULL && !replica->is_closing);
-    check(replica->state->role == STREAM_ROLE_TARGET);
-    check(journal_partial_bytes(replica->journal) == 0);
-    replica_op_begin(replica, op, done_cb);
-    replica->promote_op = op;
-    replica->promote_point = point;
-    replica->differs_cb = differs_cb;
-    replica->differs_arg = arg;
-    replica_kick(replica);
-}
+/* --- after a promotion ------------------------------------------------------------------------ */
 
 void replica_drain(struct replica *replica)
 {
@@ -172,7 +83,7 @@ void replica_drain(struct replica *replica)
     if (replica->has_forgotten && replica->state->role != STREAM_ROLE_TARGET) {
         /* The promotion is durable now. A failure fences the journal; the next start does it. */
         if (journal_discard_after(replica->journal, replica->state->point, &err) != 0)
-            snprintf(replica->trouble, sizeof(replica->trouble), "%.190s", err.text);
+            snprintf(replica->trouble, sizeof(replica->trouble), "%.390s", err.text);
         replica->has_forgotten = false;
     }
     replica->wants_drain = true;
@@ -241,25 +152,44 @@ static bool may_close(const struct replica *replica)
            list_is_empty(&replica->work.node);
 }
 
+/* The end, once the memory is free: of millions of records that takes more than a turn. */
+static void let_go(struct replica *replica)
+{
+    void (*closed_cb)(void *arg) = replica->closed_cb;
+    void *arg = replica->closed_arg;
+
+    if (!journal_let_go(replica->journal)) {
+        replica_kick(replica);
+        return;
+    }
+    destroy(replica);
+    closed_cb(arg);
+}
+
 static void work(struct loop_task *task)
 {
     struct replica *replica = container_of(task, struct replica, work);
+    bool is_more;
 
     check_magic(replica, REPLICA_MAGIC);
+    if (replica->is_closed) {
+        let_go(replica);
+        return;
+    }
+    is_more = journal_step(replica->journal);
     replica_receive_step(replica);
     replica_apply_step(replica);
-    promote_step(replica);
+    replica_promote_step(replica);
     replica_drain_step(replica);
     loop_timer_cancel(replica->loop, &replica->timer);
     if (may_close(replica)) {
-        void (*closed_cb)(void *arg) = replica->closed_cb;
-        void *arg = replica->closed_arg;
-
         replica_overlay_set(replica, false);
-        destroy(replica);
-        closed_cb(arg);
+        replica->is_closed = true;
+        let_go(replica);
         return;
     }
+    if (is_more)
+        replica_kick(replica);
     set_timer(replica);
 }
 
@@ -281,6 +211,11 @@ static int check_journal(const struct replica *replica, struct err *err)
         return err_set(err, -EBADMSG,
                        "%s/journal lacks epoch %llu, which is in the disks in part only",
                        replica->folder, (unsigned long long)state->applying);
+    if (state->role == STREAM_ROLE_TARGET && newest < state->epoch)
+        return err_set(err, -EBADMSG,
+                       "%s/journal lacks epoch %llu, which was stored here: the disks hold older "
+                       "content",
+                       replica->folder, (unsigned long long)state->epoch);
     if (state->role != STREAM_ROLE_TARGET && newest < state->point)
         return err_set(err, -EBADMSG,
                        "%s/journal lacks epoch %llu, at which this site was failed over: the disks "
@@ -305,6 +240,8 @@ static int settle_journal(struct replica *replica, struct err *err)
     if (state->role != STREAM_ROLE_TARGET && state->is_drained)
         return replica_drop_journal(replica, err);
     journal_release(replica->journal, state->applied);
+    while (journal_step(replica->journal))
+        ;
     error = check_journal(replica, err);
     if (error != 0 || state->role == STREAM_ROLE_TARGET) {
         if (error == 0)
@@ -316,7 +253,7 @@ static int settle_journal(struct replica *replica, struct err *err)
     error = journal_discard_after(replica->journal, state->point, err);
     if (error != 0)
         return error;
-    error = open_superseded(replica, false, err);
+    error = replica_open_superseded(replica, false, err);
     if (error == 0)
         superseded_each(replica->superseded, restore_superseded, replica);
     return error;
@@ -332,6 +269,7 @@ static struct pieces take_pieces(const struct pieces *given)
     pieces.hole_count = piece_or(pieces.hole_count, HOLE_COUNT);
     pieces.move_blocks = piece_or(pieces.move_blocks, REPLICA_BLOCKS);
     pieces.drain_bytes = piece_or(pieces.drain_bytes, DRAIN_BYTES);
+    pieces.index_extents = piece_or(pieces.index_extents, INDEX_EXTENTS);
     check(pieces.move_blocks <= REPLICA_BLOCKS);
     return pieces;
 }
@@ -399,6 +337,7 @@ int replica_open(struct loop *loop, const struct replica_options *options,
     journal.folder = folder;
     journal.segment_bytes = replica->pieces.segment_bytes;
     journal.table_entries = replica->pieces.table_entries;
+    journal.index_extents = replica->pieces.index_extents;
     journal.disk_count_max = replica->disk_count > 0 ? replica->disk_count : 1;
     error = journal_open(loop, &journal, &replica->journal, err);
     if (error == 0)

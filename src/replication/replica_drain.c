@@ -129,6 +129,7 @@ int replica_drop_journal(struct replica *replica, struct err *err)
     step_point("drain-journal-reset");
     superseded_close(replica->superseded);
     replica->superseded = NULL;
+    superseded_remove_spares(replica->loop, replica->folder, replica->disk_count);
     if (error == 0)
         error = superseded_remove(replica->loop, replica->folder, replica->disk_count, err);
     return error;

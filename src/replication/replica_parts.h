@@ -34,6 +34,7 @@ struct replica_disk { /* the overlay's argument */
 };
 
 enum apply_phase { APPLY_IDLE, APPLY_MARK, APPLY_MOVE, APPLY_SYNC, APPLY_DONE };
+enum promote_phase { PROMOTE_BEGIN, PROMOTE_DIFFERS, PROMOTE_FORGET };
 enum drain_phase { DRAIN_IDLE, DRAIN_MOVE, DRAIN_SYNC, DRAIN_RECORD, DRAIN_DONE };
 
 struct replica {
@@ -63,7 +64,7 @@ struct replica {
     int work_error;    /* of the batch or pass under way */
     bool is_unsavable; /* the file of the state has had its last error */
     uint64_t retry_ns; /* no work before it */
-    char trouble[200];
+    char trouble[400];
     unsigned reads;    /* overlay reads under way */
     struct list zeros; /* overlay_read: holes, to be told by the work task */
 
@@ -80,8 +81,11 @@ struct replica {
     bool is_pass_clean;      /* nothing was skipped since it began */
     bool is_drain_final;     /* the sync under way is the last one */
 
-    /* Promotion. */
+    /* Promotion (replica_promote.c). */
     struct replica_op *promote_op;
+    enum promote_phase promote;
+    unsigned differs_epoch; /* in the journal's order, and where in it */
+    uint64_t differs_cursor;
     uint64_t promote_point;
     void (*differs_cb)(void *arg, unsigned disk, uint64_t block, uint64_t count);
     void *differs_arg;
@@ -105,6 +109,7 @@ struct replica {
     struct list behind; /* replica_op: wait for one of those (C5) */
 
     bool is_closing;
+    bool is_closed; /* but for the memory of the journal */
     void (*closed_cb)(void *arg);
     void *closed_arg;
 };

@@ -15,6 +15,8 @@
  *      durably, and with them the loser's own claim to write.
  *   2. The winner becomes SOURCE only after the loser told that its exports are closed.
  *   3. Messages of another exchange than the present one (nonce) are ignored.
+ *   4. What was decided and cannot be ended now (the loser has no room for a snapshot, say) goes on
+ *      by itself, but not before a pause: neither site begins anew while it rests.
  */
 #include "replication/reprotect.h"
 
@@ -27,6 +29,7 @@
 #include "base/step.h"
 #include "replication/dirty_runs.h"
 #include "replication/growth.h"
+#include "replication/reprotect_rest.h"
 #include "volume/volume.h"
 
 #define PATIENCE_NS (60 * UINT64_C(1000000000))
@@ -389,6 +392,7 @@ static void become_failed(struct stream *stream, int error, const char *text)
     stream_set_trouble(stream, text);
     refuse(stream, error, text);
     finish(stream, error, text);
+    reprotect_rest_begin(stream);
     stream_role_changed(stream); /* what was not said meanwhile */
     stream_step_end(stream);
 }
@@ -474,6 +478,11 @@ static int keep_snapshots(struct stream *stream, struct err *err)
         int error = stream->callbacks.snapshot_cb(stream->callbacks.arg, stream,
                                                   stream->state.disks[i].disk, label, err);
 
+        if (error == -ENOSPC || error == -EDQUOT)
+            return err_set(err, error,
+                           "no room at the site of disk %s for the snapshot of what it holds; "
+                           "make room in the data folder there, the reprotect goes on by itself",
+                           stream->state.disks[i].disk);
         if (error != 0)
             return err_wrap(err, "snapshot of %s before it is overwritten",
                             stream->state.disks[i].disk);
@@ -679,6 +688,8 @@ static bool take_refused(struct stream *stream, const struct link_frame_in *fram
         stream->reprotect.step == REPROTECT_BECOMING || stream->reprotect.step == REPROTECT_MARKING)
         return true;
     stream->reprotect.step = REPROTECT_NONE;
+    if (stream->state.role == STREAM_ROLE_SOURCE && stream->state.is_reprotect_open)
+        reprotect_rest_begin(stream);
     if (is_loser(stream) && stream->state.role == STREAM_ROLE_PROMOTED && !has_peer_won(stream)) {
         stream->state.is_reprotect_open = false;
         stream_save(stream, NULL);
@@ -715,7 +726,8 @@ void reprotect_met(struct stream *stream)
     struct stream_state *state = &stream->state;
 
     if (!stream->has_hello || stream->hold_why != NULL ||
-        stream->reprotect.step != REPROTECT_NONE || stream_old_copy_why(stream) != NULL)
+        stream->reprotect.step != REPROTECT_NONE || stream->reprotect.is_resting ||
+        stream_old_copy_why(stream) != NULL)
         return;
     if (state->role == STREAM_ROLE_SOURCE && state->is_reprotect_open &&
         stream->verdict == VERDICT_COMMIT_AGAIN) {
@@ -730,6 +742,7 @@ void reprotect_link_down(struct stream *stream)
 {
     enum reprotect_step step = stream->reprotect.step;
 
+    reprotect_rest_end(stream); /* who was restarted may be well again */
     /* An order may wait without a step: what the peer asked meanwhile was refused. */
     if (step == REPROTECT_BECOMING || (step == REPROTECT_NONE && !stream->reprotect.done_cb))
         return;

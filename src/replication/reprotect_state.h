@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a reprotect stands at a site; reprotect.c alone changes it. */
+/* Where a reprotect stands at a site; reprotect.c and reprotect_rest.c alone change it. */
 #ifndef REPLICATION_REPROTECT_STATE_H
 #define REPLICATION_REPROTECT_STATE_H
 
@@ -27,9 +27,11 @@ struct reprotect {
     stream_done_fn done_cb;           /* of the operator who asked here, or NULL */
     void *done_arg;
     struct loop_timer timer;
-    uint64_t synced_nonce; /* we lose: the exchange that asked for the newest sync */
-    bool is_sync_old;      /* we lose: one of an exchange before is under way, ours is behind it */
-    uint64_t run_count;    /* told or heard */
+    bool is_resting;         /* the peer, or we, could not take the last COMMIT */
+    struct loop_timer again; /* is_resting ends */
+    uint64_t synced_nonce;   /* we lose: the exchange that asked for the newest sync */
+    bool is_sync_old;   /* we lose: one of an exchange before is under way, ours is behind it */
+    uint64_t run_count; /* told or heard */
     unsigned tell_disk;
     bool tell_suspects;
     uint64_t tell_block;

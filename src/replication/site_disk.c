@@ -94,6 +94,9 @@ int site_disk_close(struct loop *loop, struct site_disk *disk, struct snapshots 
     check(disk->stream == NULL);
     if (!volume_is_idle(disk->volume))
         return err_set(err, -EBUSY, "disk %s is in use", disk->id);
+    /* A read that is in the layer now may go on in the disk. */
+    if (snapshots_is_read(snapshots, disk->id))
+        return err_set(err, -EBUSY, "a client reads a snapshot of disk %s", disk->id);
     if (remove)
         site_disk_remove_snapshots(snapshots, disk->id);
     if (remove && disk->path[0] != '\0')

@@ -24,7 +24,7 @@ struct site_disk {
     bool is_news;        /* he has not heard the present one, or its reason */
     bool has_grown;      /* he has not heard of it */
     bool is_closing;     /* he heard "not any more" and has not answered */
-    char why[200];
+    char why[400];
 };
 
 struct site_disk_options {

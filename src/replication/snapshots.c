@@ -41,6 +41,7 @@ struct snapshot_disk {
     struct volume *volume; /* NULL: not attached */
     struct list all;       /* struct snapshot, oldest first */
     unsigned count;
+    unsigned reading_count;
     struct err refusal; /* N5: code 0: none */
 };
 
@@ -53,9 +54,15 @@ struct snapshots {
     struct list requests;  /* volume_request: done, to be told from the task */
     struct list preserves; /* preserve_op: likewise, all is kept */
     struct loop_task task;
+    struct list lost;   /* to be told */
     struct err refusal; /* N5, of a layer whose disk is not known */
     void (*changed_cb)(void *arg, const char *disk);
     void *arg;
+};
+
+struct lost {
+    struct list node;
+    char id[40], why[400];
 };
 
 struct preserving { /* in preserve_op.private */
@@ -68,6 +75,7 @@ struct preserving { /* in preserve_op.private */
 
 struct reading {
     struct snapshots *snapshots;
+    struct snapshot_disk *disk;
     struct snapshot *snapshot;
     struct volume *volume;
     struct volume_request *request;
@@ -331,6 +339,8 @@ static void end_reading(struct reading *reading, int error)
     struct snapshots *snapshots = reading->snapshots;
 
     unuse(reading->snapshot);
+    check(reading->disk->reading_count > 0);
+    reading->disk->reading_count--;
     free(reading);
     end_later(snapshots, request, error);
 }
@@ -422,11 +432,13 @@ static int begin_reading(struct snapshots *snapshots, const char *id,
     if (reading == NULL)
         return -ENOMEM;
     reading->snapshots = snapshots;
+    reading->disk = disk;
     reading->snapshot = snapshot;
     reading->volume = disk->volume;
     reading->request = request;
     reading->block = request->offset / BLOCK_SIZE;
     snapshot->users++;
+    disk->reading_count++;
     read_next(reading);
     return -EINPROGRESS;
 }
@@ -542,6 +554,13 @@ void snapshots_expire(struct snapshots *snapshots, uint64_t wall_ns)
     }
 }
 
+bool snapshots_is_read(const struct snapshots *snapshots, const char *id)
+{
+    const struct snapshot_disk *disk = find_disk(snapshots, id);
+
+    return disk != NULL && disk->reading_count > 0;
+}
+
 unsigned snapshots_count(const struct snapshots *snapshots, const char *id)
 {
     const struct snapshot_disk *disk = find_disk(snapshots, id);
@@ -580,15 +599,29 @@ static void refuse(struct snapshots *snapshots, const char *id, const char *disk
 }
 
 /* N5. No layer any more; what there is of it stays on disk for a person. */
-static int give_up(struct snapshots *snapshots, const char *id, bool is_lost, struct err *err)
+static int give_up(struct snapshots *snapshots, const char *id, const char *disk, bool is_lost,
+                   struct err *err)
 {
+    struct lost *lost = is_lost ? calloc(1, sizeof(*lost)) : NULL;
+    int error;
+
     if (is_lost)
         log_error("snapshots", "%s is lost, its files stay in %s: %s", id, snapshots->folder,
                   err->text);
     else
         log_warning("snapshots", "%s has expired; it cannot be opened, so its files stay in %s: %s",
                     id, snapshots->folder, err->text);
-    return layer_set_aside(snapshots->loop, snapshots->folder, id, err);
+    if (lost != NULL) { /* else the log alone has it */
+        snprintf(lost->id, sizeof(lost->id), "%s", disk != NULL ? disk : id);
+        snprintf(lost->why, sizeof(lost->why), "snapshot %s is lost, its files stay: %.300s", id,
+                 err->text);
+    }
+    error = layer_set_aside(snapshots->loop, snapshots->folder, id, err);
+    if (lost != NULL && error == 0)
+        list_append(&snapshots->lost, &lost->node);
+    else
+        free(lost);
+    return error;
 }
 
 static void open_one(void *arg, const char *id)
@@ -612,7 +645,7 @@ static void open_one(void *arg, const char *id)
     }
     is_old = disk != NULL && has_expired(&description, loop_wall_ns(snapshots->loop));
     if (error != 0 && (is_damage(error) || is_old))
-        error = give_up(snapshots, id, is_damage(error), &err);
+        error = give_up(snapshots, id, disk, is_damage(error), &err);
     if (error != 0)
         refuse(snapshots, id, disk, &err);
 }
@@ -632,6 +665,7 @@ int snapshots_open(struct loop *loop, const char *folder,
     list_init(&snapshots->dying);
     list_init(&snapshots->requests);
     list_init(&snapshots->preserves);
+    list_init(&snapshots->lost);
     snapshots->task.run_cb = run_task;
     list_init(&snapshots->task.node);
     snprintf(snapshots->folder, sizeof(snapshots->folder), "%s", folder);
@@ -650,6 +684,19 @@ int snapshots_open(struct loop *loop, const char *folder,
     return 0;
 }
 
+void snapshots_tell_lost(struct snapshots *snapshots,
+                         void (*lost_cb)(void *arg, const char *disk, const char *why), void *arg)
+{
+    struct list *node;
+
+    while ((node = list_pop(&snapshots->lost)) != NULL) {
+        struct lost *lost = list_entry(node, struct lost, node);
+
+        lost_cb(arg, lost->id, lost->why);
+        free(lost);
+    }
+}
+
 void snapshots_close(struct snapshots *snapshots)
 {
     struct list *at, *node;
@@ -657,6 +704,8 @@ void snapshots_close(struct snapshots *snapshots)
     check_magic(snapshots, SNAPSHOTS_MAGIC);
     check(list_is_empty(&snapshots->dying) && list_is_empty(&snapshots->requests));
     check(list_is_empty(&snapshots->preserves));
+    while ((at = list_pop(&snapshots->lost)) != NULL)
+        free(list_entry(at, struct lost, node));
     while ((at = list_pop(&snapshots->disks)) != NULL) {
         struct snapshot_disk *disk = list_entry(at, struct snapshot_disk, node);
 

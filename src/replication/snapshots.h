@@ -20,11 +20,16 @@ int snapshots_open(struct loop *loop, const char *folder,
                    void (*changed_cb)(void *arg, const char *disk), void *arg,
                    struct snapshots **ret_snapshots, struct err *err);
 void snapshots_close(struct snapshots *snapshots); /* nothing in flight */
+/* Calls back for each that was damaged and set aside, once; its disk, or else its own id. */
+void snapshots_tell_lost(struct snapshots *snapshots,
+                         void (*lost_cb)(void *arg, const char *disk, const char *why), void *arg);
 
 /* Ties a disk's layers to its volume (sets the volume's preserver) and unties them. */
 int snapshots_attach(struct snapshots *snapshots, const char *disk, struct volume *volume,
                      struct err *err);
 void snapshots_detach(struct snapshots *snapshots, const char *disk);
+/* Is a read of one of its layers under way? Then its volume must stay. */
+bool snapshots_is_read(const struct snapshots *snapshots, const char *disk);
 
 /* Makes a layer of what the base holds now, durably. No base write may be under way, and no overlay
  * may hold blocks (drained). */

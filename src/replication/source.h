@@ -49,7 +49,8 @@ void source_connected(struct source *source, struct link *link, const struct gen
 void source_disconnected(struct source *source); /* idempotent */
 bool source_is_connected(const struct source *source);
 
-/* ACK, BLOCKED, RESUME, VERDICT, TROUBLE. False: malformed or impossible, end the connection. */
+/* ACK, BLOCKED, RESUME, VERDICT, TROUBLE, LIFE. False: malformed or impossible, end the connection.
+ */
 bool source_frame(struct source *source, const struct link_frame_in *frame, struct err *why);
 /* Every number up to this one is durable: the cut may leave. */
 void source_numbered(struct source *source, uint64_t epoch);
@@ -66,6 +67,8 @@ void source_stash_full(struct source *source);
 bool source_is_idle(const struct source *source);
 void source_on_idle(struct source *source, void (*idle_cb)(void *arg), void *arg);
 
+/* The life of the target in which all settled blocks are equal there; 0: not known at present. */
+uint64_t source_settled_life(const struct source *source);
 uint64_t source_epoch(const struct source *source);
 void source_set_epoch(struct source *source, uint64_t epoch); /* only upward */
 uint64_t source_shipped_bytes(const struct source *source);

@@ -171,6 +171,8 @@ static void beat(struct source_core *core, const struct source_facts *facts,
 static void decide_open(struct source_core *core, const struct source_facts *facts,
                         struct source_actions *actions)
 {
+    if (facts->is_unmet)
+        return;
     if (facts->suspect > 0 || facts->compares > 0) {
         if (facts->suspect > 0)
             begin_reads(facts, SOURCE_ACTION_COMPARE, actions);
@@ -190,7 +192,7 @@ static void decide_open(struct source_core *core, const struct source_facts *fac
     }
     if (facts->precopies > 0)
         return;
-    if (facts->open == 0 && facts->unacked == 0 && !core->needs_epoch)
+    if (facts->open == 0 && facts->unacked == 0 && facts->settled == 0 && !core->needs_epoch)
         beat(core, facts, actions);
     else if (facts->now_ns >= core->due_ns)
         cut(core, facts, actions);

@@ -9,7 +9,8 @@
  *   2. Nothing of the open set is read while a cut is open, and no cut falls while such a read is
  *      under way: else content written after the cut would travel with the epoch.
  *   3. No cut while suspects are left: a point is complete only when all that may differ is known.
- *   4. Sets are cleared (CLEAR) only by an ACK that names the epoch that was sent.
+ *   4. Nothing is compared, shipped or cut before what is settled is known to be so still (R17).
+ *   5. Sets are cleared (CLEAR) only by an ACK that names the epoch that was sent.
  */
 #ifndef REPLICATION_SOURCE_CORE_H
 #define REPLICATION_SOURCE_CORE_H
@@ -62,13 +63,14 @@ enum source_event_kind {
 /* The state of the world at the event. Counts are blocks, over all disks of the stream. */
 struct source_facts {
     uint64_t now_ns, wall_ns;
-    uint64_t open, frozen, stashed, unacked, suspect;
+    uint64_t open, frozen, stashed, unacked, suspect, settled;
     uint64_t shipped;   /* ever; never goes back */
     unsigned compares;  /* fingerprints asked and not answered, reads for them included */
     unsigned precopies; /* reads of the open set under way */
     unsigned ships;     /* reads of the frozen set or the stash under way */
     unsigned unsent;    /* read, waiting for the link */
     unsigned slots;     /* free ones: so many reads may begin */
+    bool is_unmet;      /* what is settled may be another life's: the target has not said yet */
 };
 
 struct source_event {

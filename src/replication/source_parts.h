@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the units behind source.h share: source_shell.c (events and actions), source_read.c (slots
- * and reads), source_send.c (what goes out, and when). */
+ * and reads), source_send.c (what goes out, and when), source_settled.c (R17). */
 #ifndef REPLICATION_SOURCE_PARTS_H
 #define REPLICATION_SOURCE_PARTS_H
 
@@ -31,6 +31,7 @@ struct slot {
     uint64_t block, count;
     uint64_t sent;        /* of an unsent slot: so many of its blocks are out */
     uint64_t merge_count; /* of the source when a stashed block was taken */
+    uint64_t shipped;     /* asked: of the source when the question left */
     bool is_hole;
     bool is_reading;  /* an operation below is under way; may be true in no other state than READING
                        */
@@ -39,6 +40,20 @@ struct slot {
     struct stash_op stash_op;
     uint8_t *bytes;
     uint32_t crcs[SLOT_BLOCKS];
+};
+
+/* More questions without an answer than this, and all is compared again. */
+enum { WHO_COUNT = 8 };
+
+/* Of the target (R17). Counts are of our shipped_blocks. */
+struct source_peer_life {
+    bool is_unsent;           /* WHO waits for the link */
+    bool is_known;            /* LIFE came on this connection */
+    uint64_t life;            /* 0: never told */
+    uint64_t whos[WHO_COUNT]; /* tokens: the newest one's, then those that it may have met last */
+    uint64_t asked;           /* when that left */
+    uint64_t lost;            /* never came: by the newest LIFE */
+    uint64_t sure;            /* came, at least: before the newest question that was answered */
 };
 
 struct source {
@@ -62,6 +77,7 @@ struct source {
     uint64_t compare_cursor; /* of volume compare_volume */
     unsigned compare_volume;
     uint64_t token_next, merge_count;
+    struct source_peer_life peer;
     uint64_t numbered_epoch;      /* durable (R16) */
     uint64_t digest, block_count; /* of the partial epoch, as sent */
     uint64_t shipped_blocks, shipped_bytes, current_wall_ns, current_ns;
@@ -91,5 +107,15 @@ void source_begin_partial(struct source *source);
 /* source_read.c: begin as many reads as there are free slots. */
 void source_begin_compares(struct source *source);
 void source_begin_ships(struct source *source, enum slot_work work);
+
+/* source_settled.c */
+void source_meet_life(struct source *source); /* a connection begins */
+/* True: WHO is out, or none is owed. Behind the connection's first ABORT. */
+bool source_send_who(struct source *source);
+bool source_take_life(struct source *source, const struct link_frame_in *frame, struct err *why);
+/* The target holds this block of a first copy: where it goes. */
+int source_settle_block(struct source *source, const struct slot *slot, uint64_t block);
+void source_unsettle(struct source *source);
+uint64_t source_settled_count(const struct source *source);
 
 #endif

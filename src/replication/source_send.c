@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Out goes, in this order: an abort, what was read, the cut. The digest of the epoch is made of
- * what was really queued on the link, when it was.
+ * Out goes, in this order: an abort, WHO, what was read, the cut. The digest of the epoch is made
+ * of what was really queued on the link, when it was.
  */
 #include "replication/source_parts.h"
 
@@ -161,6 +161,7 @@ static bool send_hashes(struct source *source, struct slot *slot)
     if (link_send_data(source->link, source->stream, STREAM_HASHES, bytes, length, NULL, 0) != 0)
         return false;
     list_remove(&slot->node);
+    slot->shipped = source->shipped_blocks;
     slot->state = SLOT_ASKED;
     return true;
 }
@@ -186,8 +187,8 @@ void source_begin_partial(struct source *source)
     source->digest = source->block_count = 0;
 }
 
-/* Sends what waits, in order: an abort, blocks, the cut. An error other than "no room" means that
- * the link is going down and will say so. */
+/* Sends what waits, in order: an abort, WHO, blocks, the cut. An error other than "no room" means
+ * that the link is going down and will say so. */
 void source_flush(struct source *source)
 {
     if (source->link == NULL)
@@ -198,6 +199,8 @@ void source_flush(struct source *source)
         source->abort_unsent = false;
         source_begin_partial(source);
     }
+    if (!source_send_who(source))
+        return;
     while (!list_is_empty(&source->unsent)) {
         struct slot *slot = list_entry(source->unsent.next, struct slot, node);
 

@@ -130,7 +130,9 @@ static void gather_facts(const struct source *source, struct source_facts *ret_f
     *ret_facts = (struct source_facts){.now_ns = loop_now_ns(source->loop),
                                        .wall_ns = loop_wall_ns(source->loop),
                                        .stashed = stash_count(source->stash),
-                                       .shipped = source->shipped_blocks};
+                                       .shipped = source->shipped_blocks,
+                                       .settled = source_settled_count(source)};
+    ret_facts->is_unmet = ret_facts->settled > 0 && !source->peer.is_known;
     for (unsigned i = 0; i < source->volume_count; i++) {
         const struct volume *volume = source->volumes[i];
 
@@ -286,6 +288,7 @@ void source_start(struct source *source, bool is_one_shot)
 void source_stop(struct source *source)
 {
     source_step(source, (struct source_event){.kind = SOURCE_EVENT_STOP});
+    source_unsettle(source);
 }
 
 static void forget_compares(struct source *source)
@@ -308,6 +311,7 @@ void source_connected(struct source *source, struct link *link, const struct gen
     source->cut_unsent = false;
     source_begin_partial(source);
     forget_compares(source);
+    source_meet_life(source);
     source_step(source, (struct source_event){.kind = SOURCE_EVENT_CONNECTED,
                                               .epoch = epoch,
                                               .has_point = has_point});
@@ -377,7 +381,7 @@ static int settle_suspects(struct source *source, const struct slot *slot,
         if (differs)
             error = tracking_suspect_differs(volume, block, 1);
         else if (source->is_initial[slot->volume])
-            error = tracking_suspect_equals(volume, block, 1);
+            error = source_settle_block(source, slot, block);
         else
             error = tracking_clear_suspect(volume, block, 1);
         if (error != 0)
@@ -466,6 +470,8 @@ bool source_frame(struct source *source, const struct link_frame_in *frame, stru
         return take_blocked(source, frame, why);
     case STREAM_TROUBLE:
         return take_trouble(source, frame, why);
+    case STREAM_LIFE:
+        return source_take_life(source, frame, why);
     case STREAM_RESUME:
         source_step(source, (struct source_event){.kind = SOURCE_EVENT_RESUME});
         source->callbacks.trouble_cb(source->callbacks.arg, "");

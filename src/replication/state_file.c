@@ -8,7 +8,8 @@
  * covers it). So
  *
  *   S1  at every instant one slot is durable, and it is the newest save that ended, or a later one;
- *   S2  a slot that rots is repaired from its twin: one bad sector does not turn a role back;
+ *   S2  a slot that rots is repaired from its twin: one bad sector does not turn a role back,
+ *       unless the power goes, too, before the twin was synced (docs/faults.md, known);
  *   S3  a write that was lost, or that landed elsewhere, is told by the save it was for;
  *   S4  saves that wait together share one round, and a round encodes the state as it stands when
  *       the round begins: at or after each of their calls.
@@ -275,6 +276,34 @@ int state_file_open(struct loop *loop, const char *folder, bool create, struct s
     }
     *ret_file = file;
     return 0;
+}
+
+int state_file_peek(struct loop *loop, const char *folder, struct stream_state *ret_state)
+{
+    uint8_t *slots = malloc((size_t)STATE_SLOT_COUNT * STATE_SLOT_BYTES);
+    uint64_t best = 0, sequence;
+    struct io_file *file;
+    char path[PATH_MAX];
+    int error, result = -EBADMSG;
+
+    if (slots == NULL)
+        return -ENOMEM;
+    snprintf(path, sizeof(path), "%s/state", folder);
+    error = io_file_open(loop, path, IO_READ_ONLY, &file, NULL);
+    if (error == 0) {
+        error = io_file_read_now(loop, file, slots, (size_t)STATE_SLOT_COUNT * STATE_SLOT_BYTES, 0);
+        io_file_close(loop, file);
+    }
+    for (unsigned i = 0; error == 0 && i < STATE_SLOT_COUNT; i++) {
+        const uint8_t *slot = slots + (size_t)i * STATE_SLOT_BYTES;
+
+        if (state_slot_check(slot, &sequence) != 0 || (result == 0 && sequence <= best))
+            continue;
+        best = sequence;
+        result = state_decode(slot, ret_state);
+    }
+    free(slots);
+    return error != 0 ? error : result;
 }
 
 void state_file_close(struct state_file *file)

@@ -18,6 +18,8 @@ struct state_save {
  * what saves write. */
 int state_file_open(struct loop *loop, const char *folder, bool create, struct stream_state *state,
                     struct state_file **ret_file, struct err *err);
+/* What it says, without taking it over. -ENOENT: there is none; -EBADMSG: it is damaged. Blocks. */
+int state_file_peek(struct loop *loop, const char *folder, struct stream_state *ret_state);
 /* No save in flight. NULL is fine. */
 void state_file_close(struct state_file *file);
 struct stream_state *state_file_state(struct state_file *file);

@@ -598,8 +598,7 @@ bool stream_may_write(const struct stream *stream, const char **ret_why)
     else if (state->role == STREAM_ROLE_PROMOTED && state->is_reprotect_open)
         why = "a reprotect towards this site is under way";
     else if (state->role == STREAM_ROLE_SOURCE && stream->is_waiting_peer)
-        why = "waiting for the other site to confirm that it has not failed over; force-open when "
-              "it is lost";
+        why = stream_waiting_why(stream);
     *ret_why = why;
     return why == NULL;
 }
@@ -688,8 +687,7 @@ bool stream_is_settled(const struct stream *stream)
 
 void stream_send_hello(struct stream *stream)
 {
-    static const struct stream_hello empty;
-    struct stream_hello hello = empty;
+    struct stream_hello hello = {0};
     uint8_t bytes[STREAM_HELLO_SIZE_MAX];
     uint64_t wall_ns;
 
@@ -724,9 +722,10 @@ void stream_send_hello(struct stream *stream)
         hello.disks[i].is_initial =
             stream->state.disks[i].is_initial || stream->state.disks[i].is_copy_unsaved;
     }
-    uint32_t length = stream_hello_encode(&hello, bytes);
-
-    (void)link_send_control(stream->link, stream->id, STREAM_HELLO, bytes, length);
+    if (link_send_control(stream->link, stream->id, STREAM_HELLO, bytes,
+                          stream_hello_encode(&hello, bytes)) == -ENOSPC)
+        stream_set_trouble(stream, "more than 1023 streams with one peer: this one is not "
+                                   "replicated; put pairs into groups");
 }
 
 void stream_disconnect(struct stream *stream)
@@ -794,7 +793,7 @@ uint64_t stream_unshipped_bytes(const struct stream *stream, unsigned disk)
     if (disk >= stream->state.disk_count || !stream->is_tracked)
         return 0;
     for (unsigned set = 0; set < TRACKING_SET_COUNT; set++)
-        if (set != TRACKING_UNACKED)
+        if (set != TRACKING_UNACKED && set != TRACKING_SETTLED)
             blocks += blockset_count(tracking_set(stream->volumes[disk], (enum tracking_set)set));
     return blocks << BLOCK_SHIFT;
 }

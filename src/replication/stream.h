@@ -39,7 +39,7 @@ struct stream_callbacks {
 
 struct stream_settings {
     uint64_t interval_ns, stash_memory_bytes, stash_disk_bytes, journal_bytes_max;
-    uint64_t retain_ns, retain_bytes, bandwidth_bytes, peer_wait_ns, site_id;
+    uint64_t retain_ns, retain_bytes, bandwidth_bytes, peer_wait_ns, site_id, reserve_bytes;
     bool open_when_peer_silent;
     struct pieces pieces;
 };
@@ -74,8 +74,8 @@ struct stream {
     const char *hold_why; /* a change of role is under way: hosts wait outside */
     /* Steps under way: holds of volumes, saves; the stream must not be freed before. */
     unsigned step_count;
-    struct save_step *spare_steps; /* for when memory is short */
-    unsigned join_count;           /* of one fan-out over the disks */
+    struct save_step *spare_steps;     /* for when memory is short */
+    unsigned join_count, standby_next; /* of one fan-out over the disks; standby.c */
     int join_error;
     stream_step_fn join_cb;
     struct intent_save {
@@ -83,7 +83,7 @@ struct stream {
         struct stream *stream;
     } intent_saves[STREAM_DISKS_MAX];
     stream_step_fn rest_cb; /* waits for step_count 0 */
-    struct loop_timer wait_timer;
+    struct loop_timer wait_timer, standby_timer;
     bool has_hello;     /* the peer, as of its last HELLO on this connection */
     bool hello_is_owed; /* once what the earlier connection left under way has ended */
     struct stream_hello hello;
@@ -127,7 +127,7 @@ struct stream {
     bool is_hello_weighed; /* is that known yet? */
     unsigned old_copy_saves; /* numbers of epochs being made durable */
     bool peer_memory_unsaved;
-    char trouble[200];
+    char trouble[400];
 };
 
 /* What steps need so that they can be taken: 0 or -ENOMEM; _free() of a part, too. */
@@ -170,7 +170,6 @@ void stream_role_changed(struct stream *stream);
 /* "": none. Kept until replaced. */
 void stream_set_trouble(struct stream *stream, const char *text);
 void stream_confirm_peer(struct stream *stream);
-
 /* old_copy.c (R16). Make durable, then source_numbered() or source_heard(): an epoch of this number
  * was cut; the peer has it. `arg` is the stream. */
 void stream_number_epoch(void *arg, uint64_t epoch);
@@ -179,6 +178,7 @@ void stream_hear_epoch(void *arg, uint64_t epoch);
 void stream_weigh_peer(struct stream *stream, const struct generation_line *theirs);
 /* The sentence for the operator; NULL: no old copy. */
 const char *stream_old_copy_why(const struct stream *stream);
+const char *stream_waiting_why(const struct stream *stream); /* of a source that is_waiting_peer */
 
 uint64_t stream_newest_epoch(const struct stream *stream);
 void stream_send_hello(struct stream *stream);

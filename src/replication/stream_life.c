@@ -20,6 +20,9 @@
 #include "base/step.h"
 #include "replication/dirty_file.h"
 #include "replication/reprotect.h"
+#include "replication/reprotect_rest.h"
+#include "replication/seals.h"
+#include "replication/standby.h"
 #include "volume/base_write.h"
 
 /* --- opening --------------------------------------------------------------------------------- */
@@ -126,11 +129,55 @@ static int mark_known(struct stream *stream, struct err *err)
     return error == 0 ? 0 : err_set(err, error, "dirty sets: %s", err_name(error));
 }
 
+/* Behind a clean stop: a disk that somebody else wrote to. What differs there is not known; a
+ * target cannot say so to its source, and would show points that never were. */
+static int check_seals(struct stream *stream, bool *ret_changed, struct err *err)
+{
+    const struct stream_state *state = &stream->state;
+    struct err why = {0};
+
+    memset(ret_changed, 0, state->disk_count * sizeof(*ret_changed));
+    if (!state->is_clean)
+        return 0;
+    int error = seals_check(stream->loop, stream->folder, stream->volumes, state->disk_count,
+                            ret_changed, &why);
+
+    if (error != 0 && error != -ENOENT) /* an older program's stop, or a person took it away */
+        log_warning("stream", "whether somebody else wrote to its disks is not known: %s",
+                    why.text);
+    for (unsigned i = 0; i < state->disk_count; i++) {
+        if (!ret_changed[i])
+            continue;
+        if (!is_tracked_role(state->role))
+            return err_set(err, -EUCLEAN,
+                           "somebody wrote to disk %s while it was closed, it is no copy any more: "
+                           "make the pair anew, or remove streams/%s/seals to take it as it is",
+                           state->disks[i].disk, stream->id);
+        log_error("stream",
+                  "somebody wrote to disk %s while it was closed: all of it will be compared",
+                  state->disks[i].disk);
+    }
+    return 0;
+}
+
+static int mark_changed(struct stream *stream, const bool *changed, struct err *err)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < stream->state.disk_count && error == 0; i++)
+        if (changed[i])
+            error = mark_all(stream, i, TRACKING_SUSPECT);
+    return error == 0 ? 0 : err_set(err, error, "dirty sets: %s", err_name(error));
+}
+
 static int make_parts(struct stream *stream, struct err *err)
 {
     struct stream_state *state = &stream->state;
-    int error = 0;
+    bool changed[STREAM_DISKS_MAX];
+    int error = check_seals(stream, changed, err);
 
+    if (error != 0)
+        return error;
     if (state->role == STREAM_ROLE_TARGET || !state->is_drained)
         error = stream_open_replica(stream, err);
     if (error == 0 && state->role == STREAM_ROLE_TARGET) {
@@ -142,6 +189,8 @@ static int make_parts(struct stream *stream, struct err *err)
         error = stream_track(stream, err);
     if (error == 0 && is_tracked_role(state->role))
         error = mark_known(stream, err);
+    if (error == 0 && is_tracked_role(state->role))
+        error = mark_changed(stream, changed, err);
     return error;
 }
 
@@ -150,11 +199,13 @@ static void open_saved(struct stream *stream, int error)
     stream_step_fn opened_cb = stream->opened_cb;
 
     if (error == 0) {
+        seals_end(stream->loop, stream->folder);
         stream->is_open = true;
         if (stream->state.role == STREAM_ROLE_SOURCE && stream->state.is_started)
             source_start(stream->source, stream->state.is_one_shot);
         if (stream->replica != NULL && stream->state.role != STREAM_ROLE_TARGET)
             replica_drain(stream->replica);
+        standby_begin(stream);
         if (stream->is_waiting_peer && stream->settings.open_when_peer_silent)
             loop_timer_set(stream->loop, &stream->wait_timer,
                            loop_now_ns(stream->loop) + stream->settings.peer_wait_ns);
@@ -203,7 +254,9 @@ static void end_done(struct loop_task *task)
     check_magic(stream, STREAM_MAGIC);
     loop_timer_cancel(stream->loop, &stream->wait_timer);
     loop_timer_cancel(stream->loop, &stream->reprotect.timer);
+    reprotect_rest_end(stream);
     loop_timer_cancel(stream->loop, &stream->growth.timer);
+    standby_end(stream);
     stream->end_cb = NULL;
     end_cb(stream->end_arg, stream->end_error, stream->trouble);
 }
@@ -297,23 +350,40 @@ static void end_saved(struct stream *stream, int error)
     stream_wait_rest(stream, end_at_rest);
 }
 
+/* Not clean, then: the intent bits will do. */
+static void end_unclean(struct stream *stream, int error, const char *why)
+{
+    char text[sizeof(stream->trouble)];
+
+    snprintf(text, sizeof(text), "%.30s: %.120s; the next start compares what may differ",
+             stream->id, why);
+    stream_set_trouble(stream, text);
+    end_saved(stream, error);
+}
+
 static void end_synced(struct stream *stream, int error)
 {
+    const char *folder = stream->folder;
+    unsigned count = stream->state.disk_count;
     struct err err = {0};
 
     note_end_error(stream, error);
     if (error == 0 && stream->is_tracked)
-        error = dirty_file_save(stream->loop, stream->folder, stream->volumes,
-                                stream->state.disk_count, DIRTY_FILE_BYTES_MAX, &err);
+        error = dirty_file_save(stream->loop, folder, stream->volumes, count, DIRTY_FILE_BYTES_MAX,
+                                &err);
+    if (error == 0) {
+        step_point("stop-dirty-saved");
+        error = seals_save(stream->loop, folder, stream->volumes, count, &err);
+    }
     if (error != 0) {
-        /* Not clean, then: the intent bits will do. */
-        end_saved(stream, error);
+        end_unclean(stream, error, err.code != 0 ? err.text : "its disks cannot be synced");
         return;
     }
-    step_point("stop-dirty-saved");
-    stream->state.is_clean = stream->is_tracked;
+    stream->state.is_clean = true;
     if (stream->source != NULL)
         stream->state.epoch = stream_newest_epoch(stream);
+    if (stream->state.role == STREAM_ROLE_TARGET && stream->state.epoch < stream->committed_epoch)
+        stream->state.epoch = stream->committed_epoch;
     stream_save(stream, end_saved);
 }
 

@@ -26,7 +26,7 @@ struct stream_state {
     bool is_reprotect_reverse;
     bool has_point;        /* target: the base (with the journal) shows some complete epoch */
     bool is_point_unsaved; /* in memory alone: has_point is not durable yet */
-    bool is_clean;         /* dirty sets were saved exactly at a clean stop (file `dirty`) */
+    bool is_clean;         /* a clean stop: dirty sets (file `dirty`) and seals were saved */
     uint64_t epoch;        /* newest number used by the source, or committed straight to the base */
     uint64_t point_wall_ns;        /* cut time of the newest epoch that is in the base alone */
     uint64_t applying, applied;    /* R12: apply has begun with / has ended */

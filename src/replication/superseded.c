@@ -20,6 +20,8 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "replication/spare.h"
+#include "store/bitfile_format.h"
 
 enum {
     SUPERSEDED_MAGIC = 0x73757072,
@@ -48,6 +50,7 @@ struct superseded {
     struct loop *loop;
     uint8_t *map;
     uint64_t map_bytes;
+    bool is_new; /* the mapping: no bit is set */
     unsigned disk_count;
     struct superseded_disk disks[VOLATILE_DISKS_MAX];
 };
@@ -83,6 +86,83 @@ int superseded_remove(struct loop *loop, const char *folder, unsigned disk_count
     return 0;
 }
 
+static uint64_t volatile_bytes(const struct superseded_options *options)
+{
+    uint64_t bytes = VOLATILE_HEAD_BYTES;
+
+    for (unsigned i = 0; i < options->disk_count; i++)
+        bytes += bits_bytes(options->block_counts[i]);
+    return bytes;
+}
+
+uint64_t superseded_spare_bytes(const struct superseded_options *options)
+{
+    uint64_t bytes = volatile_bytes(options);
+
+    for (unsigned i = 0; i < options->disk_count; i++)
+        bytes += bitfile_bytes(options->block_counts[i]);
+    return bytes;
+}
+
+int superseded_make_spare(struct loop *loop, const struct superseded_options *options,
+                          unsigned which, struct err *err)
+{
+    char path[PATH_MAX];
+
+    check(which <= options->disk_count);
+    if (which == options->disk_count) {
+        path_volatile(options->folder, path);
+        return spare_make(loop, path, volatile_bytes(options), err);
+    }
+    path_durable(options->folder, which, path);
+    return spare_make_bitfile(loop, path, "SUPR", options->block_counts[which], err);
+}
+
+void superseded_remove_spares(struct loop *loop, const char *folder, unsigned disk_count)
+{
+    char path[PATH_MAX];
+
+    path_volatile(folder, path);
+    spare_remove(loop, path);
+    for (unsigned i = 0; i < disk_count; i++) {
+        path_durable(folder, i, path);
+        spare_remove(loop, path);
+    }
+}
+
+/* Nothing lies there but spares. */
+static int take_spares(struct loop *loop, const struct superseded_options *options, struct err *err)
+{
+    char path[PATH_MAX];
+    bool is_any;
+    int error;
+
+    path_volatile(options->folder, path);
+    is_any = spare_take(loop, path, volatile_bytes(options));
+    for (unsigned i = 0; i < options->disk_count; i++) {
+        path_durable(options->folder, i, path);
+        if (options->has_journal[i] && spare_take_bitfile(loop, path, options->block_counts[i]))
+            is_any = true;
+    }
+    error = is_any ? io_dir_sync(loop, options->folder) : 0;
+    return error == 0 ? 0 : err_set(err, error, "sync %s: %s", options->folder, err_name(error));
+}
+
+/* Of a promotion: without a bit. A spare that rotted is made anew. */
+static int open_fresh(struct loop *loop, const char *path, uint64_t block_count,
+                      struct bitfile **ret_file, struct err *err)
+{
+    int error = bitfile_open(loop, path, "SUPR", block_count, ret_file, err);
+
+    if (error != -EINVAL && error != -EUCLEAN && error != -EBADMSG && error != -EPROTONOSUPPORT)
+        return error;
+    *err = (struct err){0};
+    error = io_unlink(loop, path);
+    if (error != 0)
+        return err_set(err, error, "%s: cannot remove it: %s", path, err_name(error));
+    return bitfile_open(loop, path, "SUPR", block_count, ret_file, err);
+}
+
 static int open_durable(struct superseded *superseded, const struct superseded_options *options,
                         struct err *err)
 {
@@ -98,8 +178,12 @@ static int open_durable(struct superseded *superseded, const struct superseded_o
                            "%s is missing: what hosts wrote since the failover would "
                            "be hidden by older blocks",
                            path);
-        error = bitfile_open(superseded->loop, path, "SUPR", options->block_counts[i],
-                             &superseded->disks[i].file, err);
+        if (options->is_fresh)
+            error = open_fresh(superseded->loop, path, options->block_counts[i],
+                               &superseded->disks[i].file, err);
+        else
+            error = bitfile_open(superseded->loop, path, "SUPR", options->block_counts[i],
+                                 &superseded->disks[i].file, err);
         if (error != 0)
             return error;
     }
@@ -128,7 +212,8 @@ static int map(struct superseded *superseded, const char *path, struct err *err)
 }
 
 /* Takes the mapping of this very kernel and layout, or an empty one. */
-static int open_volatile(struct superseded *superseded, const char *folder, struct err *err)
+static int open_volatile(struct superseded *superseded, const struct superseded_options *options,
+                         struct err *err)
 {
     struct volatile_head head;
     uint64_t at = VOLATILE_HEAD_BYTES;
@@ -137,11 +222,13 @@ static int open_volatile(struct superseded *superseded, const char *folder, stru
 
     _Static_assert(sizeof(struct volatile_head) <= VOLATILE_HEAD_BYTES, "fits");
     fill_head(superseded, &head);
-    superseded->map_bytes = VOLATILE_HEAD_BYTES;
-    for (unsigned i = 0; i < superseded->disk_count; i++)
-        superseded->map_bytes += bits_bytes(superseded->disks[i].block_count);
-    path_volatile(folder, path);
+    superseded->map_bytes = volatile_bytes(options);
+    path_volatile(options->folder, path);
     error = map(superseded, path, err);
+    if (error == 0 && options->is_fresh) { /* what lay there was removed */
+        memcpy(superseded->map, &head, sizeof(head));
+        superseded->is_new = true;
+    }
     if (error == 0 && memcmp(superseded->map, &head, sizeof(head)) != 0) {
         io_map_close(superseded->loop, superseded->map, superseded->map_bytes);
         superseded->map = NULL;
@@ -151,6 +238,7 @@ static int open_volatile(struct superseded *superseded, const char *folder, stru
         error = map(superseded, path, err);
         if (error == 0)
             memcpy(superseded->map, &head, sizeof(head));
+        superseded->is_new = true;
     }
     for (unsigned i = 0; i < superseded->disk_count && error == 0; i++) {
         superseded->disks[i].bits = (uint64_t *)(void *)(superseded->map + at);
@@ -191,6 +279,8 @@ int superseded_open(struct loop *loop, const struct superseded_options *options,
     superseded->disk_count = options->disk_count;
     if (options->is_fresh)
         error = superseded_remove(loop, options->folder, options->disk_count, err);
+    if (error == 0 && options->is_fresh)
+        error = take_spares(loop, options, err);
     for (unsigned i = 0; i < options->disk_count && error == 0; i++) {
         struct superseded_disk *disk = &superseded->disks[i];
 
@@ -203,8 +293,9 @@ int superseded_open(struct loop *loop, const struct superseded_options *options,
     if (error == 0)
         error = open_durable(superseded, options, err);
     if (error == 0)
-        error = open_volatile(superseded, options->folder, err);
-    for (unsigned i = 0; i < options->disk_count && error == 0; i++)
+        error = open_volatile(superseded, options, err);
+    /* Looking into an empty one would fill the page cache with zeros: 2 GiB for 64 TiB. */
+    for (unsigned i = 0; i < options->disk_count && error == 0 && !superseded->is_new; i++)
         if (superseded->disks[i].file != NULL && mark_unrecorded(&superseded->disks[i]) != 0)
             error = err_set(err, -ENOMEM, "no memory");
     if (error != 0) {

@@ -26,6 +26,14 @@ struct superseded_options {
     bool is_fresh;           /* a promotion: whatever lies there is of an earlier one */
 };
 
+/* How much room all files of it may come to take. */
+uint64_t superseded_spare_bytes(const struct superseded_options *options);
+/* For a promotion to come: the file of a disk, or (`which`: their number) what they share, with all
+ * its room, beside what is there. A promotion takes them; they go with superseded_remove_spares().
+ * Blocks. */
+int superseded_make_spare(struct loop *loop, const struct superseded_options *options,
+                          unsigned which, struct err *err);
+void superseded_remove_spares(struct loop *loop, const char *folder, unsigned disk_count);
 /* Blocks. Opened again: superseded_each() then tells what counts. */
 int superseded_open(struct loop *loop, const struct superseded_options *options,
                     struct superseded **ret_superseded, struct err *err);

@@ -25,10 +25,22 @@
 #include "base/size_text.h"
 #include "base/step.h"
 #include "replication/hash_compare.h"
+#include "replication/link_intake.h"
 #include "wire/payload.h"
+#include "wire/peer_life.h"
 #include "wire/stream_message.h"
 
-enum { TARGET_MAGIC = 0x74617267, QUEUE_MAX = 65536, ANSWERS_MAX = 64 };
+/* Behind a commit that takes long wait as many holes as the window holds. */
+enum { HOLE_BYTES = 24, QUEUE_MAX = LINK_INTAKE_WINDOW / HOLE_BYTES + 4096 };
+enum { TARGET_MAGIC = 0x74617267, ANSWERS_MAX = 64, PUMP_MAX = 256 };
+
+struct item;
+
+/* Of an item in the replica. Made when it goes there: in the queue items are small. */
+struct work {
+    struct replica_op op;
+    struct item *item;
+};
 
 /* A frame on its way into the replica. */
 struct item {
@@ -42,7 +54,7 @@ struct item {
     uint64_t block, count;
     struct stream_cut cut;
     uint64_t wall_ns, token;
-    struct replica_op op;
+    struct work *work;
     uint32_t *crcs;
     uint8_t *bytes;
 };
@@ -62,11 +74,13 @@ struct target {
     unsigned queue_count;
     unsigned writing; /* DATA and HOLE in the replica */
     bool is_barrier;  /* CUT or ABORT in the replica */
+    struct work barrier;
     bool is_dropping; /* until the source's ABORT */
     bool is_blocked;  /* for space; RESUME is owed */
     bool is_failed;   /* the replica had an error that only a restart ends */
     bool has_partial;
     uint64_t digest, block_count; /* of the partial epoch, as received */
+    uint64_t life, came, met;     /* R17: see wire/peer_life.h */
     unsigned answers;             /* hash comparisons in the queue or under way */
     struct payload_codec *codec;
     struct item *abort; /* kept for the end of a connection, which may not fail */
@@ -82,7 +96,7 @@ bool target_is_counted(uint16_t type)
 {
     return type == STREAM_DATA || type == STREAM_HOLE || type == STREAM_CUT ||
            type == STREAM_ABORT || type == STREAM_CURRENT || type == STREAM_HASHES ||
-           type == STREAM_DIRTY || type == STREAM_DIRTY_END;
+           type == STREAM_DIRTY || type == STREAM_DIRTY_END || type == STREAM_WHO;
 }
 
 int target_new(struct loop *loop, const struct target_options *options,
@@ -95,6 +109,8 @@ int target_new(struct loop *loop, const struct target_options *options,
     target->magic = TARGET_MAGIC;
     target->loop = loop;
     strncpy(target->stream, options->stream, sizeof(target->stream) - 1);
+    while (target->life == 0)
+        target->life = loop_random(loop);
     target->replica = options->replica;
     target->volume_count = options->volume_count;
     target->callbacks = *callbacks;
@@ -117,6 +133,12 @@ bool target_is_quiet(const struct target *target)
 {
     return target->link == NULL && target->writing == 0 && !target->is_barrier &&
            target->answers == 0 && list_is_empty(&target->queue) && !target->has_partial;
+}
+
+uint64_t target_life(const struct target *target)
+{
+    check_magic(target, TARGET_MAGIC);
+    return target->life;
 }
 
 void target_free(struct target *target)
@@ -144,6 +166,9 @@ static void item_free(struct item *item)
 
     /* Also when we are not connected any more: the link may well be, and its window is one for all
      * that this stream ever sends over it. */
+    if (item->work != NULL && item->work != &target->barrier)
+        free(item->work);
+    item->work = NULL;
     if (item->counted > 0)
         link_consumed(item->link, target->stream, item->counted);
     if (item == target->abort) {
@@ -153,6 +178,20 @@ static void item_free(struct item *item)
     free(item->crcs);
     free(item->bytes);
     free(item);
+}
+
+static struct item *item_of(struct replica_op *op)
+{
+    return container_of(op, struct work, op)->item;
+}
+
+static struct replica_op *barrier_op(struct target *target, struct item *item)
+{
+    check(!target->is_barrier);
+    target->is_barrier = true;
+    target->barrier.item = item;
+    item->work = &target->barrier;
+    return &target->barrier.op;
 }
 
 static bool is_current(const struct item *item)
@@ -255,7 +294,7 @@ static void refuse(struct target *target, int error)
 
 static void write_done(struct replica_op *op, int error)
 {
-    struct item *item = container_of(op, struct item, op);
+    struct item *item = item_of(op);
     struct target *target = item->target;
 
     check_magic(target, TARGET_MAGIC);
@@ -269,13 +308,22 @@ static void write_done(struct replica_op *op, int error)
 
 static void begin_write(struct target *target, struct item *item)
 {
-    target->writing++;
+    struct work *work = malloc(sizeof(*work));
+
     target->has_partial = true;
+    if (work == NULL) {
+        item_free(item);
+        refuse_for_memory(target);
+        return;
+    }
+    work->item = item;
+    item->work = work;
+    target->writing++;
     target->block_count += item->count;
     if (item->type == STREAM_HOLE) {
         target->digest =
             stream_digest(target->digest, (uint16_t)item->disk, item->block, item->count, NULL);
-        replica_hole(target->replica, &item->op, item->disk, item->block, item->count, write_done);
+        replica_hole(target->replica, &work->op, item->disk, item->block, item->count, write_done);
         return;
     }
     uint8_t *crcs = (uint8_t *)item->crcs;
@@ -284,7 +332,7 @@ static void begin_write(struct target *target, struct item *item)
         stream_digest(target->digest, (uint16_t)item->disk, item->block, item->count, crcs);
     for (uint64_t i = 0; i < item->count; i++)
         item->crcs[i] = get_le32(crcs + 4 * i);
-    replica_data(target->replica, &item->op, item->disk, item->block, item->count, item->bytes,
+    replica_data(target->replica, &work->op, item->disk, item->block, item->count, item->bytes,
                  item->crcs, write_done);
 }
 
@@ -296,7 +344,7 @@ static void begin_partial(struct target *target)
 
 static void abort_done(struct replica_op *op, int error)
 {
-    struct item *item = container_of(op, struct item, op);
+    struct item *item = item_of(op);
     struct target *target = item->target;
 
     check_magic(target, TARGET_MAGIC);
@@ -325,7 +373,7 @@ static void send_ack(struct target *target, uint64_t epoch)
 
 static void commit_done(struct replica_op *op, int error)
 {
-    struct item *item = container_of(op, struct item, op);
+    struct item *item = item_of(op);
     struct target *target = item->target;
 
     check_magic(target, TARGET_MAGIC);
@@ -355,8 +403,7 @@ static void begin_commit(struct target *target, struct item *item)
         .digest = cut->digest,
     };
 
-    target->is_barrier = true;
-    replica_commit(target->replica, &item->op, &epoch, commit_done);
+    replica_commit(target->replica, barrier_op(target, item), &epoch, commit_done);
 }
 
 static bool is_whole(const struct target *target, const struct item *item)
@@ -370,6 +417,19 @@ static bool is_whole(const struct target *target, const struct item *item)
     return generation_is_equal(&generation, &target->generation) && cut->digest == target->digest &&
            cut->block_count == target->block_count &&
            cut->epoch > replica_epoch(target->replica, &wall_ns);
+}
+
+/* R17: what the source took for settled is so as long as our memory knows of all that came. */
+static void send_life(struct target *target, const struct item *item)
+{
+    struct peer_life life = {
+        .token = item->token, .life = target->life, .came = target->came, .met = target->met};
+    uint8_t bytes[STREAM_SMALL_SIZE_MAX];
+    uint32_t length = peer_life_encode(&life, bytes);
+
+    target->met = item->token;
+    if (is_current(item))
+        (void)link_send_control(target->link, target->stream, STREAM_LIFE, bytes, length);
 }
 
 static void answer_done(void *arg, struct hash_answer *answer)
@@ -423,11 +483,15 @@ static bool take_item(struct target *target, struct item *item)
         return false;
     list_remove(&item->node);
     target->queue_count--;
+    if (item->type == STREAM_DATA || item->type == STREAM_HOLE)
+        target->came += item->count;
     if (item->type == STREAM_ABORT) {
-        target->is_barrier = true;
-        replica_abort(target->replica, &item->op, abort_done);
+        replica_abort(target->replica, barrier_op(target, item), abort_done);
     } else if (item->type == STREAM_HASHES) {
         begin_compare(target, item);
+    } else if (item->type == STREAM_WHO) {
+        send_life(target, item);
+        item_free(item);
     } else if (target->is_dropping) {
         item_free(item);
     } else if (item->type == STREAM_CURRENT) {
@@ -465,10 +529,15 @@ static void target_run_pump(struct loop_task *task)
     struct target *target = container_of(task, struct target, pump);
 
     check_magic(target, TARGET_MAGIC);
-    while (!list_is_empty(&target->queue))
+    for (unsigned i = 0; !list_is_empty(&target->queue); i++) {
+        if (i == PUMP_MAX) { /* hosts of other disks come between */
+            pump_soon(target);
+            return;
+        }
         /* A taken item is unlinked before it is freed. */
         if (!take_item(target, list_entry(target->queue.next, struct item, node))) /* NOLINT */
             return;
+    }
     tell_quiet(target);
 }
 
@@ -650,6 +719,8 @@ static bool fill_small(struct target *target, const struct link_frame_in *frame,
         return stream_cut_decode(frame->bytes, frame->length, &item->cut);
     case STREAM_CURRENT:
         return stream_number_decode(frame->bytes, frame->length, &item->wall_ns);
+    case STREAM_WHO:
+        return stream_number_decode(frame->bytes, frame->length, &item->token);
     default:
         check(frame->type == STREAM_ABORT);
         return frame->length == 0;
@@ -716,6 +787,7 @@ bool target_frame(struct target *target, const struct link_frame_in *frame, stru
     case STREAM_CUT:
     case STREAM_ABORT:
     case STREAM_CURRENT:
+    case STREAM_WHO:
         return take_small(target, frame, why);
     case STREAM_HASHES:
         return take_hashes(target, frame, why);

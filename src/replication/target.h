@@ -40,7 +40,7 @@ void target_connected(struct target *target, struct link *link,
 void target_disconnected(struct target *target);
 bool target_is_connected(const struct target *target);
 
-/* DATA, HOLE, CUT, ABORT, CURRENT, HASHES. False: malformed, end the connection. */
+/* DATA, HOLE, CUT, ABORT, CURRENT, HASHES, WHO. False: malformed, end the connection. */
 bool target_frame(struct target *target, const struct link_frame_in *frame, struct err *why);
 /* The replica's space changed. */
 void target_space(struct target *target);
@@ -49,6 +49,9 @@ void target_space(struct target *target);
 bool target_is_quiet(const struct target *target);
 /* Calls back when it is (perhaps from inside). */
 void target_on_quiet(struct target *target, void (*quiet_cb)(void *arg), void *arg);
+
+/* Of this one: new at each start of a target. Never 0. */
+uint64_t target_life(const struct target *target);
 
 /* What may come in data frames, whose bytes count against the link's window. */
 bool target_is_counted(uint16_t type);

@@ -3,7 +3,8 @@
  * The sets of a tracked volume.
  *
  *  1. A block leaves a set only by moving to the next one (open -> frozen -> unacked, or suspect ->
- *     open by a verdict) or by the target's acknowledgement or verdict. Nothing else clears.
+ *     open or settled by a verdict) or by the target's acknowledgement or verdict. Nothing else
+ *     clears.
  *  2. A block that goes into the stash is marked unacked in the same turn, so unacked holds the
  *     stash; a merge therefore needs the sets only.
  *  3. A cut and a merge are a few pointer moves within one callback and cannot fail.
@@ -144,13 +145,15 @@ int tracking_clear_suspect(struct volume *volume, uint64_t block, uint64_t count
     return 0;
 }
 
-int tracking_suspect_equals(struct volume *volume, uint64_t block, uint64_t count)
+int tracking_suspect_equals(struct volume *volume, enum tracking_set into, uint64_t block,
+                            uint64_t count)
 {
     struct tracking *tracking = tracking_of(volume);
     int error = blockset_split(tracking->sets[TRACKING_SUSPECT], block, count);
 
+    check(into == TRACKING_UNACKED || into == TRACKING_SETTLED);
     if (error == 0)
-        error = blockset_mark(tracking->sets[TRACKING_UNACKED], block, count);
+        error = blockset_mark(tracking->sets[into], block, count);
     if (error == 0)
         blockset_clear(tracking->sets[TRACKING_SUSPECT], block, count);
     return error;
@@ -176,6 +179,11 @@ static int move_all(struct tracking *tracking, enum tracking_set from_set, enum 
 int tracking_doubt(struct volume *volume)
 {
     return move_all(tracking_of(volume), TRACKING_UNACKED, TRACKING_SUSPECT);
+}
+
+int tracking_unsettle(struct volume *volume)
+{
+    return move_all(tracking_of(volume), TRACKING_SETTLED, TRACKING_SUSPECT);
 }
 
 int tracking_doubt_open(struct volume *volume)
@@ -283,5 +291,6 @@ void tracking_acked(struct volume *volume)
     struct tracking *tracking = tracking_of(volume);
 
     blockset_clear_all(tracking->sets[TRACKING_UNACKED]);
+    blockset_clear_all(tracking->sets[TRACKING_SETTLED]);
     intent_log_sweep_later(tracking);
 }

@@ -8,6 +8,7 @@
  *   stash    frozen blocks whose content was copied away before a write reached them (R4)
  *   unacked  shipped, not yet acknowledged (R7)
  *   suspect  perhaps different after an unclean stop: to be compared by hash before shipping
+ *   settled  a first copy's: the target holds it, in its present life, not durably (R17)
  *
  * Invariant (I10): a block that may differ from the target's newest acknowledged epoch is in one of
  * them, or held by a write under way. An intent bit (4 MiB) is set durably while any of its
@@ -38,8 +39,12 @@ void tracking_save_intent(struct volume *volume, struct bitfile_save *save,
 /* Blocks proven equal by the target's verdict, or about to be shipped: out of `suspect`. -ENOMEM:
  * they stay there; never when it is the whole disk. */
 int tracking_clear_suspect(struct volume *volume, uint64_t block, uint64_t count);
-/* Suspects that the target holds, but not durably yet (its first copy): to unacked. */
-int tracking_suspect_equals(struct volume *volume, uint64_t block, uint64_t count);
+/* Suspects that the target holds, but not durably yet (its first copy): to `into`, which is unacked
+ * or settled. */
+int tracking_suspect_equals(struct volume *volume, enum tracking_set into, uint64_t block,
+                            uint64_t count);
+/* Settled becomes suspect: the target may have another life. -ENOMEM: all stays settled. */
+int tracking_unsettle(struct volume *volume);
 /* Unacked becomes suspect: a target whose first copy was cut short keeps what it got, without a
  * promise. Before tracking_merge(). -ENOMEM: they stay unacked. */
 int tracking_doubt(struct volume *volume);
@@ -62,8 +67,9 @@ int tracking_grow(struct volume *volume, uint64_t size_bytes, struct err *err);
 void tracking_cut(struct volume *volume);
 /* Link lost or epoch aborted: open |= frozen | stash | unacked, those become empty (R7). */
 void tracking_merge(struct volume *volume);
-/* The target acknowledged all that was shipped: unacked becomes empty; intent bits may go (R3),
- * lazily, behind a sync of the store that this starts itself when none came from a host. */
+/* The target acknowledged all that was shipped: unacked and settled become empty; intent bits may
+ * go (R3), lazily, behind a sync of the store that this starts itself when none came from a host.
+ */
 void tracking_acked(struct volume *volume);
 
 /* One read for shipping. Embedded in the sender; one at a time. */

@@ -10,7 +10,7 @@
 
 enum {
     LINK_PROTOCOL_MIN = 1, /* versions of the protocol that we speak */
-    LINK_PROTOCOL_MAX = 1,
+    LINK_PROTOCOL_MAX = 2,
     LINK_NAME_SIZE = 64, /* of a site, of the software, with the NUL */
     LINK_STREAM_SIZE = 40,
     LINK_HELLO_SIZE_MAX = 40 + 2 * (LINK_NAME_SIZE - 1),

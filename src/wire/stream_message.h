@@ -27,6 +27,8 @@ enum stream_message_type {
     STREAM_DONE,    /* I am your target now, durably */
     STREAM_REFUSED, /* the exchange cannot go on, and why */
     STREAM_TROUBLE, /* the target cannot take data, and why */
+    STREAM_WHO,     /* which life of the target is this? From link protocol 2 on */
+    STREAM_LIFE,    /* the answer: wire/peer_life.h */
     STREAM_MESSAGE_COUNT
 };
 
@@ -108,11 +110,6 @@ struct stream_ack {
     uint64_t epoch;
 };
 
-/* CURRENT (a time), BLOCKED (bytes), DONE (a nonce): one number. */
-struct stream_number {
-    uint64_t value;
-};
-
 struct stream_hashes {
     uint64_t token; /* comes back in the verdict */
     uint16_t disk;
@@ -160,6 +157,7 @@ uint32_t stream_data_encode(const struct stream_data *data, const uint32_t *crcs
 uint32_t stream_hole_encode(const struct stream_hole *hole, uint8_t *ret_bytes);
 uint32_t stream_cut_encode(const struct stream_cut *cut, uint8_t *ret_bytes);
 uint32_t stream_ack_encode(const struct stream_ack *ack, uint8_t *ret_bytes);
+/* CURRENT (a time), BLOCKED (bytes), DONE (a nonce), WHO (a token): one number. */
 uint32_t stream_number_encode(uint64_t value, uint8_t *ret_bytes);
 /* `is_verdict`: `bytes` is the bitmap. */
 uint32_t stream_hashes_encode(const struct stream_hashes *hashes, bool is_verdict,

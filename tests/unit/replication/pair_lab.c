@@ -209,6 +209,7 @@ void pair_site_start(struct pair_lab *lab, unsigned index, bool create)
         .link_listen = index == PARIS ? site->listen : NULL,
         .peer_count = 1,
         .settings = lab->settings,
+        .pieces = lab->pieces,
     };
     struct err err = {0};
 
@@ -217,7 +218,8 @@ void pair_site_start(struct pair_lab *lab, unsigned index, bool create)
     if (engine_new(lab->loop, &options, &callbacks, &site->engine, &err) != 0)
         fail_msg("%s", err.text);
     open_disks(site, index, create);
-    open_stream(site, index, create, false);
+    if (!lab->is_forgetful)
+        open_stream(site, index, create, false);
     if (engine_start(site->engine, &err) != 0)
         fail_msg("%s", err.text);
 }

@@ -27,7 +27,9 @@ struct pair_lab {
     struct pair_site sites[SITES];
     char folder[160];
     enum stream_role roles[SITES]; /* at creation */
+    bool is_forgetful;             /* sites that start know no stream, as old records */
     struct engine_settings settings;
+    struct pieces pieces;
 };
 
 void pair_lab_open(struct pair_lab *lab);

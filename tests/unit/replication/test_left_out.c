@@ -61,10 +61,70 @@ static void its_snapshots_go(void **state)
     pair_lab_close(&lab);
 }
 
+struct reading {
+    struct volume_request request;
+    struct iovec iov;
+    uint8_t bytes[3 * BLOCK_SIZE];
+    bool is_done;
+    int error;
+};
+
+static void read_done(struct volume_request *request, int error)
+{
+    struct reading *reading = container_of(request, struct reading, request);
+
+    reading->is_done = true;
+    reading->error = error;
+}
+
+static bool is_read(struct pair_lab *lab, void *arg)
+{
+    (void)lab;
+    return ((struct reading *)arg)->is_done;
+}
+
+/* What the layer holds is read first, and what it lacks then in the disk: that must be there. */
+static void snapshot_that_is_read(void **state)
+{
+    static struct reading reading;
+    struct pair_lab lab;
+    struct engine_snapshot snapshot;
+    struct err err = {0};
+
+    pair_lab_open(&lab);
+    pair_wait(&lab, paris_may_write, NULL);
+    pair_write(&lab, PARIS, 0, 10, 100, 1);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    assert_int_equal(pair_failover(&lab, LYON), 0);
+    assert_int_equal(pair_reprotect_met(&lab, LYON, false), 0);
+    pair_wait(&lab, paris_may_write, NULL);
+    pair_write(&lab, PARIS, 0, 10, 1, 3);
+    assert_int_equal(pair_start(&lab, PARIS, false), 0);
+    pair_settle(&lab, PARIS);
+    assert_true(engine_snapshot_at(lab.sites[LYON].engine, "d-lyon0", 0, &snapshot));
+    assert_int_equal(pair_remove(&lab, LYON), 0); /* the journal comes into the disk */
+    reading.iov = (struct iovec){reading.bytes, sizeof(reading.bytes)};
+    reading.request = (struct volume_request){.op = VOLUME_READ,
+                                              .offset = 10 * BLOCK_SIZE,
+                                              .length = sizeof(reading.bytes),
+                                              .iov = &reading.iov,
+                                              .iov_count = 1,
+                                              .done_cb = read_done};
+    engine_snapshot_submit(lab.sites[LYON].engine, snapshot.id, &reading.request);
+    assert_int_equal(engine_disk_close(lab.sites[LYON].engine, "d-lyon0", true, &err), -EBUSY);
+    pair_wait(&lab, is_read, &reading);
+    assert_int_equal(reading.error, 0);
+    assert_int_equal(reading.bytes[BLOCK_SIZE], reading.bytes[0] + 1); /* as written at first */
+    assert_int_equal(engine_disk_close(lab.sites[LYON].engine, "d-lyon0", true, &err), 0);
+    pair_lab_close(&lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(its_file_goes),
-                                       cmocka_unit_test(its_snapshots_go)};
+                                       cmocka_unit_test(its_snapshots_go),
+                                       cmocka_unit_test(snapshot_that_is_read)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -268,6 +269,35 @@ static void test_drop_and_reconnect(void **state)
     stop_two(&two);
 }
 
+static bool is_up_again(void *arg)
+{
+    struct two *two = arg;
+
+    return two->paris.up_count == 2 && two->lyon.up_count == 2 && both_up(two);
+}
+
+/* 1023 streams have a number in a connection. Those of streams that are past come back with the
+ * next one, which begins when one is wanted; no connection ends for what would be in vain. */
+static void test_numbers_come_back(void **state)
+{
+    struct two two;
+    char stream[16];
+
+    start_two(&two, NULL);
+    lab_run(&two.lab, both_up, &two, 5);
+    for (unsigned i = 0; i < LINK_FRAME_CHANNEL_MAX; i++) {
+        snprintf(stream, sizeof(stream), "pg-%u", i);
+        assert_int_equal(link_send_control(two.paris.link, stream, 1, "x", 1), 0);
+    }
+    assert_int_equal(link_send_control(two.paris.link, "pg-more", 1, "x", 1), -ENOSPC);
+    assert_true(link_is_up(two.paris.link));
+    link_part(two.paris.link, "pg-7");
+    assert_int_equal(link_send_control(two.paris.link, "pg-more", 1, "x", 1), -ENOTCONN);
+    lab_run(&two.lab, is_up_again, &two, 5);
+    assert_int_equal(link_send_control(two.paris.link, "pg-more", 1, "x", 1), 0);
+    stop_two(&two);
+}
+
 static void test_owner_refuses(void **state)
 {
     struct two two;
@@ -319,6 +349,30 @@ static void test_silence(void **state)
     free(proxy);
 }
 
+/* A copy of paris' data folder runs, too: each ends the other's connection, but not in a tight
+ * loop. */
+static void test_twins(void **state)
+{
+    struct two two;
+    struct lab_site twin;
+    struct lab_options paris = options_of(1, key), lyon = options_of(2, key);
+
+    lab_init(&two.lab);
+    two.lyon_port = lab_free_port();
+    paris.dials = lyon.listens = true;
+    paris.peer_port = lyon.port = two.lyon_port;
+    paris.backoff_max_ns = 2000 * MS;
+    site_start(&two.lyon, &two.lab, "lyon", "paris", &lyon);
+    site_start(&two.paris, &two.lab, "paris", "lyon", &paris);
+    site_start(&twin, &two.lab, "paris", "lyon", &paris);
+    lab_pass(&two.lab, 2);
+    assert_in_range(two.lyon.up_count, 2, 40);
+    assert_non_null(strstr(two.lyon.down_why, "a copy of its data folder"));
+    site_stop(&twin);
+    lab_run(&two.lab, both_up, &two, 10);
+    stop_two(&two);
+}
+
 /* --- both dial -------------------------------------------------------------------------------- */
 
 static void test_both_dial(void **state)
@@ -359,11 +413,18 @@ static void test_both_dial(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_plain),          cmocka_unit_test(test_tls),
-        cmocka_unit_test(test_transfer_plain), cmocka_unit_test(test_transfer_tls),
-        cmocka_unit_test(test_fairness),       cmocka_unit_test(test_control_first),
-        cmocka_unit_test(test_owner_refuses),  cmocka_unit_test(test_drop_and_reconnect),
-        cmocka_unit_test(test_silence),        cmocka_unit_test(test_both_dial),
+        cmocka_unit_test(test_plain),
+        cmocka_unit_test(test_tls),
+        cmocka_unit_test(test_transfer_plain),
+        cmocka_unit_test(test_transfer_tls),
+        cmocka_unit_test(test_fairness),
+        cmocka_unit_test(test_control_first),
+        cmocka_unit_test(test_owner_refuses),
+        cmocka_unit_test(test_drop_and_reconnect),
+        cmocka_unit_test(test_silence),
+        cmocka_unit_test(test_twins),
+        cmocka_unit_test(test_numbers_come_back),
+        cmocka_unit_test(test_both_dial),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

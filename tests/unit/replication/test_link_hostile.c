@@ -228,7 +228,7 @@ static void test_other_version(void **state)
     assert_true(link_refuse_decode(frame.payload, frame.length, &refuse));
     assert_int_equal(refuse.reason, LINK_REFUSAL_VERSION);
     assert_non_null(strstr(refuse.text, "7 to 7"));
-    assert_non_null(strstr(refuse.text, "1 to 1"));
+    assert_non_null(strstr(refuse.text, "1 to 2"));
     link_decoder_fini(&decoder);
     assert_int_equal(two.lyon.up_count, 0);
     stop_lyon(&two);

@@ -161,6 +161,14 @@ static void test_bounds(void **state)
         assert_int_equal(link_queue_control(queue, stream, 1, NULL, 0), 0);
     }
     assert_int_equal(link_queue_control(queue, "pg-more", 1, NULL, 0), -ENOSPC);
+    link_queue_part(queue, "pg-more"); /* it has none */
+    assert_false(link_queue_has_parted(queue));
+    link_queue_part(queue, "pg-7");
+    link_queue_part(queue, "pg-7");
+    assert_true(link_queue_has_parted(queue));
+    assert_int_equal(link_queue_control(queue, "pg-more", 1, NULL, 0), -ENOSPC);
+    assert_int_equal(link_queue_control(queue, "pg-7", 1, NULL, 0), 0); /* it is back */
+    assert_false(link_queue_has_parted(queue));
     /* Empty data frames are bounded too. */
     count = 0;
     while ((rc = link_queue_data(queue, "pg-1", 1, NULL, 0, NULL, 0)) == 0)

@@ -519,6 +519,44 @@ static void test_damage_stops_apply(void **state)
     replica_bench_end(&bench);
 }
 
+static bool are_three_applied(struct replica_bench *bench)
+{
+    return bench->state->applied == 3;
+}
+
+/* A journal that somebody removed, whole or its end: what the disks hold is older, and is not shown
+ * for the newest point. */
+static void test_journal_that_is_gone(void **state)
+{
+    struct replica_bench bench;
+    char command[600];
+
+    replica_bench_begin(&bench, true);
+    assert_int_equal(replica_bench_data(&bench, 0, 3, 4, 5), 0);
+    assert_int_equal(replica_bench_commit(&bench, 1), 0);
+    replica_bench_close(&bench);
+    snprintf(command, sizeof(command), "mv %s/journal/1.seg %s/aside", bench.folder, bench.folder);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(replica_bench_open(&bench), -EBADMSG);
+    assert_non_null(strstr(bench.err.text, "lacks epoch 1"));
+    snprintf(command, sizeof(command), "mv %s/aside %s/journal/1.seg", bench.folder, bench.folder);
+    assert_int_equal(system(command), 0);
+    /* The same behind epochs that are in the disks. */
+    bench.retain_bytes = 100 * BLOCK_SIZE;
+    assert_int_equal(replica_bench_open(&bench), 0);
+    for (uint64_t epoch = 2; epoch <= 4; epoch++) {
+        assert_int_equal(replica_bench_data(&bench, 0, 10, 80, 100 * epoch), 0);
+        assert_int_equal(replica_bench_commit(&bench, epoch), 0);
+    }
+    assert_true(replica_bench_until(&bench, are_three_applied));
+    replica_bench_close(&bench);
+    snprintf(command, sizeof(command), "rm %s/journal/*.seg", bench.folder);
+    assert_int_equal(system(command), 0);
+    assert_int_equal(replica_bench_open(&bench), -EBADMSG);
+    assert_non_null(strstr(bench.err.text, "lacks epoch 4"));
+    replica_bench_end(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -537,6 +575,7 @@ int main(void)
         cmocka_unit_test(test_data_behind_a_hole),
         cmocka_unit_test(test_target_brings_home),
         cmocka_unit_test(test_damage_stops_apply),
+        cmocka_unit_test(test_journal_that_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

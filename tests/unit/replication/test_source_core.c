@@ -144,6 +144,23 @@ static void compares_before_all_else(void **state)
     assert_string_equal(STEP(&core, SOURCE_EVENT_POLL, FACTS(500, .open = 5)), "CUT@8");
 }
 
+static void waits_until_what_is_settled_is_known_to_be(void **state)
+{
+    struct source_core core;
+
+    make_connected(&core);
+    assert_string_equal(
+        STEP(&core, SOURCE_EVENT_POLL, FACTS(1, .suspect = 2, .settled = 5, .is_unmet = true)), "");
+    assert_string_equal(
+        STEP(&core, SOURCE_EVENT_POLL, FACTS(2, .open = 900, .settled = 5, .is_unmet = true)), "");
+    assert_string_equal(
+        STEP(&core, SOURCE_EVENT_POLL, FACTS(3, .open = 5, .settled = 5, .is_unmet = true)), "");
+    assert_string_equal(STEP(&core, SOURCE_EVENT_POLL, FACTS(4, .suspect = 2, .settled = 5)),
+                        "COMPARE@8");
+    /* It is owed to an epoch, as what was shipped is. */
+    assert_string_equal(STEP(&core, SOURCE_EVENT_POLL, FACTS(5, .settled = 5)), "CUT@8");
+}
+
 static void copies_ahead_until_little_is_left(void **state)
 {
     struct source_core core;
@@ -245,6 +262,7 @@ int main(void)
         cmocka_unit_test(merges_when_the_link_drops),
         cmocka_unit_test(waits_for_the_interval_and_beats_when_idle),
         cmocka_unit_test(compares_before_all_else),
+        cmocka_unit_test(waits_until_what_is_settled_is_known_to_be),
         cmocka_unit_test(copies_ahead_until_little_is_left),
         cmocka_unit_test(cuts_all_the_same_when_the_dirt_does_not_shrink),
         cmocka_unit_test(owes_a_point_though_nothing_is_dirty),

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "pair_lab.h"
+#include "replication/snapshots.h"
 #include "replication/stream.h"
 
 enum { LARGE_BLOCKS = DISK_BLOCKS + 2000, WRITES_MAX = 4096 };
@@ -37,6 +38,8 @@ static struct {
     enum save_fate fate;
     struct stream *stream; /* whose save waits, before REPROTECT leaves */
     stream_step_fn step_cb;
+    bool are_snapshots_refused;
+    unsigned refused_snapshots;
 } kept;
 
 void __real_volume_base_sync(struct volume *volume, struct base_write *write,
@@ -47,6 +50,20 @@ void __real_volume_base_write(struct volume *volume, struct base_write *write);
 void __wrap_volume_base_write(struct volume *volume, struct base_write *write);
 void __real_stream_save(struct stream *stream, stream_step_fn step_cb);
 void __wrap_stream_save(struct stream *stream, stream_step_fn step_cb);
+
+int __real_snapshots_make(struct snapshots *snapshots, const struct layer_description *description,
+                          struct err *err);
+int __wrap_snapshots_make(struct snapshots *snapshots, const struct layer_description *description,
+                          struct err *err);
+
+int __wrap_snapshots_make(struct snapshots *snapshots, const struct layer_description *description,
+                          struct err *err)
+{
+    if (!kept.are_snapshots_refused)
+        return __real_snapshots_make(snapshots, description, err);
+    kept.refused_snapshots++;
+    return err_set(err, -ENOSPC, "no room");
+}
 
 static void refuse(struct base_write *write, int error)
 {
@@ -343,6 +360,55 @@ static void first_copy_that_goes_on_after_a_stop(void **state)
     pair_lab_close(&lab);
 }
 
+static bool no_room_is_told(struct pair_lab *lab, void *arg)
+{
+    static const char text[] = "no room at the site of disk ";
+
+    return strncmp(pair_status(lab, PARIS).trouble, text, strlen(text)) == 0 &&
+           strncmp(pair_status(lab, LYON).trouble, text, strlen(text)) == 0;
+}
+
+static bool is_turned(struct pair_lab *lab, void *arg)
+{
+    unsigned winner = *(unsigned *)arg;
+
+    return has_role(lab, winner, STREAM_ROLE_SOURCE) &&
+           has_role(lab, winner == PARIS ? LYON : PARIS, STREAM_ROLE_TARGET) &&
+           pair_status(lab, PARIS).trouble[0] == '\0' && pair_status(lab, LYON).trouble[0] == '\0';
+}
+
+static bool is_paris_fenced(struct pair_lab *lab, void *arg)
+{
+    return has_role(lab, PARIS, STREAM_ROLE_FENCED);
+}
+
+/* The loser has no room for the snapshots, whichever site that is: both say so, neither asks
+ * without a pause, an operator may ask at once, and with room it goes on by itself. */
+static void reprotect_into_a_full_folder(void **state)
+{
+    for (unsigned winner = PARIS; winner <= LYON; winner++) {
+        struct pair_lab lab;
+
+        replicate(&lab);
+        assert_int_equal(pair_failover(&lab, LYON), 0);
+        pair_wait(&lab, is_paris_fenced, NULL);
+        kept.are_snapshots_refused = true;
+        assert_int_equal(pair_reprotect(&lab, LYON, winner == LYON), -ENOSPC);
+        pair_wait(&lab, no_room_is_told, NULL);
+        pair_run_ms(&lab, 300);
+        assert_int_equal(kept.refused_snapshots, 1);
+        if (winner == LYON) {
+            assert_int_equal(pair_reprotect(&lab, LYON, true), -ENOSPC);
+            assert_int_equal(kept.refused_snapshots, 2);
+            kept.are_snapshots_refused = false;
+            assert_int_equal(pair_reprotect(&lab, LYON, true), 0);
+        }
+        kept.are_snapshots_refused = false;
+        pair_wait(&lab, is_turned, &winner);
+        pair_lab_close(&lab);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +416,7 @@ int main(void)
         cmocka_unit_test(first_copy_that_ends_without_its_source),
         cmocka_unit_test(sync_of_an_exchange_before),
         cmocka_unit_test(cancel_whose_sync_fails),
+        cmocka_unit_test(reprotect_into_a_full_folder),
         cmocka_unit_test(size_that_is_not_durable),
         cmocka_unit_test(copy_into_a_full_store),
     };

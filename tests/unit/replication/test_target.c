@@ -16,6 +16,7 @@
 #include "replication/hash_compare.h"
 #include "replication/target.h"
 #include "wire/link_frame.h"
+#include "wire/peer_life.h"
 #include "wire/stream_message.h"
 
 struct link { /* stands for the real one */
@@ -23,6 +24,7 @@ struct link { /* stands for the real one */
     unsigned verdicts, drops;
     uint64_t given, consumed; /* bytes */
     uint8_t differs;
+    struct peer_life life; /* the newest */
 };
 
 int link_send_control(struct link *link, const char *stream, uint16_t type, const void *bytes,
@@ -31,6 +33,10 @@ int link_send_control(struct link *link, const char *stream, uint16_t type, cons
     struct stream_hashes verdict;
 
     assert_string_equal(stream, "pg-1");
+    if (type == STREAM_LIFE) {
+        assert_true(peer_life_decode(bytes, length, &link->life));
+        loop_stop(link->loop);
+    }
     if (type != STREAM_VERDICT)
         return 0;
     assert_true(stream_hashes_decode(bytes, length, true, &verdict));
@@ -82,6 +88,13 @@ static void quiet(void *arg)
     loop_stop(arg);
 }
 
+static struct loop *stopped_loop;
+
+static void stop_soon(struct loop_task *task)
+{
+    loop_stop(stopped_loop);
+}
+
 static void give(struct link *link, struct target *target, uint16_t type, const uint8_t *bytes,
                  uint32_t length)
 {
@@ -116,6 +129,63 @@ static void ask_for_zeros(struct link *link, struct target *target, uint64_t blo
 
     hash_zero_blocks(1, hashes);
     give(link, target, STREAM_HASHES, frame, stream_hashes_encode(&question, false, frame));
+}
+
+static void ask_who(struct link *link, struct target *target, uint64_t token)
+{
+    uint8_t frame[STREAM_SMALL_SIZE_MAX];
+
+    give(link, target, STREAM_WHO, frame, stream_number_encode(token, frame));
+    loop_run(link->loop);
+    assert_int_equal(link->life.token, token);
+}
+
+/* R17: all that came counts, over all connections; another target has another life. */
+static void tells_its_life(void **state)
+{
+    struct replica_bench bench;
+    struct target_options options = {.stream = "pg-1", .volume_count = BENCH_DISKS};
+    struct target_callbacks callbacks = {.committed_cb = committed,
+                                         .current_cb = current,
+                                         .trouble_cb = told,
+                                         .settled_cb = settled};
+    struct generation generation = {.term = 1, .site = 1, .incarnation = 1};
+    struct link link = {0};
+    struct target *target;
+    uint64_t life = 0, met;
+
+    (void)state;
+    replica_bench_begin(&bench, true);
+    link.loop = callbacks.arg = bench.loop;
+    options.replica = bench.replica;
+    options.volumes = bench.volumes;
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(target_new(bench.loop, &options, &callbacks, &target), 0);
+        met = 0;
+        for (unsigned connection = 0; connection < 3; connection++) {
+            target_connected(target, &link, &generation);
+            ask_who(&link, target, 70 + connection); /* before the ABORT, too */
+            assert_int_equal(link.life.came, 6 * connection);
+            assert_int_equal(link.life.met, met);
+            assert_int_equal(link.life.life, target_life(target));
+            give_block(&link, target, 9, 9); /* which is dropped */
+            give(&link, target, STREAM_ABORT, NULL, 0);
+            for (unsigned block = 0; block < 5; block++)
+                give_block(&link, target, block, 5);
+            ask_who(&link, target, 80 + connection);
+            assert_int_equal(link.life.came, 6 * connection + 6);
+            assert_int_equal(link.life.met, 70 + connection);
+            met = 80 + connection;
+            target_disconnected(target);
+            target_on_quiet(target, quiet, bench.loop);
+            loop_run(bench.loop);
+        }
+        assert_true(link.life.life != 0 && link.life.life != life);
+        life = link.life.life;
+        target_free(target);
+    }
+    assert_int_equal(link.consumed, link.given);
+    replica_bench_end(&bench);
 }
 
 /* In a first copy: a host wrote a block, it went out; he made it zeros again, as it was, and the
@@ -165,10 +235,54 @@ static void compares_behind_the_data(void **state)
     replica_bench_end(&bench);
 }
 
+/* Behind a commit that takes long, holes of an empty disk: the window lets more than 300,000 of
+ * them come. They are taken, and worked on some in a turn. */
+static void takes_as_many_holes_as_come(void **state)
+{
+    enum { HOLES = (8 << 20) / 24, TURN_MAX = 8 * 256 };
+    struct replica_bench bench;
+    struct target_options options = {.stream = "pg-1", .volume_count = BENCH_DISKS};
+    struct target_callbacks callbacks = {.committed_cb = committed,
+                                         .current_cb = current,
+                                         .trouble_cb = told,
+                                         .settled_cb = settled};
+    struct generation generation = {.term = 1, .site = 1, .incarnation = 1};
+    struct stream_hole hole = {.block = 1, .count = 1};
+    uint8_t frame[STREAM_SMALL_SIZE_MAX];
+    uint32_t length = stream_hole_encode(&hole, frame);
+    struct loop_task stop = {.run_cb = stop_soon};
+    struct link link = {0};
+    struct target *target;
+
+    (void)state;
+    replica_bench_begin(&bench, false);
+    link.loop = callbacks.arg = bench.loop;
+    options.replica = bench.replica;
+    options.volumes = bench.volumes;
+    assert_int_equal(target_new(bench.loop, &options, &callbacks, &target), 0);
+    target_connected(target, &link, &generation);
+    for (unsigned i = 0; i < HOLES; i++) /* before the ABORT they are dropped, one by one */
+        give(&link, target, STREAM_HOLE, frame, length);
+    stopped_loop = bench.loop;
+    list_init(&stop.node);
+    loop_defer(bench.loop, &stop);
+    loop_run(bench.loop);
+    assert_in_range(link.consumed, length, TURN_MAX * length);
+    target_on_quiet(target, quiet, bench.loop);
+    target_disconnected(target);
+    loop_run(bench.loop);
+    assert_int_equal(link.drops, 0);
+    assert_int_equal(link.consumed, link.given);
+    target_free(target);
+    replica_bench_end(&bench);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(compares_behind_the_data),
+        cmocka_unit_test(takes_as_many_holes_as_come),
+        cmocka_unit_test(tells_its_life),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -260,6 +260,30 @@ static void suspects_stay_until_a_verdict(void **state)
     free(sender);
 }
 
+/* What is settled keeps its intent bit, is not merged, and goes by an acknowledgement alone. */
+static void settled_is_suspect_again_or_acknowledged(void **state)
+{
+    struct fixture fixture;
+
+    (void)state;
+    fixture_init(&fixture);
+    fixture_track(&fixture, 8, 8);
+    assert_int_equal(tracking_mark(fixture.volume, TRACKING_SUSPECT, 1024, 100), 0);
+    assert_int_equal(tracking_suspect_equals(fixture.volume, TRACKING_SETTLED, 1030, 20), 0);
+    assert_int_equal(tracking_doubt(fixture.volume), 0);
+    tracking_merge(fixture.volume);
+    assert_int_equal(set_count(&fixture, TRACKING_SETTLED), 20);
+    assert_int_equal(set_count(&fixture, TRACKING_SUSPECT), 80);
+    assert_int_equal(set_count(&fixture, TRACKING_OPEN), 0);
+    assert_int_equal(tracking_unsettle(fixture.volume), 0);
+    assert_int_equal(set_count(&fixture, TRACKING_SETTLED), 0);
+    assert_int_equal(set_count(&fixture, TRACKING_SUSPECT), 100);
+    assert_int_equal(tracking_suspect_equals(fixture.volume, TRACKING_SETTLED, 1024, 100), 0);
+    tracking_acked(fixture.volume);
+    assert_int_equal(set_count(&fixture, TRACKING_SETTLED), 0);
+    fixture_fini(&fixture);
+}
+
 static void advance_and_settle(struct fixture *fixture)
 {
     fake_loop_advance(&fixture->fake, UINT64_C(6000000000));
@@ -680,6 +704,7 @@ int main(void)
         cmocka_unit_test(failed_ship_puts_the_blocks_back),
         cmocka_unit_test(holes_travel_as_one_run),
         cmocka_unit_test(suspects_stay_until_a_verdict),
+        cmocka_unit_test(settled_is_suspect_again_or_acknowledged),
         cmocka_unit_test(intent_goes_only_behind_ack_and_sync),
         cmocka_unit_test(write_during_the_sweep_keeps_its_bit),
         cmocka_unit_test(sweep_of_a_large_disk_takes_turns),

@@ -92,6 +92,12 @@ static int memory_grow(struct store *store, uint64_t size_bytes, bool may_extend
                    (unsigned long long)size_bytes);
 }
 
+static int memory_stamp(struct store *store, uint64_t *ret_stamp)
+{
+    *ret_stamp = 0;
+    return store->is_fenced ? -EIO : 0;
+}
+
 static const struct store_ops memory_ops = {
     .name = "memory",
     .close = memory_close,
@@ -101,6 +107,7 @@ static const struct store_ops memory_ops = {
     .discard = memory_discard,
     .extents = memory_extents,
     .grow = memory_grow,
+    .stamp = memory_stamp,
 };
 
 static bool is_zero(const uint8_t *bytes)

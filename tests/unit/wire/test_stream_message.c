@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "base/bytes.h"
+#include "wire/peer_life.h"
 #include "wire/stream_message.h"
 
 typedef bool (*decode_fn)(const uint8_t *bytes, size_t length);
@@ -51,6 +52,12 @@ static bool decode_number(const uint8_t *bytes, size_t length)
 {
     uint64_t value;
     return stream_number_decode(bytes, length, &value);
+}
+
+static bool decode_life(const uint8_t *bytes, size_t length)
+{
+    struct peer_life life;
+    return peer_life_decode(bytes, length, &life);
 }
 
 static bool decode_hashes(const uint8_t *bytes, size_t length)
@@ -98,7 +105,7 @@ static bool decode_refused(const uint8_t *bytes, size_t length)
 static const decode_fn decoders[] = {
     decode_hello,     decode_data,   decode_hole,    decode_cut,       decode_ack,
     decode_number,    decode_hashes, decode_verdict, decode_reprotect, decode_dirty,
-    decode_dirty_end, decode_commit, decode_refused,
+    decode_dirty_end, decode_commit, decode_refused, decode_life,
 };
 
 /* The input in an allocation of exactly its length, so that ASan sees a byte too many. */
@@ -271,6 +278,7 @@ static void carries_cut_ack_and_numbers(void **state)
         .epoch = 9, .generation = {1, 2, 3}, .cut_wall_ns = 4, .block_count = 5, .digest = 6};
     struct stream_cut cut_back;
     struct stream_ack ack = {.generation = {7, 8, 9}, .epoch = 10}, ack_back;
+    struct peer_life life = {.token = 11, .life = 12, .came = 13, .met = 14}, life_back;
     uint64_t value;
     uint32_t length = stream_cut_encode(&cut, bytes);
 
@@ -287,6 +295,12 @@ static void carries_cut_ack_and_numbers(void **state)
     assert_true(stream_number_decode(bytes, length, &value));
     assert_int_equal(value, 1234);
     is_exact(decode_number, bytes, length);
+    length = peer_life_encode(&life, bytes);
+    assert_true(peer_life_decode(bytes, length, &life_back));
+    assert_memory_equal(&life, &life_back, sizeof(life));
+    is_exact(decode_life, bytes, length);
+    put_le64(bytes + 8, 0); /* no life */
+    assert_false(decode_life(bytes, length));
 }
 
 static void carries_hashes_and_verdicts(void **state)
