@@ -63,6 +63,8 @@ static void add_ready(json_t *stream, uint64_t lag_ns)
         snprintf(text, sizeof(text), "no: not protected");
     else if (strcmp(role, "fenced") == 0)
         snprintf(text, sizeof(text), "no: fenced");
+    else if (!is_true(stream, "IsOpen") && *reply_text(stream, "Trouble"))
+        snprintf(text, sizeof(text), "no: not open");
     else if (!is_true(stream, "HasPoint"))
         snprintf(text, sizeof(text), "no: no recovery point");
     else
@@ -162,6 +164,20 @@ static void print_links(const json_t *status, const json_t *earlier, double seco
     }
 }
 
+/* Of a state that nothing leaves by itself and whose reason is gone, or was told before a restart.
+ */
+static const char *way_out_of(const char *state)
+{
+    if (strcmp(state, "reprotect_failed") == 0)
+        return "the change of direction was cut short: ask for the reprotect (or cancel-failover) "
+               "again";
+    if (strcmp(state, "failover_failed") == 0)
+        return "the failover failed, verso event list says why: mend that and ask for it again";
+    if (strcmp(state, "stop_failed") == 0)
+        return "the stop failed, verso event list says why: mend that and ask for it again";
+    return "";
+}
+
 /* What stands in the way of a stream that has no trouble to tell of itself; "": nothing. */
 static const char *obstacle_of(const json_t *status, const json_t *stream)
 {
@@ -173,7 +189,7 @@ static const char *obstacle_of(const json_t *status, const json_t *stream)
     if (is_true(stream, "IsStarted") && !is_true(stream, "IsConnected") && is_true(peer, "IsUp"))
         return "the link is up, and the other site's end does not take part: see verso status "
                "there";
-    return "";
+    return way_out_of(reply_text(stream, "Status"));
 }
 
 static void print_troubles(const json_t *status, const json_t *streams)

@@ -106,8 +106,10 @@ static int look(struct command *command, const struct watch *watch)
                               : strcmp(state, watch->state) == 0) {
         verdict = 1;
     } else if (has_failed(state)) {
-        fprintf(stderr, "verso: %s %s is %s %s\n", watch->kind->noun, watch->id, state,
-                reply_text(stream, "Trouble"));
+        const char *trouble = reply_text(stream, "Trouble");
+
+        fprintf(stderr, "verso: %s %s is %s%s%s\n", watch->kind->noun, watch->id, state,
+                *trouble ? ": " : "", trouble);
         verdict = -OUTCOME_FAILED;
     }
     json_decref(status);

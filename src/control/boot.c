@@ -15,8 +15,10 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "control/audit.h"
 #include "control/opening.h"
 #include "control/roster_record.h"
+#include "control/tag.h"
 
 enum boot_phase { BOOT_DISKS, BOOT_GROUPS, BOOT_PAIRS, BOOT_HOSTS, BOOT_LINKS, BOOT_DONE };
 
@@ -50,10 +52,12 @@ static void put_disk(struct site *site, const struct disk_record *disk, bool is_
     change_begin(&change, site);
     if (disk->status == DISK_AVAILABLE)
         change_remove(&change, RECORD_ATTACHMENT, disk->id);
-    if (is_gone)
+    if (is_gone) {
         change_remove(&change, RECORD_DISK, disk->id);
-    else
+        tag_forget(&change, disk->id);
+    } else {
         change_put(&change, RECORD_DISK, disk);
+    }
     change_commit(&change);
 }
 
@@ -87,6 +91,8 @@ static void disk_opened(struct data_request *request)
         log_error("control", "disk %s cannot be opened and is left out: %s", disk->id,
                   request->why);
         site_note_trouble(boot->site, disk->id, request->why);
+        audit_event(boot->site, "left_out", EVENT_CRITICAL, disk->id, "it cannot be opened: %s",
+                    request->why);
     } else if (request->error == 0 && disk->status == DISK_CREATING) {
         boot->request =
             (struct data_request){.op = DATA_DISK_CLOSE, .disk = disk->id, .remove = true};
@@ -133,7 +139,7 @@ static void orphan_closed(struct data_request *request)
 /* For whoever asks why the disk is closed. */
 static void note_left_out(struct boot *boot)
 {
-    char why[200];
+    char why[400];
 
     if (site_trouble(boot->site, boot->disk)[0])
         return;
@@ -171,6 +177,8 @@ static void stream_opened(void *arg, int error, const char *why)
         log_error("control", "%s cannot be opened; it and its disks are left out: %s",
                   boot_relation(boot)->id, why);
         site_note_trouble(boot->site, boot_relation(boot)->id, why);
+        audit_event(boot->site, "left_out", EVENT_CRITICAL, boot_relation(boot)->id,
+                    "it cannot be opened, its disks are closed: %s", why);
         boot->closing = boot_relation(boot)->opened_disks;
         close_next(boot);
         return;
@@ -217,6 +225,7 @@ static bool is_lone_copy(struct boot *boot, const char *disk)
     return relation_find_by_disk(boot->site, disk, &pair) == 0 && pair.is_seeded &&
            relation_load(boot->site, pair.common.id, &relation) == 0 &&
            !relation_is_source(boot->site, &relation) &&
+           !relation_is_actor(boot->site, &relation) && /* failed over here */
            relation_ruler(&relation)->opened_serial == 0;
 }
 

@@ -35,7 +35,7 @@ struct control {
     void *execute_arg;
     struct data_request status; /* of the refresh, after an event or for calls */
     bool is_refreshing, is_refresh_wanted;
-    bool has_stopped_strays;   /* since the start */
+    bool has_settled_strays;   /* since the start */
     struct list arrived;       /* calls that want a status asked for after them */
     struct loop_task ask_task; /* behind all that arrive in a turn */
     struct list asking;        /* calls for which it is under way */
@@ -308,8 +308,8 @@ static void refreshed(struct data_request *request)
     site_take_snapshot(&control->site, request);
     if (!control->site.is_stopping) {
         works_end_one_shots(&control->site);
-        control->has_stopped_strays =
-            control->has_stopped_strays || works_stop_strays(&control->site) == 0;
+        control->has_settled_strays =
+            control->has_settled_strays || works_settle_strays(&control->site) == 0;
     }
     if (!control->site.is_stopping)
         pulse_look(&control->site);
@@ -366,6 +366,9 @@ void control_event(void *arg, const struct data_event *event)
         break;
     case DATA_EVENT_SNAPSHOTS_CHANGED:
         break; /* listed when asked for */
+    case DATA_EVENT_FOUND:
+        pulse_tell_found(&control->site, event->name, event->is_on, event->why);
+        break;
     case DATA_EVENT_PEER:
         peer_changed(control, event);
         break;

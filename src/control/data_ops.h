@@ -40,6 +40,9 @@ enum data_op {
      * store can), a bounded piece from `offset` on. Out: offset: where it goes on; is_whole: that
      * was the last one, and all of them are durable. -EBUSY: in a stream, or hosts may reach it. */
     DATA_DISK_WIPE,
+    /* disk, label, reason. It is in no stream and detached: what it holds stays as a snapshot of
+     * that label; one of the same reason goes. -EBUSY as above. */
+    DATA_DISK_KEEP,
     /* disk: hosts should reach it from now on. Out: is_exported, why (when it is not yet). */
     DATA_DISK_ATTACH,
     /* disk: not any more; done when the export is gone and no request of a host is under way. */
@@ -84,13 +87,14 @@ enum data_role { DATA_ROLE_SOURCE, DATA_ROLE_TARGET, DATA_ROLE_PROMOTED, DATA_RO
 struct data_stream_status {
     char id[40], peer[64];
     enum data_role role;
-    bool is_started, is_one_shot, is_connected, has_point, is_initial, is_draining, is_waiting_peer;
+    bool is_started, is_one_shot, is_connected, has_point, is_initial, is_draining, is_waiting_peer,
+        is_open;
     uint64_t generation_term;
     uint64_t epoch_acked, epoch_applied;
     uint64_t point_wall_ns, current_wall_ns, point_age_ns;
     uint64_t backlog_bytes, total_bytes, shipped_bytes, journal_bytes, journal_needed_bytes;
     char full_disk[40];
-    char trouble[200];
+    char trouble[400];
     unsigned disk_count;
     /* In the order of the disks given at the opening. Unshipped: backlog not yet on its way. */
     uint64_t disk_backlog_bytes[DATA_DISKS_MAX], disk_unshipped_bytes[DATA_DISKS_MAX];
@@ -107,7 +111,7 @@ struct data_disk_status {
     char id[40];
     bool is_attached, may_write, is_exported;
     unsigned connections;
-    char why[160];  /* why hosts may not write */
+    char why[240];  /* why hosts may not write */
     bool is_fenced; /* its store failed a sync: hosts get errors */
     /* Of hosts, since the disk was opened; as struct volume_counters. */
     uint64_t reads, writes, read_bytes, write_bytes, read_ns, write_ns, errors, full;
@@ -134,7 +138,7 @@ struct data_request {
     void *arg; /* the requester's */
 
     /* Inputs; which ones: see each operation. */
-    const char *disk, *driver, *path, *stream, *peer, *snapshot_id, *reason;
+    const char *disk, *driver, *path, *stream, *peer, *snapshot_id, *reason, *label;
     uint64_t size_bytes, offset, point, call, timeout_ns;
     bool create, remove, is_source, one_shot, reverse, fence;
     const struct data_stream_disk *disks;
@@ -162,8 +166,11 @@ enum data_event_kind {
     DATA_EVENT_DISK_ACCESS,       /* name: disk; is_on: hosts may write; why */
     DATA_EVENT_DISK_GROWN,        /* name: disk; size_bytes: durable, whoever asked for it */
     DATA_EVENT_SNAPSHOTS_CHANGED, /* name: disk */
-    DATA_EVENT_PEER,              /* name: peer; is_on: the link is up; why */
-    DATA_EVENT_CALL,              /* name: peer; call, bytes, length: answer with DATA_CALL_REPLY */
+    /* Found at the start; why. name: disk (or snapshot) of which a damaged snapshot was set aside,
+     * is_on; or a stream that nobody opened. */
+    DATA_EVENT_FOUND,
+    DATA_EVENT_PEER, /* name: peer; is_on: the link is up; why */
+    DATA_EVENT_CALL, /* name: peer; call, bytes, length: answer with DATA_CALL_REPLY */
 };
 
 /* Valid during events_cb only. */
@@ -171,7 +178,7 @@ struct data_event {
     enum data_event_kind kind;
     char name[64];
     bool is_on;
-    char why[200];
+    char why[480];
     uint64_t call, size_bytes;
     const void *bytes;
     uint32_t length;

@@ -31,7 +31,7 @@ struct obstacle {
 };
 
 struct stream_memory {
-    char id[RECORD_ID_SIZE], trouble[200];
+    char id[RECORD_ID_SIZE], trouble[400];
     enum data_role role;
     char full_disk[40];
     bool is_overdue, is_full;
@@ -182,7 +182,7 @@ static bool is_overdue(struct site *site, const struct data_stream_status *strea
     struct relation relation;
     enum replica_state shown;
 
-    if (!stream->has_point ||
+    if (!stream->has_point || !stream->is_open ||
         (stream->role != DATA_ROLE_SOURCE && stream->role != DATA_ROLE_TARGET))
         return false;
     if (relation_load(site, stream->id, &relation) < 0)

@@ -66,8 +66,9 @@ static int record_opened(struct opening *opening, bool is_open)
     return change_commit(&change);
 }
 
-/* A making that failed; or one that a crash cut off before anything was there. A stream that was
- * in use and whose files are gone is another matter: that stays, and is told. */
+/* A making that failed; or one that a crash cut off before anything was there; or a removal of what
+ * is past that was cut off behind its last step but the record. A stream that was in use and whose
+ * files are gone is another matter: that stays, and is told. */
 static bool is_nothing_there(const struct opening *opening)
 {
     struct relation relation;
@@ -77,7 +78,8 @@ static bool is_nothing_there(const struct opening *opening)
     return opening->request.error == -ENOENT &&
            relation_load(opening->site, opening->id, &relation) == 0 &&
            (relation_own(&relation)->status == REPLICA_CREATED ||
-            relation_own(&relation)->status == REPLICA_STOPPED);
+            relation_own(&relation)->status == REPLICA_STOPPED ||
+            relation_own(&relation)->opened_serial != relation_own(&relation)->stream_serial);
 }
 
 static void clear(struct opening *opening);

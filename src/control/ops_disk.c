@@ -165,6 +165,7 @@ static void record_vain(struct call *call)
     }
     change_begin(&change, call->site);
     change_remove(&change, RECORD_DISK, call->object);
+    tag_forget(&change, call->object);
     if (change_commit(&change) < 0)
         call_again(call, record_vain, record_vain);
     else if (call->request.error == -EFBIG) /* no repetition helps: nothing that clients repeat */
@@ -385,11 +386,45 @@ static const char *import_driver(struct call *call)
     return stat(call_text(call, "Path"), &found) == 0 && S_ISBLK(found.st_mode) ? "block" : "file";
 }
 
+/* By whatever names: links, or two nodes of one device. */
+static bool is_same_store(const char *path, const char *other)
+{
+    struct stat one, two;
+
+    if (strcmp(path, other) == 0)
+        return true;
+    if (stat(path, &one) < 0 || stat(other, &two) < 0)
+        return false;
+    if (S_ISBLK(one.st_mode) && S_ISBLK(two.st_mode))
+        return one.st_rdev == two.st_rdev;
+    return one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+}
+
+/* No disk has that store, also none that is not open: a start may have left it out, and would open
+ * it again with what its stream knows of before. False: answered. */
+static bool check_store(struct call *call, const char *path)
+{
+    const struct disk_record *disks;
+    const char *holder = NULL;
+    void *records = NULL;
+    unsigned count = 0;
+    int result = meta_list(call->site->meta, RECORD_DISK, NULL, NULL, &records, &count);
+
+    disks = records;
+    for (unsigned i = 0; i < count && !holder; i++)
+        if (disks[i].path[0] && is_same_store(path, disks[i].path))
+            holder = disks[i].id;
+    if (result < 0)
+        call_fail_internal(call, err_name(result));
+    else if (holder)
+        call_fail_name(call, API_INVALID_PARAMETER, "Path", "%s: in use by disk %s.", path, holder);
+    free(records);
+    return result == 0 && !holder;
+}
+
 void ops_disk_import(struct call *call)
 {
     const char *path = call_text(call, "Path");
-    void *disks = NULL;
-    unsigned count = 0;
 
     if (!quota_allows_disk(call, 0)) /* its size is not known yet, and it is there already */
         return;
@@ -397,12 +432,8 @@ void ops_disk_import(struct call *call)
         call_fail_name(call, API_INVALID_PARAMETER, "Path", "%s: not an absolute path.", path);
         return;
     }
-    if (meta_list(call->site->meta, RECORD_DISK, "path", path, &disks, &count) == 0 && count > 0) {
-        call_fail_name(call, API_INVALID_PARAMETER, "Path", "%s: in use by disk %s.", path,
-                       ((const struct disk_record *)disks)->id);
-        free(disks);
+    if (!check_store(call, path))
         return;
-    }
     id_make("d", 20, site_random, call->site, call->object);
     call->request = (struct data_request){
         .op = DATA_DISK_OPEN, .disk = call->object, .driver = import_driver(call), .path = path};
@@ -510,6 +541,14 @@ static bool check_open(struct call *call, const struct disk_record *disk)
     return false;
 }
 
+/* The other site has failed over, and nothing here keeps hosts from the disk: its stream has ended.
+ * What they wrote would be in no snapshot that a reprotect by records has made (anew.c). */
+static bool is_left_open(const struct replica_record *ruler)
+{
+    return ruler->opened_serial == 0 &&
+           (ruler->status == REPLICA_FAILOVERED || ruler->status == REPLICA_REPROTECT_FAILED);
+}
+
 /* A target's disk belongs to replication until it is failed over. False: answered. */
 static bool may_attach(struct call *call, const struct disk_record *disk)
 {
@@ -530,7 +569,7 @@ static bool may_attach(struct call *call, const struct disk_record *disk)
     }
     state = relation_ruler(&relation)->status;
     is_source = relation_is_source(call->site, &relation);
-    if (is_source ? state != REPLICA_REPROTECTING
+    if (is_source ? state != REPLICA_REPROTECTING && !is_left_open(relation_ruler(&relation))
                   : is_failed_over(call->site, relation_ruler(&relation), disk->id))
         return true;
     call_fail(call, API_DISK_STATUS, "Disk %s is the %s disk of pair %s, which is %s.", disk->id,
@@ -628,12 +667,14 @@ static void detach_begin(struct call *call)
     site_submit(call->site, &call->request, detach_done);
 }
 
-/* A disk that is to become empty, and that a start left out: nothing else leads out of that, should
- * its store be lost. Hosts do not get it back unasked: it may be half empty. */
+/* A disk that is to become empty, and that a start left out, or whose store is fenced until the
+ * next start: nothing else leads out of that, should its store be lost. Hosts do not get it back
+ * unasked: it may be half empty. */
 static bool is_stuck(const struct call *call, const struct disk_record *disk)
 {
-    return disk->status == DISK_REINITING && call->site->snapshot &&
-           !site_disk(call->site, disk->id);
+    const struct data_disk_status *status = site_disk(call->site, disk->id);
+
+    return disk->status == DISK_REINITING && call->site->snapshot && (!status || status->is_fenced);
 }
 
 void ops_disk_detach(struct call *call)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Why: disks as the ECS operations show them, and our own view: where hosts connect. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,7 @@
 
 #include "base/check.h"
 #include "control/disk_filter.h"
+#include "control/jobs.h"
 #include "control/operations.h"
 #include "control/relation.h"
 #include "control/split.h"
@@ -201,6 +203,40 @@ static const char *why_closed(const struct site *site, const char *id)
     return trouble[0] ? trouble : "the disk is not open";
 }
 
+/* Why hosts do not reach it, or get errors; of one that is to become empty, what keeps it from
+ * that. */
+static void show_why(struct site *site, const struct disk_record *disk,
+                     const struct data_disk_status *status, json_t *tree)
+{
+    bool is_reiniting = disk->status == DISK_REINITING;
+    const char *why = !status ? why_closed(site, disk->id)
+                      : status->is_fenced
+                          ? "a sync of its store failed, hosts get errors: check the "
+                            "storage, then restart versod"
+                          : status->why;
+    char text[RECORD_NAME_SIZE + 400], trouble[RECORD_NAME_SIZE] = "";
+
+    if (is_reiniting && !why[0]) {
+        jobs_trouble(site, disk->id, trouble, sizeof(trouble));
+        why = trouble;
+    }
+    snprintf(text, sizeof(text), "%s%s%s%s", is_reiniting ? "it is being made empty" : "",
+             is_reiniting && why[0] ? ": " : "", why,
+             is_reiniting && (!status || status->is_fenced)
+                 ? "; it goes on after a restart, or detach the disk to give it up"
+                 : "");
+    tree_set_text(tree, "Why", text);
+}
+
+/* Where its bytes are; what the data wing makes of a disk without a path (site_disk.c). */
+static void show_path(const struct site *site, const struct disk_record *disk, json_t *tree)
+{
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof(path), "%s/%s.raw", site->disks_folder, disk->id);
+    tree_set_text(tree, "Path", disk->path[0] || !site->disks_folder[0] ? disk->path : path);
+}
+
 static json_t *show_access(struct site *site, const struct disk_record *disk)
 {
     const struct data_disk_status *status = site_disk(site, disk->id);
@@ -214,7 +250,7 @@ static json_t *show_access(struct site *site, const struct disk_record *disk)
     tree_set_text(tree, "Status", disk_state_name(disk->status));
     tree_set_int(tree, "SizeBytes", disk->size_bytes);
     tree_set_text(tree, "Driver", disk->driver);
-    tree_set_text(tree, "Path", disk->path);
+    show_path(site, disk, tree);
     tree_set_text(tree, "ReplicaPairId",
                   relation_find_by_disk(site, disk->id, &pair) == 0 ? pair.common.id : "");
     tree_set_bool(tree, "IsAttached",
@@ -224,7 +260,7 @@ static json_t *show_access(struct site *site, const struct disk_record *disk)
     tree_set_bool(tree, "IsExported", status && status->is_exported);
     tree_set_bool(tree, "MayWrite", status && status->may_write);
     tree_set_int(tree, "Connections", status ? status->connections : 0);
-    tree_set_text(tree, "Why", status ? status->why : why_closed(site, disk->id));
+    show_why(site, disk, status, tree);
     return tree;
 }
 

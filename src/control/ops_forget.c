@@ -8,10 +8,10 @@
  *  - a tombstone says whether hosts write here; of one that was asked for before and failed, that
  *    they did then. The other site, whenever it is back, learns it: its record becomes invalid, it
  *    ships no more, and a source there is fenced if hosts write here;
- *  - a target's disks that hosts are still attached to, as after a failover that failed, would open
- *    to them with the end of the relation, beside a source that may be in production: they are
- *    detached first. To tell the other site instead that hosts write here would fence that source.
- *    DetachDisk needs neither the peer nor the stream, so nobody is stuck;
+ *  - a target's disks that hosts are still attached to, as after a failover that failed, or those
+ * of a fenced source, would open to them with the end of the relation, beside a site that may be in
+ *    production: they are detached first. To tell the other site instead that hosts write here
+ * would fence it. DetachDisk needs neither the peer nor the stream, so nobody is stuck;
  *  - the name must be typed, and who did it and why stands in the log.
  */
 #include <stdio.h>
@@ -46,9 +46,11 @@ static bool check_detached(struct call *call, const struct relation *relation)
         call_fail_internal(call, err_name(attached));
     else if (attached > 0)
         call_fail(call, API_DENIED,
-                  "Disk %s is attached to %s at site %s, which is the target: it would open to its "
-                  "hosts although the other site may be in production. Detach it first.",
-                  attachment.disk_id, attachment.instance_id, call->site->name);
+                  "Disk %s is attached to %s at site %s, which is %s: it would open to its hosts "
+                  "although the other site may be in production. Detach it first.",
+                  attachment.disk_id, attachment.instance_id, call->site->name,
+                  relation_is_source(call->site, relation) ? "not the source any more"
+                                                           : "the target");
     return attached == 0;
 }
 
@@ -87,7 +89,7 @@ void ops_relation_forget(struct call *call)
         return;
     bool is_written = relation_is_written(site, &relation);
 
-    if (!is_written && !relation_is_source(site, &relation) && !check_detached(call, &relation))
+    if (!is_written && !check_detached(call, &relation))
         return;
     note(call, &relation, is_written);
     snprintf(argument, sizeof(argument), "forget %d%s",

@@ -134,13 +134,53 @@ void ops_member_add(struct call *call)
     finish(call, &change, &group, pair.pair.common.id);
 }
 
+/* The other site, apart, took it out and deleted it, while the group was failed over here, which
+ * stands: told as invalid. */
+static bool is_left_behind(struct site *site, const struct relation *group,
+                           const struct relation *pair)
+{
+    return group->is_group && group->group.common.status == REPLICA_FAILOVERED &&
+           !relation_is_source(site, group) && relation_is_member(pair) &&
+           strcmp(pair->pair.group_id, group->group.common.id) == 0 &&
+           pair->pair.common.status == REPLICA_INVALID;
+}
+
+/* It stays invalid, to be deleted; its disk is the hosts'. What was one stream ends here as well:
+ * the rest is reprotected by the records (anew.c). */
+static void remove_left_behind(struct call *call, struct relation *group, struct relation *pair)
+{
+    struct replica_record *own = &pair->pair.common;
+    struct change change;
+
+    change_begin(&change, call->site);
+    seed_members(&change, group, own->id);
+    own->last_point_s = relation_point_s(call->site, pair);
+    own->is_reversed = group->group.common.is_reversed;
+    own->stream_serial++;
+    relation_touch(own);
+    pair->pair.is_seeded = false; /* it is never started again */
+    pair->pair.group_id[0] = 0;
+    relation_keep_point(call->site, group);
+    retire_stream(&change, &group->group.common);
+    change_put(&change, RECORD_GROUP, &group->group);
+    change_put(&change, RECORD_PAIR, &pair->pair);
+    finish(call, &change, group, own->id);
+}
+
 void ops_member_remove(struct call *call)
 {
     struct relation group, pair;
     struct replica_record *own = &pair.pair.common;
     struct change change;
 
-    if (!load_pair(call, &pair) || judge_relation(call, &group) != STATE_ALLOW)
+    if (!load_pair(call, &pair))
+        return;
+    if (relation_load(call->site, call_text(call, call->operation->object), &group) == 0 &&
+        is_left_behind(call->site, &group, &pair)) {
+        remove_left_behind(call, &group, &pair);
+        return;
+    }
+    if (judge_relation(call, &group) != STATE_ALLOW)
         return;
     if (!relation_is_member(&pair)) {
         call_fail(call, API_PAIR_NOT_IN_GROUP, NULL);
@@ -158,6 +198,7 @@ void ops_member_remove(struct call *call)
     own->is_reversed = group.group.common.is_reversed;
     own->status = group.group.common.status == REPLICA_CREATED ? REPLICA_CREATED : REPLICA_STOPPED;
     own->term = own->term > group.group.common.term ? own->term : group.group.common.term;
+    own->status_message[0] = 0;
     own->stream_serial++;
     relation_touch(own);
     pair.pair.is_seeded = pair.pair.is_seeded || group.group.common.opened_serial != 0;

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "control/anew.h"
 #include "control/consent.h"
 #include "control/judge.h"
 #include "control/opening.h"
@@ -30,15 +31,17 @@ struct asking {
     struct peer_call peer_call;
     struct call *call;
     char peer[RECORD_WORD_SIZE];
+    char invalid[RECORD_ID_SIZE]; /* of a reprotect: what keeps it from being one by records */
 };
 
 static void ask(struct call *call, const struct relation *relation, const char *name,
-                json_t *arguments, void (*done_cb)(struct peer_call *))
+                json_t *arguments, const char *invalid, void (*done_cb)(struct peer_call *))
 {
     struct asking *asking = calloc(1, sizeof(*asking));
 
     check(asking);
     asking->call = call;
+    strcpy(asking->invalid, invalid);
     strcpy(asking->peer, relation_peer(call->site, relation));
     peer_call(call->site, &asking->peer_call, asking->peer, name, arguments, done_cb);
 }
@@ -169,7 +172,7 @@ void ops_relation_start(struct call *call)
     if (!arguments)
         call_fail_internal(call, "its records cannot be read");
     else
-        ask(call, &relation, "stream.prepare", arguments, start_asked);
+        ask(call, &relation, "stream.prepare", arguments, "", start_asked);
 }
 
 /* --- stop, failover, delete ------------------------------------------------------------------ */
@@ -225,6 +228,23 @@ static bool check_open(struct call *call, const struct relation *relation)
     return result == 0 && !closed;
 }
 
+/* A stream that a start left out tells nothing of its points. False: answered. */
+static bool check_point(struct call *call, const struct relation *relation)
+{
+    const char *id = relation_ruler(relation)->id, *trouble = site_trouble(call->site, id);
+
+    if (relation_has_point(call->site, relation))
+        return true;
+    if (!site_stream(call->site, id) && trouble[0])
+        call_fail(call, API_INVALID_STATUS,
+                  "%s cannot be opened at site %s: %s. Repair that, restart versod there and ask "
+                  "again; when it cannot be repaired, forget it.",
+                  id, call->site->name, trouble);
+    else
+        call_fail(call, API_INVALID_STATUS, "%s has no recovery point yet.", id);
+    return false;
+}
+
 void ops_relation_failover(struct call *call)
 {
     const struct replica_record *own;
@@ -240,12 +260,7 @@ void ops_relation_failover(struct call *call)
                   "%s has other pairs by now, and what they had before is being ended.", own->id);
         return;
     }
-    if (!relation_has_point(call->site, &relation)) {
-        call_fail(call, API_INVALID_STATUS, "%s has no recovery point yet.",
-                  relation_own(&relation)->id);
-        return;
-    }
-    if (!check_open(call, &relation))
+    if (!check_point(call, &relation) || !check_open(call, &relation))
         return;
     relation_own(&relation)->term++;
     judge_accept(call, &relation, REPLICA_FAILOVERING, "failover", "");
@@ -301,6 +316,25 @@ static void reprotect_accept(struct call *call)
                      call_bool(call, "ReverseReplicate") ? "reverse" : "cancel");
 }
 
+/* By the records: the other site has ended its replication (anew.c). */
+static void anew_accept(struct call *call)
+{
+    struct relation relation;
+
+    if (judge_relation(call, &relation) != STATE_ALLOW)
+        return;
+    relation_own(&relation)->stream_serial++;
+    judge_accept(call, &relation, REPLICA_REPROTECTING, "reprotect", "anew");
+}
+
+static void anew_consented(void *arg, bool is_given)
+{
+    if (is_given)
+        sharing_join(arg, anew_accept);
+    else
+        consent_fail(arg);
+}
+
 static void reprotect_consented(void *arg, bool is_given)
 {
     if (is_given)
@@ -317,8 +351,14 @@ static void reprotect_asked(struct peer_call *peer_call)
     if (peer_call->error < 0)
         call_fail(call, API_REQUEST_TIMEOUT, "Site %s is not reachable: %s.", asking->peer,
                   peer_call->why);
+    else if (peer_call->status != 200 && asking->invalid[0])
+        call_fail(call, api_error_find(peer_call->code),
+                  "Site %s: %s Or remove pair %s, which is invalid, from the group, and ask again.",
+                  asking->peer, peer_call->message, asking->invalid);
     else if (peer_call->status != 200)
         judge_fail_as_peer(call, asking->peer, peer_call->code, peer_call->message);
+    else if (tree_bool(peer_call->reply, "is_anew", false))
+        consent_ask(call, anew_consented, call);
     else
         consent_ask(call, reprotect_consented, call);
     free(asking);
@@ -326,13 +366,28 @@ static void reprotect_asked(struct peer_call *peer_call)
 
 void ops_relation_reprotect(struct call *call)
 {
+    bool is_reverse = call_bool(call, "ReverseReplicate");
     struct relation relation;
     json_t *arguments;
+    char invalid[RECORD_ID_SIZE];
+    int result;
 
     if (judge_relation(call, &relation) != STATE_ALLOW || !check_detached(call, &relation))
         return;
+    if (anew_is_past(relation_own(&relation)) && !is_reverse) {
+        call_fail(call, API_INVALID_STATUS,
+                  "The replication of %s has ended: its failover cannot be cancelled any more.",
+                  relation_own(&relation)->id);
+        return;
+    }
     arguments = json_object();
     check(arguments);
     tree_set_text(arguments, "id", relation_own(&relation)->id);
-    ask(call, &relation, "reprotect.check", arguments, reprotect_asked);
+    result = anew_offer(call->site, &relation, is_reverse, arguments, invalid);
+    if (result < 0) {
+        json_decref(arguments);
+        call_fail_internal(call, err_name(result));
+        return;
+    }
+    ask(call, &relation, "reprotect.check", arguments, invalid, reprotect_asked);
 }

@@ -88,6 +88,7 @@ static void show_stream(const struct data_stream_status *stream, json_t *tree)
     tree_set_bool(tree, "IsInitial", stream->is_initial);
     tree_set_bool(tree, "IsDraining", stream->is_draining);
     tree_set_bool(tree, "IsWaitingPeer", stream->is_waiting_peer);
+    tree_set_bool(tree, "IsOpen", stream->is_open);
     tree_set_int(tree, "GenerationTerm", (int64_t)stream->generation_term);
     tree_set_int(tree, "EpochAcked", (int64_t)stream->epoch_acked);
     tree_set_int(tree, "EpochApplied", (int64_t)stream->epoch_applied);
@@ -108,11 +109,15 @@ static void show_stream(const struct data_stream_status *stream, json_t *tree)
 static void show_trouble(struct site *site, const struct relation *relation,
                          const struct data_stream_status *stream, json_t *tree)
 {
-    const char *id = relation_ruler(relation)->id, *noted = site_trouble(site, id);
+    const struct replica_record *record = relation_ruler(relation);
+    const char *id = record->id, *noted = site_trouble(site, id);
     bool is_refused = relation_shown(site, relation) == REPLICA_DELETE_FAILED && noted[0];
     char trouble[RECORD_NAME_SIZE];
 
     jobs_trouble(site, id, trouble, sizeof(trouble));
+    /* The other site's record said so, and ours is an old one of before its start (claims.c). */
+    if (!stream && !noted[0] && replica_state_is_active(record->status))
+        noted = "it has no stream open at this site: stop it and start it again";
     if (stream && stream->trouble[0] && !is_refused)
         tree_set_text(tree, "Trouble", stream->trouble);
     else

@@ -133,3 +133,10 @@ void pulse_tell_link(struct site *site, const char *peer, bool is_up, const char
     else
         audit_event(site, "link", EVENT_WARNING, peer, "down: %.200s", why);
 }
+
+void pulse_tell_found(struct site *site, const char *id, bool is_lost, const char *why)
+{
+    /* A stream that a record knows was told when it was left out. */
+    if (is_lost || !site_trouble(site, id)[0])
+        audit_event(site, is_lost ? "lost" : "left_out", EVENT_CRITICAL, id, "%s", why);
+}

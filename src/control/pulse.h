@@ -25,5 +25,8 @@ void pulse_look(struct site *site);
 void pulse_grown(struct site *site, const char *disk, uint64_t bytes);
 /* The link to a peer came up or went down. */
 void pulse_tell_link(struct site *site, const char *peer, bool is_up, const char *why);
+/* The data wing found at its start: a snapshot of that disk is lost, or nobody opened that stream.
+ */
+void pulse_tell_found(struct site *site, const char *id, bool is_lost, const char *why);
 
 #endif

@@ -3,7 +3,8 @@
  * Why: pairs and groups take the same operations; this is what those need to know of either.
  *
  * Invariants
- *  1. A member's own status is not read while it is a member.
+ *  1. A member's own status is not read while it is a member, but for `invalid`: the other site has
+ *     deleted it, or given it up.
  *  2. `version` rises with every change, `term` with every failover; both only at the site that
  *     makes the change.
  */
@@ -118,6 +119,17 @@ int64_t relation_point_s(const struct site *site, const struct relation *relatio
     return record->last_point_s;
 }
 
+/* Without its stream: a reprotect was under way, or failed. Whoever cancels a failover detaches the
+ * disks here first, and nobody gets them then: who is attached had them from the failover on. */
+static bool is_held_by_hosts(struct site *site, const struct relation *relation)
+{
+    enum replica_state status = relation_ruler(relation)->status;
+    struct attachment_record attachment;
+
+    return (status == REPLICA_REPROTECTING || status == REPLICA_REPROTECT_FAILED) &&
+           !relation_is_member(relation) && relation_find_attached(site, relation, &attachment) > 0;
+}
+
 /* Once its deletion has begun, the status tells no more, and the stream may be left out at a start;
  * but one that is fenced knows that the other site has gone on since. A failover that is under way
  * counts: the promotion ends behind the job that goes with a Forget, and hosts may be attached
@@ -135,7 +147,7 @@ bool relation_is_written(struct site *site, const struct relation *relation)
         return true;
     if (stream)
         return stream->role == DATA_ROLE_SOURCE || stream->role == DATA_ROLE_PROMOTED;
-    return is_source || record->status == REPLICA_FAILOVERED;
+    return is_source || record->status == REPLICA_FAILOVERED || is_held_by_hosts(site, relation);
 }
 
 enum replica_state relation_shown(struct site *site, const struct relation *relation)

@@ -16,6 +16,9 @@
  *     that was deleted, out of an old copy: it is buried here, and the peer is told so. With
  *     several peers none is forgotten, unless there are too many (roster.c).
  *  6. No log line and no error holds a secret; the texts that do are wiped where they are ours.
+ *  7. A key that was deleted stays so, however often the peer, apart, changed it: its id is never
+ *     given again, and who deleted it may have had to. The one who knows of the end writes it anew,
+ *     above what came.
  */
 #include "control/roster_sync.h"
 
@@ -417,6 +420,27 @@ static int adopt_unknown(struct site *site, const char *peer, struct arrival *ar
     return result < 0 ? result : commit(site, arrival);
 }
 
+/* Rule 7. */
+static int keep_deleted(struct site *site, const char *peer, const struct access_record *theirs,
+                        union roster_record *ours)
+{
+    struct arrival end = {.kind = RECORD_ACCESS_KEY};
+    int result;
+
+    if (theirs->version >= TREE_INT_MAX)
+        return 0; /* no version is left for its end: not taken */
+    log_notice("control",
+               "key %s, deleted here, was changed at %s meanwhile: deleted there as well",
+               theirs->id, peer);
+    ours->access.version = theirs->version + 1;
+    strcpy(ours->access.site, site->name);
+    end.record = *ours;
+    result = commit(site, &end);
+    if (result == 0)
+        roster_sync_mark(site->roster_sync, RECORD_ACCESS_KEY, theirs->id);
+    return result;
+}
+
 static int adopt(struct site *site, const char *peer, struct arrival *arrival)
 {
     union roster_record ours;
@@ -431,6 +455,9 @@ static int adopt(struct site *site, const char *peer, struct arrival *arrival)
         roster_sync_mark(site->roster_sync, arrival->kind, ours.access.id);
     if (older <= 0)
         return 0;
+    if (arrival->kind == RECORD_ACCESS_KEY && ours.access.is_deleted &&
+        !arrival->record.access.is_deleted)
+        return keep_deleted(site, peer, &arrival->record.access, &ours);
     result = settle_local(site, arrival, &ours);
     return result < 0 ? result : commit(site, arrival);
 }

@@ -232,16 +232,19 @@ static bool route_disk(struct call *call, bool is_either)
     return !peer;
 }
 
-/* The lost site of a failed-over relation cannot be asked: the promoted one may end it alone. And
- * where ending it failed, it is asked again. */
+/* The lost site of a failed-over relation cannot be asked: the promoted one may end it alone, and
+ * take out of a group what the other site has deleted. Where ending it failed, it is asked again.
+ */
 static bool is_end_of_failover(const struct operation *operation, const struct relation *relation)
 {
     bool is_delete = operation->is_group ? operation->group_op == GROUP_DELETE
                                          : operation->pair_op == PAIR_DELETE;
+    bool is_removal = operation->is_group && operation->group_op == GROUP_REMOVE_PAIR;
 
     enum replica_state status = relation_ruler(relation)->status;
 
-    return is_delete && (status == REPLICA_FAILOVERED || status == REPLICA_DELETE_FAILED);
+    return ((is_delete || is_removal) && status == REPLICA_FAILOVERED) ||
+           (is_delete && status == REPLICA_DELETE_FAILED);
 }
 
 /* Failed over to this site, whose record counts then: what the source does in other states is

@@ -19,8 +19,8 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "control/anew.h"
 #include "control/consent.h"
-#include "control/jobs.h"
 #include "control/opening.h"
 #include "control/operations.h"
 #include "control/quota.h"
@@ -163,8 +163,10 @@ static void serve_pair_prepare(struct peer_answer *answer)
     other_count = find_others(answer, &relation.pair, others);
     if (other_count < 0)
         change_fail(&change, other_count, "the list of pairs");
-    for (int i = 0; i < other_count; i++)
-        change_remove(&change, RECORD_PAIR, others[i].common.id); /* given up: checked */
+    for (int i = 0; i < other_count; i++) { /* given up: checked */
+        change_remove(&change, RECORD_PAIR, others[i].common.id);
+        tag_forget(&change, others[i].common.id);
+    }
     change_put(&change, RECORD_PAIR, &relation.pair);
     jobs_add(&change, "creation", relation.pair.common.id, "");
     if (change_commit(&change) < 0) {
@@ -237,9 +239,17 @@ static bool adopt_records(struct peer_answer *answer)
     json_array_foreach(records, index, item)
     {
         enum sync_verdict verdict = sync_adopt(answer->site, answer->peer, item);
+        const char *id = tree_text(json_object_get(item, "record"), "id");
 
+        if (verdict == SYNC_DELETED) {
+            peer_answer_fail(answer, API_INVALID_STATUS, "%.60s has ended here; %s.", id,
+                             strcmp(id, tree_text(answer->arguments, "id")) == 0
+                                 ? "delete it there as well"
+                                 : "take it out of its group");
+            return false;
+        }
         if (verdict == SYNC_OLDER)
-            sync_mark(answer->site, tree_text(json_object_get(item, "record"), "id"));
+            sync_mark(answer->site, id);
         if (verdict != SYNC_TAKEN && verdict != SYNC_SAME) {
             peer_answer_fail(answer, API_INVALID_STATUS, "the records of the sites differ.");
             return false;
@@ -281,6 +291,7 @@ static void serve_reprotect_check(struct peer_answer *answer)
     struct relation relation;
     struct attachment_record attachment;
     const char *trouble;
+    bool is_gone;
     int attached;
 
     if (!load_theirs(answer, &relation))
@@ -288,16 +299,22 @@ static void serve_reprotect_check(struct peer_answer *answer)
     /* A reprotect that began without our end could not end, nor be taken back. */
     trouble = site_trouble(answer->site, relation_own(&relation)->id);
     attached = relation_find_attached(answer->site, &relation, &attachment);
-    if (relation_own(&relation)->opened_serial == 0) /* its membership changed at the same time */
+    is_gone = relation_own(&relation)->opened_serial == 0; /* its membership changed while apart */
+    if (is_gone && !anew_is_offered(answer))
         peer_answer_fail(answer, API_DENIED,
                          "the replication has ended there; forget it and create it anew.");
-    else if (trouble[0])
+    else if (trouble[0] && !site_stream(answer->site, relation_own(&relation)->id))
         peer_answer_fail(answer, API_DENIED, "%s; repair it and restart that site.", trouble);
     else if (attached < 0)
         peer_answer_fail(answer, API_INTERNAL_ERROR, "%s", err_name(attached));
     else if (attached > 0)
         peer_answer_fail(answer, API_DENIED, "disk %s is attached to %s; detach it first.",
                          attachment.disk_id, attachment.instance_id);
+    else if (!is_gone && tree_bool(answer->arguments, "is_past", false))
+        peer_answer_fail(answer, API_DENIED,
+                         "what is left of its replication there is being ended; ask again.");
+    else if (is_gone)
+        anew_serve(answer, &relation);
     else
         peer_answer_ok(answer, NULL);
 }

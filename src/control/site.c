@@ -84,6 +84,7 @@ int site_init(struct site *site, struct loop *loop, struct meta *meta,
     site->retry_min_ns = options->retry_min_ns ? options->retry_min_ns : 25000000;
     site->retry_max_ns = options->retry_max_ns ? options->retry_max_ns : 5000000000;
     site->call_timeout_ns = options->call_timeout_ns ? options->call_timeout_ns : 2500000000;
+    site->disks_folder = options->disks_folder ? options->disks_folder : "";
     result = word_copy(site->name, sizeof(site->name), options->name, "site name", err);
     if (result == 0)
         result = word_copy(site->region, sizeof(site->region), options->region, "region", err);

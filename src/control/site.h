@@ -39,7 +39,7 @@ struct site_peer {
     char name[RECORD_WORD_SIZE], region[RECORD_WORD_SIZE], zone[RECORD_WORD_SIZE];
     unsigned passed_count, taken_count; /* calls passed on to it; by it */
     bool is_up;
-    char why[200]; /* why it is down */
+    char why[480]; /* why it is down */
 };
 
 /* What could not be opened, or not be deleted, for the status. */
@@ -77,6 +77,7 @@ struct site_options {
     struct event_store *events; /* outlives the wing; NULL: nothing is recorded */
     unsigned audit_reads_max, audit_refused_max;
     bool is_strict;             /* what the contract forbids is forbidden, where we could do it */
+    const char *disks_folder;   /* where disks without a path lie, stays there; NULL: not told */
     const char *monitor_folder; /* of the samples of disks; NULL: none are taken */
 };
 
@@ -92,6 +93,7 @@ struct site {
     struct site_peer peers[SITE_PEERS_MAX];
     unsigned peer_count;
     char endpoint[128];
+    const char *disks_folder; /* "": not told */
     struct site_quota quota;
     uint64_t retry_min_ns, retry_max_ns, call_timeout_ns;
     struct data_snapshot *snapshot; /* the newest; NULL before the first */

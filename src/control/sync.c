@@ -158,8 +158,19 @@ static int push_deleted(struct site *site, const char *id, int64_t term)
     return commit_and_wake(&change);
 }
 
+/* A stream that is past goes as before: pairs that have left it want their disks. */
+static void end_for_peer(struct change *change, const struct replica_record *own, bool is_fenced)
+{
+    bool is_past = own->opened_serial != own->stream_serial;
+
+    jobs_cancel(change, own->id);
+    if (own->opened_serial != 0)
+        jobs_add(change, is_past ? "drop" : "part", own->id, is_fenced && !is_past ? "fence" : "");
+}
+
 /* The peer has given it up for itself alone: ours stays, for a person to end, but it does nothing
- * any more, and does not open where hosts write over there. */
+ * any more, and does not open where hosts write over there. A pair that was put into a group here,
+ * apart, follows that group, and says so in its message alone: it must be taken out. */
 static int take_forgotten(struct site *site, const char *id, int64_t forgotten)
 {
     static const char message[] = "PeerForgot";
@@ -169,7 +180,7 @@ static int take_forgotten(struct site *site, const char *id, int64_t forgotten)
     bool is_there, goes_here = false;
     int result = load_if_there(site, id, &relation, &is_there);
 
-    if (!is_there || relation_is_member(&relation))
+    if (!is_there)
         return result;
     own = relation_own(&relation);
     if (own->status == REPLICA_DELETING) /* else: theirs said so, on its way to be forgotten */
@@ -181,13 +192,12 @@ static int take_forgotten(struct site *site, const char *id, int64_t forgotten)
     log_warning("control", "%s: %s has given it up for itself%s; delete it here as well", id,
                 relation_peer(site, &relation),
                 forgotten == TOMBSTONE_TAKEN ? ", and hosts write there" : "");
-    change_begin(&change, site);
-    jobs_cancel(&change, id);
     own->status = REPLICA_INVALID;
     strcpy(own->status_message, message);
+    change_begin(&change, site);
     relation_put(&change, &relation);
-    if (own->opened_serial != 0)
-        jobs_add(&change, "part", id, forgotten == TOMBSTONE_TAKEN ? "fence" : "");
+    if (!relation_is_member(&relation))
+        end_for_peer(&change, own, forgotten == TOMBSTONE_TAKEN);
     return commit_and_wake(&change);
 }
 
@@ -437,13 +447,13 @@ static enum sync_verdict judge_disks(struct site *site, const struct relation *t
 }
 
 /* Our end of its stream has gone since: a change of membership here, while the other site was apart
- * and failed over. A reprotect would wait for it for ever. */
-static bool is_without_our_end(struct relation *theirs)
+ * and failed over. A reprotect would wait for it for ever, but one that needs none (anew.c). */
+static bool is_without_our_end(struct relation *theirs, int64_t our_serial)
 {
     const struct replica_record *own = relation_own(theirs);
 
     return own->status == REPLICA_REPROTECTING && own->opened_serial == 0 &&
-           !relation_is_member(theirs);
+           own->stream_serial == our_serial && !relation_is_member(theirs);
 }
 
 static bool is_started_or_stopped(enum replica_state status)
@@ -498,12 +508,14 @@ static enum sync_verdict take(struct site *site, struct relation *theirs,
                               const struct relation *ours)
 {
     struct replica_record *record = relation_own(theirs);
+    int64_t our_serial = record->stream_serial;
     bool ends_reprotect;
     struct change change;
 
     change_begin(&change, site);
     if (ours) {
         struct relation own = *ours;
+        our_serial = relation_own(&own)->stream_serial;
         record->opened_serial = relation_own(&own)->opened_serial;
         if (relation_point_s(site, ours) > record->last_point_s)
             record->last_point_s = relation_point_s(site, ours);
@@ -513,7 +525,7 @@ static enum sync_verdict take(struct site *site, struct relation *theirs,
     }
     if (record->opened_serial != 0 && record->opened_serial != record->stream_serial)
         jobs_add(&change, "drop", record->id, "");
-    ends_reprotect = is_without_our_end(theirs);
+    ends_reprotect = is_without_our_end(theirs, our_serial);
     if (ends_reprotect) {
         log_warning("control", "reprotect of %s: the replication has ended here", record->id);
         relation_move(theirs, REPLICA_REPROTECT_FAILED);
@@ -557,11 +569,31 @@ static enum sync_verdict judge_end(struct site *site, const struct replica_recor
     return is_going ? SYNC_GOING : SYNC_TAKEN;
 }
 
+/* A group that has ended here before we heard that the peer had put the pair into it: here the pair
+ * stands alone, without a stream, until the peer's group ends as well. It would be waited for for
+ * ever. */
+static int settle_group(struct site *site, struct relation *theirs)
+{
+    char *id = theirs->pair.group_id;
+    struct tombstone_record tombstone;
+    struct group_record group;
+    int result;
+
+    if (theirs->is_group || !id[0])
+        return 0;
+    result = meta_get(site->meta, RECORD_GROUP, id, &group);
+    if (result != -ENOENT)
+        return result;
+    result = meta_get(site->meta, RECORD_TOMBSTONE, id, &tombstone);
+    if (result == 0)
+        id[0] = 0;
+    return result;
+}
+
 enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *tree)
 {
     struct relation theirs, ours;
     struct tombstone_record tombstone;
-    struct group_record group;
     const struct replica_record *their_own, *our_own;
     enum sync_verdict verdict;
     int result;
@@ -572,8 +604,7 @@ enum sync_verdict sync_adopt(struct site *site, const char *peer, const json_t *
     result = meta_get(site->meta, RECORD_TOMBSTONE, their_own->id, &tombstone);
     if (result != -ENOENT) /* one that cannot be read now does not come back to life */
         return result == 0 ? SYNC_DELETED : SYNC_WAIT;
-    if (!theirs.is_group && theirs.pair.group_id[0] &&
-        meta_get(site->meta, RECORD_GROUP, theirs.pair.group_id, &group) < 0)
+    if (settle_group(site, &theirs) < 0)
         return SYNC_WAIT;
     result = relation_load(site, their_own->id, &ours);
     if ((result == 0 || result == -ENOENT) &&

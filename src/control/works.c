@@ -24,8 +24,11 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "control/anew.h"
+#include "control/audit.h"
 #include "control/reinit.h"
 #include "control/relation.h"
+#include "control/reopening.h"
 #include "control/sync.h"
 #include "control/tag.h"
 
@@ -116,6 +119,29 @@ static const char *why_of(const struct job *job, const struct data_request *requ
     return request->error == -ENOENT && trouble[0] ? trouble : request->why;
 }
 
+/* How `what` ended, in log, record of events and status; what keeps a stream from being there stays
+ * in the status. */
+static void tell_outcome(const struct job *job, const char *what,
+                         const struct data_request *request)
+{
+    struct site *site = job->site;
+    const char *id = job->record.object, *noted = site_trouble(site, id);
+    size_t length = strlen(what);
+    bool is_ours = strncmp(noted, what, length) == 0;
+    char text[sizeof(request->why) + 100];
+
+    if (request->error < 0) {
+        snprintf(text, sizeof(text), "%s failed: %s; mend it and ask again", what,
+                 is_ours ? request->why : why_of(job, request));
+        log_error("control", "%s: %s", id, text);
+        audit_event(site, "trouble", EVENT_WARNING, id, "%s", text);
+        if (is_ours || !noted[0])
+            site_note_trouble(site, id, text);
+    } else if (is_ours) {
+        site_note_trouble(site, id, "");
+    }
+}
+
 static void start_done(struct data_request *request)
 {
     struct job *job = job_of(request);
@@ -148,11 +174,13 @@ static void start_run(struct job *job)
 }
 
 /* A stream that is not there (left out at the start, for it is damaged) replicates nothing: it is
- * stopped, and its relation can be deleted. */
+ * stopped, and its relation can be deleted. So is one that is fenced by now. */
 static void stop_done(struct data_request *request)
 {
     struct job *job = job_of(request);
-    int error = request->error == -ENOENT ? 0 : request->error;
+    const struct data_stream_status *stream = site_stream(job->site, job->record.object);
+    bool is_past = request->error == -EINVAL && stream && stream->role != DATA_ROLE_SOURCE;
+    int error = request->error == -ENOENT || is_past ? 0 : request->error;
     struct relation relation;
 
     if (!job_load(job, &relation))
@@ -165,6 +193,8 @@ static void stop_done(struct data_request *request)
         job_end(job, NULL);
         return;
     }
+    if (error == request->error)
+        tell_outcome(job, "stop", request);
     relation_keep_point(job->site, &relation);
     relation_move(&relation, error == 0 ? REPLICA_STOPPED : REPLICA_STOP_FAILED);
     job_end(job, &relation);
@@ -192,8 +222,7 @@ static void failover_done(struct data_request *request)
         job_end(job, NULL);
         return;
     }
-    if (request->error < 0)
-        log_error("control", "failover of %s: %s", job->record.object, request->why);
+    tell_outcome(job, "failover", request);
     relation_keep_point(job->site, &relation);
     relation_move(&relation, request->error == 0 ? REPLICA_FAILOVERED : REPLICA_FAILOVER_FAILED);
     job_end(job, &relation);
@@ -258,6 +287,10 @@ static void reprotect_done(struct data_request *request)
 
 static void reprotect_run(struct job *job)
 {
+    if (strcmp(job->record.argument, "anew") == 0) {
+        anew_run(job);
+        return;
+    }
     memset(&job->request, 0, sizeof(job->request));
     job->request.op = DATA_STREAM_REPROTECT;
     job->request.stream = job->record.object;
@@ -297,10 +330,20 @@ static void drop_overtaken(struct site *site, const char *id)
         site_note_trouble(site, id, "the replication has ended, and that could not be stored");
 }
 
+/* Of several membership changes each has its job, and the first one's removal is all of them's: the
+ * others must not end what was started behind it. */
+static bool is_dropped(struct relation *relation)
+{
+    const struct replica_record *own = relation_own(relation);
+
+    return own->opened_serial == 0 || own->opened_serial == own->stream_serial;
+}
+
 static void drop_done(struct data_request *request)
 {
     struct job *job = job_of(request);
     bool is_gone = request->error == 0 || request->error == -ENOENT;
+    char disks[RECORD_DISKS_SIZE];
     struct relation relation;
     struct change change;
 
@@ -308,17 +351,24 @@ static void drop_done(struct data_request *request)
         drop_overtaken(job->site, job->record.object);
     if (!job_load(job, &relation))
         return;
+    if (is_dropped(&relation)) {
+        job_end(job, NULL);
+        return;
+    }
     if (!is_gone) {
         job_retry(job, request->why);
         return;
     }
+    strcpy(disks, relation_own(&relation)->opened_disks);
     change_begin(&change, job->site);
     note_dropped(&change, &relation);
     change_remove(&change, RECORD_JOB, job->record.id);
-    if (change_commit(&change) < 0)
+    if (change_commit(&change) < 0) {
         job_retry(job, change.err.text);
-    else
-        job_finish(job);
+        return;
+    }
+    reopening_begin(job->site, disks);
+    job_finish(job);
 }
 
 /* Is a disk of the stream attached? Those it was made with count, whatever the membership is by
@@ -340,15 +390,21 @@ static int is_stream_attached(struct site *site, const struct replica_record *ow
 }
 
 /* The stream is what keeps hosts from a target's disk: it stays while one is attached, as after an
- * attachment in the moment of a reprotect. */
+ * attachment in the moment of a reprotect. Failed over, the target's are the source's. */
 static void drop_run(struct job *job)
 {
     struct relation relation;
+    bool is_failed_over;
     int attached;
 
     if (!job_load(job, &relation))
         return;
-    attached = relation_is_source(job->site, &relation)
+    if (is_dropped(&relation)) {
+        job_end(job, NULL);
+        return;
+    }
+    is_failed_over = relation_own(&relation)->status == REPLICA_FAILOVERED;
+    attached = relation_is_source(job->site, &relation) != is_failed_over
                    ? 0
                    : is_stream_attached(job->site, relation_own(&relation));
     if (attached != 0)
@@ -369,10 +425,24 @@ static enum tombstone_forgotten forgotten_as(const struct job *job)
     return argument[7] == '0' + TOMBSTONE_TAKEN ? TOMBSTONE_TAKEN : TOMBSTONE_LEFT;
 }
 
+/* A member whose own stream of before is not removed yet: it ends by itself, as if it had been
+ * forgotten alone. Without its record nothing would remove that stream, and its disk would stay
+ * closed. */
+static void end_alone(struct change *change, struct pair_record *pair,
+                      const struct tombstone_record *tombstone, const char *argument)
+{
+    pair->group_id[0] = 0;
+    pair->common.status = REPLICA_DELETING;
+    pair->common.was_written = tombstone->forgotten == TOMBSTONE_TAKEN;
+    jobs_cancel(change, pair->common.id);
+    change_put(change, RECORD_PAIR, pair);
+    jobs_add(change, "delete", pair->common.id, argument);
+}
+
 /* Members of a group that is forgotten go with it. One that the peer did not tell us of yet must
  * not hold a group that is deleted. */
 static void end_members(struct change *change, struct pair_record *pairs, unsigned count,
-                        const struct tombstone_record *tombstone)
+                        const struct tombstone_record *tombstone, const char *argument)
 {
     for (unsigned i = 0; i < count; i++) {
         struct tombstone_record own = *tombstone;
@@ -380,6 +450,10 @@ static void end_members(struct change *change, struct pair_record *pairs, unsign
         if (tombstone->forgotten == TOMBSTONE_DELETED) {
             pairs[i].group_id[0] = 0;
             change_put(change, RECORD_PAIR, &pairs[i]);
+            continue;
+        }
+        if (pairs[i].common.opened_serial != 0) {
+            end_alone(change, &pairs[i], tombstone, argument);
             continue;
         }
         strcpy(own.id, pairs[i].common.id);
@@ -395,7 +469,8 @@ static void mark_ended(struct site *site, const struct tombstone_record *tombsto
 {
     sync_mark(site, tombstone->id);
     for (unsigned i = 0; i < count && tombstone->forgotten != TOMBSTONE_DELETED; i++)
-        sync_mark(site, pairs[i].common.id);
+        if (pairs[i].common.opened_serial == 0)
+            sync_mark(site, pairs[i].common.id);
 }
 
 static void delete_end(struct job *job, struct relation *relation)
@@ -417,7 +492,7 @@ static void delete_end(struct job *job, struct relation *relation)
     change_begin(&change, site);
     if (result < 0)
         change_fail(&change, result, "the list of its pairs");
-    end_members(&change, pairs, count, &tombstone);
+    end_members(&change, pairs, count, &tombstone, job->record.argument);
     change_remove(&change, relation->is_group ? RECORD_GROUP : RECORD_PAIR, job->record.object);
     tag_forget(&change, job->record.object);
     change_put(&change, RECORD_TOMBSTONE, &tombstone);
@@ -428,6 +503,8 @@ static void delete_end(struct job *job, struct relation *relation)
         site_note_trouble(site, tombstone.id, "");
         job_finish(job);
         mark_ended(site, &tombstone, pairs, count);
+        jobs_wake(site);
+        reopening_begin(site, relation_own(relation)->opened_disks);
     }
     free(pairs);
 }
@@ -456,21 +533,18 @@ static void delete_done(struct data_request *request)
         delete_end(job, &relation);
 }
 
+/* Also when the record knows of no stream: it may be older than the stream (claims.c). */
 static void delete_run(struct job *job)
 {
     struct relation relation;
 
     if (!job_load(job, &relation))
         return;
-    if (relation_own(&relation)->opened_serial == 0)
-        delete_end(job, &relation);
-    else {
-        memset(&job->request, 0, sizeof(job->request));
-        job->request.op = DATA_STREAM_REMOVE;
-        job->request.stream = job->record.object;
-        job->request.remove = strstr(job->record.argument, "discard") != NULL;
-        site_submit(job->site, &job->request, delete_done);
-    }
+    memset(&job->request, 0, sizeof(job->request));
+    job->request.op = DATA_STREAM_REMOVE;
+    job->request.stream = job->record.object;
+    job->request.remove = strstr(job->record.argument, "discard") != NULL;
+    site_submit(job->site, &job->request, delete_done);
 }
 
 /* --- part: the peer has given it up for itself ----------------------------------------------- */
@@ -567,35 +641,77 @@ void works_end_one_shots(struct site *site)
     }
 }
 
-static int stop_if_stray(struct site *site, const char *id)
+static int add_job(struct site *site, const char *kind, const char *id)
 {
-    const struct data_stream_status *stream = site_stream(site, id);
     struct change change;
     int result;
 
-    if (!stream || stream->role != DATA_ROLE_SOURCE || !stream->is_started)
-        return 0;
-    log_notice("control", "%s was stopped while it could not be opened: stopping it", id);
     change_begin(&change, site);
-    jobs_add(&change, "stop", id, "");
+    jobs_add(&change, kind, id, "");
     result = change_commit(&change);
     jobs_wake(site);
     return result;
 }
 
-int works_stop_strays(struct site *site)
+/* It was stopped while it could not be opened. */
+static int stop_if_stray(struct site *site, const char *id)
 {
+    const struct data_stream_status *stream = site_stream(site, id);
+
+    if (!stream || stream->role != DATA_ROLE_SOURCE || !stream->is_started)
+        return 0;
+    log_notice("control", "%s was stopped while it could not be opened: stopping it", id);
+    return add_job(site, "stop", id);
+}
+
+/* Its newest state rotted, and the one before knows of no start. */
+static int start_if_stray(struct site *site, const char *id)
+{
+    const struct data_stream_status *stream = site_stream(site, id);
+    struct relation relation;
+    bool is_starting = false;
+    int result;
+
+    if (!stream || stream->role != DATA_ROLE_SOURCE || stream->is_started)
+        return 0;
+    result = relation_load(site, id, &relation);
+    if (result == 0)
+        result = jobs_exist(site, "start", id, &is_starting);
+    if (result < 0 || is_starting || relation_is_member(&relation) ||
+        !relation_is_source(site, &relation) ||
+        relation_own(&relation)->opened_serial != relation_own(&relation)->stream_serial)
+        return result;
+    log_warning("control",
+                "%s replicates by its record, and its stream knows of no start: "
+                "starting it",
+                id);
+    return add_job(site, "start", id);
+}
+
+int works_settle_strays(struct site *site)
+{
+    static const struct {
+        enum replica_state status;
+        int (*settle)(struct site *site, const char *id);
+    } strays[] = {
+        {REPLICA_STOPPED, stop_if_stray},
+        {REPLICA_INITIAL_SYNCING, start_if_stray},
+        {REPLICA_SYNCING, start_if_stray},
+        {REPLICA_NORMAL, start_if_stray},
+    };
     static const enum record_kind kinds_of[] = {RECORD_GROUP, RECORD_PAIR};
     int result = 0;
 
-    for (unsigned k = 0; result == 0 && k < ARRAY_COUNT(kinds_of); k++) {
-        size_t size = record_type(kinds_of[k])->size;
+    for (unsigned k = 0; result == 0 && k < ARRAY_COUNT(kinds_of) * ARRAY_COUNT(strays); k++) {
+        enum record_kind kind = kinds_of[k % ARRAY_COUNT(kinds_of)];
+        unsigned s = k / ARRAY_COUNT(kinds_of), count = 0;
         void *records = NULL;
-        unsigned count = 0;
 
-        result = meta_list(site->meta, kinds_of[k], "status", "stopped", &records, &count);
-        for (unsigned i = 0; result == 0 && i < count; i++)
-            result = stop_if_stray(site, (const char *)records + (size_t)i * size);
+        result = meta_list(site->meta, kind, "status", replica_state_name(strays[s].status),
+                           &records, &count);
+        for (unsigned i = 0; result == 0 && i < count; i++) /* the id is first */
+            result =
+                strays[s].settle(site, (const char *)records + (size_t)i * record_type(kind)->size);
         free(records);
     }
     return result;

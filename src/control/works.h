@@ -10,8 +10,9 @@ const struct job_kind *works_kinds(unsigned *ret_count);
 /* One-shot copies that have ended: their records go to `stopped`. After each fresh snapshot. */
 void works_end_one_shots(struct site *site);
 
-/* Streams that run although their records are `stopped`: they could not be opened when they were
- * stopped, and are open by now. Once, with the first snapshot after a start. */
-int works_stop_strays(struct site *site);
+/* Streams that run although their records are `stopped` (they could not be opened when they were
+ * stopped), or do not although their records say so. Once, with the first snapshot after a start.
+ */
+int works_settle_strays(struct site *site);
 
 #endif

@@ -107,6 +107,8 @@ static const struct key keys[] = {
     {"replication", "stash-disk", KEY_BYTES, CONFIG_AT(replication.stash_disk_bytes), 0, 64 * TIB},
     {"replication", "journal-max", KEY_BYTES, CONFIG_AT(replication.journal_bytes_max), MIB,
      64 * TIB},
+    {"replication", "failover-reserve", KEY_BYTES, CONFIG_AT(replication.failover_reserve_bytes), 0,
+     64 * TIB},
     {"replication", "retain-time", KEY_DURATION, CONFIG_AT(replication.retain_ns), 0,
      366 * 86400 * SECOND},
     {"replication", "retain-bytes", KEY_BYTES, CONFIG_AT(replication.retain_bytes), 0, 64 * TIB},
@@ -382,6 +384,7 @@ static void set_defaults(struct config *config)
     config->replication.stash_memory_bytes = 64 * MIB;
     config->replication.stash_disk_bytes = 4096 * MIB;
     config->replication.journal_bytes_max = 16 * 1024 * MIB;
+    config->replication.failover_reserve_bytes = 1024 * MIB;
     config->replication.retain_ns = 600 * SECOND;
     config->replication.retain_bytes = 1024 * MIB;
     config->replication.peer_wait_ns = 30 * SECOND;

@@ -68,6 +68,7 @@ struct config {
     struct {
         uint64_t interval_ns;
         uint64_t stash_memory_bytes, stash_disk_bytes, journal_bytes_max;
+        uint64_t failover_reserve_bytes;
         uint64_t retain_ns, retain_bytes;
         uint64_t bandwidth_bytes; /* a second; 0: no limit */
         bool open_when_peer_silent;

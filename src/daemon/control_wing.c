@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 
 #include "api/api.h"
 #include "api/door.h"
@@ -19,6 +18,7 @@
 #include "base/log.h"
 #include "control/roster_record.h"
 #include "control/tree_memory.h"
+#include "daemon/data_folder.h"
 #include "daemon/sandbox.h"
 #include "io/sync_note.h"
 #include "meta/event_store.h"
@@ -29,7 +29,7 @@ struct control_wing {
     struct sync_note *syncs;
     struct meta_sqlite_watch watch; /* of SQLite, which has its own way to files */
     struct meta *meta;
-    char monitor_folder[PATH_MAX / 2 + 16];
+    char monitor_folder[PATH_MAX / 2 + 16], disks_folder[PATH_MAX / 2 + 16];
     struct event_store *events; /* NULL: it could not be opened */
     struct secret_box *secret_box;
     struct control *control;
@@ -79,6 +79,7 @@ static void open_events(struct control_wing *wing)
     char path[sizeof(config->site.data) + 16];
     struct err err = {0};
 
+    snprintf(wing->disks_folder, sizeof(wing->disks_folder), "%s/disks", config->site.data);
     snprintf(wing->monitor_folder, sizeof(wing->monitor_folder), "%s/monitor", config->site.data);
     snprintf(path, sizeof(path), "%s/events.db", config->site.data);
     if (event_store_open(path, &limits, (int64_t)(loop_wall_ns(wing->loop) / 1000000),
@@ -158,9 +159,8 @@ int control_wing_new(const struct config *config, struct control_wing **ret_wing
     pthread_mutex_init(&wing->lock, NULL);
     pthread_cond_init(&wing->answered, NULL);
     snprintf(path, sizeof(path), "%s/site.db", config->site.data);
-    if (mkdir(config->site.data, 0700) != 0 && errno != EEXIST)
-        failed = err_set(err, -errno, "[site] data %s: %s", config->site.data, err_name(errno));
-    else
+    failed = data_folder_open(config->site.data, err);
+    if (failed == 0)
         failed = watch_syncs(wing, err);
     if (failed == 0)
         failed = record_cache_open(path, &wing->meta, err);
@@ -204,6 +204,7 @@ static void fill_site_options(const struct control_wing *wing, struct site_optio
         .peer_count = config->peer_count,
         .nbd_socket = config->nbd.socket[0] ? config->nbd.socket : NULL,
         .nbd_listen = config->nbd.listen[0] ? config->nbd.listen : NULL,
+        .disks_folder = wing->disks_folder,
         .monitor_folder = wing->monitor_folder,
         .events = wing->events,
         .audit_reads_max = config->audit.reads_max,

@@ -36,6 +36,7 @@ static void fill_engine_options(const struct config *config, struct engine_optio
                 .stash_memory_bytes = config->replication.stash_memory_bytes,
                 .stash_disk_bytes = config->replication.stash_disk_bytes,
                 .journal_bytes_max = config->replication.journal_bytes_max,
+                .failover_reserve_bytes = config->replication.failover_reserve_bytes,
                 .retain_ns = config->replication.retain_ns,
                 .retain_bytes = config->replication.retain_bytes,
                 .bandwidth_bytes = config->replication.bandwidth_bytes,

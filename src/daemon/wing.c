@@ -10,11 +10,14 @@
  */
 #include "daemon/wing.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -105,6 +108,11 @@ static void snapshots_changed(void *arg, const char *disk)
     send_event(wing, &(struct data_event){.kind = DATA_EVENT_SNAPSHOTS_CHANGED}, disk, NULL);
 }
 
+static void found(void *arg, const char *id, bool is_lost, const char *why)
+{
+    send_event(arg, &(struct data_event){.kind = DATA_EVENT_FOUND, .is_on = is_lost}, id, why);
+}
+
 static void peer_changed(void *arg, const char *peer, bool is_up, const char *why)
 {
     log_notice("link", "peer %s is %s%s%s", peer, is_up ? "up" : "down", why && *why ? ": " : "",
@@ -126,6 +134,7 @@ static const struct engine_callbacks engine_callbacks = {
     .disk_grown_cb = disk_grown,
     .stream_changed_cb = stream_changed,
     .snapshots_changed_cb = snapshots_changed,
+    .found_cb = found,
     .peer_cb = peer_changed,
     .call_cb = call_arrived,
 };
@@ -192,14 +201,39 @@ static void call_replied(void *arg, int error, const void *bytes, uint32_t lengt
     complete(request, error, NULL);
 }
 
+/* A disk of the site's own by another name of its file. */
+static bool is_own_link(const struct wing *wing, const struct stat *facts)
+{
+    char folder[PATH_MAX + 8];
+    struct dirent *entry;
+    struct stat one;
+    bool is_own = false;
+    DIR *disks;
+
+    snprintf(folder, sizeof(folder), "%s/disks", wing->data_folder);
+    disks = opendir(folder);
+    if (disks == NULL)
+        return false;
+    while (!is_own && (entry = readdir(disks)) != NULL)
+        is_own = fstatat(dirfd(disks), entry->d_name, &one, AT_SYMLINK_NOFOLLOW) == 0 &&
+                 one.st_dev == facts->st_dev && one.st_ino == facts->st_ino;
+    closedir(disks);
+    return is_own;
+}
+
 /* A file of the site itself, by whatever name: its database, a journal, another disk's bytes. */
 static bool is_own_file(const struct wing *wing, const char *path)
 {
     size_t length = strlen(wing->data_folder);
+    struct stat facts;
     char real[PATH_MAX];
 
-    return length > 0 && realpath(path, real) != NULL &&
-           strncmp(real, wing->data_folder, length) == 0 && real[length] == '/';
+    if (length == 0 || realpath(path, real) == NULL)
+        return false;
+    if (strncmp(real, wing->data_folder, length) == 0 && real[length] == '/')
+        return true;
+    return stat(real, &facts) == 0 && S_ISREG(facts.st_mode) && facts.st_nlink > 1 &&
+           is_own_link(wing, &facts);
 }
 
 static void disk_open(struct wing *wing, struct data_request *request)
@@ -297,6 +331,18 @@ static void snapshot_remove(struct wing *wing, struct data_request *request)
         complete(request, failed, "a client reads this snapshot: end its connection first");
 }
 
+/* Of a disk that hosts are kept off. */
+static void disk_work(struct wing *wing, struct data_request *request)
+{
+    if (wing_exports_is_open(wing->exports, request->disk))
+        complete(request, -EBUSY, "hosts may reach it");
+    else if (request->op == DATA_DISK_WIPE)
+        engine_disk_wipe(wing->engine, request->disk, request->offset, disk_wiped, request);
+    else
+        engine_disk_keep(wing->engine, request->disk, request->label, request->reason, engine_done,
+                         request);
+}
+
 /* What a request of each kind does, on the data loop. */
 static void act(struct wing *wing, struct data_request *request)
 {
@@ -314,9 +360,8 @@ static void act(struct wing *wing, struct data_request *request)
     case DATA_DISK_GROW:
         return engine_disk_grow(engine, request->disk, request->size_bytes, engine_done, request);
     case DATA_DISK_WIPE:
-        if (wing_exports_is_open(wing->exports, request->disk))
-            return complete(request, -EBUSY, "hosts may reach it");
-        return engine_disk_wipe(engine, request->disk, request->offset, disk_wiped, request);
+    case DATA_DISK_KEEP:
+        return disk_work(wing, request);
     case DATA_DISK_DETACH:
         failed = wing_exports_detach(wing->exports, request->disk, export_gone, request);
         return failed ? complete(request, failed, NULL) : (void)0;

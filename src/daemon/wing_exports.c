@@ -31,7 +31,7 @@ struct wing_export {
     enum export_state state;
     struct nbd_export *nbd;
     bool is_attached, may_write, owes_closed;
-    char why[160];
+    char why[240];
     wing_done_fn done_cb; /* who waits for the removal */
     void *done_arg;
 };

@@ -61,6 +61,7 @@ static void copy_stream(struct engine *engine, const struct wing_stream *stream,
     ret->has_point = from.has_point;
     ret->is_initial = from.is_initial;
     ret->is_draining = from.is_draining;
+    ret->is_open = from.is_open;
     ret->is_waiting_peer = from.is_waiting_peer;
     ret->generation_term = from.generation.term;
     ret->epoch_acked = from.epoch_acked;

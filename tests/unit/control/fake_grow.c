@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Disks of the pretended data wing that become larger, and who may, in a stream. */
+/* Disks of the pretended data wing that become larger, and who may, in a stream; and that are kept.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,5 +65,18 @@ int fake_grow(struct fake_site *site, struct fake_disk *disk, struct data_reques
         return error;
     disk->size = request->size_bytes;
     fake_tell_size(site, disk);
+    return 0;
+}
+
+int fake_keep(struct fake_site *site, struct fake_disk *disk, struct data_request *request)
+{
+    unsigned place;
+
+    if (!disk || !disk->is_open)
+        return -ENOENT;
+    if (find_stream(site, disk->id, &place))
+        return -EBUSY;
+    check(!disk->is_wanted && request->label[0] && request->reason[0]);
+    disk->kept++;
     return 0;
 }

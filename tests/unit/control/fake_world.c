@@ -393,7 +393,6 @@ static void fill_snapshot(struct fake_site *site, struct data_request *request)
     for (unsigned i = 0; i < FAKE_STREAMS; i++) {
         const struct fake_stream *stream = &site->streams[i];
         struct data_stream_status *status = &snapshot->streams[count];
-
         if (!stream->exists || !stream->is_open)
             continue;
         strcpy(status->id, stream->id);
@@ -403,6 +402,7 @@ static void fill_snapshot(struct fake_site *site, struct data_request *request)
         status->point_wall_ns = stream->point_wall_ns;
         status->point_age_ns = site->world->now_ns + wall_offset_ns - stream->point_wall_ns;
         status->disk_count = stream->disk_count;
+        status->is_open = true;
         count++;
     }
     for (unsigned i = 0; i < FAKE_DISKS; i++)
@@ -411,6 +411,7 @@ static void fill_snapshot(struct fake_site *site, struct data_request *request)
             strcpy(status->id, site->disks[i].id);
             status->is_exported = site->disks[i].is_wanted;
             status->connections = site->disks[i].connections;
+            status->is_fenced = site->disks[i].is_fenced;
             status->may_write = fake_may_write(site->world, index_of(site), status->id);
             snprintf(status->why, sizeof(status->why), "%s",
                      status->may_write ? "" : "closed by its stream");
@@ -505,6 +506,8 @@ static int wipe(struct fake_disk *disk, struct data_request *request)
     if (!disk || !disk->is_open)
         return -ENOENT;
     check(!disk->is_wanted && request->offset < disk->size);
+    if (disk->is_fenced)
+        return -EIO;
     check(request->offset == 0 || request->offset == disk->wiped);
     disk->wiped = request->offset + 4096;
     request->offset = disk->wiped;
@@ -540,6 +543,8 @@ static int act(struct fake_site *site, struct data_request *request)
         return fake_grow(site, disk, request);
     case DATA_DISK_WIPE:
         return wipe(disk, request);
+    case DATA_DISK_KEEP:
+        return fake_keep(site, disk, request);
     case DATA_DISK_ATTACH:
     case DATA_DISK_DETACH:
         if (!disk || !disk->is_open)

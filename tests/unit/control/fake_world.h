@@ -36,8 +36,10 @@ struct fake_disk {
     bool exists, is_open, is_wanted; /* wanted: hosts should reach it */
     uint64_t size;
     unsigned connections;
+    bool is_fenced; /* every piece that is to become zeros fails */
     uint64_t wiped; /* so much from its beginning, since DATA_DISK_WIPE began */
     unsigned wipes; /* how often all of it was */
+    unsigned kept;  /* snapshots: DATA_DISK_KEEP */
 };
 
 struct fake_stream {
@@ -128,7 +130,8 @@ void fake_ask_together(struct fake_world *world, unsigned site, struct fake_aske
 void fake_ask_and_forget(struct fake_world *world, unsigned site, const char *action,
                          const char *query);
 
-/* fake_grow.c: what DATA_DISK_GROW does; and the event of it. */
+/* fake_grow.c: what DATA_DISK_KEEP and DATA_DISK_GROW do; and the event of that. */
+int fake_keep(struct fake_site *site, struct fake_disk *disk, struct data_request *request);
 int fake_grow(struct fake_site *site, struct fake_disk *disk, struct data_request *request);
 void fake_tell_size(struct fake_site *site, const struct fake_disk *disk);
 

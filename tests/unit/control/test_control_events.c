@@ -70,6 +70,50 @@ static void test_states_of_a_pair_at_both_sites(void **state)
     expect(world, LYON, query, "initial_syncing -> failovering|failovering -> failovered|");
 }
 
+static void expect_trouble(struct fake_world *world, unsigned site, const char *text)
+{
+    unsigned status = 0;
+    json_t *reply = fake_ask(world, site, "DescribeVersoStatus", "", &status);
+    const json_t *stream = json_array_get(json_object_get(reply, "Streams"), 0);
+
+    assert_int_equal(status, 200);
+    assert_string_equal(json_string_value(json_object_get(stream, "Trouble")), text);
+    json_decref(reply);
+}
+
+/* The target has no room, say: who asks reads why in the status, and a day later in the record. */
+static void test_why_a_failover_failed(void **state)
+{
+    static const char why[] = "failover failed: made to fail; mend it and ask again";
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char query[100];
+
+    drive_pair(world, &pair);
+    drive_ok(world, PARIS, "StartDiskReplicaPair", NULL, NULL, "RegionId=cn-paris&ReplicaPairId=%s",
+             pair.id);
+    fake_copy(world);
+    fake_run(world, 5000000000);
+    world->sites[LYON].fail_op = DATA_STREAM_FAILOVER;
+    world->sites[LYON].fail_error = -ENOSPC;
+    world->sites[LYON].fail_again = 8;
+    drive_ok(world, LYON, "FailoverDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaPairId=%s", pair.id);
+    fake_run(world, 60000000000);
+    drive_expect(world, LYON, pair.id, "Status", "failover_failed");
+    expect_trouble(world, LYON, why);
+    snprintf(query, sizeof(query), "ObjectId=%s&Kind=trouble", pair.id);
+    char *told = events(world, LYON, "%s", query);
+    assert_non_null(strstr(told, why));
+    free(told);
+    world->sites[LYON].fail_error = 0;
+    drive_ok(world, LYON, "FailoverDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaPairId=%s", pair.id);
+    fake_run(world, 5000000000);
+    drive_expect(world, LYON, pair.id, "Status", "failovered");
+    expect_trouble(world, LYON, "");
+}
+
 static void test_pages_in_both_orders(void **state)
 {
     struct fake_world *world = *state;
@@ -489,6 +533,7 @@ static void test_sites_that_do_not_agree_yet(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_why_a_failover_failed, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_states_of_a_pair_at_both_sites, drive_setup,
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_pages_in_both_orders, drive_setup, drive_teardown),

@@ -508,8 +508,10 @@ static void test_a_removal_that_was_overtaken(void **state)
     fake_run(world, 1000000000);
     assert_null(fake_stream_of(world, PARIS, group));
     drive_fails(world, LYON, 403, "OperationDenied", "has ended there", "ReprotectDiskReplicaGroup",
-                "RegionId=cn-lyon&ReplicaGroupId=%s", group);
+                "RegionId=cn-lyon&ReplicaGroupId=%s&ReverseReplicate=false", group);
     drive_status(world, group, "failovered");
+    GROUP_OK(LYON, "ReprotectDiskReplicaGroup", "cn-lyon", group); /* by the records */
+    drive_status(world, group, "stopped");
 }
 
 /* The source starts, the production site, which is the target, gives another name, and they are

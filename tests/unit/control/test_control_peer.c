@@ -381,7 +381,8 @@ static void test_deletion_that_is_not_understood(void **state)
 }
 
 /* The pair went into a group and out of it at one site while the other failed it over: the failover
- * counts, but the stream is gone at the former source. */
+ * counts, but the stream is gone at the former source: no cancel, and a reprotect by the records.
+ */
 static void test_reprotect_with_an_ended_stream(void **state)
 {
     struct fake_world *world = *state;
@@ -407,8 +408,12 @@ static void test_reprotect_with_an_ended_stream(void **state)
     fake_run(world, UINT64_C(30) * 1000000000);
     drive_status(world, pair.id, "failovered");
     drive_fails(world, LYON, 403, "OperationDenied", "has ended there", "ReprotectDiskReplicaPair",
-                "RegionId=cn-lyon&ReplicaPairId=%s&ReverseReplicate=true", pair.id);
+                "RegionId=cn-lyon&ReplicaPairId=%s&ReverseReplicate=false", pair.id);
     drive_status(world, pair.id, "failovered");
+    drive_ok(world, LYON, "ReprotectDiskReplicaPair", NULL, NULL,
+             "RegionId=cn-lyon&ReplicaPairId=%s&ReverseReplicate=true", pair.id);
+    fake_run(world, UINT64_C(1) * 1000000000);
+    drive_status(world, pair.id, "stopped");
 }
 
 /* The same, and the reprotect was accepted before the membership changed: it cannot end, and says

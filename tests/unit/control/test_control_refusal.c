@@ -456,6 +456,45 @@ static void test_direction_is_the_engines(void **state)
     drive_expect(world, PARIS, pair.id, "SourceRegion", "cn-lyon");
 }
 
+/* The half that makes room for another pair takes its tags along. */
+static void test_stale_half_takes_its_tags(void **state)
+{
+    struct fake_world *world = *state;
+    struct meta *meta = world->sites[LYON].meta;
+    struct meta_query tags = {.kind = RECORD_TAG}, sets = {.kind = RECORD_TAG_SET};
+    char paris[64], lyon[64], other[64], query[300];
+    void *records = NULL;
+    unsigned count = 0;
+
+    drive_disk(world, PARIS, paris);
+    drive_disk(world, LYON, lyon);
+    drive_disk(world, LYON, other);
+    snprintf(query, sizeof(query), CREATE_PAIR, paris, lyon);
+    fake_hold(world, LYON, DATA_CALL_REPLY, false);
+    fake_ask_and_forget(world, PARIS, "CreateDiskReplicaPair", query);
+    assert_int_equal(meta_list(meta, RECORD_PAIR, NULL, NULL, &records, &count), 0);
+    assert_int_equal(count, 1);
+    drive_ok(world, LYON, "TagResources", NULL, NULL,
+             "RegionId=cn-lyon&ResourceType=diskreplicapair&ResourceId.1=%s&Tag.1.Key=team",
+             ((const struct pair_record *)records)->common.id);
+    free(records);
+    struct fake_call *waiting = &world->sites[PARIS].calls[0];
+    struct data_request *request = waiting->request;
+    waiting->request = NULL;
+    world->is_link_up = false; /* nor does lyon hear that it is over */
+    request->error = -ETIMEDOUT;
+    request->done_cb(request);
+    fake_run(world, 0);
+    world->is_link_up = true;
+    fake_release(world, LYON);
+    snprintf(query, sizeof(query), CREATE_PAIR, paris, other);
+    drive_ok(world, PARIS, "CreateDiskReplicaPair", NULL, NULL, "%s", query);
+    assert_int_equal(meta_count(meta, &tags, &count), 0);
+    assert_int_equal(count, 0);
+    assert_int_equal(meta_count(meta, &sets, &count), 0);
+    assert_int_equal(count, 0);
+}
+
 /* Its reply came too late, the link stayed up: the half goes at once. */
 static void test_stale_half_goes(void **state)
 {
@@ -624,6 +663,7 @@ int main(void)
         STORY(test_stale_half_makes_room),
         STORY(test_stale_half_of_the_same_primary),
         STORY(test_stale_half_goes),
+        STORY(test_stale_half_takes_its_tags),
         STORY(test_only_a_half_is_dropped),
         STORY(test_half_of_one_under_way_stays),
         STORY(test_direction_is_the_engines),

@@ -194,6 +194,51 @@ static void test_given_up(void **state)
     drive_ok(world, PARIS, "DeleteDisk", NULL, NULL, "DiskId=%s", disk);
 }
 
+static void expect_why(struct fake_world *world, const char *disk, const char *part)
+{
+    json_t *reply = drive_ask(world, PARIS, "DescribeDiskAccess", "DiskId=%s", disk);
+    const char *why = json_string_value(json_object_get(json_object_get(reply, "Disk"), "Why"));
+
+    if (!why || !strstr(why, part))
+        fail_msg("'%s' lacks '%s'", why, part);
+    json_decref(reply);
+}
+
+/* A sync failed: for this life of the daemon that is the end. It is told, and can be given up; the
+ * next life goes on. */
+static void test_store_that_fails(void **state)
+{
+    struct fake_world *world = *state;
+    struct fake_disk *store;
+    char disk[64];
+
+    attached(world, disk);
+    store = fake_disk_of(world, PARIS, disk);
+    world->sites[PARIS].fail_op = DATA_DISK_WIPE;
+    world->sites[PARIS].fail_error = -ENOSPC;
+    world->sites[PARIS].fail_again = 1000;
+    drive_ok(world, PARIS, "ReInitDisk", NULL, NULL, "DiskId=%s", disk);
+    fake_run(world, 60 * SECOND);
+    expect_why(world, disk, "it is being made empty: reinit: made to fail");
+    world->sites[PARIS].fail_error = 0;
+    store->is_fenced = true;
+    fake_run(world, 60 * SECOND);
+    expect_status(world, disk, "ReIniting");
+    expect_why(world, disk, "it is being made empty: a sync of its store failed");
+    fake_site_crash(world, PARIS);
+    store->is_fenced = false;
+    fake_site_start(world, PARIS);
+    expect_empty(world, disk, 1);
+    expect_why(world, disk, "");
+    store->is_fenced = true;
+    expect_why(world, disk, "hosts get errors");
+    drive_ok(world, PARIS, "ReInitDisk", NULL, NULL, "DiskId=%s", disk);
+    fake_run(world, 60 * SECOND);
+    drive_ok(world, PARIS, "DetachDisk", NULL, NULL, "InstanceId=i-1&DiskId=%s", disk);
+    expect_status(world, disk, "Available");
+    drive_ok(world, PARIS, "DeleteDisk", NULL, NULL, "DiskId=%s", disk);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, drive_setup, drive_teardown)
@@ -201,6 +246,7 @@ int main(void)
         TEST(test_becomes_empty),        TEST(test_refused),
         TEST(test_killed_in_the_middle), TEST(test_goes_on_after_an_error),
         TEST(test_no_pair_meanwhile),    TEST(test_given_up),
+        TEST(test_store_that_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

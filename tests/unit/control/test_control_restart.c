@@ -45,6 +45,82 @@ static void pair_ok(struct fake_world *world, unsigned site, const char *action,
              id);
 }
 
+static void copy_file(const char *from, const char *to)
+{
+    char command[1024];
+
+    snprintf(command, sizeof(command), "rm -f %s-wal %s-shm && cp %s %s", to, to, from, to);
+    assert_int_equal(system(command), 0);
+}
+
+/* site.db is put back from a backup of before the start of a pair: its stream is there, and no
+ * record opens it. That is told, and started again it is the same stream. */
+static void test_records_of_before_the_start(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char backup[160], id[64];
+    json_t *status;
+
+    for (unsigned site = 0; site < 2; site++) {
+        snprintf(backup, sizeof(backup), "%s.backup", world->sites[site].path);
+        drive_pair(world, &pair);
+        fake_site_crash(world, site);
+        copy_file(world->sites[site].path, backup);
+        fake_site_start(world, site);
+        fake_run(world, SECOND);
+        pair_ok(world, PARIS, "StartDiskReplicaPair", pair.id);
+        fake_copy(world);
+        drive_status(world, pair.id, "normal");
+        fake_site_crash(world, site);
+        copy_file(backup, world->sites[site].path);
+        fake_site_start(world, site);
+        fake_run(world, SECOND);
+        assert_false(fake_stream_of(world, site, pair.id)->is_open);
+        status = drive_ask(world, site, "DescribeVersoStatus", "Id=%s", pair.id);
+        snprintf(id, sizeof(id), "%s",
+                 json_string_value(json_object_get(
+                     json_array_get(json_object_get(status, "Streams"), 0), "Trouble")));
+        assert_string_equal(id, "it has no stream open at this site: stop it and start it again");
+        json_decref(status);
+        pair_ok(world, PARIS, "StopDiskReplicaPair", pair.id);
+        drive_status(world, pair.id, "stopped");
+        pair_ok(world, PARIS, "StartDiskReplicaPair", pair.id);
+        assert_true(fake_stream_of(world, site, pair.id)->is_open);
+        assert_true(fake_stream_of(world, LYON, pair.id)->has_point); /* it is no new one */
+        fake_copy(world);
+        drive_status(world, pair.id, "normal");
+    }
+}
+
+/* The same, and it is given up: what is there goes with the pair. */
+static void test_a_stream_of_no_record_goes(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+    char backup[160];
+
+    snprintf(backup, sizeof(backup), "%s.backup", world->sites[PARIS].path);
+    drive_pair(world, &pair);
+    fake_site_crash(world, PARIS);
+    copy_file(world->sites[PARIS].path, backup);
+    fake_site_start(world, PARIS);
+    fake_run(world, SECOND);
+    pair_ok(world, PARIS, "StartDiskReplicaPair", pair.id);
+    fake_copy(world);
+    fake_site_crash(world, PARIS);
+    copy_file(backup, world->sites[PARIS].path);
+    fake_site_start(world, PARIS);
+    fake_run(world, SECOND);
+    fake_stream_of(world, PARIS, pair.id)->is_open = true; /* of the fake: it may be removed */
+    pair_ok(world, PARIS, "StopDiskReplicaPair", pair.id);
+    drive_status(world, pair.id, "stopped");
+    pair_ok(world, PARIS, "DeleteDiskReplicaPair", pair.id);
+    fake_run(world, SECOND);
+    assert_null(fake_stream_of(world, PARIS, pair.id));
+    assert_null(fake_stream_of(world, LYON, pair.id));
+}
+
 static void test_all_is_open_again(void **state)
 {
     struct fake_world *world = *state;
@@ -91,6 +167,21 @@ static void test_stream_that_cannot_be_opened_is_stopped(void **state)
     fake_run(world, SECOND);
     drive_expect(world, PARIS, pair.id, "Status", "");
     drive_expect(world, LYON, pair.id, "Status", "");
+}
+
+/* Its newest state rotted, and the one before it knows of no start. */
+static void test_stream_that_forgot_its_start_is_started(void **state)
+{
+    struct fake_world *world = *state;
+    struct drive_pair pair;
+
+    make_pair(world, &pair);
+    fake_stream_of(world, PARIS, pair.id)->is_started = false;
+    restart(world, PARIS);
+    assert_true(fake_stream_of(world, PARIS, pair.id)->is_started);
+    drive_status(world, pair.id, "normal");
+    restart(world, LYON); /* nothing is started at the target */
+    assert_false(fake_stream_of(world, LYON, pair.id)->is_started);
 }
 
 /* The operation is accepted, its step stands still (before it or after it), the daemon dies. */
@@ -140,6 +231,18 @@ static void test_dies_after_each_step(void **state)
     die_everywhere(*state, true);
 }
 
+/* Of disks that are there no more nothing is left. */
+static unsigned count_tags(struct fake_world *world, unsigned site)
+{
+    struct meta_query tags = {.kind = RECORD_TAG}, sets = {.kind = RECORD_TAG_SET};
+    struct meta *meta = control_site(world->sites[site].control)->meta;
+    unsigned tag_count = 0, set_count = 0;
+
+    assert_int_equal(meta_count(meta, &tags, &tag_count), 0);
+    assert_int_equal(meta_count(meta, &sets, &set_count), 0);
+    return tag_count + set_count;
+}
+
 static void test_dies_in_disk_work(void **state)
 {
     struct fake_world *world = *state;
@@ -170,6 +273,11 @@ static void test_dies_in_disk_work(void **state)
         assert_string_equal(count, "1");
         restart(world, PARIS);
         assert_false(fake_disk_of(world, PARIS, disk)->is_wanted);
+        drive_ok(world, PARIS, "TagResources", NULL, NULL,
+                 "Version=2014-05-26&RegionId=cn-paris&ResourceType=disk&ResourceId.1=%s&"
+                 "Tag.1.Key=team",
+                 disk);
+        assert_int_equal(count_tags(world, PARIS), 2);
         fake_hold(world, PARIS, DATA_DISK_CLOSE, after);
         fake_ask_and_forget(world, PARIS, "DeleteDisk", query);
         restart(world, PARIS);
@@ -177,6 +285,7 @@ static void test_dies_in_disk_work(void **state)
                  "RegionId=cn-paris&DiskIds=[%%22%s%%22]", disk);
         assert_string_equal(status, "0");
         assert_null(fake_disk_of(world, PARIS, disk));
+        assert_int_equal(count_tags(world, PARIS), 0);
     }
 }
 
@@ -342,12 +451,21 @@ static void test_membership_while_apart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        STORY(test_all_is_open_again),       STORY(test_stream_that_cannot_be_opened_is_stopped),
-        STORY(test_dies_before_each_step),   STORY(test_dies_after_each_step),
-        STORY(test_dies_in_disk_work),       STORY(test_disk_that_is_left),
-        STORY(test_half_a_pair_is_dropped),  STORY(test_stream_that_never_was),
-        STORY(test_link_cut_in_a_reprotect), STORY(test_records_meet_after_a_separation),
-        STORY(test_deletion_while_apart),    STORY(test_membership_while_apart),
+        STORY(test_records_of_before_the_start),
+        STORY(test_a_stream_of_no_record_goes),
+        STORY(test_all_is_open_again),
+        STORY(test_stream_that_cannot_be_opened_is_stopped),
+        STORY(test_stream_that_forgot_its_start_is_started),
+        STORY(test_dies_before_each_step),
+        STORY(test_dies_after_each_step),
+        STORY(test_dies_in_disk_work),
+        STORY(test_disk_that_is_left),
+        STORY(test_half_a_pair_is_dropped),
+        STORY(test_stream_that_never_was),
+        STORY(test_link_cut_in_a_reprotect),
+        STORY(test_records_meet_after_a_separation),
+        STORY(test_deletion_while_apart),
+        STORY(test_membership_while_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -285,6 +285,37 @@ static void test_made_while_apart_is_no_old_copy(void **state)
     expect_total(world, PARIS, "ListUsers", "33");
 }
 
+/* Whoever deleted it may have had to: nothing that the other site did, apart, brings it back. */
+static void test_a_deleted_key_stays_so(void **state)
+{
+    struct fake_world *world = *state;
+    struct roster_key key, kept;
+    struct access_key_record records[2];
+
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    roster_drive_key(world, PARIS, "anna", &key);
+    roster_drive_key(world, PARIS, "anna", &kept);
+    fake_run(world, SOON_NS);
+    fake_net(world, false);
+    drive_ok(world, PARIS, "DeleteAccessKey", NULL, NULL, "UserAccessKeyId=%s", key.id);
+    for (unsigned i = 0; i < 6; i++) /* back to Active, and newer by far */
+        drive_ok(world, LYON, "UpdateAccessKey", NULL, NULL, "UserAccessKeyId=%s&Status=%s", key.id,
+                 i % 2 ? "Active" : "Inactive");
+    roster_drive_expect_key(world, LYON, key.id, key.secret);
+    fake_net(world, true);
+    fake_run(world, SOON_NS);
+    for (unsigned site = 0; site < 2; site++) {
+        roster_drive_expect_key(world, site, key.id, NULL);
+        roster_drive_expect_key(world, site, kept.id, kept.secret);
+        assert_int_equal(
+            meta_get(world->sites[site].meta, RECORD_ACCESS_KEY, key.id, &records[site]), 0);
+        assert_true(records[site].access.is_deleted);
+        assert_string_equal(records[site].sealed, "");
+    }
+    assert_int_equal(records[PARIS].access.version, records[LYON].access.version);
+    assert_string_equal(records[PARIS].access.site, records[LYON].access.site);
+}
+
 /* The peer has not been there for years. */
 static void test_too_many_deleted(void **state)
 {
@@ -424,6 +455,7 @@ int main(void)
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_made_while_apart_is_no_old_copy, drive_setup,
                                         drive_teardown),
+        cmocka_unit_test_setup_teardown(test_a_deleted_key_stays_so, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_too_many_deleted, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_forgotten_at_one_site, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_a_crash_between_is_caught_up, drive_setup,
