@@ -3,7 +3,8 @@
  * Why: when all is quiet, what the sites tell, what their records hold and what their engines do
  * must be one truth.
  *
- *   records    both sites have the same pairs and groups, field by field
+ *   records    both sites have the same pairs and groups, field by field, but for what one of them
+ *              forgot (sim_forget.h)
  *   Describe   both say the same of them
  *   engine     a stream is there exactly when the record says so, in the role that the record's
  *              state and direction mean; it is started exactly when it should be
@@ -26,6 +27,7 @@
 #include "sim_alloc.h"
 #include "sim_client.h"
 #include "sim_fate.h"
+#include "sim_forget.h"
 #include "sim_town.h"
 #include "sim_whole.h"
 
@@ -282,22 +284,8 @@ static void ledger_add(struct ledger *ledger, enum record_kind kind, const void 
     tree_set(ledger->records, record, tree);
 }
 
-/* The other site took it away, and deleted it, while its group was failed over here: it is told as
- * invalid, and stays until the group ends (Forget). */
-static bool is_left_in_group(const char *group, const char *message)
-{
-    return group[0] && strcmp(message, "DeviceRemoved") == 0;
-}
-
 static void ledger_pair(struct question *question, const void *record)
 {
-    const struct pair_record *pair = record;
-
-    if (pair->common.status == REPLICA_INVALID &&
-        is_left_in_group(pair->group_id, pair->common.status_message)) {
-        question->node->run->town->has_left_member = true;
-        return;
-    }
     ledger_add((struct ledger *)question, RECORD_PAIR, record);
 }
 
@@ -336,6 +324,28 @@ static void judge_equal(struct sim_run *run, const char *what, const char *paris
              paris + from, lyon + from);
 }
 
+/* What only one site has lawfully. */
+static void take_out(struct sim_run *run, struct ledger *ledgers)
+{
+    const void *before = sim_outside_begin();
+    json_t *records[RUN_NODES];
+
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        records[i] = json_loads(ledgers[i].text, 0, NULL);
+        check(records[i]);
+        sim_kernel_free(ledgers[i].text);
+    }
+    forget_take_out(run, records);
+    for (unsigned i = 0; i < RUN_NODES; i++) {
+        char *text = json_dumps(records[i], JSON_SORT_KEYS);
+
+        ledgers[i].text = sim_kernel_text(text);
+        free(text);
+        json_decref(records[i]);
+    }
+    sim_outside_end(before);
+}
+
 static void audit_records(struct sim_run *run)
 {
     struct ledger ledgers[RUN_NODES] = {{.question = {0}}};
@@ -346,6 +356,7 @@ static void audit_records(struct sim_run *run)
             (struct question){.node = &run->nodes[i], .what = what, .size = sizeof(what)};
         check(sim_site_call(run->nodes[i].site, ledger_call, &ledgers[i]));
     }
+    take_out(run, ledgers);
     judge_equal(run, "the records", ledgers[0].text, ledgers[1].text);
     for (unsigned i = 0; i < RUN_NODES; i++)
         sim_kernel_free(ledgers[i].text);
@@ -354,9 +365,9 @@ static void audit_records(struct sim_run *run)
 /* --- Describe -------------------------------------------------------------------------------- */
 
 struct telling {
+    const struct sim_run *run;
     char *text;
-    bool hides_members; /* one is left in a group */
-    bool hides_ages;    /* wall clocks jumped, or one site has no stream any more, and says why */
+    bool hides_ages; /* wall clocks jumped, or one site has no stream any more, and says why */
 };
 
 static void hide_age(json_t *item)
@@ -365,6 +376,19 @@ static void hide_age(json_t *item)
 
     if (replica_state_parse(tree_text(item, "Status"), &state) && replica_state_is_active(state))
         tree_set_text(item, "Status", "active");
+}
+
+/* Pairs of a group that only this site has in it. */
+static void hide_members(const struct sim_run *run, json_t *item)
+{
+    json_t *ids = json_object_get(item, "PairIds");
+
+    for (size_t i = json_array_size(ids); i > 0; i--) {
+        if (forget_is_one_sided(run, json_string_value(json_array_get(ids, i - 1))))
+            json_array_remove(ids, i - 1);
+    }
+    if (ids)
+        tree_set_int(item, "PairNumber", (int64_t)json_array_size(ids));
 }
 
 static void told(void *arg, unsigned status, const char *reply)
@@ -380,18 +404,15 @@ static void told(void *arg, unsigned status, const char *reply)
         json_array_foreach(json_object_get(tree, lists[i]), index, item)
         {
             const char *pair = tree_text(item, "ReplicaPairId");
-            if (pair[0] && is_left_in_group(tree_text(item, "ReplicaGroupId"),
-                                            tree_text(item, "StatusMessage")))
+            const char *id = pair[0] ? pair : tree_text(item, "ReplicaGroupId");
+            if (forget_is_one_sided(telling->run, id))
                 continue;
+            hide_members(telling->run, item);
             json_object_del(item, "Site");
             json_object_del(item, "LastRecoverPoint");
-            if (telling->hides_members) {
-                json_object_del(item, "PairIds");
-                json_object_del(item, "PairNumber");
-            }
             if (telling->hides_ages) /* the age of a point is a matter of both clocks */
                 hide_age(item);
-            json_object_set(all, pair[0] ? pair : tree_text(item, "ReplicaGroupId"), item);
+            json_object_set(all, id, item);
         }
     }
     text = json_dumps(all, JSON_SORT_KEYS);
@@ -418,7 +439,7 @@ static void audit_describe(struct sim_run *run, const char *action)
 
     for (unsigned i = 0; i < RUN_NODES; i++) {
         tellings[i].hides_ages = hides_ages;
-        tellings[i].hides_members = run->town->has_left_member;
+        tellings[i].run = run;
         struct client_order order = {.action = action,
                                      .pairs = {"RegionId", node_names[i], "MaxResults", "500"},
                                      .done_cb = told,
@@ -713,4 +734,6 @@ void audit_both(struct sim_run *run)
         audit_engine(run);
     if (!run->has_failed)
         audit_pairs(run);
+    if (!run->has_failed)
+        forget_audit(run);
 }

@@ -19,6 +19,7 @@
 
 #include "base/check.h"
 #include "sim_pieces.h"
+#include "sim_registrar.h"
 #include "sim_run.h"
 #include "sim_whole.h"
 
@@ -75,10 +76,14 @@ static bool go(const struct batch_options *options, uint64_t seed, bool is_secon
     if (options->plant == PLANT_NONE)
         run_choose_pieces(run, options->in_pieces);
     run->plant = (enum plant)options->plant;
+    if (run->plant == PLANT_DISCARD) /* there must be something in it */
+        run->settings.retain_ns = 60 * SIM_SECOND, run->settings.retain_bytes = 1 << 30;
     if (is_second && run->plant == PLANT_I17)
         sim_random(run->world);
-    if (is_whole(options, seed))
+    if (is_whole(options, seed)) {
+        run_choose_registrar(run);
         run_make_whole(run);
+    }
     is_lawful = run_go(run);
     *ret_figures = run->figures;
     ret_figures->hash = sim_hash(run->world);
@@ -387,7 +392,8 @@ int batch_run_plants(const struct batch_options *options)
     struct batch *batch = batch_new(options);
     bool are_seen = true;
 
-    for (unsigned plant = PLANT_NONE + 1; plant < PLANT_COUNT; plant++)
+    for (unsigned plant = options->sites ? PLANT_WHOLE : PLANT_NONE + 1; plant < PLANT_COUNT;
+         plant++)
         are_seen = plant_is_seen(batch, (enum plant)plant) && are_seen;
     munmap(batch, sizeof(*batch));
     return are_seen ? 0 : 1;

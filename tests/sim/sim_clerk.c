@@ -2,7 +2,8 @@
 /*
  * Why: a second operator, who does everything that the API offers, in any order, at either site,
  * with disks, pairs and groups of his own; now and then he meddles with the watched group. Most of
- * what he asks is refused. What he gets must stand, and at the end all of it must go.
+ * what he asks is refused. What he gets must stand, and at the end all of it must go. What he
+ * forgets: sim_forget.h; what his disks hold: sim_clerk_disk.h.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "control/relation.h"
 #include "sim_alloc.h"
 #include "sim_client.h"
+#include "sim_forget.h"
 #include "sim_town.h"
 #include "sim_whole.h"
 
@@ -37,6 +39,73 @@ static void ask(struct node *node, const char *action, const char *const *pairs,
 
 static void never_mind(void *arg, unsigned status, const char *reply)
 {
+}
+
+static void use(struct node *node, const char *verb, const char *id, bool is_group,
+                const char *extra, const char *value);
+
+static struct clerk_start *note_start(struct node *node, const char *id, bool is_group)
+{
+    struct town *town = node->run->town;
+    struct clerk_start *start = &town->starts[town->start_count++ % ACT_SLOTS];
+
+    *start = (struct clerk_start){.node = node, .is_group = is_group};
+    snprintf(start->id, sizeof(start->id), "%s", id);
+    return start;
+}
+
+/* Some time after a start. */
+static void go_on(void *arg)
+{
+    const struct clerk_start *start = arg;
+    struct node *node = start->node;
+    struct sim_world *world = node->run->world;
+    unsigned dice = (unsigned)sim_random_below(world, 100);
+
+    if (node->run->is_calm || node->run->has_failed ||
+        strcmp(start->id, whole_stream_id(node)) == 0) /* its slot was taken meanwhile */
+        return;
+    if (dice < 25)
+        use(node->other, "Failover", start->id, start->is_group, NULL, NULL);
+    else if (dice < 40)
+        use(node, "Stop", start->id, start->is_group, NULL, NULL);
+    if (dice < 50)
+        forget_soon(sim_chance(world, 50) ? node : node->other, start->id);
+}
+
+/* What runs is used on; else few would be failed over, or be forgotten in such a state. */
+static void used(void *arg, unsigned status, const char *reply)
+{
+    struct clerk_start *start = arg;
+    struct sim_run *run = start->node->run;
+
+    if (status == 200 && !run->is_calm)
+        sim_after(run->world, sim_random_below(run->world, 3 * SIM_SECOND), go_on, start);
+}
+
+/* "Start", "Stop" ... of a pair or group; `extra`: a parameter with its value, or NULL. */
+static void use(struct node *node, const char *verb, const char *id, bool is_group,
+                const char *extra, const char *value)
+{
+    bool is_passed = sim_chance(node->run->world, 10);
+    const char *region = node_names[is_passed ? 1 - node->index : node->index];
+    /* Start and Stop may run at the other site, where the token stands then. */
+    bool is_sure = !is_passed && verb[0] != 'S';
+    const char *pairs[] = {
+        "RegionId", region, is_group ? "ReplicaGroupId" : "ReplicaPairId", id, extra, value, NULL};
+    static const char *const actions[][2] = {
+        {"StartDiskReplicaPair", "StartDiskReplicaGroup"},
+        {"StopDiskReplicaPair", "StopDiskReplicaGroup"},
+        {"FailoverDiskReplicaPair", "FailoverDiskReplicaGroup"},
+        {"ReprotectDiskReplicaPair", "ReprotectDiskReplicaGroup"},
+        {"DeleteDiskReplicaPair", "DeleteDiskReplicaGroup"},
+    };
+
+    for (unsigned i = 0; i < ARRAY_COUNT(actions); i++) {
+        if (strncmp(actions[i][0], verb, strlen(verb)) == 0)
+            ask(node, actions[i][is_group], pairs, is_sure, i == 0 ? used : never_mind,
+                i == 0 ? note_start(node, id, is_group) : NULL);
+    }
 }
 
 /* --- making ---------------------------------------------------------------------------------- */
@@ -68,20 +137,27 @@ static void note_relation(struct town *town, const char *reply, const char *memb
     client_text(reply, member, relation->id, sizeof(relation->id));
 }
 
+/* Many are used at once; else few would ever run. */
 static void pair_made(void *arg, unsigned status, const char *reply)
 {
-    struct town *town = arg;
+    struct node *node = arg;
+    struct sim_run *run = node->run;
+    char id[40];
 
-    if (status == 200)
-        note_relation(town, reply, "ReplicaPairId", false);
+    if (status != 200)
+        return;
+    note_relation(run->town, reply, "ReplicaPairId", false);
+    client_text(reply, "ReplicaPairId", id, sizeof(id));
+    if (!run->is_calm && sim_chance(run->world, 50))
+        use(node, "Start", id, false, NULL, NULL);
 }
 
 static void group_made(void *arg, unsigned status, const char *reply)
 {
-    struct town *town = arg;
+    struct node *node = arg;
 
     if (status == 200)
-        note_relation(town, reply, "ReplicaGroupId", true);
+        note_relation(node->run->town, reply, "ReplicaGroupId", true);
 }
 
 static const char *any_disk(struct node *node)
@@ -110,7 +186,7 @@ static void make_relation(struct node *node, bool is_group)
                            NULL};
 
     ask(node, is_group ? "CreateDiskReplicaGroup" : "CreateDiskReplicaPair", pairs, true,
-        is_group ? group_made : pair_made, node->run->town);
+        is_group ? group_made : pair_made, node);
 }
 
 /* --- using ----------------------------------------------------------------------------------- */
@@ -123,34 +199,22 @@ static const struct clerk_relation *any_relation(struct town *town, int is_group
 
     for (unsigned i = 0; i < 4 && count > 0; i++) {
         const struct clerk_relation *one = &town->relations[sim_random_below(world, count)];
-        if (is_group < 0 || one->is_group == (is_group > 0))
-            return one;
+        enum replica_state state;
+
+        if (is_group >= 0 && one->is_group != (is_group > 0))
+            continue;
+        if (i > 1 || audit_state(&town->run->nodes[i], one->id, &state))
+            return one; /* rarely of what is gone */
     }
     return NULL;
 }
 
-/* "Start", "Stop" ... of a pair or group; `extra`: a parameter with its value, or NULL. */
-static void use(struct node *node, const char *verb, const char *id, bool is_group,
-                const char *extra, const char *value)
+/* And the other site is given up, perhaps before it ends. */
+static void fail_over(struct node *node, const char *id, bool is_group, bool forgets)
 {
-    bool is_passed = sim_chance(node->run->world, 10);
-    const char *region = node_names[is_passed ? 1 - node->index : node->index];
-    /* Start and Stop may run at the other site, where the token stands then. */
-    bool is_sure = !is_passed && verb[0] != 'S';
-    const char *pairs[] = {
-        "RegionId", region, is_group ? "ReplicaGroupId" : "ReplicaPairId", id, extra, value, NULL};
-    static const char *const actions[][2] = {
-        {"StartDiskReplicaPair", "StartDiskReplicaGroup"},
-        {"StopDiskReplicaPair", "StopDiskReplicaGroup"},
-        {"FailoverDiskReplicaPair", "FailoverDiskReplicaGroup"},
-        {"ReprotectDiskReplicaPair", "ReprotectDiskReplicaGroup"},
-        {"DeleteDiskReplicaPair", "DeleteDiskReplicaGroup"},
-    };
-
-    for (unsigned i = 0; i < ARRAY_COUNT(actions); i++) {
-        if (strncmp(actions[i][0], verb, strlen(verb)) == 0)
-            ask(node, actions[i][is_group], pairs, is_sure, never_mind, NULL);
-    }
+    use(node, "Failover", id, is_group, NULL, NULL);
+    if (forgets)
+        forget_soon(node, id);
 }
 
 static void use_somehow(struct node *node, const char *id, bool is_group)
@@ -163,11 +227,15 @@ static void use_somehow(struct node *node, const char *id, bool is_group)
     else if (dice < 50)
         use(node, "Stop", id, is_group, NULL, NULL);
     else if (dice < 70)
-        use(node, "Failover", id, is_group, NULL, NULL);
+        fail_over(node, id, is_group, dice < 56 || node->run->plant == PLANT_FENCE);
     else if (dice < 90)
         use(node, "Reprotect", id, is_group, "ReverseReplicate", flag);
-    else
+    else if (dice < 94)
         use(node, "Delete", id, is_group, NULL, NULL);
+    else if (dice < 99)
+        forget_ask(node, id);
+    else
+        forget_all(node);
 }
 
 static void change_membership(struct node *node)
@@ -300,7 +368,7 @@ void clerk_start(struct sim_run *run)
 struct chore {
     struct node *node;
     bool orphans; /* look for those only: the other site deleted it, this one had failed over */
-    bool is_there, is_group, is_disk;
+    bool is_there, is_group, is_disk, is_to_forget;
     char action[40], id[40], group[40];
 };
 
@@ -356,6 +424,22 @@ static bool is_orphan(const struct replica_record *ruler)
     return ruler->status == REPLICA_INVALID && strcmp(ruler->status_message, "DeviceRemoved") == 0;
 }
 
+/* A pair in a group that is failed over, which the other site has deleted: it leaves the group, or
+ * that is forgotten. */
+static bool consider_left(struct chore *chore, const struct relation *relation)
+{
+    if (!relation_is_member(relation) || !is_orphan(&relation->pair.common))
+        return false;
+    chore->is_to_forget = sim_chance(chore->node->run->world, 50);
+    snprintf(chore->action, sizeof(chore->action), "%s",
+             chore->is_to_forget ? "ForgetDiskReplica" : "RemoveDiskReplicaPair");
+    snprintf(chore->id, sizeof(chore->id), "%s",
+             chore->is_to_forget ? relation->pair.group_id : relation->pair.common.id);
+    snprintf(chore->group, sizeof(chore->group), "%s", relation->pair.group_id);
+    chore->is_there = true;
+    return true;
+}
+
 static void consider(struct chore *chore, struct site *site, const char *id)
 {
     struct relation relation;
@@ -363,7 +447,8 @@ static void consider(struct chore *chore, struct site *site, const char *id)
 
     if (chore->is_there || is_watched(chore, id) || relation_load(site, id, &relation) < 0)
         return;
-    if (chore->orphans && !is_orphan(relation_ruler(&relation)))
+    if (chore->orphans &&
+        (consider_left(chore, &relation) || !is_orphan(relation_ruler(&relation))))
         return;
     chore->is_group = relation.is_group;
     verb = verb_for(site, &relation);
@@ -430,9 +515,11 @@ static void reprotect_answered(void *arg, unsigned status, const char *reply)
 static void chore_do(const struct chore *chore)
 {
     struct town *town = chore->node->run->town;
-    const char *forget[] = {
-        "RegionId", node_names[chore->node->index], "ReplicaId", chore->id, "Confirm", chore->id,
-        "Reason",   "its other half has ended",     NULL};
+    bool is_reprotect = strncmp(chore->action, "Reprotect", 9) == 0;
+    bool forgets = chore->is_to_forget || (is_reprotect && town->must_forget) ||
+                   (!chore->is_disk && !chore->group[0] && sim_chance(town->run->world, 30));
+    struct node *where =
+        chore->is_to_forget || sim_chance(town->run->world, 50) ? chore->node : chore->node->other;
     const char *id_name = chore->is_disk    ? "DiskId"
                           : chore->is_group ? "ReplicaGroupId"
                                             : "ReplicaPairId";
@@ -446,14 +533,12 @@ static void chore_do(const struct chore *chore)
                            chore->is_disk ? "i-clerk" : chore->group,
                            NULL};
 
-    if (strncmp(chore->action, "Reprotect", 9) != 0) {
-        ask(chore->node, chore->action, pairs, false, never_mind, NULL);
-    } else if (town->must_forget) {
-        town->must_forget = false;
-        ask(chore->node, "ForgetDiskReplica", forget, false, never_mind, NULL);
-    } else {
-        ask(chore->node, chore->action, pairs, false, reprotect_answered, town);
-    }
+    town->must_forget = false;
+    if (forgets)
+        forget_ask(where, chore->id);
+    else
+        ask(chore->node, chore->action, pairs, false,
+            is_reprotect ? reprotect_answered : never_mind, town);
 }
 
 static bool clear(struct sim_run *run, unsigned first, bool orphans)

@@ -51,6 +51,13 @@ struct attempt {
 
 static void attempt_again(void *arg);
 
+/* Of the caller's own stream, or of the world's. */
+static uint64_t below(const struct client_call *call, uint64_t limit)
+{
+    return call->order.random ? sim_draw_below(call->order.random, limit)
+                              : sim_random_below(call->node->run->world, limit);
+}
+
 static void call_free(struct client_call *call)
 {
     struct client_call **at = &call->node->run->town->calls;
@@ -74,8 +81,6 @@ static void call_pause(struct client_call *call, uint64_t delay_ns)
 /* Without an answer. */
 static void call_unanswered(struct client_call *call)
 {
-    struct sim_run *run = call->node->run;
-
     if (call->attempt) {
         call->attempt->call = NULL;
         call->attempt = NULL;
@@ -90,7 +95,7 @@ static void call_unanswered(struct client_call *call)
         call_free(call);
         return;
     }
-    call_pause(call, SIM_MS + sim_random_below(run->world, PAUSE_MS * SIM_MS));
+    call_pause(call, SIM_MS + below(call, PAUSE_MS * SIM_MS));
 }
 
 /* --- an attempt ------------------------------------------------------------------------------ */
@@ -179,10 +184,10 @@ static void call_answered(struct client_call *call, const struct attempt *attemp
         call_free(call);
         return;
     }
-    if (status == 200 && call->order.is_sure && sim_chance(run->world, AGAIN_PERCENT)) {
+    if (status == 200 && call->order.is_sure && below(call, 100) < AGAIN_PERCENT) {
         call->first_reply = sim_kernel_text(reply);
         call->attempts_left = 0;
-        call_pause(call, sim_random_below(run->world, 3 * SIM_SECOND));
+        call_pause(call, below(call, 3 * SIM_SECOND));
     }
     call->order.done_cb(call->order.arg, status, reply);
     if (!call->first_reply)
@@ -226,6 +231,8 @@ static void api_answered(void *arg, unsigned status, json_t *body)
     attempt->reply = sim_kernel_text(text);
     free(text);
     attempt->node->whole->calls--;
+    if (attempt->call && attempt->call->order.seen_cb && !attempt->call->first_reply)
+        attempt->call->order.seen_cb(attempt->call->order.arg, status, attempt->reply);
     sim_after(attempt->node->run->world, 0, deliver, attempt);
 }
 
@@ -235,7 +242,8 @@ static void api_ask(void *arg)
     struct client_call *call = attempt->call;
     json_t *texts;
     static const char *const versions[] = {"2021-07-30", "2014-05-26", "2026-11-22"};
-    struct caller caller = caller_local(1);
+    struct caller caller = call->order.caller ? *call->order.caller : caller_local(1);
+    const char *asked = call->order.version;
     unsigned version = 0;
 
     sim_alloc_spare(true);
@@ -249,8 +257,10 @@ static void api_ask(void *arg)
     while (version + 1 < ARRAY_COUNT(versions) &&
            !table_find(call->order.action, versions[version]))
         version++;
-    api_execute(call->node->whole->api, call->order.action, versions[version], texts, &caller,
-                "sim", NULL, api_answered, attempt);
+    if (call->order.asked_cb && !call->first_reply)
+        call->order.asked_cb(call->order.arg);
+    api_execute(call->node->whole->api, call->order.action, asked ? asked : versions[version],
+                texts, &caller, "sim", NULL, api_answered, attempt);
     json_decref(texts);
 }
 
@@ -280,8 +290,7 @@ static void attempt_start(struct client_call *call)
     attempt->next = node->run->town->attempts;
     node->run->town->attempts = attempt;
     call->attempt = attempt;
-    call->timer = sim_after(node->run->world,
-                            SIM_SECOND + sim_random_below(node->run->world, TIMEOUT_MS * SIM_MS),
+    call->timer = sim_after(node->run->world, SIM_SECOND + below(call, TIMEOUT_MS * SIM_MS),
                             call_timeout, call);
     sim_site_call(node->site, api_ask, attempt);
 }

@@ -6,6 +6,8 @@
 #ifndef SIM_CLIENT_H
 #define SIM_CLIENT_H
 
+#include "access/caller.h"
+#include "sim_kernel.h"
 #include "sim_run.h"
 
 enum { CLIENT_PAIRS_MAX = 12, CLIENT_TEXT_SIZE = 160 };
@@ -20,6 +22,13 @@ struct client_order {
     bool is_sure;           /* a repeat is answered from the token at that very site */
     client_done_fn done_cb; /* outside of every site */
     void *arg;
+    /* What else a caller may want; NULL: the usual. */
+    const struct caller *caller; /* who asks; the caller's until the end */
+    const char *version;         /* of the API, where several have the action; the caller's, too */
+    struct sim_random *random;   /* for its pauses */
+    /* As the site: an attempt begins; it is answered. Not of an answer's repetition. */
+    void (*asked_cb)(void *arg);
+    client_done_fn seen_cb;
 };
 
 /* Asks `node`, wherever the operation runs then. A town ends all calls. */

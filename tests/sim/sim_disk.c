@@ -342,6 +342,22 @@ int sim_file_resize_now(struct loop *loop, struct io_file *file, uint64_t bytes)
     return 0;
 }
 
+/* Room that is kept is not counted here: who relies on it may be refused all the same. */
+int sim_file_allocate_now(struct loop *loop, struct io_file *file, uint64_t bytes)
+{
+    int error = sim_disk_fault(file->site, SIM_DISK_WRITE, file->path);
+
+    sim_kernel_call(file->site);
+    if (error < 0)
+        return error;
+    if (file->flags & IO_READ_ONLY)
+        return -EBADF;
+    if (sim_inode_size(file->inode) < bytes)
+        sim_inode_resize(file->inode, bytes);
+    sim_kernel_call(file->site);
+    return 0;
+}
+
 int sim_file_read_now(struct loop *loop, struct io_file *file, void *bytes, size_t length,
                       uint64_t offset)
 {
@@ -353,6 +369,14 @@ int sim_file_read_now(struct loop *loop, struct io_file *file, void *bytes, size
         return -ENODATA;
     sim_inode_read(file->inode, bytes, length, offset);
     return 0;
+}
+
+uint64_t sim_file_data_now(struct loop *loop, struct io_file *file, uint64_t from, uint64_t to)
+{
+    bool is_hole = true;
+    uint64_t run = from < to ? sim_inode_run(file->inode, from, to - from, &is_hole) : 0;
+
+    return is_hole ? from + run : from;
 }
 
 int sim_file_write_now(struct loop *loop, struct io_file *file, const void *bytes, size_t length,
@@ -379,6 +403,14 @@ int sim_file_sync_now(struct loop *loop, struct io_file *file)
     sim_inode_sync(file->inode, sim_inode_order(file->inode), error < 0);
     sim_kernel_call(file->site);
     return error;
+}
+
+/* Nobody but the daemon writes here: a disk that looks changed at a start is the daemon's fault. */
+int sim_file_stamp(struct loop *loop, struct io_file *file, uint64_t *ret_stamp)
+{
+    (void)loop;
+    *ret_stamp = sim_inode_newest(file->inode);
+    return 0;
 }
 
 /* --- operations in flight -------------------------------------------------------------------- */
@@ -434,12 +466,15 @@ static int64_t discard_effect(struct file_op *op, uint64_t length_max)
 static int64_t extents_effect(struct file_op *op)
 {
     unsigned count = 0;
-    uint64_t at = op->offset, end = op->offset + op->length;
+    uint64_t at = op->offset, end = op->offset + op->length, size = sim_inode_size(op->file->inode);
 
     while (at < end && count < op->extent_max) {
         struct io_extent *extent = &op->extents[count++];
+        uint64_t stop = at < size && size < end ? size : end;
+
         extent->offset = at;
-        extent->length = sim_inode_run(op->file->inode, at, end - at, &extent->is_hole);
+        extent->length = sim_inode_run(op->file->inode, at, stop - at, &extent->is_hole);
+        extent->is_hole = extent->is_hole && at < size;
         at += extent->length;
     }
     return count;

@@ -11,6 +11,7 @@
 #include "base/check.h"
 #include "nbd/server.h"
 #include "sim_alloc.h"
+#include "sim_clerk_disk.h"
 #include "sim_kernel.h"
 #include "sim_whole.h"
 
@@ -24,7 +25,8 @@ struct nbd_server {
 
 struct nbd_export {
     struct nbd_server *server;
-    int disk; /* the judge's number of it, or -1 */
+    int disk;                /* the judge's number of it, or -1 */
+    struct clerk_copy *copy; /* of the clerk's disk, or NULL */
     void (*removed_cb)(void *arg);
     void *removed_arg;
     struct loop_message message;
@@ -98,6 +100,8 @@ int nbd_export_add_volume(struct nbd_server *server, const char *name, struct vo
         node->must_close[i] = false;
         sim_trace(node->run->world, node->site, "disk %u is exported", i);
     }
+    if ((*ret_export)->disk < 0)
+        (*ret_export)->copy = clerk_disk_exported(node, name, *ret_export);
     return 0;
 }
 
@@ -129,6 +133,10 @@ void nbd_export_remove(struct nbd_export *export, void (*removed_cb)(void *arg),
 
     export->removed_cb = removed_cb;
     export->removed_arg = arg;
+    if (export->copy) {
+        clerk_disk_close(export->copy);
+        return;
+    }
     if (export->disk < 0) {
         remove_now(export);
         return;
@@ -145,6 +153,12 @@ void whole_disk_closed(struct node *node, unsigned disk)
 
     check(export && export->removed_cb);
     node->whole->exports[disk] = NULL;
+    remove_now(export);
+}
+
+void whole_export_closed(struct nbd_export *export)
+{
+    check(export->removed_cb);
     remove_now(export);
 }
 

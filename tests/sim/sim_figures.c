@@ -21,14 +21,17 @@ void figures_print(const struct figures *figures)
 {
     printf("%llu writes, %llu recovery points judged, %llu kills, %llu power losses, %llu "
            "failovers, %llu reprotects, %llu disks that grew, %llu readings of snapshots, %llu "
-           "virtual seconds\n",
+           "virtual seconds, %llu changes of users, keys, policies and tags\n",
            (unsigned long long)figures->writes, (unsigned long long)figures->epochs_judged,
            (unsigned long long)figures->kills, (unsigned long long)figures->power_losses,
            (unsigned long long)figures->failovers, (unsigned long long)figures->reprotects,
            (unsigned long long)figures->growths, (unsigned long long)figures->snapshots_judged,
-           (unsigned long long)(figures->virtual_ns / 1000000000ull));
-    printf("%llu points judged as they came, %llu times all blocks against the dirty sets\n",
-           (unsigned long long)figures->points, (unsigned long long)figures->audits);
+           (unsigned long long)(figures->virtual_ns / 1000000000ull),
+           (unsigned long long)figures->registered);
+    printf("%llu points judged as they came, %llu times all blocks against the dirty sets, %llu "
+           "relations forgotten, %llu writes to the clerk's disks\n",
+           (unsigned long long)figures->points, (unsigned long long)figures->audits,
+           (unsigned long long)figures->forgettings, (unsigned long long)figures->clerk_writes);
     printf(
         "%llu changes of the network, %llu broken disks, %llu pauses, %llu jumps of clocks, %llu "
         "times rot (%llu refusals), %llu schedules with three faults or more at once, %llu in "

@@ -42,7 +42,8 @@ struct sim_inode {
     bool has_lost; /* a sync failed: reads show what the disk will never hold */
     struct content now, durable;
     struct list changes;
-    bool *touched; /* pages that ever held data */
+    uint64_t newest; /* order of the last one */
+    bool *touched;   /* pages that ever held data */
     uint64_t touched_max;
     uint8_t *map;
     uint64_t map_bytes;
@@ -172,6 +173,7 @@ static struct change *change_add(struct sim_inode *inode, int64_t index, struct 
         .sectors = sectors,
         .size = size,
     };
+    inode->newest = change->order;
     list_append(&inode->changes, &change->node);
     return change;
 }
@@ -349,6 +351,11 @@ uint64_t sim_inode_run(const struct sim_inode *inode, uint64_t offset, uint64_t 
 uint64_t sim_inode_order(const struct sim_inode *inode)
 {
     return inode->site->disk.change_order;
+}
+
+uint64_t sim_inode_newest(const struct sim_inode *inode)
+{
+    return inode->newest;
 }
 
 void sim_inode_sync(struct sim_inode *inode, uint64_t order, bool is_lost)

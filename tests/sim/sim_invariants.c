@@ -16,6 +16,7 @@
 #include "replication/engine_parts.h"
 #include "replication/replica_parts.h"
 #include "sim_alloc.h"
+#include "sim_clerk_disk.h"
 #include "sim_run.h"
 #include "volume/tracking.h"
 
@@ -68,7 +69,8 @@ static uint64_t dirty_count(const struct stream *stream)
 
     for (unsigned i = 0; i < stream->state.disk_count; i++) {
         for (unsigned set = 0; set < TRACKING_SET_COUNT; set++)
-            count += blockset_count(tracking_set(stream->volumes[i], (enum tracking_set)set));
+            if (set != TRACKING_SETTLED)
+                count += blockset_count(tracking_set(stream->volumes[i], (enum tracking_set)set));
     }
     return count;
 }
@@ -145,18 +147,14 @@ static void check_order(struct invariants *invariants, const struct node *node,
 
 /* --- what a site shows ----------------------------------------------------------------------- */
 
-/* A block as a host would read it: base and journal. */
-static void show(const struct node *node, const struct stream *stream, unsigned disk,
-                 uint64_t block, uint8_t *bytes)
+void invariants_show(const struct node *node, const struct stream *stream, const char *disk,
+                     unsigned index, uint64_t block, uint8_t *bytes)
 {
     struct journal_extent extent;
     char path[80];
 
-    if (block >= volume_block_count(stream->volumes[disk])) { /* it has not grown */
-        memset(bytes, 0, BLOCK);
-        return;
-    }
-    if (stream->replica && journal_lookup(stream->replica->journal, disk, block, 1, &extent)) {
+    if (stream && stream->replica &&
+        journal_lookup(stream->replica->journal, index, block, 1, &extent)) {
         const struct index_record *record = index_extent_record(&extent);
         memset(bytes, 0, BLOCK);
         if (!extent.is_hole)
@@ -164,8 +162,17 @@ static void show(const struct node *node, const struct stream *stream, unsigned 
                           record->offset + extent.location[1] * BLOCK);
         return;
     }
-    snprintf(path, sizeof(path), "/data/disks/%s.raw", stream->state.disks[disk].disk);
+    snprintf(path, sizeof(path), "/data/disks/%s.raw", disk);
     check(sim_disk_peek(node->site, path, bytes, BLOCK, block * BLOCK));
+}
+
+static void show(const struct node *node, const struct stream *stream, unsigned disk,
+                 uint64_t block, uint8_t *bytes)
+{
+    if (block >= volume_block_count(stream->volumes[disk])) /* it has not grown */
+        memset(bytes, 0, BLOCK);
+    else
+        invariants_show(node, stream, stream->state.disks[disk].disk, disk, block, bytes);
 }
 
 bool invariants_is_hole(const struct node *node, unsigned disk, uint64_t offset, uint64_t length)
@@ -220,12 +227,23 @@ static void check_point(struct invariants *invariants, struct node *node,
 
 /* --- I10 ------------------------------------------------------------------------------------- */
 
+/* R17 */
+static bool is_settled(const struct stream *ours, const struct stream *theirs, unsigned disk,
+                       uint64_t block)
+{
+    if (!ours->source || !theirs->target || block >= volume_block_count(ours->volumes[disk]))
+        return false;
+    return blockset_has(tracking_set(ours->volumes[disk], TRACKING_SETTLED), block) &&
+           source_settled_life(ours->source) == target_life(theirs->target);
+}
+
 static bool is_dirty(const struct stream *stream, unsigned disk, uint64_t block)
 {
     if (block >= volume_block_count(stream->volumes[disk]))
         return false;
     for (unsigned set = 0; set < TRACKING_SET_COUNT; set++) {
-        if (blockset_has(tracking_set(stream->volumes[disk], (enum tracking_set)set), block))
+        if (set != TRACKING_SETTLED &&
+            blockset_has(tracking_set(stream->volumes[disk], (enum tracking_set)set), block))
             return true;
     }
     return false;
@@ -238,7 +256,7 @@ static bool must_agree(const struct glance *a, const struct glance *b)
                    a->incarnation == b->incarnation && strcmp(a->stream->id, b->stream->id) == 0;
 
     return is_same && a->role == STREAM_ROLE_SOURCE && a->is_tracked && !a->stream->hold_why &&
-           b->role == STREAM_ROLE_TARGET && b->has_point && b->stream->replica &&
+           b->role == STREAM_ROLE_TARGET && b->stream->replica && !b->stream->failover_cb &&
            !b->stream->hold_why; /* being promoted, perhaps to an older point: shown to nobody */
 }
 
@@ -250,7 +268,10 @@ struct pair {
 
 static void check_block(const struct pair *pair, unsigned disk, uint64_t block)
 {
-    if (is_dirty(pair->ours, disk, block) || pair->theirs->state.disks[disk].is_initial ||
+    bool is_in_copy = !pair->theirs->state.has_point || pair->theirs->state.disks[disk].is_initial;
+
+    if (is_dirty(pair->ours, disk, block) ||
+        (is_in_copy && !is_settled(pair->ours, pair->theirs, disk, block)) ||
         host_changes(pair->source, disk, block * BLOCK, BLOCK))
         return;
     show(pair->source, pair->ours, disk, block, pair->bytes[0]);
@@ -259,8 +280,10 @@ static void check_block(const struct pair *pair, unsigned disk, uint64_t block)
         fate_is_rotten(pair->target))
         return;
     run_fail(pair->source->run, pair->source,
-             "I10: disk %u block %llu differs from epoch %llu of %s, and no set holds it", disk,
-             (unsigned long long)block, (unsigned long long)pair->theirs->committed_epoch,
+             is_in_copy
+                 ? "I10: disk %u block %llu is settled, and differs from epoch %llu of %s"
+                 : "I10: disk %u block %llu differs from epoch %llu of %s, and no set holds it",
+             disk, (unsigned long long)block, (unsigned long long)pair->theirs->committed_epoch,
              sim_site_name(pair->target->site));
 }
 
@@ -327,8 +350,10 @@ static void after_event(void *arg, struct sim_site *site)
     if (run_is_over(invariants->run))
         return;
     for (unsigned i = 0; i < RUN_NODES; i++) {
-        if (!site || invariants->run->nodes[i].site == site)
-            look_again(invariants, i);
+        if (site && invariants->run->nodes[i].site != site)
+            continue;
+        clerk_disk_look(&invariants->run->nodes[i]);
+        look_again(invariants, i);
     }
 }
 

@@ -20,6 +20,7 @@
 struct sim_run;
 struct node;
 struct invariants;
+struct stream;
 
 struct invariants *invariants_new(struct sim_run *run);
 void invariants_free(struct invariants *invariants);
@@ -27,6 +28,10 @@ void invariants_free(struct invariants *invariants);
 /* Holds the site nothing there, neither in its base nor in its journal? */
 bool invariants_is_hole(const struct node *node, unsigned disk, uint64_t offset, uint64_t length);
 /* What its status says is wrong; "" while there is no stream. */
+/* A block of 4 KiB as a host would read it, without any request: of a disk that is there, number
+ * `index` of `stream`, which is open; NULL: of none. */
+void invariants_show(const struct node *node, const struct stream *stream, const char *disk,
+                     unsigned index, uint64_t block, uint8_t *bytes);
 const char *invariants_trouble(const struct node *node);
 
 #endif

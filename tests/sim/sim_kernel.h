@@ -146,6 +146,7 @@ uint64_t sim_inode_run(const struct sim_inode *inode, uint64_t offset, uint64_t 
                        bool *ret_is_hole);
 /* What was written up to now; and: changes up to there are durable (`is_lost`: half of them). */
 uint64_t sim_inode_order(const struct sim_inode *inode);
+uint64_t sim_inode_newest(const struct sim_inode *inode); /* which change was the last one */
 void sim_inode_sync(struct sim_inode *inode, uint64_t order, bool is_lost);
 /* The pages in the cache go: what a failed sync lost shows. Nothing may be unsynced. */
 void sim_inode_forget(struct sim_inode *inode);

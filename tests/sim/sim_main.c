@@ -22,7 +22,7 @@ static int usage(void)
 {
     fprintf(stderr, "usage: sim --seeds N [--first K] [--jobs J] [--keep-going] [--twice]\n"
                     "       sim --seed K [--trace] [--actions N] [--twice]\n"
-                    "       sim --plants [--seeds N]\n"
+                    "       sim --plants [--seeds N] [--sites]\n"
                     "       all: [--sites|--engines] [--older-points] [--kernel-goes-on]\n"
                     "            [--small-pieces]\n");
     return 2;

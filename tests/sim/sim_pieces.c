@@ -47,4 +47,5 @@ void run_choose_pieces(struct sim_run *run, bool is_always)
         run->settings.stash_disk_bytes = DRAW(&random, 0, 4096, 1 << 20);
         run->settings.bandwidth_bytes = DRAW(&random, 0, 100 << 10, 400 << 10);
     }
+    pieces->index_extents = DRAW(&random, 0, 1, 2, 5);
 }

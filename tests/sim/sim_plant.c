@@ -18,8 +18,9 @@ enum { STATE_BYTES = 64 << 10 };
 const char *plant_name(enum plant plant)
 {
     static const char *const names[PLANT_COUNT] = {
-        "",    "I1",  "I2",    "I3",        "I4",  "I8",   "I9",      "I10",   "I11",
-        "I14", "I17", "token", "tombstone", "job", "term", "version", "commit"};
+        "",       "I1",     "I2",    "I3",      "I4",        "I8",     "I9",   "I10",
+        "I11",    "I14",    "I17",   "token",   "tombstone", "job",    "term", "version",
+        "commit", "forget", "fence", "discard", "key",       "burial", "tags", "door"};
 
     return names[plant];
 }
@@ -34,6 +35,13 @@ static bool is_told(enum plant plant, const char *why)
         [PLANT_TERM - PLANT_WHOLE] = {"at rest ", "come to rest", "not settled"},
         [PLANT_VERSION - PLANT_WHOLE] = {"at rest ", "come to rest", "not settled"},
         [PLANT_COMMIT - PLANT_WHOLE] = {"asked again: ", "at rest "},
+        [PLANT_FORGET - PLANT_WHOLE] = {"and its tombstone says"},
+        [PLANT_FENCE - PLANT_WHOLE] = {"is open to hosts, who wrote at the other site"},
+        [PLANT_DISCARD - PLANT_WHOLE] = {"has lost what it held"},
+        [PLANT_KEY - PLANT_WHOLE] = {"rosters: access_keys of", " is lost"},
+        [PLANT_BURIAL - PLANT_WHOLE] = {"differ: "},
+        [PLANT_TAGS - PLANT_WHOLE] = {"rosters: tag_sets of"},
+        [PLANT_DOOR - PLANT_WHOLE] = {"opens, and is deleted"},
     };
 
     for (unsigned i = 0; i < ARRAY_COUNT(told[0]); i++)

@@ -31,6 +31,14 @@ enum plant {
     PLANT_TERM,                /* a failover raises no term */
     PLANT_VERSION,             /* a change raises no version */
     PLANT_COMMIT,              /* answered before the transaction is durable */
+    PLANT_FORGET,              /* a Forget tells the other site the opposite of who writes */
+    PLANT_FENCE,   /* a source that should close, for the other site forgot it, does not */
+    PLANT_DISCARD, /* a Forget gives the journal up, unasked */
+    PLANT_ROSTER,  /* from here on in users, keys, policies and tags */
+    PLANT_KEY = PLANT_ROSTER, /* a restart forgets an access key */
+    PLANT_BURIAL,             /* what the other site deleted is not deleted here */
+    PLANT_TAGS,               /* a change of tags raises no version */
+    PLANT_DOOR,               /* a deleted access key opens */
     PLANT_COUNT
 };
 
@@ -42,6 +50,9 @@ bool plant_is_heard(enum plant plant, const char *why);
 void plant_turn(struct sim_run *run, struct node *node);
 void plant_died(struct node *node, bool power);
 /* Takes `real`, which the site has just opened, and gives what control shall use; as the site. */
-struct meta *plant_meta_new(enum plant plant, struct meta *real);
+struct meta *plant_meta_new(const struct node *node, struct meta *real);
+bool plant_is_of_rosters(enum plant plant);
+/* At each turn of the registrar, at that site. */
+void plant_roster_turn(struct node *node);
 
 #endif

@@ -27,7 +27,6 @@ enum {
 struct sim_run;
 struct node;
 struct whole;
-struct town;
 
 struct host_request {
     struct volume_request request; /* first: the engine gives it back */
@@ -115,8 +114,9 @@ struct sim_run {
     bool keeps_promoted;           /* in calm no failover is cancelled */
     struct node nodes[RUN_NODES];
     struct engine_settings settings;
-    struct pieces pieces; /* 0s: the usual ones */
-    struct town *town;    /* operators and clients of whole sites (sim_town.h); NULL: none */
+    struct pieces pieces;        /* 0s: the usual ones */
+    struct town *town;           /* operators and clients of whole sites (sim_town.h); NULL: none */
+    struct registrar *registrar; /* of users, keys, policies, tags (sim_registrar.h); NULL: none */
     uint64_t tick, next_write, think_ns, turn_ns, length_ns;
     unsigned storm_percent, rough_percent, flush_percent;
     bool kernel_goes_on;          /* see fate_kernel_goes_on() */

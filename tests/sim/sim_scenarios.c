@@ -54,6 +54,20 @@ static bool poll_synced(struct script *script)
            target->status.has_point && !source->status.is_initial && !target->is_judging;
 }
 
+/* The source is connected for a while, in which it compares all that it sent, and sends little. */
+static bool poll_copying(struct script *script)
+{
+    struct node *source = node_in(script, STREAM_ROLE_SOURCE);
+
+    if (!source || !can_act(source))
+        return false;
+    if (!source->status.is_started)
+        node_act(source, ACT_START, false);
+    if (script->polls == 1 || !source->status.is_connected)
+        script->noted = 0;
+    return script->noted++ > 20;
+}
+
 static bool write_some(struct script *script, struct node *node, unsigned count)
 {
     if (script->polls == 1) {
@@ -312,7 +326,8 @@ static void ask_answered(void *arg, unsigned status, const char *reply)
     const struct script_ask *ask = &script->scenario->asks[script->ask_at];
 
     script->is_asking = false;
-    if (status == 200) {
+    /* No token is kept of a Forget: when its answer was lost it is done, and nothing is there. */
+    if (status == 200 || (status == 404 && strcmp(ask->action, "ForgetDiskReplica") == 0)) {
         if (ask->kept)
             client_text(reply, ask->kept, script->names[ask->kept_as], sizeof(script->names[0]));
         script->ask_at++;
@@ -366,6 +381,15 @@ static void set_filled(struct script *script)
     script->run->is_filled[0] = true;
 }
 
+/* What there is takes much longer than the scenario leaves the link up; comparing it does not. */
+static void set_slow_copy(struct script *script)
+{
+    script->run->is_filled[0] = true;
+    script->run->pieces.read_blocks = 4;
+    script->run->settings.bandwidth_bytes = 4 << 10;
+    script->run->settings.stash_memory_bytes = 4096;
+}
+
 static void set_small_stash(struct script *script)
 {
     script->run->settings.stash_memory_bytes = 4096;
@@ -401,6 +425,7 @@ static void set_flushes(struct script *script)
 
 /* clang-format off */
 #define SYNCED {"first copy", poll_synced}
+#define COPYING {"a part of the first copy", poll_copying}
 #define PARIS_WRITES {"hosts of paris write", poll_paris_writes}
 #define PARIS_WRITES_MUCH {"hosts of paris write much", poll_paris_writes_much}
 #define PARIS_WRITES_ON {"hosts of paris go on writing", poll_paris_writes_on}
@@ -506,9 +531,31 @@ static const struct script_ask group_asks[] = {
     {0, NULL},
 };
 
+#define FORGET(site) {"RegionId", site, "ReplicaId", "$2", "Confirm", "$2", "Reason", "it is lost"}
+
+static const struct script_ask forget_asks[] = {
+    {0, "CreateDisk", {DISK("paris")}, "DiskId", 0},
+    {1, "CreateDisk", {DISK("lyon")}, "DiskId", 1},
+    {0, "CreateDiskReplicaPair", {PARIS_TO_LYON, "DiskId", "$0", "DestinationDiskId", "$1"},
+     "ReplicaPairId", 2, "created"},
+    {0, "StartDiskReplicaPair", {"RegionId", "paris", "ReplicaPairId", "$2"}},
+    {1, "FailoverDiskReplicaPair", {"RegionId", "lyon", "ReplicaPairId", "$2"}, NULL, 0,
+     "failovered"},
+    {1, "ForgetDiskReplica", FORGET("lyon")},
+    {0, "ForgetDiskReplica", FORGET("paris")},
+    /* Anew, over the same disks. */
+    {0, "CreateDiskReplicaPair", {PARIS_TO_LYON, "DiskId", "$0", "DestinationDiskId", "$1"},
+     "ReplicaPairId", 2, "created"},
+    {0, "StartDiskReplicaPair", {"RegionId", "paris", "ReplicaPairId", "$2"}},
+    {1, "ForgetDiskReplica", FORGET("lyon")},
+    {0, NULL},
+};
+
 static const struct scenario table[] = {
     {"first-copy", "the first copy of a disk that holds something", set_filled,
      {MOMENT, SYNCED}, 1},
+    {"copy-cuts", "a first copy whose link is cut again and again", set_slow_copy,
+     {COPYING, CUT, HEAL, COPYING, PARIS_WRITES, CUT, HEAL, COPYING, CUT, HEAL, SYNCED}, 1},
     {"epoch", "writes, a cut, a commit", NULL,
      {SYNCED, PARIS_WRITES, CATCH_UP}, 1},
     {"full-stash", "cuts with a full stash", set_small_stash,
@@ -576,6 +623,8 @@ static const struct scenario table[] = {
      {FOUNDED, SYNCED, ASKS}, 2, true, size_asks},
     {"api-group", "a group: create, add, start, stop, remove, delete", NULL,
      {FOUNDED, SYNCED, ASKS}, 2, true, group_asks},
+    {"api-forget", "a pair: failover, forgotten at both sites, made anew, forgotten at its target", NULL,
+     {FOUNDED, SYNCED, ASKS}, 2, true, forget_asks},
     {NULL},
 };
 /* clang-format on */

@@ -99,6 +99,7 @@ static void choose_settings(struct sim_run *run)
     sim_net_latency(world, PICK(world, 200, 2000, 20000) * SIM_US);
     run->dials[0] = sim_chance(world, 70);
     run->dials[1] = !run->dials[0] || sim_chance(world, 50);
+    run->settings.failover_reserve_bytes = run->seed % 5 < 3 ? 1 << 30 : 0;
 }
 
 struct sim_run *run_new(uint64_t seed, bool is_traced)

@@ -39,6 +39,7 @@ struct script *script_new(const struct scenario *scenario, uint64_t seed, bool i
         .stash_memory_bytes = 16 * BLOCK,
         .stash_disk_bytes = 1 << 20,
         .journal_bytes_max = 64 << 20,
+        .failover_reserve_bytes = 1 << 30,
         .retain_ns = 60 * SIM_SECOND,
         .retain_bytes = 1 << 30,
         .peer_wait_ns = SIM_SECOND,

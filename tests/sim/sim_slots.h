@@ -13,11 +13,14 @@ int sim_file_forget(struct loop *loop, struct io_file *file);
 bool sim_file_is_block_device(struct io_file *file);
 int sim_file_size(struct loop *loop, struct io_file *file, uint64_t *ret_bytes);
 int sim_file_resize_now(struct loop *loop, struct io_file *file, uint64_t bytes);
+int sim_file_allocate_now(struct loop *loop, struct io_file *file, uint64_t bytes);
 int sim_file_read_now(struct loop *loop, struct io_file *file, void *bytes, size_t length,
                       uint64_t offset);
+uint64_t sim_file_data_now(struct loop *loop, struct io_file *file, uint64_t from, uint64_t to);
 int sim_file_write_now(struct loop *loop, struct io_file *file, const void *bytes, size_t length,
                        uint64_t offset);
 int sim_file_sync_now(struct loop *loop, struct io_file *file);
+int sim_file_stamp(struct loop *loop, struct io_file *file, uint64_t *ret_stamp);
 void sim_file_read(struct loop *loop, struct io_op *op, struct io_file *file,
                    const struct iovec *iov, unsigned iov_count, uint64_t offset);
 void sim_file_write(struct loop *loop, struct io_op *op, struct io_file *file,

@@ -11,8 +11,10 @@
 
 #include "base/check.h"
 #include "sim_alloc.h"
+#include "sim_clerk_disk.h"
 #include "sim_client.h"
 #include "sim_fate.h"
+#include "sim_registrar.h"
 #include "sim_whole.h"
 
 enum { ACT_SECONDS = 6, POLL_MS = 15, REST_SECONDS = 300, STEADY = 60 };
@@ -337,8 +339,11 @@ void town_open(struct sim_run *run)
 void town_start(struct sim_run *run)
 {
     town_open(run);
-    if (run->town)
-        clerk_start(run);
+    if (!run->town)
+        return;
+    clerk_start(run);
+    clerk_disk_start(run);
+    registrar_start(run);
 }
 
 void town_end(struct sim_run *run)
@@ -352,12 +357,15 @@ void town_free(struct sim_run *run)
     if (!run->town)
         return;
     client_forget_attempts(run);
+    registrar_free(run);
     sim_kernel_free(run->town);
 }
 
 void town_node_died(struct node *node)
 {
+    clerk_disk_died(node);
     client_node_died(node);
+    registrar_died(node);
 }
 
 /* --- the end --------------------------------------------------------------------------------- */
@@ -392,7 +400,7 @@ bool town_nudge(struct sim_run *run)
         if (what[0])
             return false;
     }
-    return clerk_decides(run);
+    return clerk_decides(run) && clerk_disk_is_even(run);
 }
 
 /* What a rotten file of one's own keeps from ending, and names it, a person ends. */
@@ -426,15 +434,25 @@ static bool restarts_rotten(struct sim_run *run)
     return false;
 }
 
+static bool clears_all(struct sim_run *run)
+{
+    return clerk_clears(run) & registrar_clears(run);
+}
+
 static bool rest(struct sim_run *run, bool clears)
 {
     uint64_t deadline_ns = sim_now_ns(run->world) + REST_SECONDS * SIM_SECOND;
     unsigned steady = 0;
     bool was_restarted = false;
+    char what[300] = "";
 
     while (!run->has_failed && steady < STEADY) {
         sim_world_run_until(run->world, sim_now_ns(run->world) + 50 * SIM_MS);
-        steady = town_nudge(run) && (!clears || clerk_clears(run)) ? steady + 1 : 0;
+        steady = town_nudge(run) && (!clears || clears_all(run)) ? steady + 1 : 0;
+        if (steady == STEADY) { /* all else is at rest */
+            registrar_unrest(run, what, sizeof(what));
+            steady = what[0] ? 0 : STEADY;
+        }
         if (sim_now_ns(run->world) > deadline_ns) {
             if (is_rot_told(run) || (clears && is_rot_keeping(run)))
                 return false;
@@ -443,8 +461,8 @@ static bool rest(struct sim_run *run, bool clears)
                 deadline_ns += REST_SECONDS * SIM_SECOND;
                 continue;
             }
-            run_fail(run, NULL, "control does not come to rest%s: %s",
-                     clears ? " after deletions" : "", run->town->unrest);
+            run_fail(run, NULL, "control does not come to rest%s: %s; %s",
+                     clears ? " after deletions" : "", run->town->unrest, what);
             return false; /* with a plant in, it may be none */
         }
     }
@@ -456,6 +474,7 @@ void town_audit(struct sim_run *run)
     if (!run->town || !rest(run, false) || is_rot_keeping(run))
         return;
     audit_both(run);
+    registrar_audit(run);
     if (!run->has_failed && rest(run, true) && !is_rot_keeping(run))
         audit_both(run);
 }

@@ -13,7 +13,15 @@
 #include "model/replica_state.h"
 #include "sim_run.h"
 
-enum { TOKENS_JUDGED = 4096, CLERK_DISKS = 3, CLERK_RELATIONS = 6, ACT_SLOTS = 64 };
+enum {
+    TOKENS_JUDGED = 4096,
+    CLERK_DISKS = 3,
+    CLERK_RELATIONS = 6,
+    ACT_SLOTS = 64,
+    FORGETTINGS = 256,
+    CLERK_SPOTS = 3,
+    CLERK_NUMBERS = 1 << 14
+};
 
 struct client_call;
 struct attempt;
@@ -26,6 +34,40 @@ struct acting {
 struct clerk_relation {
     char id[40];
     bool is_group;
+};
+
+/* A relation as a site has it (sim_forget.c). */
+struct forget_glance {
+    bool is_known, is_source, is_attached; /* a disk of it, to hosts */
+    enum replica_state state;
+    int64_t term;
+    unsigned life;
+    enum stream_role role; /* STREAM_ROLE_COUNT: it has no stream */
+};
+
+/* A disk of the clerk's (sim_clerk_disk.c). */
+struct clerk_copy {
+    struct node *node;
+    uint64_t least[CLERK_SPOTS]; /* the number that a place must show at least */
+    bool is_copy, has_point;     /* has_point: what it shows is a recovery point */
+    bool is_lost;                /* its journal may have been given up */
+    uint64_t incarnation;        /* of what it is a copy of */
+    struct nbd_export *export;   /* NULL: no hosts */
+    bool is_busy, is_closing;
+    unsigned spot; /* of the write under way */
+    uint64_t number;
+    struct volume_request request;
+    struct iovec iov;
+    uint8_t bytes[4096];
+};
+
+/* A Forget that was asked for. */
+struct forgetting {
+    struct node *node;
+    char id[40];
+    bool discards; /* its journal */
+    struct forget_glance before;
+    int64_t must_tell; /* enum tombstone_forgotten; TOMBSTONE_DELETED: nobody can say */
 };
 
 struct town {
@@ -56,10 +98,21 @@ struct town {
     } resizings[ACT_SLOTS];
     unsigned resizing_count;
     struct clerk_relation relations[CLERK_RELATIONS];
+    struct clerk_start {
+        struct node *node;
+        char id[40];
+        bool is_group;
+    } starts[ACT_SLOTS];
+    unsigned start_count;
     unsigned relation_count;
     uint64_t turn_ns;
+    struct clerk_copy copies[RUN_NODES][CLERK_DISKS];
+    uint64_t last_number;
+    bool is_answered[CLERK_NUMBERS]; /* to the host that wrote it */
+    struct forgetting forgettings[FORGETTINGS];
+    unsigned forgetting_count;
+    char one_sided[2000]; /* what one site has alone, since the other forgot it: ids */
     char unrest[900];     /* what was not at rest at the last nudge */
-    bool has_left_member; /* a pair that the other site deleted is left in a group */
     bool must_forget; /* the other half of a group to be deleted has ended: no reprotect can help */
 };
 

@@ -22,6 +22,7 @@
 #include "meta/record_cache.h"
 #include "sim_alloc.h"
 #include "sim_fate.h"
+#include "sim_registrar.h"
 #include "sim_sqlite.h"
 #include "sim_town.h"
 
@@ -49,9 +50,11 @@ void whole_make(struct node *node)
     whole->sqlite = sim_sqlite_new(node->site, "/data/site.db", whole->path);
     if (node->run->plant == PLANT_COMMIT)
         sim_sqlite_skip_log_syncs(whole->sqlite);
-    if (node->run->has_office)
-        whole->secret_box = secret_box_new((const uint8_t[SECRET_BOX_KEY_SIZE]){1});
-    check(whole->secret_box || !node->run->has_office);
+    if (node->run->has_office || node->run->registrar) {
+        whole->secret_box =
+            secret_box_new((const uint8_t[SECRET_BOX_KEY_SIZE]){(uint8_t)(1 + node->index)});
+        check(whole->secret_box);
+    }
     node->whole = whole;
     sim_site_user_set(node->site, node);
 }
@@ -258,9 +261,10 @@ static int rise_control(struct whole *whole, struct err *err)
     struct site_options options = {.name = name, .region = name, .zone = name, .peer_count = 1};
     int error;
 
+    options.secret_box = whole->secret_box;
+    registrar_set_quota(node, &options);
     if (node->run->has_office) {
         options.events = whole->events;
-        options.secret_box = whole->secret_box;
         options.monitor_folder = "/data/monitor";
     }
     options.peers[0].name = options.peers[0].region = options.peers[0].zone = peer;
@@ -301,7 +305,7 @@ static void rise_call(void *arg)
         rise->error = record_cache_open(whole->path, &whole->meta, &rise->err);
     if (rise->error < 0)
         return;
-    whole->meta = plant_meta_new(node->run->plant, whole->meta);
+    whole->meta = plant_meta_new(node, whole->meta);
     if (node->run->has_office)
         open_events(whole);
     whole->control_loop = control_loop_new(node->site, CONTROL_DELAY_NS, posted, node);
@@ -320,6 +324,8 @@ void whole_boot(struct node *node)
         node_give_up(node, "open", rise.err.text);
     else
         node->is_created = true;
+    if (rise.error == 0)
+        registrar_booted(node);
 }
 
 void whole_died(struct node *node)

@@ -19,6 +19,7 @@ struct event_store;
 struct secret_box;
 struct sim_sqlite;
 struct door_export;
+struct nbd_export;
 
 struct whole {
     struct node *node;
@@ -71,6 +72,7 @@ const char *whole_disk_id(const struct node *node, unsigned disk);
 const char *whole_stream_id(const struct node *node);
 /* As the site: hosts let go of an export that was taken away (sim_door.c). */
 void whole_disk_closed(struct node *node, unsigned disk);
+void whole_export_closed(struct nbd_export *export); /* the same, of a disk of the clerk's */
 /* An operator's act, as calls of the API (sim_town.c). */
 void whole_act(struct node *node, enum act act, bool flag);
 void whole_grow(struct grower *grower);

@@ -171,7 +171,7 @@ static bool is_shut(const struct node *node)
 /* Its volumes show what lies under the journal, to nobody. */
 static bool hides_journal(const struct node *node)
 {
-    return is_shut(node) && strstr(node->status.trouble, "cannot read");
+    return is_shut(node) && (!node->status.is_open || strstr(node->status.trouble, "cannot read"));
 }
 
 static void observe_target(struct node *node)
