@@ -37,7 +37,7 @@ class Server:
             site.api_options = {"listen": f"127.0.0.1:{ports[name][0]}", "tls-listen": f"127.0.0.1:{ports[name][1]}",
                                 "tls-cert": self.folder / "server.pem", "tls-key": self.folder / "server.key",
                                 **self.settings.get("api", {})}
-        self._small_data("lyon", "256m")
+        self._small_data("lyon", "48m")
         self.lab.configure()
         self.lab.start()
         return {"ca": (self.folder / "ca.pem").read_text(), "caFile": str(self.folder / "ca.pem"),
@@ -58,7 +58,7 @@ class Server:
             "-days", "2", "-extfile", "san", "-out", "server.pem", **quiet)
 
     def _small_data(self, name, size):
-        """The site's data folder on a file system that fill() can fill, where that is allowed."""
+        """The site's data folder on a file system that fill() can fill, where that is allowed: too small for the log to keep room."""
         data = self.sites[name].data
         self.is_fillable = os.geteuid() == 0
         if self.is_fillable:

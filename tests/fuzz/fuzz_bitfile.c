@@ -7,7 +7,7 @@
  * before when both copies of a slot were hit, never others. Always: what opens can be changed,
  * saved, opened again, and holds what it held.
  *
- * Covers: store/bitfile.c store/bitfile_format.c.
+ * Covers: store/bitfile_open.c store/bitfile_save.c store/bitfile_format.c.
  */
 #include <stdlib.h>
 

@@ -11,7 +11,7 @@
  * Covers: replication/state_file.c replication/state_codec.c replication/dirty_file.c
  * replication/superseded.c replication/site_id.c replication/snapshots.c replication/stream_life.c
  * replication/replica_door.c replication/replica_drain.c replication/replica_apply.c
- * journal/journal_recover.c store/bitfile.c volume/intent_log.c.
+ * journal/journal_recover.c store/bitfile_open.c store/bitfile_save.c volume/intent_log.c.
  */
 #include <stdio.h>
 #include <stdlib.h>

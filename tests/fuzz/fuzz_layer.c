@@ -7,7 +7,8 @@
  * kept, keeps more, and opens again with at least that; without a forgery its description is the
  * one it was made with.
  *
- * Covers: journal/layer.c journal/layer_info.c store/bitfile.c store/bitfile_format.c.
+ * Covers: journal/layer.c journal/layer_info.c store/bitfile_open.c store/bitfile_save.c
+ * store/bitfile_format.c.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,6 +5,7 @@
 #include "base/crc32c.h"
 #include "replication/target.h"
 #include "wire/payload.h"
+#include "wire/peer_life.h"
 
 enum { ACTIONS_MAX = 80, CHANNEL = 1, DATA_BLOCKS_MAX = 16 };
 
@@ -14,7 +15,7 @@ enum action {
     ACTION_HOLE,      /* disk 1, block 1, count 1 */
     ACTION_CUT,       /* twist 1 */
     ACTION_ACK,       /* twist 1 */
-    ACTION_NUMBER,    /* which 1, value 1 */
+    ACTION_NUMBER,    /* which 1, from LIFE_FROM on LIFE; value 1 */
     ACTION_EMPTY,     /* which 1: ABORT, RESUME */
     ACTION_HASHES,    /* is verdict 1, disk 1, block 1, count 1, value 1, twist 1 */
     ACTION_REPROTECT, /* reverse 1, nonce 1 */
@@ -30,6 +31,8 @@ enum action {
     ACTION_CREDIT,
     ACTION_COUNT
 };
+
+enum { LIFE_FROM = 252 };
 
 static uint8_t buffer[1 << 18];
 static struct stream_line line;
@@ -55,6 +58,9 @@ static void came(void *arg, const struct link_frame *frame)
     } else if (frame->type == STREAM_HASHES) {
         check(stream_hashes_decode(frame->payload, frame->length, false, &hashes));
         liar->token = hashes.token;
+    } else if (frame->type == STREAM_WHO) {
+        liar->met = liar->who;
+        check(stream_number_decode(frame->payload, frame->length, &liar->who));
     } else if (frame->type == STREAM_REPROTECT) {
         check(stream_reprotect_decode(frame->payload, frame->length, &reprotect));
         liar->nonce = reprotect.nonce;
@@ -227,14 +233,27 @@ static void act_ack(struct fuzz_liar *liar, uint8_t twist)
     send(liar, STREAM_ACK, buffer, stream_ack_encode(&ack, buffer));
 }
 
+static void act_life(struct fuzz_liar *liar, uint8_t twist)
+{
+    struct peer_life life = {.token = liar->who + (twist % 8 == 7),
+                             .life = 1 + (twist & 8),
+                             .came = twist / 16,
+                             .met = liar->met + (twist % 8 == 6)};
+
+    send(liar, STREAM_LIFE, buffer, peer_life_encode(&life, buffer));
+}
+
 static void act_number(struct fuzz_liar *liar, struct bytes_reader *input)
 {
     static const uint16_t types[] = {STREAM_CURRENT, STREAM_BLOCKED, STREAM_DONE};
-    uint16_t type = types[bytes_u8(input) % 3];
-    uint8_t value = bytes_u8(input);
+    uint8_t which = bytes_u8(input), value = bytes_u8(input);
+    uint16_t type = types[which % 3];
     uint64_t number = type == STREAM_DONE ? liar->nonce + value : (uint64_t)value << value % 60;
 
-    send(liar, type, buffer, stream_number_encode(number, buffer));
+    if (which >= LIFE_FROM)
+        act_life(liar, value);
+    else
+        send(liar, type, buffer, stream_number_encode(number, buffer));
 }
 
 static void act_hashes(struct fuzz_liar *liar, struct bytes_reader *input)

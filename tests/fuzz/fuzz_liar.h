@@ -16,9 +16,9 @@ struct fuzz_liar {
     struct fuzz_link wire;
     /* What it told us. */
     struct stream_hello theirs;
-    struct stream_line said; /* the line of our last HELLO */
-    struct stream_cut cut;   /* their last one */
-    uint64_t nonce, token;
+    struct stream_line said;         /* the line of our last HELLO */
+    struct stream_cut cut;           /* their last one */
+    uint64_t nonce, token, who, met; /* met: the question before */
     /* Our partial epoch, as an honest source counts it. */
     uint64_t epoch, digest, blocks, dirty_runs;
 };

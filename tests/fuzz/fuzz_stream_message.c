@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "fuzz.h"
+#include "wire/peer_life.h"
 #include "wire/stream_message.h"
 
 static uint8_t out[STREAM_HELLO_SIZE_MAX + STREAM_DIRTY_SIZE_MAX];
@@ -123,8 +124,11 @@ static void try_small(uint8_t type, const uint8_t *bytes, size_t length)
     struct stream_ack ack;
     struct stream_reprotect reprotect;
     struct stream_dirty_end end;
+    struct peer_life life;
     uint64_t number;
 
+    if (type == STREAM_LIFE && peer_life_decode(bytes, length, &life))
+        check(peer_life_decode(out, peer_life_encode(&life, out), &life));
     if (type == STREAM_CUT && stream_cut_decode(bytes, length, &cut))
         check(stream_cut_decode(out, stream_cut_encode(&cut, out), &cut));
     if (type == STREAM_ACK && stream_ack_decode(bytes, length, &ack))

@@ -535,6 +535,12 @@ def streams():
         + epoch * 2 + bytes([S_NUMBER, 0, 9]))
     add(target, "good-source-ships", bytes([2]) + bytes([S_WRITE, 0, 4, 20, 7]) + target_says
         + bytes([S_CREDIT, S_ACK, 0]) + wait + bytes([S_WRITE, 1, 4, 20, 8]) + wait + bytes([S_CREDIT, S_ACK, 0, S_PAUSE, 40]))
+    life = bytes([S_NUMBER, 252, 0])
+    same = bytes([S_HASHES, 1, 0, 31, 0, 0]) + wait
+    for twist in (0, 6, 7, 8, 16, 248):
+        add(target, f"life-{twist}-of-a-first-copy", bytes([2]) + bytes([S_WRITE, 0, 4, 20, 7]) + target_says + life + wait
+            + bytes([S_CREDIT, S_AGAIN]) + target_says + life + same * 3 + bytes([S_CREDIT, S_AGAIN]) + target_says
+            + bytes([S_NUMBER, 253, twist]) + wait + same * 2 + bytes([S_CREDIT, S_ACK, 0, S_PAUSE, 40]))
     add(target, "good-failover-and-reprotect", bytes([1]) + source + epoch * 2 + order(O_FAILOVER) + wait
         + bytes([S_WRITE, 0, 0, 9, 9, S_AGAIN]) + say(R_FENCED | WANTS, 0, 1, 0) + wait + order(O_REPROTECT) + wait
         + bytes([S_DIRTY, 0, 0, 0, 3, 4, S_DIRTY_END, 0, 0]) + wait + bytes([S_NUMBER, 2, 0]) + wait + order(O_START))

@@ -76,6 +76,33 @@ class EventsTest(LabCase):
         self.assertIn("failovering -> failovered",
                       self.texts(self.lyon, "--object", group, "--kind", "state", "--severity", "warning"))
 
+    def test_what_a_start_finds(self):
+        """A disk that is missing, what belongs to it, a snapshot that is damaged: an event each."""
+        source, target = self.paris.disk("one", 8 * MIB), self.lyon.disk("one", 8 * MIB)
+        pair = self.paris.verso("pair", "create", "--disk", source, "--peer", "lyon", "--peer-disk", target)
+        self.paris.verso("pair", "start", pair, "-q")
+        self.wait_point(self.paris, pair)
+        self.lyon.verso("pair", "failover", pair, "-q")
+        self.lyon.verso("pair", "cancel-failover", pair, "-q", "--timeout", "60")
+        self.assertEqual(self.events(self.lyon, "--kind", "left_out") + self.events(self.lyon, "--kind", "lost"), [])
+        self.lyon.stop()
+        (kept,) = (self.lyon.data / "layers").glob("*.map")
+        kept.unlink()
+        raw = self.lyon.data / "disks" / f"{target}.raw"
+        raw.rename(self.lyon.folder / "away")
+        self.lyon.start()
+        left = self.events(self.lyon, "--kind", "left_out", "--severity", "critical")
+        self.assertEqual([line["ObjectId"] for line in left], [target, pair])
+        self.assertIn(str(raw), left[0]["Text"])
+        self.assertIn(f"disk {target} is not open", left[1]["Text"])
+        (lost,) = self.events(self.lyon, "--kind", "lost", "--severity", "critical")
+        self.assertEqual(lost["ObjectId"], target)
+        self.assertIn(f"snapshot {kept.stem} is lost", lost["Text"])
+        self.lyon.stop()
+        (self.lyon.folder / "away").rename(raw)
+        self.lyon.start()
+        self.assertEqual([len(self.events(self.lyon, "--kind", kind)) for kind in ("left_out", "lost")], [2, 1])
+
     def test_what_passes_on_is_recorded_at_both(self):
         group, _, _ = self.lab.group(1, 8 * MIB)
         self.paris.verso("group", "start", group, "-q")

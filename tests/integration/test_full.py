@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """No space: in the data store, the journal (its limit, and the file system under it), the spill. Hosts of the source
 get errors only for their own store; the rest is told by name, keeps the last recovery point, and heals."""
+import errno
 import os
 import pathlib
 import subprocess
@@ -46,6 +47,15 @@ class FullTest(LabCase):
         run("qemu-io", "-f", "raw", "-c", "discard 0 32M", "-c", "flush", self.paris.uri(full))
         self.write(self.paris, full, 2, 0, 4 * MIB)  # freed space is used again, without a restart
         self.write(self.paris, other, 3, 0, MIB)
+
+    @skip_guard
+    def test_small_data_folder(self):
+        """What is kept for a failover is no reason to leave nothing for a start."""
+        self.small_tmpfs(self.paris.data, "16m")
+        self.lab.start()
+        self.paris.stop()
+        self.paris.start()
+        self.paris.attach(self.paris.disk("small", MIB))
 
     def check_blocked_then_healed(self, group, sources, targets, heal):
         """A delta larger than the journal may hold: named, the last point kept, hosts undisturbed, healed by space."""
@@ -101,6 +111,89 @@ class FullTest(LabCase):
         expected = self.images(self.paris, sources)
         self.move(self.paris, self.lyon, group, sources, targets)
         self.assertEqual(self.images(self.lyon, targets), expected)
+
+    def fill(self, folder):
+        """To the last byte. What frees room later (a log that gets shorter) stays free."""
+        ballast = os.open(folder / "ballast", os.O_CREAT | os.O_WRONLY, 0o600)
+        size = MIB
+        while size >= 1:
+            try:
+                if os.write(ballast, b"b" * size) < size:
+                    size //= 2
+            except OSError as error:
+                self.assertEqual(error.errno, errno.ENOSPC)
+                size //= 2
+        os.close(ballast)
+        self.assertEqual(os.statvfs(folder).f_bfree, 0)
+
+    @skip_guard
+    def test_failover_into_a_full_folder(self):
+        """The target's data folder is full to the last byte; its disks lie elsewhere. It fails over all the same, hosts
+        write and flush, the journal reaches the disks, and the old source's disks follow."""
+        self.small_tmpfs(self.lyon.data, "192m")
+        self.small_tmpfs(self.lyon.data / "disks", "128m")
+        self.lab.start()
+        group, sources, targets = self.lab.group(2, 16 * MIB)
+        self.paris.verso("group", "start", group, "-q")
+        self.write(self.paris, sources[0], 7, 0, 4 * MIB)
+        self.write(self.paris, sources[1], 8, 8 * MIB, MIB)
+        self.wait_point(self.paris, group)
+        expected = self.images(self.paris, sources)
+        stream = self.lyon.data / "streams" / group
+        wait_until(lambda: (stream / "superseded.volatile.spare").exists(), "what a failover needs is kept")
+        self.fill(self.lyon.data)
+        self.paris.kill()
+        self.lyon.verso("group", "failover", group, "-q")
+        for disk in targets:
+            self.lyon.attach(disk)
+            self.lyon.wait_export(disk)
+        self.assertEqual(self.images(self.lyon, targets), expected)
+        self.write(self.lyon, targets[0], 9, MIB, 2 * MIB)
+        self.write(self.lyon, targets[1], 10, 0, 16 * MIB)
+        wait_until(lambda: not list(stream.glob("superseded*")), "the journal is in the disks")
+        written = self.images(self.lyon, targets)
+        self.lyon.kill()
+        self.lyon.start()
+        for disk in targets:
+            self.lyon.wait_export(disk)
+        self.assertEqual(self.images(self.lyon, targets), written)
+
+    @skip_guard
+    def test_failover_where_the_disks_are_full_too(self):
+        """One file system for all: hosts get ENOSPC where a disk needs room, what is there is read and written over."""
+        self.small_tmpfs(self.lyon.data, "192m")
+        self.lab.start()
+        group, sources, targets = self.lab.group(1, 16 * MIB)
+        self.write(self.paris, sources[0], 7, 0, 4 * MIB)
+        self.paris.verso("group", "start", group, "-q")
+        self.wait_point(self.paris, group)
+        expected = self.images(self.paris, sources)
+        spare = self.lyon.data / "streams" / group / "superseded.volatile.spare"
+        wait_until(spare.exists, "what a failover needs is kept")
+        self.fill(self.lyon.data)
+        self.paris.kill()
+        self.lyon.verso("group", "failover", group, "-q")
+        self.lyon.attach(targets[0])
+        self.lyon.wait_export(targets[0])
+        self.assertEqual(self.images(self.lyon, targets), expected)
+        self.write(self.lyon, targets[0], 9, 0, MIB)
+        seen = run("qemu-io", "-f", "raw", "-c", f"write -P 8 {12 * MIB} {MIB}", self.lyon.uri(targets[0]), check=False)
+        self.assertNotIn("wrote", seen)
+        (self.lyon.data / "ballast").unlink()
+        self.write(self.lyon, targets[0], 8, 12 * MIB, MIB)
+
+    @skip_guard
+    def test_no_room_for_a_failover_is_told(self):
+        self.small_tmpfs(self.lyon.data / "streams", "3m")
+        self.lab.start()
+        group, _, _ = self.lab.group(1, 4096 * MIB)  # superseded blocks of which may take 660 KiB
+        ballast = self.lyon.data / "streams" / "ballast"
+        ballast.write_bytes(b"b" * (2 * MIB + 600 * 1024))
+        self.paris.verso("group", "start", group, "--no-wait", "-q")
+        wait_until(lambda: "no room for what it needs" in self.lyon.status(group)["Trouble"], "it is told")
+        ballast.unlink()
+        wait_until(lambda: self.lyon.status(group)["Trouble"] == "", "it is made when there is room")
+        self.assertTrue((self.lyon.data / "streams" / group / "superseded.volatile.spare").exists())
 
     def test_spill_full(self):
         """The stash overflows: the epoch is aborted and merged, no write fails, the sites converge."""

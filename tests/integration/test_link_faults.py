@@ -113,7 +113,13 @@ class KeyTest(LabCase):
         self.lyon.psk = other
         self.lab.configure()
         self.paris.start(), self.lyon.start()
-        wait_until(lambda: self.lyon.api_call("DescribeVersoStatus")["Peers"][0]["Why"], "lyon tells why")
+        self.paris.stop()
+        self.paris.peer_address = None  # it waits for lyon, and knows no more than who was refused
+        self.lab.paris.write_config(self.lyon)
+        self.paris.start()
+        for site in (self.paris, self.lyon):
+            wait_until(lambda: "another key" in site.api_call("DescribeVersoStatus")["Peers"][0]["Why"],
+                       f"{site.name} tells why")
         for site in (self.paris, self.lyon):
             self.assertFalse(site.api_call("DescribeVersoStatus")["Peers"][0]["IsUp"])
         status, _ = self.paris.verso_fails("pair", "create", "--disk", self.paris.disk("one", MIB), "--peer", "lyon",

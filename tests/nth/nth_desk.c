@@ -25,6 +25,7 @@ struct desk *desk_new(uint64_t seed, bool is_traced)
         .interval_ns = 50 * SIM_MS,
         .stash_memory_bytes = 1 << 20,
         .journal_bytes_max = 64 << 20,
+        .failover_reserve_bytes = 1 << 30,
         .peer_wait_ns = SIM_SECOND,
     };
     run->dials[0] = run->dials[1] = true;

@@ -70,7 +70,7 @@ static void forgive(void *arg)
 {
     struct hunt *hunt = arg;
     struct node *node = node_of(hunt, hunt->faults.site);
-    char trouble[300];
+    char trouble[440];
 
     node->may_fail = trouble_of(node, trouble, sizeof(trouble))[0] != '\0';
 }
@@ -138,7 +138,7 @@ static void restart_in_trouble(struct hunt *hunt)
     struct sim_run *run = hunt->script->run;
     struct node *node = node_of(hunt, hunt->faults.site);
     uint64_t end_ns = sim_now_ns(run->world) + 5 * SIM_SECOND;
-    char trouble[300];
+    char trouble[440];
 
     sim_world_run_until(run->world, end_ns - 3 * SIM_SECOND);
     if (is_in_trouble(hunt, trouble, sizeof(trouble)))

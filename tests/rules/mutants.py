@@ -27,6 +27,33 @@ M("R1-base-synced", "the bases that the first copy filled are not synced before 
   (REPLICATION + "replica_receive.c", "        if (!is_initial(replica, i))\n            continue;",
    "        if (true)\n            continue;"))
 
+# --- R17: what compared equal in a first copy is settled over the end of a connection ------------------------------------
+M("R17-settled", "what compared equal is suspect again when the link drops", "flapping:first_copy_over_a_link_that_drops",
+  (REPLICATION + "source_settled.c", "source->peer.is_known ? TRACKING_SETTLED : TRACKING_UNACKED", "TRACKING_UNACKED"))
+M("R17-life", "another life of the target is not seen", "flapping:target_that_lost_power",
+  (REPLICATION + "source_settled.c", "life.life == peer->life && ", ""))
+M("R17-came-less", "a target that was put back with its memory is not seen", "flapping:target_put_back_with_its_memory",
+  (REPLICATION + "source_settled.c", " && life.came >= peer->sure - peer->lost", ""))
+M("R17-came-more", "nor a source", "flapping:source_put_back_with_its_memory",
+  (REPLICATION + "source_settled.c", " &&\n                   life.came <= peer->asked - peer->lost", ""))
+M("R17-all-counts", "a target does not count what it drops", "target:tells_its_life",
+  (REPLICATION + "target.c", "if (item->type == STREAM_DATA || item->type == STREAM_HOLE)\n        target->came",
+   "if ((item->type == STREAM_DATA || item->type == STREAM_HOLE) && !target->is_dropping)\n        target->came"))
+M("R17-question", "the question before is not looked at", "flapping:source_put_back_whose_count_fits",
+  (REPLICATION + "source_settled.c", " && has_met_us(peer, life.met);", ";\n    (void)has_met_us;"))
+M("R17-lost-answers", "of the questions before only an answered one counts", "flapping:answers_that_are_lost",
+  (REPLICATION + "source_settled.c", "peer->whos[i] == met)",
+   "peer->whos[i] == met && (i + 1 == WHO_COUNT || peer->whos[i + 1] == 0))"))
+M("R17-short-memory", "a life is believed though memory was short to doubt what the one before had",
+  "flapping:target_that_lost_power_while_memory_is_short",
+  (REPLICATION + "source_settled.c", "    source->peer.life = 0;\n", ""))
+M("R17-met", "things go on before the target has said who it is", "source_core:waits_until_what_is_settled_is_known_to_be",
+  (REPLICATION + "source_core.c", "    if (facts->is_unmet)\n        return;\n", ""))
+M("R17-old-peer", "with a peer that cannot say, what is settled stays so", "flapping:peer_of_before",
+  (REPLICATION + "source_settled.c", "link_protocol(source->link) != PROTOCOL_WITHOUT_LIFE", "PROTOCOL_WITHOUT_LIFE"))
+M("R17-saved", "a clean stop forgets what is settled", "dirty_file:saves_and_loads",
+  (REPLICATION + "dirty_file.c", "{TRACKING_SETTLED, TRACKING_SUSPECT}", "{TRACKING_FROZEN, TRACKING_SUSPECT}"))
+
 # --- R2: writes to one block never overlap -------------------------------------------------------------------------------
 M("R2-exclusive", "two writes hold one block at once", "write_path:overlapping_writes_go_one_after_the_other",
   (VOLUME + "range_lock.c", "(a->is_exclusive || b->is_exclusive)", "(a->is_exclusive != b->is_exclusive)"))
@@ -173,8 +200,8 @@ M("R9-commit-synced", "an epoch is told committed before its commit record is du
   (JOURNAL + "journal_write.c", "    } else if (sync_touched(journal)) {\n        return;",
    "    } else if (!commit->is_commit_written && sync_touched(journal)) {\n        return;"))
 M("R9-ack-after-commit", "an epoch is acknowledged before it is durable", "sim:600",
-  (REPLICATION + "target.c", "    target->is_barrier = true;\n    replica_commit(",
-   "    target->is_barrier = true;\n    if (is_current(item))\n        send_ack(target, cut->epoch);\n    replica_commit("),
+  (REPLICATION + "target.c", "    replica_commit(target->replica, barrier_op(",
+   "    if (is_current(item))\n        send_ack(target, cut->epoch);\n    replica_commit(target->replica, barrier_op("),
   (REPLICATION + "target.c", "static void commit_done(struct replica_op *op, int error)",
    "static void send_ack(struct target *target, uint64_t epoch);\n"
    "static void commit_done(struct replica_op *op, int error)"))
@@ -231,7 +258,7 @@ M("R11-all-layers", "only the oldest layer of a disk is filled", "snapshots:test
 M("R11-set-aside", "a layer that was left out may come back when its base has changed",
   "snapshots:test_damaged_is_set_aside",
   (REPLICATION + "snapshots.c",
-   "    return layer_set_aside(snapshots->loop, snapshots->folder, id, err);", "    return 0;"))
+   "    error = layer_set_aside(snapshots->loop, snapshots->folder, id, err);", "    error = 0;"))
 M("R11-unread", "a disk opens while one of its layers cannot be read",
   "snapshots:test_unreadable_keeps_its_disk_closed",
   (REPLICATION + "snapshots.c", "    if (disk->refusal.code != 0)", "    if (false)"))
@@ -242,7 +269,7 @@ M("R12-applying", "apply begins without saying so durably", "replica:test_kill_i
    "    replica->state->applying = replica->apply_last;\n    replica_kick(replica);"))
 M("R12-points", "a point that a half applied base cannot show is offered",
   "replica:test_kill_in_the_middle_of_apply",
-  (REPLICATION + "replica_door.c", "    if (*ret_point < state->applying || *ret_point < state->applied)\n", "    if (false)\n"))
+  (REPLICATION + "replica_promote.c", "    if (*ret_point < state->applying || *ret_point < state->applied)\n", "    if (false)\n"))
 M("R12-base-synced", "the journal lets go of epochs whose blocks are not durable in the base", "sim:600",
   (REPLICATION + "replica_apply.c", "        replica_sync_bases(replica);\n        return;",
    "        replica_kick(replica);\n        return;"))
@@ -252,12 +279,12 @@ M("R12-applied", "the journal lets go before \"applied\" is durable", "replica:t
 
 # --- R13: failover -------------------------------------------------------------------------------------------------------
 M("R13-differs", "blocks of the epochs after the point are not marked", "replica:test_promote_to_older_point",
-  (REPLICATION + "replica_door.c", "        report_differing(replica, point);\n", "        (void)report_differing;\n"))
+  (REPLICATION + "replica_promote.c", "        if (report_differing(replica))\n", "        (void)report_differing;\n"))
 M("R13-view", "epochs after the point go on showing", "replica:test_promote_to_older_point",
-  (REPLICATION + "replica_door.c", "        journal_forget_after(replica->journal, point);\n", ""))
+  (REPLICATION + "replica_promote.c", "    journal_forget_after(replica->journal, replica->promote_point);\n", ""))
 M("R13-discard", "after a restart epochs after the point are back", "replica:test_promote_to_older_point",
-  (REPLICATION + "replica_door.c", "    error = journal_discard_after(replica->journal, state->point, err);\n    if (error != 0)\n        return error;\n    error = open",
-   "    error = open"))
+  (REPLICATION + "replica_door.c", "    error = journal_discard_after(replica->journal, state->point, err);\n    if (error != 0)\n        return error;\n    error = replica_open",
+   "    error = replica_open"))
 M("R13-durable", "hosts write before the promotion is durable", "sim:600",
   (REPLICATION + "failover.c", "    stream_save(stream, promotion_saved);", "    promotion_saved(stream, 0);"))
 M("R13-generation", "a promotion makes no new generation", "engine_pair:fails_over_without_the_peer",
@@ -369,12 +396,12 @@ M("G-dirty", "the sets of a clean stop are not checked", "dirty_file:refuses_wha
 M("G-bitfile", "a slot of bits is not checked", "bitfile:damaged_slots_never_give_wrong_bits",
   (STORE + "bitfile_format.c", "|| get_le32(slot + SLOT_CRC) != page_crc(slot) ||", "||"))
 M("G-bitfile-fence", "a bitfile goes on after an I/O error", "bitfile:error_fences",
-  (STORE + "bitfile.c", "    if (error < 0)\n        file->fence = error;\n", ""))
+  (STORE + "bitfile_save.c", "    if (error < 0)\n        file->fence = error;\n", ""))
 M("G-bitfile-twin", "the second copy of a slot of bits is not written", "bitfile:zeros_are_no_empty_slot",
-  (STORE + "bitfile.c", "bitfile_slot_offset(index, !file->pages[index].slot, copy), page_written);",
+  (STORE + "bitfile_save.c", "bitfile_slot_offset(index, !file->pages[index].slot, copy), page_written);",
    "bitfile_slot_offset(index, !file->pages[index].slot, copy & 0), page_written);"))
 M("G-bitfile-mend", "a damaged copy of a slot of bits is not mended", "bitfile:damaged_slots_never_give_wrong_bits",
-  (STORE + "bitfile.c", "    error = mend_page(file, index, &images);\n", "    error = images.best < 0 ? mend_page(file, index, &images) : 0;\n"))
+  (STORE + "bitfile_open.c", "    error = mend_page(file, index, &images);\n", "    error = images.best < 0 ? mend_page(file, index, &images) : 0;\n"))
 M("G-layer", "the description of a snapshot is not checked", "layer:test_info_flips",
   (JOURNAL + "layer_info.c", "        get_le32(bytes + LAYER_CRC_AT) != crc32c(0, copy, sizeof(copy)))", "        false)"))
 M("G-store-fence", "a store goes on after a failed sync", "store:first_failed_sync_is_final",

@@ -11,7 +11,7 @@ MODES = ("none", "all", "prefix", "writes", "writes", "512", "4096", "4096")
 
 
 class ForgetDisks:
-    """Devices {name: bytes} that lose power together. attach() makes loop devices of them, detach() takes these away."""
+    """Devices {name: bytes, or "bytes:whole"} that lose power together. attach() makes loop devices of them, detach() takes these away."""
 
     def __init__(self, lab, folder, devices):
         need("nbdkit", "nbdfuse", "losetup")

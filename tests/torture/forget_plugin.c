@@ -3,7 +3,7 @@
  * Disks that forget: an nbdkit plugin whose disks lie in memory, have a volatile cache, and lose at
  * a power cut what was not flushed, in whole or in part.
  *
- *   nbdkit forget_plugin.so control=SOCKET device=NAME:BYTES...
+ *   nbdkit forget_plugin.so control=SOCKET device=NAME:BYTES[:WHOLE]...
  *
  * The devices are exports; all lose power in the same instant. Orders come over the unix socket
  * `control`, one a connection, one line, answered by one line:
@@ -11,7 +11,8 @@
  *   cut MODE SEED PERMILLE   the power goes; from now on every request fails. Of the writes since
  *                            the last flush stay: none | all | prefix (a random number of the first
  *                            ones) | writes (each with that chance) | 512 | 4096 (each sector of
- *                            that size of each write with that chance). "lost N of M" pieces.
+ *                            that size of each write with that chance; never less than the
+ *                            device's WHOLE bytes, which it does not tear). "lost N of M" pieces.
  *   restore                  the power is back: the disks show what stayed. "ok"
  *
  * What must be right here, or the test is void: a flush makes durable every write that was answered
@@ -41,6 +42,7 @@ enum { DEVICES_MAX = 16, NAME_MAX_BYTES = 32, ORDER_MAX = 100 };
 struct device {
     char name[NAME_MAX_BYTES];
     uint64_t size;
+    uint64_t whole;   /* bytes that no power cut tears; 512 when not told */
     uint8_t *durable; /* what a power cut leaves */
     uint8_t *current; /* what a reader sees */
 };
@@ -103,6 +105,8 @@ static uint64_t keep_sectors(const struct pending *write, uint64_t sector, unsig
 {
     uint64_t lost = 0;
 
+    if (sector < write->device->whole)
+        sector = write->device->whole;
     for (uint64_t from = 0; from < write->length;) {
         uint64_t until = ((write->offset + from) / sector + 1) * sector - write->offset;
         if (until > write->length)
@@ -189,6 +193,7 @@ static int forget_config(const char *key, const char *value)
 {
     struct device *device = &disk.devices[disk.device_count];
     const char *colon = strchr(value, ':');
+    char *end;
 
     if (strcmp(key, "control") == 0) {
         disk.control = value;
@@ -196,11 +201,12 @@ static int forget_config(const char *key, const char *value)
     }
     if (strcmp(key, "device") != 0 || disk.device_count == DEVICES_MAX || colon == NULL ||
         colon - value >= NAME_MAX_BYTES) {
-        nbdkit_error("control=SOCKET, device=NAME:BYTES; not %s=%s", key, value);
+        nbdkit_error("control=SOCKET, device=NAME:BYTES[:WHOLE]; not %s=%s", key, value);
         return -1;
     }
     memcpy(device->name, value, (size_t)(colon - value));
-    device->size = strtoull(colon + 1, NULL, 10);
+    device->size = strtoull(colon + 1, &end, 10);
+    device->whole = *end == ':' ? strtoull(end + 1, NULL, 10) : 512;
     disk.device_count++;
     return 0;
 }

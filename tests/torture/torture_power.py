@@ -19,7 +19,9 @@ DISK_BYTES = 8 * MIB
 LIBC = ctypes.CDLL(None)
 SYNC_FILE_RANGE_ALL = 7  # wait, write, wait
 MAKERS = {"ext4": ["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", "-J", "size=4"], "xfs": ["mkfs.xfs", "-q"]}
-SIZES = {"ext4": 192 * MIB, "xfs": 320 * MIB}
+# The last number is what a power cut does not tear. XFS takes for granted that its directory blocks do not tear: recovery leaves one alone whose
+# first sector says that it is new, and the mount fails with EFSBADCRC (17 of some 700 cuts of a mere XFS that tear by 512 bytes, none of 500 by 4096).
+DATA_DEVICES = {"ext4": f"{192 * MIB}:512", "xfs": f"{320 * MIB}:4096"}
 
 
 class Machine:
@@ -28,7 +30,7 @@ class Machine:
     def __init__(self, lab, site, kind):
         need(MAKERS[kind][0])
         self.site = site
-        self.disks = ForgetDisks(lab, site.folder / "disks", {"data": SIZES[kind], "disk": DISK_BYTES})
+        self.disks = ForgetDisks(lab, site.folder / "disks", {"data": DATA_DEVICES[kind], "disk": DISK_BYTES})
         self.point = site.folder / "fs"
         self.point.mkdir()
         site.data = self.point / "data"
