@@ -37,6 +37,7 @@ static struct {
     uint64_t sent, consumed; /* bytes of data frames in this connection */
     uint64_t met;            /* the question before, in the next answer; 0: as it is */
     int64_t twist;           /* how much more the target is made to say that came */
+    uint64_t settled;        /* blocks, at the end of begin_settled() */
 } flap;
 
 int __real_link_new(struct loop *loop, const struct link_options *options,
@@ -210,14 +211,22 @@ static void begin(struct pair_lab *lab)
     pair_wait(lab, is_used_up, NULL);
 }
 
-/* As far as the second connection: all that the first one sent is settled, and nothing else. */
+/* What the first connection sent and this one asked for. The reads of SLOT_COUNT frames end in any
+ * order, so the last few frames of a connection need not be the first ones on the disk. */
+static void check_settled(struct pair_lab *lab)
+{
+    flap.settled = count_of(lab, TRACKING_SETTLED);
+    assert_in_range(flap.settled, (FRAMES - 2 * SLOT_COUNT) * READ_BLOCKS, FRAMES * READ_BLOCKS);
+}
+
+/* As far as the second connection: what the first one sent is settled, and nothing else. */
 static void begin_settled(struct pair_lab *lab)
 {
     begin(lab);
     assert_int_equal(count_of(lab, TRACKING_SETTLED), 0);
     cut_the_link(lab, FRAMES);
     pair_wait(lab, is_used_up, NULL);
-    assert_int_equal(count_of(lab, TRACKING_SETTLED), FRAMES * READ_BLOCKS);
+    check_settled(lab);
 }
 
 static void end(struct pair_lab *lab)
@@ -260,7 +269,7 @@ static void lose_power(unsigned shortages)
     assert_true(file >= 0);
     assert_int_equal(pwrite(file, zeros, sizeof(zeros), 0), sizeof(zeros));
     assert_int_equal(close(file), 0);
-    assert_int_equal(count_of(&lab, TRACKING_SETTLED), FRAMES * READ_BLOCKS);
+    assert_int_equal(count_of(&lab, TRACKING_SETTLED), flap.settled);
     const struct source *source = stream_at(&lab, PARIS)->source;
 
     flap.twist = (int64_t)(source->shipped_blocks - source->peer.lost);
@@ -294,13 +303,13 @@ static void host_writes_what_was_settled(void **state)
     pair_write(&lab, PARIS, 0, 10, 100, PAIR_NOISE + 1);
     cut_the_link(&lab, 0);
     pair_wait(&lab, has_met, NULL);
-    assert_int_equal(count_of(&lab, TRACKING_SETTLED), FRAMES * READ_BLOCKS);
+    assert_int_equal(count_of(&lab, TRACKING_SETTLED), flap.settled);
     pair_write(&lab, PARIS, 0, 200, 10, PAIR_NOISE + 2);
     end(&lab);
 }
 
 /* A machine that is put back with its memory goes on in the life that it had. */
-static void counts_wrong(int64_t twist, uint64_t left)
+static void counts_wrong(int64_t twist, bool stays)
 {
     struct pair_lab lab;
 
@@ -308,24 +317,24 @@ static void counts_wrong(int64_t twist, uint64_t left)
     flap.twist = twist;
     cut_the_link(&lab, 0);
     pair_wait(&lab, has_met, NULL);
-    assert_int_equal(count_of(&lab, TRACKING_SETTLED), left);
+    assert_int_equal(count_of(&lab, TRACKING_SETTLED), stays ? flap.settled : 0);
     flap.twist = 0;
     end(&lab);
 }
 
 static void target_put_back_with_its_memory(void **state)
 {
-    counts_wrong(-1, 0);
+    counts_wrong(-1, false);
 }
 
 static void source_put_back_with_its_memory(void **state)
 {
-    counts_wrong(1, 0);
+    counts_wrong(1, false);
 }
 
 static void life_that_goes_on(void **state)
 {
-    counts_wrong(0, FRAMES * READ_BLOCKS);
+    counts_wrong(0, true);
 }
 
 /* What was in flight at that moment, and lost, hides in the counts what was sent since. */
@@ -361,7 +370,7 @@ static void answers_that_are_lost(void **state)
     }
     cut_the_link(&lab, 0);
     pair_wait(&lab, has_met, NULL);
-    assert_int_equal(count_of(&lab, TRACKING_SETTLED), FRAMES * READ_BLOCKS);
+    assert_int_equal(count_of(&lab, TRACKING_SETTLED), flap.settled);
     end(&lab);
 }
 
@@ -392,7 +401,7 @@ static void stops_in_the_middle(void **state)
     flap.left = FRAMES;
     assert_int_equal(pair_start(&lab, PARIS, false), 0);
     pair_wait(&lab, is_used_up, NULL);
-    assert_int_equal(count_of(&lab, TRACKING_SETTLED), FRAMES * READ_BLOCKS);
+    check_settled(&lab);
     pair_site_stop(&lab, PARIS);
     flap.left = 0;
     pair_site_start(&lab, PARIS, false);
