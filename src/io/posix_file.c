@@ -84,43 +84,69 @@ static int look(struct io_file *file, const char *path, struct err *err)
     return 0;
 }
 
-/* Is the lock held by a process that has ended? Its ring may hold the file for some milliseconds
+enum holder { HOLDER_NONE, HOLDER_GONE, HOLDER_ALIVE };
+
+/* Who holds the lock? A ring of a process that has ended may hold the file for some milliseconds
  * more (proc_locks(5): "1: FLOCK  ADVISORY  WRITE 4711 fe:00:1234 0 EOF"). */
-static bool is_holder_gone(const struct io_file *file)
+static enum holder lock_holder(const struct stat *facts)
 {
-    struct stat facts;
+    enum holder is = HOLDER_NONE;
     char line[256], inode[32];
-    bool is_alive = false; /* no line at all: it went in this moment */
     int holder;
     FILE *locks = fopen("/proc/locks", "re");
 
-    if (locks == NULL || fstat(file->fd, &facts) < 0) {
-        if (locks)
-            fclose(locks);
-        return false;
-    }
-    snprintf(inode, sizeof(inode), ":%llu 0 EOF", (unsigned long long)facts.st_ino);
-    while (fgets(line, sizeof(line), locks) != NULL) {
+    if (locks == NULL)
+        return HOLDER_ALIVE;
+    snprintf(inode, sizeof(inode), ":%llu 0 EOF", (unsigned long long)facts->st_ino);
+    while (fgets(line, sizeof(line), locks) != NULL && is != HOLDER_ALIVE) {
         if (strstr(line, "FLOCK") == NULL || strstr(line, inode) == NULL)
             continue;
-        if (sscanf(line, "%*[^W]WRITE %d", &holder) != 1 || holder <= 0 || kill(holder, 0) == 0 ||
-            errno != ESRCH)
-            is_alive = true;
+        bool is_gone = sscanf(line, "%*[^W]WRITE %d", &holder) == 1 && holder > 0 &&
+                       kill(holder, 0) < 0 && errno == ESRCH;
+
+        is = is_gone ? HOLDER_GONE : HOLDER_ALIVE;
     }
     fclose(locks);
-    return !is_alive;
+    return is;
+}
+
+static void predecessor_pause(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = PREDECESSOR_PAUSE_NS}, NULL);
+}
+
+/* A predecessor's ring holds a block device that was opened O_EXCL as it holds the lock. Whoever
+ * else has it (a mount) has no lock on it, so without a line it is tried just once more. */
+static int open_waiting(const char *path, unsigned flags, int *ret_fd, bool *ret_is_direct)
+{
+    int result = open_path(path, flags, ret_fd, ret_is_direct);
+    bool was_held = false;
+    struct stat facts;
+
+    for (unsigned tries = 0; result == -EBUSY && (flags & IO_LOCK) && tries < PREDECESSOR_TRIES;
+         tries++) {
+        enum holder holder = stat(path, &facts) == 0 ? lock_holder(&facts) : HOLDER_ALIVE;
+
+        was_held = was_held || holder == HOLDER_GONE;
+        if (holder == HOLDER_ALIVE || (!was_held && tries > 0))
+            break;
+        predecessor_pause();
+        result = open_path(path, flags, ret_fd, ret_is_direct);
+    }
+    return result;
 }
 
 static int lock_file(struct io_file *file, const char *path, struct err *err)
 {
     int failed = flock(file->fd, LOCK_EX | LOCK_NB);
+    struct stat facts;
 
     for (unsigned tries = 0; failed && errno == EWOULDBLOCK && tries < PREDECESSOR_TRIES; tries++) {
-        if (!is_holder_gone(file)) {
+        if (fstat(file->fd, &facts) < 0 || lock_holder(&facts) == HOLDER_ALIVE) {
             errno = EWOULDBLOCK;
             break;
         }
-        nanosleep(&(struct timespec){.tv_nsec = PREDECESSOR_PAUSE_NS}, NULL);
+        predecessor_pause();
         failed = flock(file->fd, LOCK_EX | LOCK_NB);
     }
     if (!failed)
@@ -140,7 +166,7 @@ int posix_file_open(struct loop *loop, const char *path, unsigned flags, struct 
         return err_set(err, -ENOMEM, "open %s: no memory", path);
     file->handle.loop = loop;
     file->magic = POSIX_FILE_MAGIC;
-    result = open_path(path, flags, &file->fd, &file->is_direct);
+    result = open_waiting(path, flags, &file->fd, &file->is_direct);
     if (result < 0) {
         free(file);
         return err_set(err, result, "open %s: %s", path, err_name(result));

@@ -6,16 +6,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -355,6 +358,71 @@ static void test_block_device(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* Opens and locks the device in a process that ends, and returns its open file. */
+static int left_behind(const char *device)
+{
+    char space[CMSG_SPACE(sizeof(int))] = {0};
+    struct iovec byte = {.iov_base = (char[1]){0}, .iov_len = 1};
+    struct msghdr message = {
+        .msg_iov = &byte, .msg_iovlen = 1, .msg_control = space, .msg_controllen = sizeof(space)};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    int pair[2], fd = -1, status;
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    pid_t child = fork();
+
+    assert_true(child >= 0);
+    if (child == 0) {
+        fd = open(device, O_RDWR | O_EXCL | O_CLOEXEC);
+        if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+            _exit(1);
+        *head = (struct cmsghdr){
+            .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+        memcpy(CMSG_DATA(head), &fd, sizeof(fd));
+        _exit(sendmsg(pair[1], &message, 0) != 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_int_equal(recvmsg(pair[0], &message, MSG_CMSG_CLOEXEC), 1);
+    memcpy(&fd, CMSG_DATA(head), sizeof(fd));
+    close(pair[0]);
+    close(pair[1]);
+    return fd;
+}
+
+static void *let_go(void *arg)
+{
+    usleep(100000); /* sooner or later: the open must succeed */
+    close(*(int *)arg);
+    return NULL;
+}
+
+/* The ring of a killed daemon holds its devices a little longer than the process lives. */
+static void test_block_device_of_a_predecessor(void **state)
+{
+    struct fixture *f = *state;
+    struct io_file *file;
+    struct err err;
+    char device[64], command[128];
+    pthread_t thread;
+
+    if (!make_device(f, device, sizeof(device))) {
+        print_message("no loop devices here\n");
+        skip();
+    }
+    int fd = left_behind(device);
+
+    assert_int_equal(open(device, O_RDWR | O_EXCL | O_CLOEXEC), -1);
+    assert_int_equal(errno, EBUSY);
+    assert_int_equal(pthread_create(&thread, NULL, let_go, &fd), 0);
+    if (io_file_open(f->loop, device, IO_LOCK, &file, &err) < 0)
+        fail_msg("%s", err.text);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    io_file_close(f->loop, file);
+    snprintf(command, sizeof(command), "losetup -d %s", device);
+    assert_int_equal(system(command), 0);
+}
+
 static int set_up(void **state)
 {
     enum loop_kind kind = *(enum loop_kind *)*state;
@@ -396,6 +464,7 @@ static int run(const char *name, enum loop_kind kind)
         CASE(test_folder_is_no_file),
         CASE(test_flood),
         CASE(test_block_device),
+        CASE(test_block_device_of_a_predecessor),
     };
 
     return _cmocka_run_group_tests(name, tests, ARRAY_COUNT(tests), NULL, NULL);
