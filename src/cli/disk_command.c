@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* verso disk create|import|list|show|attach|detach|url|resize|delete */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/check.h"
 #include "cli/commands.h"
@@ -122,11 +124,30 @@ static int disk_create(struct command *command)
     return outcome;
 }
 
+/* The name as it was given, made absolute: a link such as /dev/disk/by-id/X leads to the same
+ * device after a reboot, when what it is called in the kernel may be another one. */
+static int add_path(struct params *params, const char *path)
+{
+    char *folder;
+
+    if (path[0] == '/') {
+        params_add(params, "Path", path);
+        return 0;
+    }
+    folder = getcwd(NULL, 0);
+    if (folder == NULL)
+        return outcome_usage("--path %s: the folder that it begins at cannot be told (%s); give an "
+                             "absolute path",
+                             path, strerror(errno));
+    params_addf(params, "Path", "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, path);
+    free(folder);
+    return 0;
+}
+
 static int disk_import(struct command *command)
 {
     const struct options *options = &command->options;
     struct params params = {0};
-    char *path;
     int outcome;
 
     if (options->path == NULL)
@@ -136,9 +157,11 @@ static int disk_import(struct command *command)
         params_fini(&params);
         return outcome;
     }
-    path = realpath(options->path, NULL);
-    params_add(&params, "Path", path ? path : options->path);
-    free(path);
+    outcome = add_path(&params, options->path);
+    if (outcome) {
+        params_fini(&params);
+        return outcome;
+    }
     if (options->name)
         params_add(&params, "DiskName", options->name);
     if (options->driver)

@@ -70,6 +70,22 @@ class CliTest(LabCase):
         self.paris.verso("disk", "delete", disk)
         self.assertTrue(path.exists(), "an imported file is never deleted")
 
+    def test_an_import_keeps_the_name_that_was_given(self):
+        """A link of /dev/disk/by-id leads to the same device after a reboot; what it leads to now need not."""
+        def path_of(name):
+            return json.loads(self.paris.verso("disk", "show", name, "--json"))["disk"]["Path"]
+
+        path, link = self.lab.folder / "real.raw", self.lab.folder / "by-id"
+        path.write_bytes(bytes(MIB))
+        link.symlink_to(path)
+        disk = self.paris.verso("disk", "import", "--name", "linked", "--path", link)
+        self.assertEqual(path_of("linked"), str(link))
+        for name in (path, os.path.relpath(path)):
+            self.assertIn("in use", self.paris.verso_fails("disk", "import", "--name", "twice", "--path", name)[1])
+        self.paris.verso("disk", "delete", disk)
+        self.paris.verso("disk", "import", "--name", "near", "--path", os.path.relpath(path))
+        self.assertTrue(os.path.isabs(path_of("near")) and os.path.samefile(path_of("near"), path), path_of("near"))
+
     @skip_guard
     def test_block_device(self):
         need("losetup")
