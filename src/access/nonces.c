@@ -118,10 +118,7 @@ static bool decode_record(const uint8_t *record, unsigned lane, int64_t *ret_cei
 /* All ceilings, in a new file in place of the old one. */
 static int ahead_write(struct nonces *nonces, struct err *err)
 {
-    struct loop *loop = nonces->options.loop;
-    char path[PATH_MAX], new_path[PATH_MAX];
     uint8_t *bytes = calloc(1, AHEAD_BYTES);
-    struct io_file *file;
     int error;
 
     if (!bytes)
@@ -129,21 +126,8 @@ static int ahead_write(struct nonces *nonces, struct err *err)
     for (unsigned lane = 0; lane < LANES; lane++)
         if (nonces->ceilings[lane] > 0)
             encode_record(lane, nonces->ceilings[lane], bytes + lane * RECORD_BYTES);
-    path_of(nonces, "nonces.ahead", path);
-    path_of(nonces, "nonces.ahead.new", new_path);
-    error = io_file_open(loop, new_path, IO_CREATE, &file, err);
-    if (error == 0) {
-        error = io_file_write_now(loop, file, bytes, AHEAD_BYTES, 0);
-        if (error == 0)
-            error = io_file_sync_now(loop, file);
-        io_file_close(loop, file);
-        if (error == 0)
-            error = io_rename(loop, new_path, path);
-        if (error == 0)
-            error = io_dir_sync(loop, nonces->options.folder);
-        if (error != 0)
-            err_set(err, error, "write %s: %s", path, err_name(error));
-    }
+    error = io_file_replace(nonces->options.loop, nonces->options.folder, "nonces.ahead", bytes,
+                            AHEAD_BYTES, err);
     free(bytes);
     return error;
 }

@@ -93,5 +93,9 @@ int io_dir_list(struct loop *loop, const char *path, void (*entry_cb)(void *arg,
                 void *arg);                         /* sorted by name */
 int io_unlink(struct loop *loop, const char *path); /* files and empty folders */
 int io_rename(struct loop *loop, const char *from, const char *to);
+/* folder/name holds these bytes, durably; after an error or a crash these, or what it held before,
+ * never a part. Beside it folder/name.new may be left, which the next call writes over. */
+int io_file_replace(struct loop *loop, const char *folder, const char *name, const void *bytes,
+                    size_t length, struct err *err);
 
 #endif

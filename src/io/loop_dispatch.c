@@ -292,6 +292,32 @@ int io_rename(struct loop *loop, const char *from, const char *to)
     return ops_of(loop)->rename(loop, from, to);
 }
 
+int io_file_replace(struct loop *loop, const char *folder, const char *name, const void *bytes,
+                    size_t length, struct err *err)
+{
+    char path[PATH_MAX], made[PATH_MAX];
+    struct io_file *file;
+
+    if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path) ||
+        snprintf(made, sizeof(made), "%s/%s.new", folder, name) >= (int)sizeof(made))
+        return err_set(err, -ENAMETOOLONG, "%s/%s: the path is too long", folder, name);
+    int error = io_file_open(loop, made, IO_CREATE, &file, err);
+
+    if (error != 0)
+        return error;
+    error = io_file_resize_now(loop, file, length);
+    if (error == 0)
+        error = io_file_write_now(loop, file, bytes, length, 0);
+    if (error == 0)
+        error = io_file_sync_now(loop, file);
+    io_file_close(loop, file);
+    if (error == 0)
+        error = io_rename(loop, made, path);
+    if (error == 0)
+        error = io_dir_sync(loop, folder);
+    return error == 0 ? 0 : err_set(err, error, "write %s: %s", path, err_name(error));
+}
+
 int io_listen(struct loop *loop, const char *address, struct io_socket **ret_listener,
               struct err *err)
 {

@@ -41,28 +41,6 @@ static int take_seal(struct volume *volume, uint8_t *ret_seal)
     return error;
 }
 
-static int write_whole(struct loop *loop, const char *folder, const uint8_t *bytes, size_t length)
-{
-    char path[PATH_MAX], made[PATH_MAX];
-    struct io_file *file;
-
-    snprintf(path, sizeof(path), "%s/seals", folder);
-    snprintf(made, sizeof(made), "%s/seals.new", folder);
-    int error = io_file_open(loop, made, IO_CREATE, &file, NULL);
-
-    if (error != 0)
-        return error;
-    error = io_file_resize_now(loop, file, length);
-    if (error == 0)
-        error = io_file_write_now(loop, file, bytes, length, 0);
-    if (error == 0)
-        error = io_file_sync_now(loop, file);
-    io_file_close(loop, file);
-    if (error == 0)
-        error = io_rename(loop, made, path);
-    return error == 0 ? io_dir_sync(loop, folder) : error;
-}
-
 int seals_save(struct loop *loop, const char *folder, struct volume *const *volumes, unsigned count,
                struct err *err)
 {
@@ -77,9 +55,9 @@ int seals_save(struct loop *loop, const char *folder, struct volume *const *volu
     for (unsigned i = 0; i < count && error == 0; i++)
         error = take_seal(volumes[i], bytes + SEALS_HEAD + (size_t)i * SEAL_BYTES);
     put_le32(bytes + length, crc32c(0, bytes, length));
-    if (error == 0)
-        error = write_whole(loop, folder, bytes, length + 4);
-    return error == 0 ? 0 : err_set(err, error, "%s/seals: %s", folder, err_name(error));
+    if (error != 0)
+        return err_set(err, error, "%s/seals: %s", folder, err_name(error));
+    return io_file_replace(loop, folder, "seals", bytes, length + 4, err);
 }
 
 static int read_whole(struct loop *loop, const char *folder, uint8_t *ret_bytes, size_t length)

@@ -13,29 +13,6 @@
 
 enum { TEXT_LENGTH = 17 }; /* with the line's end */
 
-static int write_id(struct loop *loop, const char *folder, const char *path, uint64_t id,
-                    struct err *err)
-{
-    char temporary[PATH_MAX], text[TEXT_LENGTH + 1];
-    struct io_file *file;
-
-    snprintf(temporary, sizeof(temporary), "%s.new", path);
-    snprintf(text, sizeof(text), "%016llx\n", (unsigned long long)id);
-    int error = io_file_open(loop, temporary, IO_CREATE, &file, err);
-
-    if (error != 0)
-        return error;
-    error = io_file_write_now(loop, file, text, TEXT_LENGTH, 0);
-    if (error == 0)
-        error = io_file_sync_now(loop, file);
-    io_file_close(loop, file);
-    if (error == 0)
-        error = io_rename(loop, temporary, path);
-    if (error == 0)
-        error = io_dir_sync(loop, folder);
-    return error == 0 ? 0 : err_set(err, error, "%s: %s", path, err_name(error));
-}
-
 static int read_id(struct loop *loop, struct io_file *file, const char *path, uint64_t *ret_id,
                    struct err *err)
 {
@@ -54,6 +31,7 @@ int site_id_open(struct loop *loop, const char *folder, uint64_t *ret_id, struct
     char path[PATH_MAX - 8];
     struct io_file *file;
     struct err missing = {0};
+    char text[TEXT_LENGTH + 1];
     uint64_t id;
 
     snprintf(path, sizeof(path), "%s/site-id", folder);
@@ -71,7 +49,8 @@ int site_id_open(struct loop *loop, const char *folder, uint64_t *ret_id, struct
     do
         id = loop_random(loop);
     while (id == 0);
-    error = write_id(loop, folder, path, id, err);
+    snprintf(text, sizeof(text), "%016llx\n", (unsigned long long)id);
+    error = io_file_replace(loop, folder, "site-id", text, TEXT_LENGTH, err);
     if (error == 0)
         *ret_id = id;
     return error;
