@@ -18,6 +18,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "control/relation_job.h"
 #include "control/reopening.h"
 #include "control/sync.h"
 #include "control/tree.h"
@@ -102,50 +103,20 @@ static void turn(struct job *job, struct relation *relation)
 /* The disks would hold something older than what hosts see: a person decides. */
 static void refused(struct job *job, struct relation *relation, const char *why)
 {
-    struct site *site = job->site;
-    struct change change;
-
     log_error("control", "reprotect of %s: %s", job->record.object, why);
-    site_note_trouble(site, job->record.object, why);
+    site_note_trouble(job->site, job->record.object, why);
     relation_move(relation, REPLICA_REPROTECT_FAILED);
-    change_begin(&change, site);
-    relation_put(&change, relation);
-    change_remove(&change, RECORD_JOB, job->record.id);
-    if (change_commit(&change) < 0) {
-        job_retry(job, change.err.text);
-        return;
-    }
-    job_finish(job);
-    sync_mark(site, relation_own(relation)->id);
-}
-
-static void overtaken(struct job *job)
-{
-    struct change change;
-
-    change_begin(&change, job->site);
-    change_remove(&change, RECORD_JOB, job->record.id);
-    change_commit(&change);
-    job_finish(job);
+    job_end(job, relation);
 }
 
 /* False: the job has ended, or waits. */
 static bool load(struct job *job, struct relation *ret_relation)
 {
-    int result = job_look(job);
-
-    if (result == 0) {
-        job_finish(job);
+    if (!job_load(job, ret_relation))
         return false;
-    }
-    if (result > 0)
-        result = relation_load(job->site, job->record.object, ret_relation);
-    if (result == 0 && relation_own(ret_relation)->status == REPLICA_REPROTECTING)
+    if (relation_own(ret_relation)->status == REPLICA_REPROTECTING)
         return true;
-    if (result == 0 || result == -ENOENT)
-        overtaken(job);
-    else
-        job_retry(job, err_name(result));
+    job_end(job, NULL); /* overtaken */
     return false;
 }
 

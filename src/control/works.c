@@ -27,7 +27,7 @@
 #include "control/anew.h"
 #include "control/audit.h"
 #include "control/reinit.h"
-#include "control/relation.h"
+#include "control/relation_job.h"
 #include "control/reopening.h"
 #include "control/sync.h"
 #include "control/tag.h"
@@ -44,52 +44,6 @@ static bool is_passing(int error)
 static bool is_worth_a_try(const struct job *job, int error)
 {
     return is_passing(error) || (error < 0 && job->record.attempt_count < ATTEMPTS_MAX);
-}
-
-/* Loads the job's relation; without one, or cancelled, the job ends here. */
-static bool job_load(struct job *job, struct relation *ret_relation)
-{
-    struct change change;
-    int result = job_look(job);
-
-    if (result == 0) {
-        job_finish(job);
-        return false;
-    }
-    if (result > 0)
-        result = relation_load(job->site, job->record.object, ret_relation);
-    if (result == 0)
-        return true;
-    if (result != -ENOENT) { /* it cannot be read now: that is no reason to give it up */
-        job_retry(job, err_name(result));
-        return false;
-    }
-    change_begin(&change, job->site);
-    change_remove(&change, RECORD_JOB, job->record.id);
-    change_commit(&change);
-    job_finish(job);
-    return false;
-}
-
-/* Commits the relation's new state and the job's end together. */
-static void job_end(struct job *job, const struct relation *relation)
-{
-    struct site *site = job->site;
-    struct change change;
-    char object[RECORD_ID_SIZE];
-
-    strcpy(object, job->record.object);
-    change_begin(&change, site);
-    if (relation)
-        relation_put(&change, relation);
-    change_remove(&change, RECORD_JOB, job->record.id);
-    if (change_commit(&change) < 0) {
-        job_retry(job, change.err.text);
-        return;
-    }
-    job_finish(job);
-    if (relation)
-        sync_mark(site, object);
 }
 
 static void submit(struct job *job, enum data_op op, void (*done_cb)(struct data_request *request))
