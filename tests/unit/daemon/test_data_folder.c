@@ -60,9 +60,25 @@ static void test_first_start(void **state)
     assert_int_equal(system(command), 0);
 }
 
+/* It may hold all there is. */
+static void test_what_cannot_be_read_is_not_empty(void **state)
+{
+    char made[] = "/tmp/data-folder-XXXXXX", path[100], command[150];
+
+    assert_non_null(mkdtemp(made));
+    snprintf(path, sizeof(path), "%s/disks", made);
+    assert_int_equal(symlink("disks", path), 0); /* to itself: an error for root, too */
+    assert_int_equal(open_folder(made), -ELOOP);
+    put(made, "site.db", false);
+    assert_int_equal(open_folder(made), 0);
+    snprintf(command, sizeof(command), "rm -rf %s", made);
+    assert_int_equal(system(command), 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_start)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_first_start),
+                                       cmocka_unit_test(test_what_cannot_be_read_is_not_empty)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
