@@ -156,12 +156,16 @@ void claims_tell(const struct engine *engine)
 
     for (const struct list *node = engine->claims.next; node != &engine->claims;
          node = node->next) {
-        const char *stream = list_entry((struct list *)node, const struct claim, node)->stream;
+        const struct claim *claim = list_entry((struct list *)node, const struct claim, node);
+        const char *stream = claim->stream;
 
         snprintf(why, sizeof(why),
                  "%s/streams/%s: this replication was not opened, or the records do not know it "
-                 "(an old site.db?): no host reaches its disks",
-                 engine->folder, stream);
+                 "(an old site.db?): %s",
+                 engine->folder, stream,
+                 claim->disk_count > 0
+                     ? "no host reaches its disks"
+                     : "its state cannot be read, so the records alone keep hosts off its disks");
         log_error("engine", "%s", why);
         if (engine->callbacks.found_cb != NULL)
             engine->callbacks.found_cb(engine->callbacks.arg, stream, false, why);

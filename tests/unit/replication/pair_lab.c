@@ -131,6 +131,15 @@ static void snapshots_changed_cb(void *arg, const char *disk)
     assert_non_null(disk);
 }
 
+static void found_cb(void *arg, const char *id, bool is_lost, const char *why)
+{
+    struct pair_site *site = arg;
+
+    (void)id;
+    (void)is_lost;
+    snprintf(site->found, sizeof(site->found), "%s", why);
+}
+
 static void peer_cb(void *arg, const char *peer, bool is_up, const char *why)
 {
     struct pair_site *site = arg;
@@ -202,6 +211,7 @@ void pair_site_start(struct pair_lab *lab, unsigned index, bool create)
                                          .snapshots_changed_cb = snapshots_changed_cb,
                                          .peer_cb = peer_cb,
                                          .call_cb = call_cb,
+                                         .found_cb = found_cb,
                                          .arg = site};
     struct engine_options options = {
         .data_folder = site->folder,

@@ -20,6 +20,7 @@ struct pair_site {
     void (*opened_cb)(struct pair_site *site); /* NULL, or: a disk may be written from now on */
     unsigned changes;
     uint64_t grown_bytes; /* of the disk that has grown last, as told */
+    char found[600];      /* what the last start found, or as before */
 };
 
 struct pair_lab {

@@ -86,6 +86,7 @@ static void no_host_writes_what_nobody_remembers(void **state)
 
         begin(&lab, site);
         assert_false(may_write(&lab, site));
+        assert_non_null(strstr(lab.sites[site].found, "no host reaches its disks"));
         (void)engine_disk_may_write(lab.sites[site].engine, site == PARIS ? "d-paris1" : "d-lyon1",
                                     &why);
         assert_non_null(strstr(why, "pg-lab"));
@@ -135,6 +136,9 @@ static void damaged_one_is_left_alone(void **state)
     snprintf(path, sizeof(path), "%s/streams/pg-lab/state", lab.sites[PARIS].folder);
     assert_int_equal(truncate(path, 100), 0);
     pair_site_start(&lab, PARIS, false);
+    assert_true(may_write(&lab, PARIS));
+    assert_non_null(
+        strstr(lab.sites[PARIS].found, "its state cannot be read")); /* and no promise */
     assert_int_equal(open_stream(&lab, PARIS, "pg-lab", true, DISKS), -EEXIST);
     assert_true(open_stream(&lab, PARIS, "pg-lab", false, DISKS) < 0);
     assert_int_equal(access(path, F_OK), 0);
