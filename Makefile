@@ -73,7 +73,7 @@ analyse: build ## cppcheck and gcc -fanalyzer: no finding without a reason
 	tools/deps check
 	tools/analyse --build $(BUILD)
 
-mutants: ## takes each rule R1-R16 and each guard out of the code, one by one: a test must fail; some ten minutes
+mutants: ## takes each rule R1-R17 and each guard out of the code, one by one: a test must fail; some ten minutes
 	tools/deps check
 	tools/check-rules
 
