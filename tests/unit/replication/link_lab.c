@@ -120,6 +120,7 @@ static bool site_frame(void *arg, const struct link_frame_in *frame, struct err 
     if (frame->type == 1) {
         snprintf(site->last_text, sizeof(site->last_text), "%s:%.*s", frame->stream,
                  (int)frame->length, (const char *)frame->bytes);
+        site->bytes_before_text = site->data_bytes;
         return true;
     }
     if (frame->stream[3] == '0' && frame->length >= 8 && get_le64(frame->bytes) != site->check++)

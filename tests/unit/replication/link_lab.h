@@ -33,7 +33,7 @@ struct lab_site {
     struct link *link;
     struct link_listener *listener;
     unsigned up_count, down_count, frame_count, room_count;
-    uint64_t data_bytes;
+    uint64_t data_bytes, bytes_before_text;
     uint64_t stream_bytes[4]; /* of streams "pg-0" .. "pg-3" */
     uint64_t check;           /* next expected first word of a data frame of pg-0 */
     bool has_order_error, refuses_frames, keeps_credit, is_stopped, is_listener_stopped;
