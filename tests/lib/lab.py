@@ -5,10 +5,12 @@ A Lab owns a temporary folder and everything that was started or mounted from it
 end, last first. Only loopback addresses and unix sockets; only processes that it started are ended.
 """
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -34,9 +36,15 @@ def need(*programs):
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """None that the system gives to who dials: it stays free until its owner listens, and while that is down."""
+    while True:
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", random.SystemRandom().randrange(12000, 32000)))
+                return probe.getsockname()[1]
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
 
 
 def wait_until(condition, what, timeout=30, pause=0.02):
