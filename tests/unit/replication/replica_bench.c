@@ -369,7 +369,7 @@ static void tick(struct loop_timer *timer)
 
 bool replica_bench_until(struct replica_bench *bench, bool (*cond)(struct replica_bench *bench))
 {
-    uint64_t end = loop_now_ns(bench->loop) + 5ull * 1000 * 1000 * 1000;
+    uint64_t end = loop_now_ns(bench->loop) + 30ull * 1000 * 1000 * 1000;
 
     while (!cond(bench)) {
         if (loop_now_ns(bench->loop) > end)
