@@ -112,6 +112,7 @@ class ScenarioTest(LabCase):
         self.paris.verso("group", "stop", group, "-q")
         left = next(pair["ReplicaPairId"] for pair in self.pairs(self.paris) if pair["SourceDiskId"] == sources[0])
         self.lyon.kill()
+        wait_until(lambda: not self.paris.api_call("DescribeVersoStatus")["Peers"][0]["IsUp"], "paris is alone")
         self.paris.verso("group", "remove", group, left, "-q")
         self.paris.verso("pair", "delete", left, "-q")
         self.write(self.paris, sources[1], 20, offset=4 * MIB)
@@ -255,6 +256,7 @@ class ScenarioTest(LabCase):
         self.lyon.verso("pair", "cancel-failover", pair, "-q", "--timeout", "60")
         kept = self.lyon.api_call("DescribeDiskAccess", DiskId=target)["Disk"]["Snapshots"]
         self.assertEqual([self.lyon.image_digest(one["ExportName"]) for one in kept], [lost])
+        wait_until(lambda: self.paris.status(pair)["Status"] == "stopped", "paris hears of it")
         self.paris.verso("pair", "start", pair, "-q")
         self.wait_point(self.paris, pair)
         self.paris.attach(source)
