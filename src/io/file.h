@@ -23,6 +23,9 @@ enum io_file_flags {
     IO_READ_ONLY = 4,
     IO_LOCK = 8,    /* take the advisory lock; -EBUSY when another holder has it */
     IO_DIRECT = 16, /* past the page cache if possible: aligned requests only */
+    /* Nothing is read ahead. Room that was kept and never written counts as data once the page
+     * cache has it (io_file_data_now()). */
+    IO_SCATTERED = 32,
 };
 
 enum io_discard_mode {
@@ -56,6 +59,8 @@ uint64_t io_file_data_now(struct loop *loop, struct io_file *file, uint64_t from
 int io_file_write_now(struct loop *loop, struct io_file *file, const void *bytes, size_t length,
                       uint64_t offset);
 int io_file_sync_now(struct loop *loop, struct io_file *file);
+/* What the kernel keeps of it goes, behind a sync; -EBUSY: somebody else uses some of that. */
+int io_file_forget_now(struct loop *loop, struct io_file *file);
 /* When it was written last, durably so; 0: not known (a block device). Compares for being equal. */
 int io_file_stamp(struct loop *loop, struct io_file *file, uint64_t *ret_stamp);
 

@@ -190,6 +190,14 @@ int io_file_sync_now(struct loop *loop, struct io_file *file)
     return noted(loop, ops_of(loop)->file_sync_now(loop, file));
 }
 
+/* That somebody else uses it is no sync that failed. */
+int io_file_forget_now(struct loop *loop, struct io_file *file)
+{
+    int error = io_file_sync_now(loop, file);
+
+    return error == 0 ? ops_of(loop)->file_forget(loop, file) : error;
+}
+
 int io_file_stamp(struct loop *loop, struct io_file *file, uint64_t *ret_stamp)
 {
     return noted(loop, ops_of(loop)->file_stamp(loop, file, ret_stamp));

@@ -171,6 +171,8 @@ int posix_file_open(struct loop *loop, const char *path, unsigned flags, struct 
         free(file);
         return err_set(err, result, "open %s: %s", path, err_name(result));
     }
+    if (flags & IO_SCATTERED)
+        (void)posix_fadvise(file->fd, 0, 0, POSIX_FADV_RANDOM);
     result = look(file, path, err);
     if (result == 0 && (flags & IO_LOCK))
         result = lock_file(file, path, err);
@@ -313,6 +315,9 @@ int posix_file_allocate_now(struct loop *loop, struct io_file *file, uint64_t by
         return -ENOTSUP;
     if (fstat(file->fd, &stat_of) < 0)
         return -errno;
+    /* tmpfs calls room that is asked for twice data. */
+    if ((uint64_t)stat_of.st_size >= bytes && (uint64_t)stat_of.st_blocks * 512 >= bytes)
+        return 0;
     if (!is_room(file->fd, &stat_of, bytes))
         return -ENOSPC;
     while (fallocate(file->fd, 0, 0, (off_t)bytes) < 0) {

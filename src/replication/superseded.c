@@ -141,26 +141,12 @@ static int take_spares(struct loop *loop, const struct superseded_options *optio
     is_any = spare_take(loop, path, volatile_bytes(options));
     for (unsigned i = 0; i < options->disk_count; i++) {
         path_durable(options->folder, i, path);
-        if (options->has_journal[i] && spare_take_bitfile(loop, path, options->block_counts[i]))
+        if (options->has_journal[i] &&
+            spare_take_bitfile(loop, path, "SUPR", options->block_counts[i]))
             is_any = true;
     }
     error = is_any ? io_dir_sync(loop, options->folder) : 0;
     return error == 0 ? 0 : err_set(err, error, "sync %s: %s", options->folder, err_name(error));
-}
-
-/* Of a promotion: without a bit. A spare that rotted is made anew. */
-static int open_fresh(struct loop *loop, const char *path, uint64_t block_count,
-                      struct bitfile **ret_file, struct err *err)
-{
-    int error = bitfile_open(loop, path, "SUPR", block_count, ret_file, err);
-
-    if (error != -EINVAL && error != -EUCLEAN && error != -EBADMSG && error != -EPROTONOSUPPORT)
-        return error;
-    *err = (struct err){0};
-    error = io_unlink(loop, path);
-    if (error != 0)
-        return err_set(err, error, "%s: cannot remove it: %s", path, err_name(error));
-    return bitfile_open(loop, path, "SUPR", block_count, ret_file, err);
 }
 
 static int open_durable(struct superseded *superseded, const struct superseded_options *options,
@@ -178,12 +164,8 @@ static int open_durable(struct superseded *superseded, const struct superseded_o
                            "%s is missing: what hosts wrote since the failover would "
                            "be hidden by older blocks",
                            path);
-        if (options->is_fresh)
-            error = open_fresh(superseded->loop, path, options->block_counts[i],
-                               &superseded->disks[i].file, err);
-        else
-            error = bitfile_open(superseded->loop, path, "SUPR", options->block_counts[i],
-                                 &superseded->disks[i].file, err);
+        error = bitfile_open(superseded->loop, path, "SUPR", options->block_counts[i],
+                             &superseded->disks[i].file, err);
         if (error != 0)
             return error;
     }

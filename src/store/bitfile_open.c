@@ -319,6 +319,7 @@ static int sync_now(struct bitfile *file, struct err *err)
 static int open_bitfile(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
                         bool may_differ, struct bitfile **ret_file, struct err *err)
 {
+    unsigned flags = IO_LOCK | (is_sealed(kind) ? 0 : IO_SCATTERED);
     struct bitfile *file;
     int error;
 
@@ -329,11 +330,11 @@ static int open_bitfile(struct loop *loop, const char *path, const char *kind, u
     if (!file)
         return err_set(err, -ENOMEM, "open %s: memory is short", path);
     file->may_differ = may_differ;
-    error = io_file_open(loop, path, IO_LOCK, &file->file, err);
+    error = io_file_open(loop, path, flags, &file->file, err);
     if (error == -ENOENT) {
         error = make_file(loop, path, kind, bit_count, false, err);
         if (error == 0)
-            error = io_file_open(loop, path, IO_LOCK, &file->file, err);
+            error = io_file_open(loop, path, flags, &file->file, err);
     }
     if (error < 0)
         file->file = NULL;
