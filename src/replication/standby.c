@@ -5,7 +5,8 @@
  *   1. Never more than settings.reserve_bytes for the superseded blocks of a stream; what
  *      needs more has none of it (intent bits are small, and always made).
  *   2. A failover does without what could not be made: it makes it itself, as room allows.
- *   3. An intent file of a target says nothing: the failover clears it first (failover.c).
+ *   3. An intent file of a target says nothing: the failover clears it first (failover.c). One
+ *      that is damaged keeps nobody from it.
  */
 #include "replication/standby.h"
 
@@ -56,11 +57,21 @@ static int make_intent(struct stream *stream, unsigned i, struct err *err)
     snprintf(path, sizeof(path), "%s/intent-%u", stream->folder, i);
     if (has_intent(stream, path, regions))
         return 0;
-    int error = bitfile_open_grown(stream->loop, path, "INTN", regions, &file, err);
+    int error = bitfile_open_blank(stream->loop, path, "INTN", regions, &file, err);
 
     if (error == 0)
         bitfile_close(file);
     return error;
+}
+
+/* What was kept may be of a time when it was less, or more was given. */
+static void keep_none(struct stream *stream, uint64_t bytes)
+{
+    log_warning("stream",
+                "%s: a failover takes up to %llu bytes of the data folder, which are more than "
+                "failover-reserve: none are kept for it",
+                stream->id, (unsigned long long)bytes);
+    superseded_remove_spares(stream->loop, stream->folder, stream->state.disk_count);
 }
 
 /* Disk after disk, then what they share. */
@@ -79,10 +90,7 @@ static int make_next(struct stream *stream, struct err *err)
     if (error == 0 && bytes <= stream->settings.reserve_bytes)
         error = superseded_make_spare(stream->loop, &options, i, err);
     else if (error == 0 && i == 0)
-        log_warning("stream",
-                    "%s: a failover takes up to %llu bytes of the data folder, which are more than "
-                    "failover-reserve: none are kept for it",
-                    stream->id, (unsigned long long)bytes);
+        keep_none(stream, bytes);
     return error;
 }
 
@@ -109,9 +117,12 @@ static void fired(struct loop_timer *timer)
 void standby_begin(struct stream *stream)
 {
     stream->standby_next = 0;
-    if (stream->settings.reserve_bytes == 0 || stream->state.role != STREAM_ROLE_TARGET ||
-        !stream->is_open)
+    if (stream->state.role != STREAM_ROLE_TARGET || !stream->is_open)
         return;
+    if (stream->settings.reserve_bytes == 0) {
+        superseded_remove_spares(stream->loop, stream->folder, stream->state.disk_count);
+        return;
+    }
     stream->standby_timer.fired_cb = fired;
     loop_timer_set(stream->loop, &stream->standby_timer, loop_now_ns(stream->loop));
 }

@@ -376,23 +376,20 @@ static int make_source(struct stream *stream)
     return error;
 }
 
-/* A new source makes the files after its state, and all its disk counts as different; a failover
- * makes them while the role is TARGET. Anywhere else a missing file is a loss. */
-static bool may_lack_intents(const struct stream *stream, unsigned i)
-{
-    return stream->state.role == STREAM_ROLE_TARGET ||
-           (stream->state.role == STREAM_ROLE_SOURCE && stream->state.disks[i].is_initial);
-}
-
+/* A new source makes the files after its state, and all its disk counts as different. Anywhere else
+ * a missing file is a loss; but a target's say nothing. */
 static int open_intent(struct stream *stream, unsigned i, struct err *err)
 {
     uint64_t blocks = volume_block_count(stream->volumes[i]);
     uint64_t regions = (blocks + REGION_BLOCKS - 1) / REGION_BLOCKS;
     char path[300];
+    bool is_new = stream->state.role == STREAM_ROLE_SOURCE && stream->state.disks[i].is_initial;
     int error = -ENOENT;
 
     snprintf(path, sizeof(path), "%s/intent-%u", stream->folder, i);
-    if (may_lack_intents(stream, i) || bitfile_is_there(stream->loop, path))
+    if (stream->state.role == STREAM_ROLE_TARGET)
+        return bitfile_open_blank(stream->loop, path, "INTN", regions, &stream->intents[i], err);
+    if (is_new || bitfile_is_there(stream->loop, path))
         error = bitfile_open_grown(stream->loop, path, "INTN", regions, &stream->intents[i], err);
     if (error == -ENOENT || error == -EUCLEAN) {
         log_error("stream",

@@ -35,6 +35,10 @@ int bitfile_open(struct loop *loop, const char *path, const char *kind, uint64_t
  */
 int bitfile_open_grown(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
                        struct bitfile **ret_file, struct err *err);
+/* The same for an owner who will clear them all: one that cannot be read is made anew, and lacks
+ * nothing. */
+int bitfile_open_blank(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
+                       struct bitfile **ret_file, struct err *err);
 /* More intent bits, all 0: durably when it returns 0; else it is as it was, but fenced if nobody
  * knows what its header says. No save may be in flight. Blocks. */
 int bitfile_grow(struct bitfile *file, uint64_t bit_count, struct err *err);

@@ -13,6 +13,7 @@
 
 #include "base/bytes.h"
 #include "base/check.h"
+#include "base/log.h"
 #include "base/step.h"
 #include "store/bitfile_parts.h"
 
@@ -421,6 +422,27 @@ int bitfile_open_grown(struct loop *loop, const char *path, const char *kind, ui
         bitfile_set(file, has, bit_count - has);
     *ret_file = file;
     return 0;
+}
+
+static bool is_damage(int error)
+{
+    return error == -EUCLEAN || error == -EBADMSG || error == -EINVAL ||
+           error == -EPROTONOSUPPORT || error == -EIO;
+}
+
+int bitfile_open_blank(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
+                       struct bitfile **ret_file, struct err *err)
+{
+    int error = bitfile_open_grown(loop, path, kind, bit_count, ret_file, err);
+
+    if (!is_damage(error))
+        return error;
+    log_warning("bitfile", "%s: it is made anew", err->text);
+    *err = (struct err){0};
+    error = io_unlink(loop, path);
+    if (error != 0)
+        return err_set(err, error, "%s: cannot remove it: %s", path, err_name(error));
+    return bitfile_open(loop, path, kind, bit_count, ret_file, err);
 }
 
 int bitfile_make_full(struct loop *loop, const char *path, const char *kind, uint64_t bit_count,
