@@ -213,13 +213,6 @@ bool site_is_up(void *arg)
     return link_is_up(((struct lab_site *)arg)->link);
 }
 
-bool site_is_down(void *arg)
-{
-    struct lab_site *site = arg;
-
-    return !link_is_up(site->link) && site->up_count == site->down_count;
-}
-
 /* --- the proxy -------------------------------------------------------------------------------- */
 
 static void proxy_receive(struct lab_proxy *proxy, int way);

@@ -59,7 +59,6 @@ void site_start(struct lab_site *site, struct lab *lab, const char *name, const 
                 const struct lab_options *options);
 void site_stop(struct lab_site *site);
 bool site_is_up(void *site);
-bool site_is_down(void *site);
 
 /* Takes one connection after the other on `port` and passes bytes on to `to_port`. */
 struct lab_proxy {
