@@ -264,9 +264,10 @@ static void disk_open(struct wing *wing, struct data_request *request)
 static void disk_close(struct wing *wing, struct data_request *request)
 {
     struct err err = {0};
+    bool was_open = engine_disk_volume(wing->engine, request->disk) != NULL;
     int failed = engine_disk_close(wing->engine, request->disk, request->remove, &err);
 
-    if (failed == 0)
+    if (was_open && engine_disk_volume(wing->engine, request->disk) == NULL)
         wing_exports_remove_disk(wing->exports, request->disk);
     complete(request, failed, failed && err.code ? err.text : NULL);
 }

@@ -93,7 +93,9 @@ struct engine_disk_options {
 
 int engine_disk_open(struct engine *engine, const struct engine_disk_options *options,
                      uint64_t *ret_size_bytes, struct err *err);
-/* -EBUSY: in a stream. `remove`: the default store's file is deleted (an imported one never). */
+/* -EBUSY: in a stream. `remove`: the default store's file is deleted (an imported one never). When
+ * it is gone, but perhaps not durably, that is an error, and the disk is not open any more; asked
+ * again, it goes on there (-ENOENT: it is gone for good). */
 int engine_disk_close(struct engine *engine, const char *id, bool remove, struct err *err);
 struct volume *engine_disk_volume(struct engine *engine, const char *id); /* NULL: unknown */
 /* Its durable size: the volume's may be larger while it grows, and for good when that failed. */

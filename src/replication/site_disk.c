@@ -26,13 +26,15 @@ static int open_store(struct loop *loop, const struct site_disk_options *options
     return store_open(loop, &store, ret_store, err);
 }
 
-/* For good: a power loss does not bring it back. It may have gone before. */
-static int remove_file(struct loop *loop, const char *path)
+/* For good: a power loss does not bring it back. It may have gone before. *ret_is_gone, also with
+ * an error: it has no name now. */
+static int remove_file(struct loop *loop, const char *path, bool *ret_is_gone)
 {
     char folder[PATH_MAX];
     int error = io_unlink(loop, path);
 
-    if (error != 0 && error != -ENOENT)
+    *ret_is_gone = error == 0 || error == -ENOENT;
+    if (!*ret_is_gone)
         return error;
     snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
     return io_dir_sync(loop, folder);
@@ -43,6 +45,7 @@ int site_disk_open(struct loop *loop, const struct site_disk_options *options,
 {
     struct site_disk *disk = calloc(1, sizeof(*disk));
     struct store *store = NULL;
+    bool is_gone;
 
     if (disk == NULL)
         return err_set(err, -ENOMEM, "no memory for disk %s", options->id);
@@ -65,7 +68,7 @@ int site_disk_open(struct loop *loop, const struct site_disk_options *options,
             volume_free(disk->volume);
     }
     if (error != 0) {
-        if (is_made && remove_file(loop, disk->path) != 0)
+        if (is_made && remove_file(loop, disk->path, &is_gone) != 0)
             error = err_set(err, -EUCLEAN, "disk %s could not be opened, and %s stays", disk->id,
                             disk->path);
         free(disk);
@@ -89,6 +92,7 @@ void site_disk_remove_snapshots(struct snapshots *snapshots, const char *disk)
 int site_disk_close(struct loop *loop, struct site_disk *disk, struct snapshots *snapshots,
                     bool remove, struct err *err)
 {
+    bool is_gone = true;
     int error = 0;
 
     check(disk->stream == NULL);
@@ -100,14 +104,17 @@ int site_disk_close(struct loop *loop, struct site_disk *disk, struct snapshots 
     if (remove)
         site_disk_remove_snapshots(snapshots, disk->id);
     if (remove && disk->path[0] != '\0')
-        error = remove_file(loop, disk->path);
-    if (error != 0) /* it stays open: asked again, the file goes */
-        return err_set(err, error, "%s: %s", disk->path, err_name(error));
+        error = remove_file(loop, disk->path, &is_gone);
+    if (error != 0)
+        err_set(err, error, "%s: %s; delete it again", disk->path, err_name(error));
+    if (!is_gone)
+        return error;
+    /* What hosts would write to a file without a name is gone with the daemon. */
     snapshots_detach(snapshots, disk->id);
     volume_free(disk->volume);
     list_remove(&disk->node);
     free(disk);
-    return 0;
+    return error;
 }
 
 bool site_disk_set(struct site_disk *disk, bool may_write, const char *why)

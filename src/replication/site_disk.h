@@ -38,7 +38,8 @@ struct site_disk_options {
 /* Opens the store, makes the volume, ties its snapshots. Blocks. */
 int site_disk_open(struct loop *loop, const struct site_disk_options *options,
                    struct snapshots *snapshots, struct site_disk **ret_disk, struct err *err);
-/* -EBUSY: requests are under way. `remove`: a default store's file and its snapshots go. */
+/* -EBUSY: requests are under way. `remove`: a default store's file and its snapshots go. With
+ * another error the disk stays open, unless its file has gone, perhaps not durably. */
 int site_disk_close(struct loop *loop, struct site_disk *disk, struct snapshots *snapshots,
                     bool remove, struct err *err);
 /* Those of a disk that goes, whether it is open or not. */

@@ -5,10 +5,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "io/loop_ops.h"
 #include "pair_lab.h"
 
 static void its_file_goes(void **state)
@@ -26,6 +28,42 @@ static void its_file_goes(void **state)
     assert_int_equal(access(path, F_OK), 0);
     assert_int_equal(engine_disk_close(lab.sites[LYON].engine, "d-lyon0", true, &err), -ENOENT);
     assert_int_equal(access(path, F_OK), -1);
+    pair_lab_close(&lab);
+}
+
+static int sync_folder_failing(struct loop *loop, const char *path)
+{
+    return -EIO;
+}
+
+/* Its file has no name any more, but perhaps not durably so: no host may write to what is left. */
+static void one_that_may_have_gone_is_open_no_more(void **state)
+{
+    struct pair_lab lab;
+    struct err err = {0};
+    struct loop_ops ops;
+    const char *why;
+    char path[300];
+
+    (void)state;
+    pair_lab_open(&lab);
+    struct engine *engine = lab.sites[LYON].engine;
+
+    snprintf(path, sizeof(path), "%s/disks/d-lyon0.raw", lab.sites[LYON].folder);
+    assert_int_equal(pair_remove(&lab, LYON), 0);
+    const struct loop_ops *real_ops = lab.loop->ops;
+
+    ops = *real_ops;
+    ops.dir_sync = sync_folder_failing;
+    lab.loop->ops = &ops;
+    assert_int_equal(engine_disk_close(engine, "d-lyon0", true, &err), -EIO);
+    assert_non_null(strstr(err.text, "delete it again"));
+    assert_int_equal(access(path, F_OK), -1);
+    assert_false(engine_disk_may_write(engine, "d-lyon0", &why));
+    assert_null(engine_disk_volume(engine, "d-lyon0"));
+    assert_int_equal(engine_disk_close(engine, "d-lyon0", true, &err), -EIO);
+    lab.loop->ops = real_ops;
+    assert_int_equal(engine_disk_close(engine, "d-lyon0", true, &err), -ENOENT);
     pair_lab_close(&lab);
 }
 
@@ -122,9 +160,9 @@ static void snapshot_that_is_read(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(its_file_goes),
-                                       cmocka_unit_test(its_snapshots_go),
-                                       cmocka_unit_test(snapshot_that_is_read)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(its_file_goes), cmocka_unit_test(one_that_may_have_gone_is_open_no_more),
+        cmocka_unit_test(its_snapshots_go), cmocka_unit_test(snapshot_that_is_read)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
