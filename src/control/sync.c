@@ -72,6 +72,14 @@ static void mark_later(struct site *site)
         pusher_mark_all_later(&site->sync->pushers[i]);
 }
 
+bool sync_is_told(const struct site *site)
+{
+    for (unsigned i = 0; i < site->peer_count; i++)
+        if (!pusher_is_empty(&site->sync->pushers[i]))
+            return false;
+    return true;
+}
+
 void sync_mark(struct site *site, const char *id)
 {
     struct relation relation;

@@ -21,6 +21,9 @@ void sync_mark(struct site *site, const char *id);
 /* The peer is there (again): everything that concerns it is pushed. */
 void sync_peer_up(struct site *site, const char *peer);
 
+/* Are the peers there, and have they been told all that changed here? */
+bool sync_is_told(const struct site *site);
+
 enum sync_verdict {
     SYNC_TAKEN,   /* theirs was newer, or new to us */
     SYNC_SAME,    /* equal */

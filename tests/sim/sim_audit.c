@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "control/jobs.h"
 #include "control/relation.h"
+#include "control/sync.h"
 #include "control/tree.h"
 #include "daemon/wing.h"
 #include "io/file.h"
@@ -170,6 +171,25 @@ void audit_unrest(struct node *node, char *ret_what, size_t size)
         snprintf(ret_what, size, "it stands still");
     else if (!is_up(node) || !sim_site_call(node->site, unrest_call, &question) || !is_up(node))
         snprintf(ret_what, size, "it is down");
+}
+
+static void untold_call(void *arg)
+{
+    struct question *question = arg;
+
+    if (!sync_is_told(records_of(question->node)))
+        say(question, sim_site_name(question->node->site), "has not told all its records");
+}
+
+void audit_untold(struct sim_run *run, char *ret_what, size_t size)
+{
+    ret_what[0] = '\0';
+    for (unsigned i = 0; i < RUN_NODES && ret_what[0] == '\0'; i++) {
+        struct question question = {.node = &run->nodes[i], .what = ret_what, .size = size};
+
+        if (!is_up(question.node) || !sim_site_call(question.node->site, untold_call, &question))
+            snprintf(ret_what, size, "it is down");
+    }
 }
 
 /* --- troubles -------------------------------------------------------------------------------- */

@@ -450,7 +450,9 @@ static bool rest(struct sim_run *run, bool clears)
         sim_world_run_until(run->world, sim_now_ns(run->world) + 50 * SIM_MS);
         steady = town_nudge(run) && (!clears || clears_all(run)) ? steady + 1 : 0;
         if (steady == STEADY) { /* all else is at rest */
-            registrar_unrest(run, what, sizeof(what));
+            audit_untold(run, what, sizeof(what));
+            if (!what[0])
+                registrar_unrest(run, what, sizeof(what));
             steady = what[0] ? 0 : STEADY;
         }
         if (sim_now_ns(run->world) > deadline_ns) {

@@ -145,6 +145,9 @@ bool audit_state(struct node *node, const char *id, enum replica_state *ret_stat
 bool audit_is_attached(struct node *node, const char *disk, bool *ret_is_known);
 /* No job, no passing state, no creation under way; "" or what there is. */
 void audit_unrest(struct node *node, char *ret_what, size_t size);
+/* Has a site changes of pairs and groups that the other one was not told? A connection that is dead
+ * unheard holds them. "" or which. */
+void audit_untold(struct sim_run *run, char *ret_what, size_t size);
 /* What troubles a stream of it; "": nothing, or it is down. */
 void audit_trouble(struct node *node, char *ret_what, size_t size);
 /* A rotten site refuses to delete a relation, and names the file: ends the schedule, lawfully. */
