@@ -260,20 +260,25 @@ static bool see_record(void *arg, uint64_t position, const void *found)
     unsigned node = look->node->index;
     const char *user = user_of(look->kind, record), *table = record_type(look->kind)->table;
     struct roster_fact *fact = roster_fact_of(look->roster, look->kind, record->access.id);
-    bool was_there = fact->known[node].version > 0, is_new;
+    bool was_there = fact->known[node].version > 0, was_deleted = fact->known[node].is_deleted;
+    bool is_key = look->kind == RECORD_ACCESS_KEY, is_end;
     struct sight sight = {.version = record->access.version,
                           .is_deleted = record->access.is_deleted,
                           .hash = hash_of(look->kind, record)};
 
     snprintf(sight.site, sizeof(sight.site), "%.15s", record->access.site);
-    is_new = order(&sight, &fact->known[node]) != 0;
+    is_end = sight.is_deleted && strcmp(sight.site, node_names[node]) == 0 &&
+             order(&sight, &fact->known[node]) != 0;
     note(look, record->access.id, &sight);
     note_written(look, index_of(look->kind), &sight);
-    if (look->kind == RECORD_ACCESS_KEY)
+    if (is_key)
         snprintf(fact->user, sizeof(fact->user), "%s", user);
-    if (is_new && sight.is_deleted && strcmp(sight.site, node_names[node]) == 0 &&
-        !may_end(look, fact, user))
+    if (is_end && !may_end(look, fact, user))
         say(look, "%s of %s was deleted, and nobody asked for it", table, record->access.id);
+    else if (is_end && is_key)
+        fact->may_end[node] = true; /* it has one life; whoever is made under its user's name */
+    if (is_key && was_deleted && !sight.is_deleted)
+        say(look, "%s of %s, deleted here, lives again", table, record->access.id);
     if (!sight.is_deleted && !was_there &&
         sight.version <= look->roster->horizons[node][index_of(look->kind)])
         say(look, "%s of %s, deleted and forgotten, came back", table, record->access.id);

@@ -6,7 +6,8 @@
  *
  *   kept       what a site had it has, or something newer, whatever it died of meanwhile
  *   one        a version is written once: it says the same wherever and whenever it is seen
- *   ended      nothing ends that nobody asked to end, and what was forgotten does not come back
+ *   ended      nothing ends that nobody asked to end, and what was forgotten does not come back,
+ *              nor does a key that was deleted there
  *   doors      the callers in memory are those of the records: a key opens exactly while it and
  *              its user live, its secret never changes
  *   quotas     no pair, group or disk is made beyond them

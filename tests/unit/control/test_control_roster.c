@@ -316,6 +316,33 @@ static void test_a_deleted_key_stays_so(void **state)
     assert_string_equal(records[PARIS].access.site, records[LYON].access.site);
 }
 
+/* Who gets the user's name next does not get his keys. */
+static void test_a_key_that_went_with_its_user_stays_so(void **state)
+{
+    struct fake_world *world = *state;
+    struct access_key_record record;
+    struct roster_key key, next;
+
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    roster_drive_key(world, PARIS, "anna", &key);
+    fake_run(world, SOON_NS);
+    fake_net(world, false);
+    drive_ok(world, PARIS, "DeleteUser", NULL, NULL, "UserName=anna");
+    drive_ok(world, PARIS, "CreateUser", NULL, NULL, "UserName=anna");
+    roster_drive_key(world, PARIS, "anna", &next);
+    for (unsigned i = 0; i < 6; i++)
+        drive_ok(world, LYON, "UpdateAccessKey", NULL, NULL, "UserAccessKeyId=%s&Status=%s", key.id,
+                 i % 2 ? "Active" : "Inactive");
+    fake_net(world, true);
+    fake_run(world, SOON_NS);
+    for (unsigned site = 0; site < 2; site++) {
+        roster_drive_expect_key(world, site, key.id, NULL);
+        roster_drive_expect_key(world, site, next.id, next.secret);
+        assert_int_equal(meta_get(world->sites[site].meta, RECORD_ACCESS_KEY, key.id, &record), 0);
+        assert_true(record.access.is_deleted);
+    }
+}
+
 /* The peer has not been there for years. */
 static void test_too_many_deleted(void **state)
 {
@@ -456,6 +483,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_made_while_apart_is_no_old_copy, drive_setup,
                                         drive_teardown),
         cmocka_unit_test_setup_teardown(test_a_deleted_key_stays_so, drive_setup, drive_teardown),
+        cmocka_unit_test_setup_teardown(test_a_key_that_went_with_its_user_stays_so, drive_setup,
+                                        drive_teardown),
         cmocka_unit_test_setup_teardown(test_too_many_deleted, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_forgotten_at_one_site, drive_setup, drive_teardown),
         cmocka_unit_test_setup_teardown(test_a_crash_between_is_caught_up, drive_setup,
