@@ -149,6 +149,18 @@ static void end_order(struct order *order)
     loop_defer(order->engine->loop, &order->task);
 }
 
+/* A fence holds before it is durable, and the peer, which is gone, fences nobody again. */
+static int begin_part(struct order *order, struct err *err)
+{
+    struct stream *stream = order->stream;
+    int error = meeting_part(stream, order->flag, order->done_cb, order->arg, err);
+
+    if (error != -EALREADY || stream->state.role != STREAM_ROLE_FENCED)
+        return error;
+    stream_save_order(stream, order->done_cb, order->arg);
+    return 0;
+}
+
 static int begin_order(struct order *order)
 {
     struct stream *stream = order->stream;
@@ -167,7 +179,7 @@ static int begin_order(struct order *order)
     case ORDER_REPROTECT:
         return reprotect_begin(stream, order->flag, order->done_cb, order->arg, err);
     case ORDER_PART:
-        return meeting_part(stream, order->flag, order->done_cb, order->arg, err);
+        return begin_part(order, err);
     case ORDER_GROW:
         return growth_begin(stream, order->disk, order->size_bytes, order->done_cb, order->arg,
                             err);

@@ -19,7 +19,7 @@
 
 enum { LARGE_BLOCKS = DISK_BLOCKS + 2000, WRITES_MAX = 4096 };
 
-enum save_fate { SAVE_GOES, SAVE_FAILS, SAVE_WAITS };
+enum save_fate { SAVE_GOES, SAVE_FAILS, SAVE_WAITS, SAVE_OF_FENCE_WAITS };
 
 static struct {
     bool are_syncs_kept, are_syncs_refused;
@@ -36,7 +36,7 @@ static struct {
     } refused[WRITES_MAX]; /* on their way back */
     unsigned refused_count;
     enum save_fate fate;
-    struct stream *stream; /* whose save waits, before REPROTECT leaves */
+    struct stream *stream; /* whose save waits: before REPROTECT leaves, or of a fence */
     stream_step_fn step_cb;
     bool are_snapshots_refused;
     unsigned refused_snapshots;
@@ -114,12 +114,18 @@ void __wrap_volume_base_write(struct volume *volume, struct base_write *write)
     refuse_later(volume, write, write->done_cb);
 }
 
+static bool save_waits(const struct stream *stream)
+{
+    return (kept.fate == SAVE_WAITS && stream->reprotect.step == REPROTECT_CLOSING) ||
+           (kept.fate == SAVE_OF_FENCE_WAITS && stream->state.role == STREAM_ROLE_FENCED);
+}
+
 void __wrap_stream_save(struct stream *stream, stream_step_fn step_cb)
 {
     if (kept.fate == SAVE_FAILS) {
         stream_set_trouble(stream, "the state cannot be stored");
         step_cb(stream, -EIO);
-    } else if (kept.fate == SAVE_WAITS && stream->reprotect.step == REPROTECT_CLOSING) {
+    } else if (save_waits(stream)) {
         kept.stream = stream;
         kept.step_cb = step_cb;
     } else {
@@ -409,6 +415,41 @@ static void reprotect_into_a_full_folder(void **state)
     }
 }
 
+static void parted(void *arg, int error, const char *why)
+{
+    assert_int_equal(error, 0);
+    *(bool *)arg = true;
+}
+
+static bool is_true(struct pair_lab *lab, void *arg)
+{
+    return *(bool *)arg;
+}
+
+/* The other site fails over and is given up there while the fence here is being stored: who is told
+ * that this site has parted does not say so again, and nobody is left to fence the next life. */
+static void part_of_a_source_whose_fence_is_not_stored(void **state)
+{
+    bool is_parted = false;
+    struct pair_lab lab;
+    unsigned site = PARIS;
+
+    replicate(&lab);
+    kept.fate = SAVE_OF_FENCE_WAITS;
+    assert_int_equal(pair_failover(&lab, LYON), 0);
+    pair_wait(&lab, a_save_is_kept, NULL);
+    assert_int_equal(pair_remove(&lab, LYON), 0);
+    engine_stream_part(lab.sites[PARIS].engine, "pg-lab", true, parted, &is_parted);
+    pair_wait(&lab, is_true, &is_parted);
+    kept.fate = SAVE_GOES; /* its end stores it, behind the kill */
+    pair_site_kill(&lab, PARIS);
+    pair_site_start(&lab, PARIS, false);
+    assert_true(has_role(&lab, PARIS, STREAM_ROLE_FENCED));
+    assert_false(pair_status(&lab, PARIS).is_started);
+    assert_false(may_write(&lab, &site));
+    pair_lab_close(&lab);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,6 +460,7 @@ int main(void)
         cmocka_unit_test(reprotect_into_a_full_folder),
         cmocka_unit_test(size_that_is_not_durable),
         cmocka_unit_test(copy_into_a_full_store),
+        cmocka_unit_test(part_of_a_source_whose_fence_is_not_stored),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
