@@ -468,12 +468,38 @@ static void consider(struct chore *chore, struct site *site, const char *id)
     chore->is_there = true;
 }
 
-static void consider_disk(struct chore *chore, struct site *site, const struct disk_record *disk)
+struct holding {
+    const char *disk;
+    bool is_held;
+};
+
+static bool look_at_group(void *arg, uint64_t position, const void *record)
+{
+    struct holding *holding = arg;
+    const struct group_record *group = record;
+
+    holding->is_held = strstr(group->common.opened_disks, holding->disk) != NULL;
+    return !holding->is_held;
+}
+
+/* The stream of a group that its pair has left: a group that the other site has forgotten keeps it
+ * until it is deleted here. */
+static bool is_held_by_group(struct site *site, const char *disk)
+{
+    struct meta_query groups = {.kind = RECORD_GROUP};
+    struct holding holding = {.disk = disk};
+
+    return meta_walk(site->meta, &groups, 0, look_at_group, &holding) == 0 && holding.is_held;
+}
+
+static void consider_disk(struct chore *chore, struct site *site, const struct disk_record *disk,
+                          bool is_last)
 {
     struct pair_record pair;
 
     if (chore->is_there || chore->orphans || is_watched(chore, disk->id) ||
-        (disk->status != DISK_IN_USE && relation_find_by_disk(site, disk->id, &pair) == 0))
+        (disk->status != DISK_IN_USE && relation_find_by_disk(site, disk->id, &pair) == 0) ||
+        (disk->status != DISK_IN_USE && !is_last && is_held_by_group(site, disk->id)))
         return;
     chore->is_there = chore->is_disk = true;
     snprintf(chore->id, sizeof(chore->id), "%s", disk->id);
@@ -481,9 +507,10 @@ static void consider_disk(struct chore *chore, struct site *site, const struct d
              disk->status == DISK_IN_USE ? "DetachDisk" : "DeleteDisk");
 }
 
+/* Disks first, and those that a group holds when nothing else is left. */
 static void chore_find(void *arg)
 {
-    static const enum record_kind kinds[] = {RECORD_DISK, RECORD_PAIR, RECORD_GROUP};
+    static const enum record_kind kinds[] = {RECORD_DISK, RECORD_PAIR, RECORD_GROUP, RECORD_DISK};
     struct chore *chore = arg;
     struct site *site = control_site(chore->node->whole->control);
 
@@ -496,7 +523,7 @@ static void chore_find(void *arg)
         for (unsigned i = 0; i < count; i++) {
             const char *id = (const char *)records + (size_t)i * record_type(kinds[k])->size;
             if (kinds[k] == RECORD_DISK)
-                consider_disk(chore, site, (const void *)id);
+                consider_disk(chore, site, (const void *)id, k > 0);
             else
                 consider(chore, site, id);
         }
