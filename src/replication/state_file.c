@@ -4,13 +4,12 @@
  * durable.
  *
  * A save writes the slot that is not the durable one, syncs, reads it back past the page cache, and
- * then writes the same content into the other slot without a sync of its own (the next save's sync
- * covers it). So
+ * then does the same with the other slot and the same content. So
  *
  *   S1  at every instant one slot is durable, and it is the newest save that ended, or a later one;
- *   S2  a slot that rots is repaired from its twin: one bad sector does not turn a role back,
- *       unless the power goes, too, before the twin was synced (docs/faults.md, known);
- *   S3  a write that was lost, or that landed elsewhere, is told by the save it was for;
+ *   S2  when a save has ended both slots are durable: one bad sector never turns a role back;
+ *   S3  a write that was lost, or that landed elsewhere, is told by the save it was for. The twin's
+ *       may land on the slot that was good, so it must be told, too;
  *   S4  saves that wait together share one round, and a round encodes the state as it stands when
  *       the round begins: at or after each of their calls.
  *
@@ -41,6 +40,7 @@ struct state_file {
     uint64_t sequence;     /* of the durable slot */
     unsigned slot_durable; /* 0 or 1 */
     bool is_busy;
+    bool is_twin;          /* of the round under way: the first slot is durable */
     int fence;             /* the error that ended it, or 0 */
     struct list waiting;   /* struct state_save: for the next round */
     struct list shared;    /* of the round under way */
@@ -52,6 +52,7 @@ struct state_file {
 };
 
 static void run_round(struct loop_task *task);
+static void write_slot(struct state_file *file);
 
 static void finish_list(struct list *saves, int error)
 {
@@ -77,15 +78,6 @@ static void end_round(struct state_file *file, int64_t result)
     finish_list(&file->shared, file->fence); /* last: a callee may close the file */
 }
 
-static void twin_written(struct io_op *op, int64_t result)
-{
-    struct state_file *file = container_of(op, struct state_file, op);
-
-    check_magic(file, STATE_FILE_MAGIC);
-    step_point("state-twin-written");
-    end_round(file, result);
-}
-
 /* The slot that is being written. */
 static uint64_t slot_offset(const struct state_file *file)
 {
@@ -102,16 +94,15 @@ static void slot_found(struct io_op *op, int64_t result)
                   (unsigned long long)slot_offset(file));
         result = -EIO;
     }
-    if (result < 0) {
+    if (result < 0 || file->is_twin) {
         end_round(file, result);
         return;
     }
     step_point("state-synced");
     file->slot_durable = 1 - file->slot_durable;
     file->sequence++;
-    file->iov = (struct iovec){.iov_base = file->slot, .iov_len = STATE_SLOT_BYTES};
-    io_file_write(file->loop, &file->op, file->file, &file->iov, 1, slot_offset(file),
-                  twin_written);
+    file->is_twin = true;
+    write_slot(file);
 }
 
 static void slot_synced(struct io_op *op, int64_t result)
@@ -132,11 +123,21 @@ static void slot_written(struct io_op *op, int64_t result)
     struct state_file *file = container_of(op, struct state_file, op);
 
     check_magic(file, STATE_FILE_MAGIC);
-    step_point("state-before-sync");
+    if (file->is_twin)
+        step_point("state-twin-written");
+    else
+        step_point("state-before-sync");
     if (result < 0)
         end_round(file, result);
     else
         io_file_sync(file->loop, &file->op, file->file, slot_synced);
+}
+
+static void write_slot(struct state_file *file)
+{
+    file->iov = (struct iovec){.iov_base = file->slot, .iov_len = STATE_SLOT_BYTES};
+    io_file_write(file->loop, &file->op, file->file, &file->iov, 1, slot_offset(file),
+                  slot_written);
 }
 
 static void run_round(struct loop_task *task)
@@ -155,11 +156,10 @@ static void run_round(struct loop_task *task)
     while ((node = list_pop(&file->waiting)) != NULL)
         list_append(&file->shared, node);
     file->is_busy = true;
+    file->is_twin = false;
     step_point("state-before-write");
     state_encode(file->state, file->sequence + 1, file->slot);
-    file->iov = (struct iovec){.iov_base = file->slot, .iov_len = STATE_SLOT_BYTES};
-    io_file_write(file->loop, &file->op, file->file, &file->iov, 1, slot_offset(file),
-                  slot_written);
+    write_slot(file);
 }
 
 void state_file_save(struct state_file *file, struct state_save *save,

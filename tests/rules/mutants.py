@@ -391,6 +391,8 @@ M("G-state", "the state of a stream is not checked", "stream_state:test_rot",
   (REPLICATION + "state_codec.c", "        get_le32(slot + STATE_CRC_AT) != slot_crc(slot))", "        (slot_crc(slot), false))"))
 M("G-state-lost", "a write of the state that is not there is not noticed", "sim_state:test_lost_write_is_told",
   (REPLICATION + "state_file.c", "result >= 0 && memcmp(file->found, file->slot, STATE_SLOT_BYTES) != 0", "result < 0 && file->found == NULL"))
+M("G-state-twin", "a save of the state ends before both slots are durable", "sim_state:test_rot_and_a_loss_of_power_turn_nothing_back",
+  (REPLICATION + "state_file.c", "    if (result < 0)\n        end_round(file, result);\n    else\n        io_file_sync", "    if (result < 0 || file->is_twin)\n        end_round(file, result);\n    else\n        io_file_sync"))
 M("G-dirty", "the sets of a clean stop are not checked", "dirty_file:refuses_what_is_not_whole",
   (REPLICATION + "dirty_file.c", "        get_le32(bytes + length - 4) != crc32c(0, bytes, length - 4))", "        false)"))
 M("G-bitfile", "a slot of bits is not checked", "bitfile:damaged_slots_never_give_wrong_bits",
