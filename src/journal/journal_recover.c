@@ -5,8 +5,9 @@
  * Where a record is not valid, or a segment ends early, the journal is broken there. What is behind
  * tells which way: a commit record is written only after all before it was synced (J2), so
  *
- *   V1  broken, and a valid commit record behind the place, in this segment or a later one: damage.
- *       -EBADMSG names file and offset; nothing is cut off;
+ *   V1  broken, and a valid commit record behind the place, in this segment or a later one, or in
+ *       the place itself, where it does not follow what is left before it: damage. -EBADMSG names
+ *       file and offset; nothing is cut off;
  *   V2  broken, and none behind: a torn tail. Writes that were never synced may survive a power
  *       loss in any order, so valid data records behind it prove nothing;
  *   V3  a broken commit record whose twin behind it is valid counts as that commit;
@@ -152,14 +153,14 @@ static int search_behind(struct recovery *recovery, uint64_t number, uint64_t of
 static int broken(struct recovery *recovery, uint64_t number, uint64_t offset, const char *what)
 {
     char path[PATH_MAX];
-    int found = search_behind(recovery, number, offset + 1);
+    int found = search_behind(recovery, number, offset);
 
     if (found <= 0)
         return found;
     segment_path(&recovery->journal->segments, number, path);
     return err_set(recovery->err, -EBADMSG,
-                   "%s is damaged at offset %llu (%s), with committed records behind it", path,
-                   (unsigned long long)offset, what);
+                   "%s is damaged at offset %llu (%s), with committed records there or behind it",
+                   path, (unsigned long long)offset, what);
 }
 
 /* --- records --------------------------------------------------------------------------------- */

@@ -229,6 +229,25 @@ static void test_cut_in_the_middle(void **state)
     bench_end(&bench);
 }
 
+/* The same, and the last commit stands there alone, its twin gone: it was promised all the same. */
+static void test_cut_before_the_last_commit(void **state)
+{
+    struct journal_bench bench;
+    struct image image = {0};
+
+    (void)state;
+    bench_begin(&bench);
+    make_image(&bench, &image);
+    memset(image.bytes[1] + image.commit_end[3], 0, 512);
+    for (size_t length = 0; length + 512 < image.length[0]; length += 512) {
+        store_image(&bench, &image);
+        bench_store(&bench, 1, image.bytes[0], length);
+        assert_int_equal(try_open(&bench, false), -EBADMSG);
+    }
+    free_image(&image);
+    bench_end(&bench);
+}
+
 /* A power loss keeps any part of what was not synced: whole records behind a lost one. */
 static void test_lost_unsynced_record(void **state)
 {
@@ -294,8 +313,11 @@ static void test_recycled_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_flip),        cmocka_unit_test(test_cut_at_every_byte),
-        cmocka_unit_test(test_cut_in_the_middle), cmocka_unit_test(test_lost_unsynced_record),
+        cmocka_unit_test(test_every_flip),
+        cmocka_unit_test(test_cut_at_every_byte),
+        cmocka_unit_test(test_cut_in_the_middle),
+        cmocka_unit_test(test_lost_unsynced_record),
+        cmocka_unit_test(test_cut_before_the_last_commit),
         cmocka_unit_test(test_recycled_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
