@@ -294,6 +294,20 @@ static void test_abort_waits_for_appends(void **state)
     end(&lab);
 }
 
+/* 200 epochs of two records, which fill more than one segment. */
+static void fill_segments(struct lab *lab, struct call *call)
+{
+    for (uint64_t epoch = 1; epoch <= 200; epoch++) {
+        append(lab, call, epoch, (uint8_t)epoch);
+        assert_int_equal(run(lab, call), 0);
+        append(lab, call, 1000 + epoch, (uint8_t)epoch);
+        assert_int_equal(run(lab, call), 0);
+        commit(lab, call, epoch);
+        assert_int_equal(run(lab, call), 0);
+    }
+    assert_non_null(fake_loop_file(&lab->fake, "/j/2.seg"));
+}
+
 /* A read that is under way when its epoch is released ends well, then the segment goes. */
 static void test_release_under_a_read(void **state)
 {
@@ -302,15 +316,7 @@ static void test_release_under_a_read(void **state)
     struct lab lab;
 
     begin(&lab);
-    for (uint64_t epoch = 1; epoch <= 200; epoch++) { /* some segments full */
-        append(&lab, &call, epoch, (uint8_t)epoch);
-        assert_int_equal(run(&lab, &call), 0);
-        append(&lab, &call, 1000 + epoch, (uint8_t)epoch);
-        assert_int_equal(run(&lab, &call), 0);
-        commit(&lab, &call, epoch);
-        assert_int_equal(run(&lab, &call), 0);
-    }
-    assert_non_null(fake_loop_file(&lab.fake, "/j/2.seg"));
+    fill_segments(&lab, &call);
     assert_true(journal_lookup(lab.journal, 0, 3, 1, &extent));
     lab.fake.is_held = true;
     journal_read(lab.journal, &reading.op, &extent, reading.bytes, done);
@@ -420,15 +426,7 @@ static void test_segments_go_under_appends(void **state)
 
     (void)state;
     begin(&lab);
-    for (uint64_t epoch = 1; epoch <= 200; epoch++) { /* some segments full */
-        append(&lab, &call, epoch, (uint8_t)epoch);
-        assert_int_equal(run(&lab, &call), 0);
-        append(&lab, &call, 1000 + epoch, (uint8_t)epoch);
-        assert_int_equal(run(&lab, &call), 0);
-        commit(&lab, &call, epoch);
-        assert_int_equal(run(&lab, &call), 0);
-    }
-    assert_non_null(fake_loop_file(&lab.fake, "/j/2.seg"));
+    fill_segments(&lab, &call);
     before = journal_bytes(lab.journal);
     lab.fake.is_held = true;
     append(&lab, &held, 7, 77);
